@@ -1,0 +1,139 @@
+"""The contract between a training method and everything else.
+
+A method is a set of networks plus `step`, a generator that reads like its paper's algorithm and yields
+`(optimizer name, {term: scalar loss})`. Whoever iterates it (only the training loop) sums the terms, back-propagates
+into that optimizer's parameters alone, steps, and resumes it; code after a `yield` runs with updated weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a method has to know of the data, read from the pictures themselves."""
+
+    channels_in: int = 3  # channels of x (source)
+    channels_out: int = 3  # channels of y (target)
+    size: int = 256  # pixels, side of the square training crop
+    scale: int = 1  # size of y / size of x
+    classes: int = 0  # labels, 0 without
+    domains: int = 0  # domains or attributes, 0 without
+    count: int = 0  # training samples in an epoch
+
+
+@dataclass
+class Batch:
+    """One process's part of a step. Pictures are float32 [B, C, H, W] in [-1, 1].
+
+    paired: x source, y target of the same place; unpaired: x from A, y from B; images: x; labelled: x and c.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+    c: Tensor | None = None  # int64 [B], class index
+    ids: Tensor | None = None  # int64 [B], number of each sample in the order of training, counted from 0
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
+        """The same batch on `device` (dtype changes reach the pictures only)."""
+
+        def move(t: Tensor | None, floating: bool = True) -> Tensor | None:
+            return None if t is None else t.to(device, **(kwargs if floating else {}))
+
+        x = self.x.to(device, **kwargs)
+        return replace(self, x=x, y=move(self.y), c=move(self.c, False), ids=move(self.ids, False))
+
+    def split(self, parts: int) -> list[Batch]:
+        """`parts` micro-batches of equal size, in order."""
+        n = len(self) // parts
+
+        def cut(t: Tensor | None, i: int) -> Tensor | None:
+            return None if t is None else t[i * n : (i + 1) * n]
+
+        return [
+            Batch(self.x[i * n : (i + 1) * n], cut(self.y, i), cut(self.c, i), cut(self.ids, i)) for i in range(parts)
+        ]
+
+
+@dataclass(frozen=True)
+class Now:
+    """The moment in training. Time is counted in images seen by all processes together."""
+
+    images: int = 0  # images seen before this step
+    total: int = 1  # images of the whole run
+    batch: int = 1  # images per step, all processes together
+    seed: int = 0
+
+    @property
+    def step(self) -> int:
+        """Steps made before this one."""
+        return self.images // self.batch
+
+    @property
+    def fraction(self) -> float:
+        """Progress in [0, 1]."""
+        return min(1.0, self.images / max(1, self.total))
+
+    def every(self, n: int) -> bool:
+        """True on the first step and on each n-th after it."""
+        return self.step % n == 0
+
+
+class Method(nn.Module):
+    """Base class of all methods; see the module's docstring. Sub-classes set the class variables and four functions."""
+
+    Config: ClassVar[type]  # frozen dataclass: the paper's numbers as defaults
+    needs: ClassVar[str] = "paired"  # layout of the data: paired, unpaired, images, labelled
+    averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks that get an EMA copy and go into the saved model
+    sparse: ClassVar[bool] = False  # True if a step may leave owned parameters without gradient
+    double_backward: bool = False  # True if a loss differentiates through a gradient: then nothing is compiled
+
+    def __init__(self, config: Any, shape: Shape) -> None:
+        super().__init__()
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """{"D": Adam(...), "G": Adam(...)}; each owns whole networks. Called once, after the move to the device."""
+        raise NotImplementedError("a method defines optimizers()")
+
+    def rate(self, fraction: float) -> float:
+        """Factor on every learning rate as a pure function of progress in [0, 1]."""
+        return 1.0
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """One step of the algorithm: yields (optimizer name, {term: weighted scalar loss})."""
+        raise NotImplementedError("a method defines step()")
+
+    def infer(self, batch: Batch) -> Tensor:
+        """Pictures [B, C, H, W] in [-1, 1] for a batch; what previews and evaluation call."""
+        raise NotImplementedError("a method defines infer()")
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """Columns of the sample grid: {title: pictures [B, C, H, W] in [-1, 1]}."""
+        columns = {"input": batch.x, "translated": self.infer(batch)}
+        if self.needs == "paired" and batch.y is not None:
+            columns["real"] = batch.y
+        return columns
+
+    def notes(self) -> list[str]:
+        """Sentences the user should read before training (a loss left out and why, ...)."""
+        return []
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The direct sub-modules by name."""
+        return dict(self.named_children())
+
+    def owned(self, optimizer: Optimizer) -> list[nn.Parameter]:
+        """The parameters that `optimizer` updates, in its order."""
+        return [p for group in optimizer.param_groups for p in group["params"]]

@@ -1,0 +1,45 @@
+"""Small tensor operations and counter-based randomness that every layer above may use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def seed_of(*counters: int | str) -> int:
+    """A 63-bit seed that is a pure function of `counters` (same on every machine and in every process)."""
+    digest = hashlib.blake2b("/".join(map(str, counters)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def noise(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> Tensor:
+    """Standard normal noise [len(ids), *shape], drawn row by row from (seed, salt, id) alone.
+
+    Row i depends on nothing but ids[i], so it is the same in any batch, order or split over processes.
+    """
+    rows = []
+    for i in ids.tolist():
+        generator = torch.Generator().manual_seed(seed_of(seed, salt, i))
+        rows.append(torch.randn(*shape, generator=generator))
+    return torch.stack(rows).to(ids.device)
+
+
+def gather(x: Tensor) -> Tensor:
+    """`x` [B, ...] of all processes joined in rank order [world * B, ...], without gradient; `x` itself if alone."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return x.detach()
+    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, x.detach().contiguous())
+    return torch.cat(parts)
+
+
+def mine(x: Tensor) -> Tensor:
+    """The rows of `x` [world * B, ...], as made by `gather`, that belong to this process [B, ...]."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return x
+    n = len(x) // dist.get_world_size()
+    return x[dist.get_rank() * n : (dist.get_rank() + 1) * n]
