@@ -28,6 +28,12 @@ def noise(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> 
     return torch.stack(rows).to(ids.device)
 
 
+def uniform(ids: Tensor, seed: int = 0, salt: str = "u") -> Tensor:
+    """One number in [0, 1) for each id [len(ids)], a pure function of (seed, salt, id)."""
+    values = [seed_of(seed, salt, i) / 2**63 for i in ids.tolist()]
+    return torch.tensor(values, dtype=torch.float32, device=ids.device)
+
+
 def gather(x: Tensor) -> Tensor:
     """`x` [B, ...] of all processes joined in rank order [world * B, ...], without gradient; `x` itself if alone."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:

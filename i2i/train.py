@@ -1,0 +1,327 @@
+"""The use case "train": a recipe, data and overrides become a run folder with a model in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from i2i import bundle, config, data, registry
+from i2i.errors import I2IError
+from i2i.loop import Interrupted, Loop, Plan, accelerator_for, processes
+from i2i.method import Batch, Method, Shape
+from i2i.metrics.pixel import l1
+from i2i.report import Report
+
+__all__ = ["Interrupted", "Run", "plan_run", "resume", "train"]
+
+JUDGED = 64  # validation pictures behind the choice of the best checkpoint
+
+
+@dataclass
+class Run:
+    """A resolved run: everything that `train` needs, and nothing done yet."""
+
+    recipe: str  # name of the recipe or method, or a path
+    method: type[Method]
+    config: Any  # the method's Config
+    spec: data.Spec
+    plan: Plan
+    sources: list[str]
+    data: data.Data
+    held_out: data.Data | None  # validation pictures, or test pictures, or None
+    folder: Path
+    shape: Shape
+    total: int  # images
+    settings: dict[str, Any]  # flat, as in config.yaml
+
+    def build(self) -> Method:
+        """The method with freshly initialised networks, a pure function of the seed."""
+        torch.manual_seed(self.plan.seed)
+        return self.method(self.config, self.shape)
+
+    def facts(self) -> dict[str, Any]:
+        """What must not change between a checkpoint and its resumption."""
+        return {"recipe": self.settings, "data set": self.data.fingerprint, "length": self.total}
+
+    def describe(self) -> dict[str, Any]:
+        """The whole plan, as `--dry-run` prints it."""
+        with torch.device("cpu"):
+            method = self.build()
+        networks = {}
+        for name, net in method.networks().items():
+            kind = type(net).__name__
+            networks[name] = {"type": kind, "parameters": sum(p.numel() for p in net.parameters())}
+        parameters = sum(n["parameters"] for n in networks.values())
+        share = max(1, self.plan.batch // max(1, processes()) // self.plan.accumulate)
+        activations = _activations(method, self.shape, share)
+        return {
+            "recipe": self.recipe,
+            "method": registry.name_of(self.method),
+            "data": self.sources,
+            "layout": self.data.layout,
+            "pictures": self.data.count,
+            "held out": self.held_out.count if self.held_out else 0,
+            "channels": [self.shape.channels_in, self.shape.channels_out],
+            "images": self.total,
+            "epochs": round(self.total / max(1, self.data.count), 2),
+            "steps": self.total // self.plan.batch,
+            "networks": networks,
+            "parameters": parameters,
+            # weights, gradients and two moments of Adam, 4 bytes each; activations of the networks' forward passes
+            "memory_mib": round((16 * parameters + activations) / 2**20),
+            "notes": method.notes(),
+            "out": str(self.folder),
+            "settings": self.settings,
+        }
+
+
+def _activations(method: Method, shape: Shape, batch: int) -> int:
+    """Bytes that the forward passes of one step keep for the backward pass, from one forward of each generator;
+    0 if a generator cannot be tried like that."""
+    kept = 0
+
+    def pack(t: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += 0 if isinstance(t, nn.Parameter) else t.numel() * t.element_size()
+        return t
+
+    total = 0
+    size = shape.size
+    for name in method.averaged:
+        net = getattr(method, name)
+        kept = 0
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), torch.random.fork_rng():
+            try:
+                net(torch.zeros(1, shape.channels_in, size, size))
+            except (RuntimeError, ValueError):
+                return 0
+        total += kept
+    return 3 * total * batch  # a step keeps about three forwards of each generator, discriminators included
+
+
+def _settle_shape(found: data.Data, spec: data.Spec) -> Shape:
+    return Shape(
+        channels_in=found.channels_in,
+        channels_out=found.channels_out,
+        size=found.size,
+        classes=found.classes,
+        count=found.count,
+    )
+
+
+def plan_run(
+    recipe: str,
+    data_sources: list[str] | None = None,
+    out: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> Run:
+    """Resolves a run without starting it.
+
+    recipe: name of a recipe or method, or a path to a .yaml or .py file. data_sources: a folder, two folders, or the
+    name of a data card; the recipe's own if left out. overrides: any setting by name. Raises I2IError on bad input.
+    """
+    values = dict(registry.recipe(recipe))
+    values.update(overrides or {})
+    method = registry.method(str(values.pop("method")))
+    given = values.pop("data", None)
+    sources = list(data_sources or ([given] if isinstance(given, str) else given or []))
+    if not sources:
+        raise I2IError("No data was given.", "Give --data with a folder, two folders, or a name of `i2i data`.")
+    if method.needs and values.get("layout", "auto") == "auto":
+        values["layout"] = method.needs
+    made = config.resolve(values, {"config": method.Config, "spec": data.Spec, "plan": Plan})
+    spec, plan = made["spec"], made["plan"]
+    pictures = data.open(sources, spec, split="train")
+    held_out = None
+    for split in ("val", "test"):
+        if split in pictures.splits:
+            held_out = data.open(sources, spec, split=split)
+            break
+    images = plan.images or math.ceil(plan.epochs * pictures.count)
+    total = max(1, math.ceil(images / plan.batch)) * plan.batch
+    settings: dict[str, Any] = {"recipe": recipe, "method": str(registry.name_of(method)), "data": sources}
+    for part in made.values():
+        settings |= dataclasses.asdict(part)
+    name = f"{Path(recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path(out) if out else Path("runs") / name
+    return Run(
+        recipe=recipe,
+        method=method,
+        config=made["config"],
+        spec=spec,
+        plan=plan,
+        sources=sources,
+        data=pictures,
+        held_out=held_out,
+        folder=folder,
+        shape=_settle_shape(pictures, spec),
+        total=total,
+        settings=settings,
+    )
+
+
+def _begin(run: Run) -> None:
+    """Makes the run's folder with its config.yaml in one rename, so that any folder there is can be resumed."""
+    if (run.folder / "config.yaml").exists():
+        raise I2IError(
+            f"{run.folder} already holds a run.",
+            f"Go on with `i2i train --resume {run.folder}`, or give another --out.",
+        )
+    if run.folder.exists() and any(run.folder.iterdir()):
+        raise I2IError(f"{run.folder} exists and is not empty.", "Give another --out.")
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    made = run.folder.with_name(f".{run.folder.name}.{os.getpid()}")
+    made.mkdir()
+    lines = {**run.settings, "versions": versions()}
+    (made / "config.yaml").write_text(yaml.safe_dump(lines, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    try:
+        os.replace(made, run.folder)
+    except OSError as error:
+        shutil.rmtree(made, ignore_errors=True)
+        raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on."""
+    names = ("i2i", "torch", "torchvision", "accelerate", "albumentations", "kornia", "pillow", "numpy")
+    return {"python": platform.python_version(), **{n: version(n) for n in names}}
+
+
+def _license(run: Run) -> str:
+    return str(getattr(run.data, "licence", "") or "")
+
+
+def train(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
+    """Trains `run` and returns its folder.
+
+    Raises Interrupted after SIGINT or SIGTERM (state saved), I2IError when the loss is not finite or the checkpoint
+    does not fit."""
+    accelerator = accelerator_for(run.plan)
+    main = accelerator.is_main_process
+    if main and not resumed:
+        _begin(run)
+    accelerator.wait_for_everyone()
+    method = run.build()
+    report = Report(run.folder, run.recipe, run.settings, run.total, live=not quiet) if main else _Silent()
+    if run.plan.trackers:
+        plain = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in run.settings.items()}
+        accelerator.project_configuration.set_directories(str(run.folder))
+        accelerator.init_trackers(f"i2i-{run.recipe}".replace("/", "-"), config=plain)
+        report = _Tracked(report, accelerator)
+    scores: dict[str, float] = {}
+
+    def finish(trained: Method, images: int) -> None:
+        networks = {name: getattr(trained, name) for name in trained.averaged}
+        bundle.save(run.folder / "model.safetensors", networks, _header(run, images, scores))
+
+    def judge(trained: Method) -> float | None:
+        if run.held_out is None or run.method.needs != "paired":
+            return None
+        found = run.held_out.fixed(min(JUDGED, run.held_out.count))
+        total = n = 0.0
+        first = next(trained.parameters())
+        for i in range(0, len(found["x"]), 8):
+            x, y = found["x"][i : i + 8].to(first.device, first.dtype), found["y"][i : i + 8]
+            made = trained.infer(Batch(x)).cpu().float()
+            total, n = total + float(l1(made, y)) * len(y), n + len(y)
+        scores["val_l1"] = total / n
+        return total / n
+
+    for note in method.notes():
+        report.event(0, "note", text=note)
+    loop = Loop(
+        method,
+        run.data,
+        run.plan,
+        run.folder,
+        report,
+        total=run.total,
+        facts=run.facts(),
+        accelerator=accelerator,
+        finish=finish,
+        judge=judge,
+        preview=run.held_out,
+    )
+    try:
+        loop.run()
+    finally:
+        report.close()
+        if run.plan.trackers:
+            accelerator.end_training()
+    return run.folder
+
+
+def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
+    """The facts that travel with a saved model."""
+    facts = getattr(run.method, "facts", None)
+    return {
+        "method": registry.name_of(run.method),
+        "recipe": run.recipe,
+        "data": run.sources,
+        "channels_in": run.shape.channels_in,
+        "channels_out": run.shape.channels_out,
+        "size": run.shape.size,
+        "range": [-1, 1],
+        "preprocess": run.spec.preprocess,
+        "direction": run.spec.direction,
+        "images": images,
+        "metrics": dict(scores),
+        "version": version("i2i"),
+        "licence": _license(run),
+        **(facts(run.config) if callable(facts) else {}),
+    }
+
+
+def resume(folder: Path, *, overrides: dict[str, Any] | None = None, quiet: bool = False) -> Path:
+    """Goes on with the run in `folder` from its newest intact checkpoint; bit-exactly on the same device.
+
+    overrides may only change how the run is watched or where it is computed (workers, device, save_every, ...)."""
+    folder = Path(folder)
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise I2IError(f"{folder} holds no run: it has no config.yaml.", "Give the folder that `i2i train` named.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise I2IError(f"{path} is no readable YAML: {error}.", "Put the original back.") from error
+    values.pop("versions", None)
+    recipe, sources = values.pop("recipe"), values.pop("data")
+    run = plan_run(str(values["method"]), sources, folder, {**values, **(overrides or {})})
+    run.recipe = run.settings["recipe"] = recipe
+    return train(run, quiet=quiet, resumed=True)
+
+
+class _Silent:
+    """The report of every process but the first."""
+
+    def losses(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+    event = samples = close = losses
+
+
+class _Tracked:
+    """A report that also feeds Accelerate's trackers."""
+
+    def __init__(self, inner: Any, accelerator: Any) -> None:
+        self.inner, self.accelerator = inner, accelerator
+
+    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
+        self.inner.losses(images, terms, rates, speed)
+        extra = {f"lr/{k}": v for k, v in rates.items()}
+        self.accelerator.log({**terms, **extra, "images/s": speed}, step=images)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
