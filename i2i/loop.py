@@ -345,7 +345,7 @@ class Loop:
         due = not self.plan.save_every and time.monotonic() - self.saved_at > 600
         if self.world == 1:
             return self.signal, due
-        if step % 10:
+        if self.device.type == "cuda" and step % 10:  # reading the answer waits for the device
             return 0, False
         flags = torch.tensor([self.signal, int(due)], device=self.device)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
