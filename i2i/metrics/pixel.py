@@ -1,0 +1,78 @@
+"""Pixel metrics of pictures against their true targets.
+
+All take two float tensors [B, C, H, W] in [-1, 1] and count in that range, so that `l1` is the number that a training
+log shows (an error of one 8-bit level is 2/255). `scores` gives a value per picture; the others their mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i.errors import I2IError
+
+RANGE = 2.0  # from -1 to 1
+WINDOW = 11  # pixels; the side of SSIM's Gaussian window, and so of the smallest picture it can judge
+
+
+def l1(made: Tensor, real: Tensor) -> Tensor:
+    """Mean absolute difference, in [0, 2]; a scalar."""
+    _check(made, real)
+    return (made.float() - real.float()).abs().mean()
+
+
+def psnr(made: Tensor, real: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB, 10 log10(2^2 / mean squared error) per picture; the mean over pictures.
+
+    It is infinite for equal pictures."""
+    return _psnr(made, real).mean()
+
+
+def ssim(made: Tensor, real: Tensor) -> Tensor:
+    """Structural similarity as in Wang et al. 2004 (Gaussian window, sigma 1.5, mean over channels), in [-1, 1].
+
+    The mean over pictures. Raises I2IError for pictures with a side under 11 pixels."""
+    return _ssim(made, real).mean()
+
+
+def scores(made: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """{"l1": [B], "psnr": [B], "ssim": [B]} for each picture; without ssim if a side is under 11 pixels."""
+    _check(made, real)
+    found = {"l1": (made.float() - real.float()).abs().mean(dim=(1, 2, 3)).cpu(), "psnr": _psnr(made, real).cpu()}
+    if min(made.shape[-2:]) >= WINDOW:
+        found["ssim"] = _ssim(made, real)
+    return found
+
+
+def _psnr(made: Tensor, real: Tensor) -> Tensor:
+    _check(made, real)
+    error = (made.double() - real.double()).square().mean(dim=(1, 2, 3))
+    return (10 * torch.log10(RANGE**2 / error)).float()
+
+
+def _ssim(made: Tensor, real: Tensor) -> Tensor:
+    _check(made, real)
+    if min(made.shape[-2:]) < WINDOW:
+        raise I2IError(
+            f"SSIM cannot judge pictures of {made.shape[-1]} x {made.shape[-2]} pixels.",
+            f"Both sides must have at least {WINDOW}.",
+        )
+    from skimage.metrics import structural_similarity
+
+    values = []
+    for a, b in zip(made.detach().cpu().double().numpy(), real.detach().cpu().double().numpy()):
+        values.append(
+            structural_similarity(
+                a, b, channel_axis=0, data_range=RANGE, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            )
+        )
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def _check(made: Tensor, real: Tensor) -> None:
+    if made.ndim != 4 or made.shape != real.shape:
+        raise I2IError(
+            f"Pictures of shapes {list(made.shape)} and {list(real.shape)} cannot be compared.",
+            "Both must be [B, C, H, W], of one shape.",
+        )
