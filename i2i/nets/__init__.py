@@ -1,0 +1,38 @@
+"""Networks used by two or more methods, and `build`, which makes one from its name and arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from i2i.errors import I2IError, nearest
+from i2i.nets.blocks import init_weights
+from i2i.nets.history import History
+from i2i.nets.patchgan import PatchGAN, PixelGAN
+from i2i.nets.resnet import ResNet
+from i2i.nets.unet import UNet
+
+__all__ = ["NETWORKS", "History", "PatchGAN", "PixelGAN", "ResNet", "UNet", "build", "init_weights", "name_of"]
+
+NETWORKS: dict[str, type[nn.Module]] = {"unet": UNet, "resnet": ResNet, "patchgan": PatchGAN, "pixel": PixelGAN}
+
+
+def build(name: str, **arguments: Any) -> nn.Module:
+    """The network `name` of NETWORKS, made with `arguments` (what a network's own `.arguments` holds).
+
+    Raises I2IError if the name is unknown or an argument does not fit."""
+    if name not in NETWORKS:
+        raise I2IError(f"There is no network named {name!r}.", nearest(name, NETWORKS))
+    try:
+        return NETWORKS[name](**arguments)
+    except TypeError as error:
+        raise I2IError(f"The network {name} cannot be made: {error}.") from None
+
+
+def name_of(net: nn.Module) -> str:
+    """The name in NETWORKS of a network's type. Raises I2IError if it is none of them."""
+    for name, kind in NETWORKS.items():
+        if type(net) is kind:
+            return name
+    raise I2IError(f"{type(net).__name__} is not a network that can be rebuilt by name.", nearest("", NETWORKS))

@@ -1,0 +1,72 @@
+"""Adversarial losses on raw scores. Each has three functions of scores [any shape] to a scalar mean:
+
+real(scores)  what the critic minimises on real pictures
+fake(scores)  what the critic minimises on fakes
+adv(scores)   what the generator minimises on fakes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+from i2i.errors import I2IError, nearest
+
+
+class Adversarial(NamedTuple):
+    """The three sides of an adversarial loss."""
+
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    adv: Callable[[Tensor], Tensor]
+
+
+def wide(x: Tensor) -> Tensor:
+    """`x` in at least float32: means over many half-precision numbers lose digits."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _low(s: Tensor) -> Tensor:
+    return fn.softplus(-wide(s)).mean()  # -log sigmoid(s)
+
+
+def _high(s: Tensor) -> Tensor:
+    return fn.softplus(wide(s)).mean()  # -log(1 - sigmoid(s))
+
+
+# Goodfellow et al. 2014 (arXiv 1406.2661), with the non-saturating loss of the generator.
+vanilla = Adversarial(real=_low, fake=_high, adv=_low)
+
+# Mao et al. 2017 (arXiv 1611.04076), targets 1 and 0, without the factors one half.
+lsgan = Adversarial(
+    real=lambda s: (wide(s) - 1).square().mean(),
+    fake=lambda s: wide(s).square().mean(),
+    adv=lambda s: (wide(s) - 1).square().mean(),
+)
+
+# Arjovsky et al. 2017 (arXiv 1701.07875); the critic must be kept Lipschitz, see penalties.
+wasserstein = Adversarial(
+    real=lambda s: -wide(s).mean(),
+    fake=lambda s: wide(s).mean(),
+    adv=lambda s: -wide(s).mean(),
+)
+
+# Lim and Ye 2017 (arXiv 1705.02894).
+hinge = Adversarial(
+    real=lambda s: fn.relu(1 - wide(s)).mean(),
+    fake=lambda s: fn.relu(1 + wide(s)).mean(),
+    adv=lambda s: -wide(s).mean(),
+)
+
+LOSSES: dict[str, Adversarial] = {"vanilla": vanilla, "lsgan": lsgan, "wasserstein": wasserstein, "hinge": hinge}
+
+
+def adversarial(name: str) -> Adversarial:
+    """The loss `name` of LOSSES. Raises I2IError naming the nearest if there is none."""
+    if name not in LOSSES:
+        raise I2IError(f"loss is {name!r}.", f"{nearest(name, LOSSES)} Allowed: {', '.join(LOSSES)}.")
+    return LOSSES[name]

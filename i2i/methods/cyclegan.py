@@ -1,0 +1,176 @@
+"""CycleGAN: Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks.
+
+Zhu, Park, Isola, Efros, 2017, arXiv 1703.10593. From pictures x of one kind and y of another, without pairs:
+
+    L(G, D_y) + L(F, D_x) + 10 * (E || F(G(x)) - x ||_1 + E || G(F(y)) - y ||_1)         (equations 1 to 3)
+
+with least-squares adversarial losses, and for photographs 0.5 * 10 * || G(y) - y ||_1 (identity, section 5.2), which
+keeps colours. What is unusual: both generators share one optimizer and one backward pass; the critics then see fakes
+made before that step, half of them old ones from a pool of 50; their objectives are halved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.losses.adversarial import adversarial
+from i2i.losses.penalties import gradient_penalty
+from i2i.losses.reconstruction import l1
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import History
+from i2i.ops import uniform
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of CycleGAN; the defaults are the paper's."""
+
+    generator: str = "resnet"  # resnet, unet
+    blocks: int = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
+    depth: int = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
+    width: int = 64  # channels of the generators' first layer
+    norm: str = "instance"  # instance, batch, none
+    dropout: bool = False  # half of the units in each block (ResNet) or the widest decoder levels (U-Net)
+    upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
+    init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
+    gain: float = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    discriminator: str = "patchgan"  # patchgan, pixel
+    layers: int = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: int = 64  # channels of the critics' first layer
+    loss: str = "lsgan"  # lsgan, vanilla, wasserstein, hinge
+    cycle_x: float = 10.0  # weight of |F(G(x)) - x|
+    cycle_y: float = 10.0  # weight of |G(F(y)) - y|
+    identity: float = 0.5  # weight of |G(y) - y| and |F(x) - x|, relative to the cycle weight of that side
+    pool: int = 50  # former fakes kept for each critic; 0: none
+    gp: float = 10.0  # weight of the gradient penalty (wasserstein only)
+    lr: float = 2e-4  # learning rate of both Adams
+    beta1: float = 0.5  # first momentum of both Adams
+    decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
+
+
+class CycleGAN(kinds.Swap):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+
+        def generator(channels_in: int, channels_out: int) -> nn.Module:
+            return kinds.generator(
+                config.generator,
+                channels_in,
+                channels_out,
+                shape.size,
+                width=config.width,
+                blocks=config.blocks,
+                depth=config.depth,
+                norm=config.norm,
+                dropout=config.dropout,
+                upsample=config.upsample,
+                init=config.init,
+                gain=config.gain,
+            )
+
+        def critic(channels: int) -> nn.Module:
+            return kinds.critic(
+                config.discriminator,
+                channels,
+                shape.size,
+                width=config.d_width,
+                layers=config.layers,
+                norm=config.norm,
+                init=config.init,
+                gain=config.gain,
+            )
+
+        self.G = generator(shape.channels_in, shape.channels_out)
+        self.F = generator(shape.channels_out, shape.channels_in)
+        self.D_y = critic(shape.channels_out)
+        self.D_x = critic(shape.channels_in)
+        self.history_y = History(config.pool, (shape.channels_out, shape.size, shape.size), "y")
+        self.history_x = History(config.pool, (shape.channels_in, shape.size, shape.size), "x")
+        self.adversarial = adversarial(config.loss)
+        self.curve = kinds.curve(config.decay)
+        self.cycle_x, self.cycle_y, self.lr, self.beta1 = config.cycle_x, config.cycle_y, config.lr, config.beta1
+        self.left_out = config.identity > 0 and shape.channels_in != shape.channels_out
+        self.identity = 0.0 if self.left_out else config.identity
+        self.gp = config.gp if config.loss == "wasserstein" else 0.0
+        self.double_backward = self.gp > 0
+        # Batch norm would mix the statistics of the two kinds in one batch.
+        self.joint = config.norm != "batch"
+
+    def notes(self) -> list[str]:
+        """What the data made different from the paper."""
+        if self.left_out:
+            return ["The identity loss is left out: it cannot exist, as the two sides differ in channels."]
+        return []
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """One Adam for both generators, one for both critics."""
+        return {
+            "G": kinds.adam([self.G, self.F], self.lr, self.beta1),
+            "D": kinds.adam([self.D_y, self.D_x], self.lr, self.beta1),
+        }
+
+    def rate(self, fraction: float) -> float:
+        """Factor on the learning rate at `fraction` of the run."""
+        return self.curve(fraction)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """Both generators first, then both critics on the fakes made before."""
+        x, y = batch.x, batch.y
+        assert y is not None
+        same_x = same_y = None
+        if self.identity > 0 and self.joint and x.shape == y.shape:
+            fake_y, same_y = self.G(torch.cat([x, y])).chunk(2)
+            fake_x, same_x = self.F(torch.cat([y, x])).chunk(2)
+            back_x, back_y = self.F(fake_y), self.G(fake_x)
+        else:
+            fake_y = self.G(x)
+            back_x = self.F(fake_y)
+            fake_x = self.F(y)
+            back_y = self.G(fake_x)
+            if self.identity > 0:
+                same_y, same_x = self.G(y), self.F(x)
+        terms = {
+            "adv_y": self.adversarial.adv(self.D_y(fake_y)),
+            "adv_x": self.adversarial.adv(self.D_x(fake_x)),
+            "cycle_x": self.cycle_x * l1(back_x, x),
+            "cycle_y": self.cycle_y * l1(back_y, y),
+        }
+        if same_x is not None and same_y is not None:
+            terms["identity_y"] = self.cycle_y * self.identity * l1(same_y, y)
+            terms["identity_x"] = self.cycle_x * self.identity * l1(same_x, x)
+        yield "G", terms
+
+        shown_y = self.history_y.query(fake_y).to(y.dtype)
+        shown_x = self.history_x.query(fake_x).to(x.dtype)
+        ids = torch.arange(len(x)) + now.images if batch.ids is None else batch.ids
+        yield (
+            "D",
+            self._judge(self.D_y, y, shown_y, ids, now.seed, "y")
+            | self._judge(self.D_x, x, shown_x, ids, now.seed, "x"),
+        )
+
+    def _judge(self, D: nn.Module, real: Tensor, fake: Tensor, ids: Tensor, seed: int, side: str) -> Terms:
+        """Terms of one critic, all halved."""
+        if self.joint:
+            real_scores, fake_scores = D(torch.cat([real, fake])).chunk(2)
+        else:
+            real_scores, fake_scores = D(real), D(fake)
+        terms = {
+            f"real_{side}": 0.5 * self.adversarial.real(real_scores),
+            f"fake_{side}": 0.5 * self.adversarial.fake(fake_scores),
+        }
+        if self.gp > 0:
+            alpha = uniform(ids, seed, f"cyclegan/gp/{side}").to(real.device)
+            terms[f"gp_{side}"] = 0.5 * self.gp * gradient_penalty(D, real, fake, alpha)
+        return terms

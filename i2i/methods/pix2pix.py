@@ -1,0 +1,146 @@
+"""pix2pix: Image-to-Image Translation with Conditional Adversarial Networks.
+
+Isola, Zhu, Zhou, Efros, 2016, arXiv 1611.07004. From pairs (x, y) a generator learns G(x) ~ y:
+
+    min_G max_D  E log D(x, y) + E log(1 - D(x, G(x))) + 100 * E || y - G(x) ||_1        (equations 1 to 4)
+
+What is unusual: D sees the source beside the picture it judges, and judges patches of 70x70; its objective is halved,
+which slows it against G; at test time batch norm takes the statistics of the picture itself. In the paper dropout stays
+on at test time as the only noise; here that is a choice (`dropout_at_test`), off so that a picture always gives the
+same translation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.losses.adversarial import adversarial
+from i2i.losses.penalties import gradient_penalty
+from i2i.losses.reconstruction import l1
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.ops import uniform
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of pix2pix; the defaults are the paper's."""
+
+    generator: str = "unet"  # unet, resnet
+    depth: int = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
+    blocks: int = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
+    width: int = 64  # channels of the generator's first layer
+    norm: str = "batch"  # batch, instance, none
+    dropout: bool = True  # half of the units in the widest decoder levels (U-Net) or in each block (ResNet)
+    upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
+    init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
+    gain: float = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    discriminator: str = "patchgan"  # patchgan, pixel
+    layers: int = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: int = 64  # channels of the critic's first layer
+    loss: str = "vanilla"  # vanilla, lsgan, wasserstein, hinge
+    l1: float = 100.0  # weight of the distance to y
+    gp: float = 10.0  # weight of the gradient penalty (wasserstein only)
+    lr: float = 2e-4  # learning rate of both Adams
+    beta1: float = 0.5  # first momentum of both Adams
+    decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
+    own_statistics: bool = True  # at test time batch norm takes the statistics of each picture itself
+    dropout_at_test: bool = False  # keep dropout on at test time, as noise
+
+
+class Pix2Pix(kinds.Translate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    needs: ClassVar[str] = "paired"
+    averaged: ClassVar[tuple[str, ...]] = ("G",)
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.G = kinds.generator(
+            config.generator,
+            shape.channels_in,
+            shape.channels_out,
+            shape.size,
+            width=config.width,
+            blocks=config.blocks,
+            depth=config.depth,
+            norm=config.norm,
+            dropout=config.dropout,
+            upsample=config.upsample,
+            init=config.init,
+            gain=config.gain,
+        )
+        self.D = kinds.critic(
+            config.discriminator,
+            shape.channels_in + shape.channels_out,
+            shape.size,
+            width=config.d_width,
+            layers=config.layers,
+            norm=config.norm,
+            init=config.init,
+            gain=config.gain,
+        )
+        self.adversarial = adversarial(config.loss)
+        self.curve = kinds.curve(config.decay)
+        self.l1, self.lr, self.beta1 = config.l1, config.lr, config.beta1
+        self.gp = config.gp if config.loss == "wasserstein" else 0.0
+        self.double_backward = self.gp > 0
+        # Batch norm would mix the statistics of real and fake in one batch.
+        self.joint = config.norm != "batch"
+        self.own, self.noisy = config.own_statistics, config.dropout_at_test
+
+    @classmethod
+    def facts(cls, config: Settings) -> dict[str, Any]:
+        """What a saved model must know to be run as this method tests it."""
+        own = config.norm == "batch" and config.own_statistics
+        return {"train_mode_norm": own, "dropout_at_test": config.dropout and config.dropout_at_test}
+
+    def notes(self) -> list[str]:
+        """What the settings made different from the paper."""
+        depth = getattr(self.G, "arguments", {}).get("depth", 8)
+        if depth < 5:
+            return [f"The U-Net has only {depth} levels, as many as divide the size: it sees little of the picture."]
+        return []
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+
+    def rate(self, fraction: float) -> float:
+        """Factor on the learning rate at `fraction` of the run."""
+        return self.curve(fraction)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """D first, then G against the updated D."""
+        x, y = batch.x, batch.y
+        assert y is not None
+        fake = self.G(x)
+
+        shown = fake.detach().to(y.dtype)
+        if self.joint:
+            real_scores, fake_scores = self.D(torch.cat([torch.cat([x, x]), torch.cat([y, shown])], 1)).chunk(2)
+        else:
+            fake_scores, real_scores = self.D(torch.cat([x, shown], 1)), self.D(torch.cat([x, y], 1))
+        terms = {
+            "real": 0.5 * self.adversarial.real(real_scores),
+            "fake": 0.5 * self.adversarial.fake(fake_scores),
+        }
+        if self.gp > 0:
+            ids = torch.arange(len(x)) + now.images if batch.ids is None else batch.ids
+            alpha = uniform(ids, now.seed, "pix2pix/gp").to(x.device)
+            terms["gp"] = 0.5 * self.gp * gradient_penalty(lambda m: self.D(torch.cat([x, m], 1)), y, shown, alpha)
+        yield "D", terms
+
+        scores = self.D(torch.cat([x, fake.to(x.dtype)], 1))
+        yield "G", {"adv": self.adversarial.adv(scores), "l1": self.l1 * l1(fake, y)}
+
+    def infer(self, batch: Batch) -> Tensor:
+        """G(x) [B, C, H, W] in [-1, 1], as the paper tests it (see `own_statistics`, `dropout_at_test`)."""
+        return kinds.tested(self.G, batch.x, self.own, self.noisy)

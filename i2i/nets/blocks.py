@@ -1,0 +1,133 @@
+"""Layers that several networks share: norms, resampling, initialisation.
+
+Positions in a network's list of layers are part of its state-dict keys; every layer here takes exactly one position, so
+that files trained with the authors' networks load without renaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from i2i.errors import I2IError, nearest
+
+NORMS = ("batch", "instance", "none")
+UPSAMPLES = ("transposed", "resize", "blur")
+INITS = ("normal", "xavier", "kaiming", "orthogonal")
+
+
+def check(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raises I2IError, naming the nearest, if `value` of the setting `name` is not one of `allowed`."""
+    if value not in allowed:
+        raise I2IError(f"{name} is {value!r}.", f"{nearest(value, allowed)} Allowed: {', '.join(allowed)}.")
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that, with `own` set, normalises each picture by its own statistics in eval mode.
+
+    That is what pix2pix does at test time (Isola et al., section 3.4: test-batch statistics at batch size 1), made
+    independent of the batch a picture is translated in.
+    """
+
+    own = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
+        if self.own and not self.training:
+            return fn.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+def norm_layer(kind: str, channels: int) -> nn.Module:
+    """The norm `kind` of NORMS. Instance norm has neither parameters nor running statistics."""
+    check("norm", kind, NORMS)
+    if kind == "batch":
+        return BatchNorm(channels)
+    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
+
+
+def uses_bias(norm: str) -> bool:
+    """The authors' rule: convolutions beside a norm have a bias under instance norm only."""
+    return norm == "instance"
+
+
+def as_tested(net: nn.Module, own: bool, dropout: bool) -> nn.Module:
+    """Puts `net` into eval mode as pix2pix tests: batch norm by each picture's `own` statistics, `dropout` kept on."""
+    net.eval()
+    for module in net.modules():
+        if isinstance(module, BatchNorm):
+            module.own = own
+        elif isinstance(module, nn.Dropout):
+            module.train(dropout)
+    return net
+
+
+class ResizeConv(nn.Conv2d):
+    """Twice the size by repeating pixels, then a 3x3 convolution: no checkerboard (Odena et al. 2016)."""
+
+    def __init__(self, channels_in: int, channels_out: int, bias: bool) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, channels_out, 2H, 2W]."""
+        return super().forward(fn.interpolate(input, scale_factor=2.0, mode="nearest"))
+
+
+class BlurDown(nn.Module):
+    """Half the size after a fixed blur [1, 2, 1] (Zhang, Making Convolutional Networks Shift-Invariant Again, 2019)."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("filt", torch.outer(row, row).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, ceil(H/2), ceil(W/2)]."""
+        return fn.conv2d(fn.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+
+
+class BlurUp(nn.Module):
+    """Twice the size with the fixed filter [1, 3, 3, 1], the counterpart of BlurDown."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4  # sums to 2: only every second tap meets a pixel
+        self.register_buffer("filt", torch.outer(row, row).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, 2H, 2W]."""
+        padded = fn.pad(x, (1, 1, 1, 1), mode="replicate")
+        return fn.conv_transpose2d(padded, self.filt, stride=2, padding=3, groups=x.shape[1])
+
+
+def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn.Module:
+    """Draws the weights of convolutions and linear layers anew, in place, and returns `net`.
+
+    normal: N(0, gain); xavier and orthogonal: scaled by gain; kaiming: without gain. Biases become 0, batch-norm
+    weights N(1, gain), batch-norm biases 0.
+    """
+    check("init", kind, INITS)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            if kind == "normal":
+                nn.init.normal_(module.weight, 0.0, gain)
+            elif kind == "xavier":
+                nn.init.xavier_normal_(module.weight, gain)
+            elif kind == "kaiming":
+                nn.init.kaiming_normal_(module.weight)
+            else:
+                nn.init.orthogonal_(module.weight, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, gain)
+            nn.init.zeros_(cast(Tensor, module.bias))
+    return net

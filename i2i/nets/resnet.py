@@ -1,0 +1,89 @@
+"""ResNet generator of CycleGAN (Zhu et al. 2017, arXiv 1703.10593, after Johnson et al. 2016, arXiv 1603.08155)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ResizeConv, check, norm_layer, uses_bias
+
+
+class Residual(nn.Module):
+    """x + (pad, conv, norm, ReLU, [dropout,] pad, conv, norm)(x), without an activation after the sum."""
+
+    def __init__(self, width: int, norm: str, dropout: bool) -> None:
+        super().__init__()
+
+        def conv() -> list[nn.Module]:
+            pad = nn.ReflectionPad2d(1)
+            return [pad, nn.Conv2d(width, width, 3, bias=uses_bias(norm)), norm_layer(norm, width)]
+
+        middle: list[nn.Module] = [nn.ReLU(inplace=True)]
+        if dropout:
+            middle += [nn.Dropout(0.5)]
+        self.conv_block = nn.Sequential(*conv(), *middle, *conv())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, width, H, W] -> the same shape."""
+        y: Tensor = x + self.conv_block(x)
+        return y
+
+
+class ResNet(nn.Module):
+    """c7s1, two downs, `blocks` residual blocks, two ups, c7s1: [B, channels_in, H, W] -> [B, channels_out, H, W].
+
+    Output in [-1, 1]; H and W should be multiples of `multiple` = 4 (others are rounded up to one). `antialias` blurs
+    before the two downs are taken, upsample "blur" uses the matching fixed filter: together CUT's generator (Park et
+    al. 2020, arXiv 2007.15651).
+    """
+
+    def __init__(
+        self,
+        channels_in: int = 3,
+        channels_out: int = 3,
+        blocks: int = 9,
+        width: int = 64,
+        norm: str = "instance",
+        dropout: bool = False,
+        upsample: str = "transposed",
+        antialias: bool = False,
+    ) -> None:
+        super().__init__()
+        check("upsample", upsample, UPSAMPLES)
+        self.arguments = {
+            "channels_in": channels_in,
+            "channels_out": channels_out,
+            "blocks": blocks,
+            "width": width,
+            "norm": norm,
+            "dropout": dropout,
+            "upsample": upsample,
+            "antialias": antialias,
+        }
+        self.multiple = 4
+        bias = uses_bias(norm)
+
+        def normed(channels: int) -> list[nn.Module]:
+            return [norm_layer(norm, channels), nn.ReLU(inplace=True)]
+
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=bias), *normed(width)]
+        for c in (width, 2 * width):
+            stride = 1 if antialias else 2
+            layers += [nn.Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), *normed(2 * c)]
+            if antialias:
+                layers += [BlurDown(2 * c)]
+        layers += [Residual(4 * width, norm, dropout) for _ in range(blocks)]
+        for c in (2 * width, width):
+            if upsample == "blur":
+                layers += [BlurUp(2 * c), nn.Conv2d(2 * c, c, 3, padding=1, bias=bias)]
+            elif upsample == "resize":
+                layers += [ResizeConv(2 * c, c, bias)]
+            else:
+                layers += [nn.ConvTranspose2d(2 * c, c, 3, stride=2, padding=1, output_padding=1, bias=bias)]
+            layers += normed(c)
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1]."""
+        y: Tensor = self.model(x)
+        return y

@@ -1,0 +1,96 @@
+"""U-Net generator of pix2pix (Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, 2016,
+arXiv 1611.07004), of any depth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from i2i.errors import I2IError
+from i2i.nets.blocks import ResizeConv, check, norm_layer, uses_bias
+
+
+class Level(nn.Module):
+    """One level of the U: down, everything below, up. All but the outermost level pass their input on beside it."""
+
+    def __init__(self, layers: list[nn.Module], outermost: bool = False) -> None:
+        super().__init__()
+        self.model, self.outermost = nn.Sequential(*layers), outermost
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C + C', H, W], without the skip if outermost."""
+        # The first layer rectifies x in place; that costs no copy and changes nothing, as a ReLU follows the skip.
+        y: Tensor = self.model(x)
+        return y if self.outermost else torch.cat([x, y], 1)
+
+
+class UNet(nn.Module):
+    """Encoder and decoder of `depth` levels with skips: [B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1].
+
+    H and W must be multiples of `multiple` = 2**depth. Level k has min(width * 2**k, max_width) channels (max_width 0:
+    8 * width). Dropout of 0.5 sits in the decoder levels that are widest on both sides. No norm in the outermost and
+    the innermost encoder layer. depth 8 and 7 are the authors' unet_256 and unet_128.
+    """
+
+    def __init__(
+        self,
+        channels_in: int = 3,
+        channels_out: int = 3,
+        depth: int = 8,
+        width: int = 64,
+        norm: str = "batch",
+        dropout: bool = False,
+        upsample: str = "transposed",
+        max_width: int = 0,
+    ) -> None:
+        super().__init__()
+        if depth < 2:
+            raise I2IError(f"A U-Net of depth {depth} was asked for.", "It needs at least 2 levels.")
+        check("upsample", upsample, ("transposed", "resize"))
+        self.arguments = {
+            "channels_in": channels_in,
+            "channels_out": channels_out,
+            "depth": depth,
+            "width": width,
+            "norm": norm,
+            "dropout": dropout,
+            "upsample": upsample,
+            "max_width": max_width,
+        }
+        self.multiple = 2**depth
+        bias, widest = uses_bias(norm), max_width or 8 * width
+        widths = [min(width * 2**k, widest) for k in range(depth)]
+
+        def up(inside: int, outside: int, bias: bool) -> nn.Module:
+            if upsample == "resize":
+                return ResizeConv(inside, outside, bias)
+            return nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
+
+        def down(outside: int, inside: int) -> nn.Module:
+            return nn.Conv2d(outside, inside, 4, stride=2, padding=1, bias=bias)
+
+        level = None
+        for k in range(depth - 1, 0, -1):  # from the innermost level outwards
+            outer, inner = widths[k - 1], widths[k]
+            layers: list[nn.Module] = [nn.LeakyReLU(0.2, inplace=True), down(outer, inner)]
+            if level is None:
+                layers += [nn.ReLU(inplace=True), up(inner, outer, bias), norm_layer(norm, outer)]
+            else:
+                layers += [norm_layer(norm, inner), level, nn.ReLU(inplace=True), up(2 * inner, outer, bias)]
+                layers += [norm_layer(norm, outer)]
+                if dropout and outer == inner:
+                    layers += [nn.Dropout(0.5)]
+            level = Level(layers)
+        assert level is not None
+        last = [nn.ReLU(inplace=True), up(2 * width, channels_out, True), nn.Tanh()]
+        self.model = Level([down(channels_in, width), level, *last], outermost=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1]."""
+        if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
+            raise I2IError(
+                f"This U-Net was given a picture of {x.shape[-1]}x{x.shape[-2]} pixels.",
+                f"Both sides must be multiples of {self.multiple}; fewer levels (depth) allow smaller ones.",
+            )
+        y: Tensor = self.model(x)
+        return y
