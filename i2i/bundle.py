@@ -47,7 +47,7 @@ def save(path: Path | str, networks: Mapping[str, nn.Module], header: Mapping[st
     tensors: dict[str, Tensor] = {}
     for name, net in networks.items():
         inner = getattr(net, "_orig_mod", net)  # what torch.compile wrapped
-        described[name] = {"type": _type_of(inner), "arguments": dict(inner.arguments)}
+        described[name] = {"type": nets.name_of(inner), "arguments": dict(inner.arguments)}
         for key, value in inner.state_dict().items():
             # a copy of its own for each: the container refuses tensors that share memory
             kept = value.detach().to("cpu", torch.float32 if value.is_floating_point() else value.dtype, copy=True)
@@ -104,16 +104,6 @@ def read_header(path: Path | str) -> dict[str, Any]:
         return _header(Path(path), file.metadata())
 
 
-def _type_of(net: nn.Module) -> str:
-    for name, made in nets.NETWORKS.items():
-        if type(net) is made and hasattr(net, "arguments"):
-            return str(name)
-    raise I2IError(
-        f"A network of class {type(net).__name__} cannot be saved: its file could not be read again.",
-        f"Networks that can be: {', '.join(sorted(nets.NETWORKS))}.",
-    )
-
-
 def _digest(tensors: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name in sorted(tensors):
@@ -165,7 +155,7 @@ def _build(path: Path, name: str, description: Mapping[str, Any], tensors: Mappi
     try:
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
             net: nn.Module = nets.build(kind, **arguments)
-    except TypeError as error:
+    except I2IError as error:
         raise I2IError(f"{path} describes its network {name} in a way this version cannot build: {error}.") from error
     expected = net.state_dict()
     missing = sorted(expected.keys() - state.keys())

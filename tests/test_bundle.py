@@ -1,0 +1,172 @@
+"""Saved models: they rebuild themselves, and say what is wrong with a file that is not one."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from i2i import bundle, nets
+from i2i.errors import I2IError
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    networks = {
+        "G": nets.build("unet", channels_in=1, channels_out=3, depth=3, width=4),
+        "F": nets.build("resnet", channels_in=3, channels_out=1, blocks=1, width=4),
+    }
+    header = {"method": "cyclegan", "range": [-1, 1], "licence": "© none", "train_mode_norm": True}
+    return bundle.save(tmp_path / "sub" / "model.safetensors", networks, header), networks
+
+
+def rewrite(path, change, tensors=None):
+    """The same file with a changed header (and tensors)."""
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["i2i"])
+    change(header)
+    save_file(tensors or load_file(path), path, metadata={"i2i": json.dumps(header)})
+
+
+def test_round_trip(saved):
+    path, networks = saved
+    made = bundle.load(path)
+    assert list(made.networks) == ["G", "F"]
+    assert made.header["licence"] == "© none"
+    assert made.header["format"] == bundle.FORMAT
+    assert made.header["multiple"] == 8
+    assert made.header["networks"]["F"]["type"] == "resnet"
+    for name, net in networks.items():
+        assert type(made.networks[name]) is type(net)
+        assert made.networks[name].arguments == net.arguments
+        assert not made.networks[name].training
+        for key, value in net.state_dict().items():
+            assert torch.equal(made.networks[name].state_dict()[key], value), key
+    x = torch.rand(2, 1, 16, 8) * 2 - 1
+    assert torch.equal(networks["G"].eval()(x), made.networks["G"](x))
+
+
+def test_loading_takes_no_random_numbers_and_leaves_a_trainable_network(saved):
+    path, _ = saved
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    net = bundle.load(path).networks["G"]
+    assert torch.equal(torch.rand(1), expected)
+    assert all(p.requires_grad and not p.is_meta for p in net.parameters())
+    assert not any(b.is_meta for b in net.buffers())
+
+
+def test_one_network_alone(saved):
+    path, _ = saved
+    made = bundle.load(path, ["F"])
+    assert list(made.networks) == ["F"]
+    with pytest.raises(I2IError, match="no network 'H'"):
+        bundle.load(path, ["H"])
+
+
+@pytest.mark.parametrize("arguments", [{}, {"upsample": "blur", "antialias": True}, {"norm": "batch"}])
+def test_every_kind_of_buffer_survives(tmp_path, arguments):
+    net = nets.build("resnet", blocks=1, width=2, **arguments).eval()
+    path = bundle.save(tmp_path / "m.safetensors", {"G": net})
+    x = torch.rand(1, 3, 16, 16)
+    assert torch.equal(net(x), bundle.load(path).networks["G"](x))
+
+
+def test_weights_are_float32_and_may_share_memory(tmp_path):
+    net = nets.build("resnet", blocks=2, width=2)
+    net.model[10].conv_block[1].weight = net.model[11].conv_block[1].weight  # one tensor under two names
+    path = bundle.save(tmp_path / "m.safetensors", {"G": net.to(torch.bfloat16)})
+    tensors = load_file(path)
+    assert {t.dtype for t in tensors.values()} == {torch.float32}
+    assert torch.equal(tensors["G.model.10.conv_block.1.weight"], tensors["G.model.11.conv_block.1.weight"])
+    bundle.load(path)
+
+
+def test_files_of_half_precision_are_read_as_float32(saved):
+    path, _ = saved
+    rewrite(
+        path,
+        lambda h: h.pop("sha256"),
+        {k: v.half() for k, v in load_file(path).items() if "num_b" not in k}
+        | {k: v for k, v in load_file(path).items() if "num_b" in k},
+    )
+    assert {p.dtype for p in bundle.load(path).networks["G"].parameters()} == {torch.float32}
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(saved, monkeypatch):
+    path, networks = saved
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(I2IError, match="No space left"):
+        bundle.save(path, networks, {})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_unknown_networks_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(I2IError, match="Linear"):
+        bundle.save(tmp_path / "m.safetensors", {"G": nn.Linear(2, 2)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_kind_of_bad_file_is_named(saved, tmp_path):
+    path, _ = saved
+    whole = path.read_bytes()
+    bad = tmp_path / "bad.safetensors"
+
+    def fails(match):
+        with pytest.raises(I2IError, match=match) as caught:
+            bundle.load(bad)
+        assert "bad.safetensors" in str(caught.value)
+
+    fails("no model at")
+    for cut in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        bad.write_bytes(whole[:cut])
+        fails("cut short")
+    bad.write_bytes(b"PK\x03\x04" + b"hello" * 100)
+    fails("no safetensors file")
+    flipped = bytearray(whole)
+    flipped[-9] ^= 4
+    bad.write_bytes(flipped)
+    fails("damaged")
+    save_file({"weight": torch.zeros(2)}, bad)
+    fails("another program")
+    save_file({"weight": torch.zeros(2)}, bad, metadata={"i2i": "{"})
+    fails("not readable")
+    save_file({"weight": torch.zeros(2)}, bad, metadata={"i2i": "[1]"})
+    fails("names no networks")
+    with pytest.raises(I2IError, match="is a folder"):
+        bundle.load(tmp_path)
+
+
+def test_headers_that_do_not_fit(saved):
+    path, _ = saved
+    original = path.read_bytes()
+
+    def fails(change, match, drop=None):
+        path.write_bytes(original)
+        tensors = {k: v for k, v in load_file(path).items() if k != drop}
+        rewrite(path, change, tensors)
+        with pytest.raises(I2IError, match=match):
+            bundle.load(path)
+
+    fails(lambda h: h.update(format=99), "format 99.*Update i2i")
+    fails(lambda h: h["networks"]["G"].update(type="transformer"), "'transformer'")
+    fails(lambda h: h["networks"]["G"]["arguments"].update(heads=3), "cannot build")
+    fails(lambda h: h["networks"]["G"]["arguments"].update(depth=4), "do not fit: .* missing")
+    fails(lambda h: h["networks"]["G"]["arguments"].update(width=8), "of another shape")
+    fails(lambda h: h.pop("sha256"), "1 missing .such as model.1.bias", drop="F.model.1.bias")
+
+
+def test_the_header_alone(saved):
+    path, _ = saved
+    assert bundle.read_header(path)["method"] == "cyclegan"
