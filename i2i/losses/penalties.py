@@ -8,6 +8,15 @@ import torch
 from torch import Tensor
 
 from i2i.losses.adversarial import wide
+from i2i.winograd import direct
+
+
+def slope(D: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """d sum(D(at)) / d at, one row for each sample [B, ...] -> [B, numbers in a sample]; can be differentiated."""
+    at = at.detach().requires_grad_()
+    with torch.enable_grad():
+        (found,) = torch.autograd.grad(D(at).sum(), at, create_graph=True)
+    return found.flatten(1)
 
 
 def gradient_penalty(
@@ -22,9 +31,6 @@ def gradient_penalty(
     with torch.autocast(real.device.type, enabled=False):
         real, fake = wide(real.detach()), wide(fake.detach())
         alpha = alpha.to(real).view(-1, *[1] * (real.ndim - 1))
-        mixed = (alpha * real + (1 - alpha) * fake).requires_grad_()
-        with torch.enable_grad():
-            (slope,) = torch.autograd.grad(D(mixed).sum(), mixed, create_graph=True)
-        # The norm's own derivative is not finite at exactly zero.
-        length = (slope.flatten(1) + 1e-16).norm(dim=1)
+        # The norm's own derivative is not finite at exactly zero, hence the tiny shift.
+        length = (slope(D, alpha * real + (1 - alpha) * fake) + 1e-16).norm(dim=1)
         return (length - center).square().mean()
