@@ -135,9 +135,8 @@ def convert(
 def _sixteen(image: Image.Image, source: Any) -> np.ndarray:
     """uint16 [H, W] of a mode I;16* or I image; Pillow's own conversions clip such pictures to white."""
     values = np.asarray(image)
-    if image.mode == "I":
-        if values.min() < 0 or values.max() > 65535:
-            raise I2IError(f"{name_of(source)} has 32-bit values outside 0..65535.", "Save it with 8 or 16 bits.")
+    if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
+        raise I2IError(f"{name_of(source)} has 32-bit values outside 0..65535.", "Save it with 8 or 16 bits.")
     return values.astype(np.uint16)
 
 

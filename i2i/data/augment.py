@@ -1,0 +1,113 @@
+"""More variation than crop and flip, on the CPU (albumentations) or on the device (kornia's functions).
+
+Each sample's variation is a pure function of (seed, number of the sample). A pair gets the same geometry; colour,
+noise, blur and compression change x alone, because y is what x should become; without pairs every picture is varied
+by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.errors import I2IError
+from i2i.ops import seed_of
+
+GEOMETRY = ("affine", "rotate90", "mirror", "cutout")
+
+
+class Augment:
+    """The CPU augmentation of a Spec; `""` does nothing."""
+
+    def __init__(self, augment: str, paired: bool) -> None:
+        self.augment = augment
+        self.paired = paired
+        self.local = threading.local()  # albumentations' objects hold random state: one set a thread
+        if augment:
+            self._both()  # a wrong file is reported now, not in a thread later
+
+    def one(self, picture: np.ndarray, seed: int, number: int, salt: str = "x") -> np.ndarray:
+        """Varies a picture uint8 [H, W, C] by itself."""
+        if not self.augment:
+            return picture
+        geometry, colour = self._both()
+        if geometry is not None:
+            geometry.set_random_seed(seed_of(seed, "geometry", salt, number) % 2**32)
+            picture = _kept(geometry(image=_plain(picture))["image"], picture)
+        return self._coloured(colour, picture, seed, number, salt)
+
+    def pair(self, x: np.ndarray, y: np.ndarray, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Varies a pair: the same geometry for both, colour for x alone."""
+        if not self.augment:
+            return x, y
+        geometry, colour = self._both()
+        if geometry is not None:
+            geometry.set_random_seed(seed_of(seed, "geometry", "x", number) % 2**32)
+            made = geometry(image=_plain(x), y=_plain(y))
+            x, y = _kept(made["image"], x), _kept(made["y"], y)
+        return self._coloured(colour, x, seed, number, "x"), y
+
+    def _coloured(self, colour: Any, picture: np.ndarray, seed: int, number: int, salt: str) -> np.ndarray:
+        if colour is None:
+            return picture
+        colour.set_random_seed(seed_of(seed, "colour", salt, number) % 2**32)
+        if picture.shape[2] == 4:  # colour only; the transparency stays
+            return np.dstack([colour(image=_plain(picture[..., :3]))["image"], picture[..., 3:]])
+        return _kept(colour(image=_plain(picture))["image"], picture)
+
+    def _both(self) -> tuple[Any, Any]:
+        """(geometry, colour) of this thread, either may be None."""
+        if not hasattr(self.local, "both"):
+            self.local.both = self._build()
+        found: tuple[Any, Any] = self.local.both
+        return found
+
+    def _build(self) -> tuple[Any, Any]:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for news
+        import albumentations as A
+        import cv2
+
+        targets = {"y": "image"} if self.paired else {}
+        if self.augment.endswith((".yaml", ".yml")):
+            try:
+                loaded = A.load(Path(self.augment), data_format="yaml")
+                return A.Compose([loaded], additional_targets=targets), None
+            except Exception as error:  # the file may hold anything
+                raise I2IError(f"{self.augment} is no albumentations file: {error}.", "Write it by A.save.") from error
+        mirror = cv2.BORDER_REFLECT_101
+        known = {
+            "affine": A.Affine(
+                scale=(0.9, 1.1), rotate=(-10, 10), translate_percent=(-0.05, 0.05), border_mode=mirror, p=0.8
+            ),
+            "rotate90": A.D4(p=1.0),
+            "mirror": A.VerticalFlip(p=0.5),
+            "cutout": A.CoarseDropout(
+                num_holes_range=(1, 4), hole_height_range=(0.05, 0.2), hole_width_range=(0.05, 0.2), p=0.5
+            ),
+            "color": A.ColorJitter(
+                brightness=(0.8, 1.2), contrast=(0.8, 1.2), saturation=(0.8, 1.2), hue=(-0.05, 0.05)
+            ),
+            "noise": A.GaussNoise(std_range=(0.01, 0.05), p=0.5),
+            "blur": A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5), p=0.5),
+            "jpeg": A.ImageCompression(quality_range=(40, 95), p=0.5),
+        }
+        parts = [p.strip() for p in self.augment.replace(",", "+").split("+") if p.strip()]
+        geometry = [known[p] for p in parts if p in GEOMETRY]
+        colour = [known[p] for p in parts if p not in GEOMETRY]
+        return (
+            A.Compose(geometry, additional_targets=targets) if geometry else None,
+            A.Compose(colour) if colour else None,
+        )
+
+
+def _plain(picture: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(picture)
+
+
+def _kept(made: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """`made` with its channel axis, which OpenCV drops from grey pictures."""
+    return made.reshape(*made.shape[:2], like.shape[2])

@@ -1,0 +1,99 @@
+"""Decoded and resized pictures, kept so that later epochs only cut and flip.
+
+One slot a picture, all of one shape, in memory or in one memory-mapped file that all processes share. A slot carries a
+checksum: it counts as filled only if that agrees, so a file that a crash left half written cannot be taken for a
+picture. The file's name is a hash of the pictures' paths, sizes and times and of what was done to them: a changed
+picture or setting means another file. What does not fit under the limit is decoded each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.data.layouts import Place
+from i2i.errors import I2IError
+
+
+class Cache:
+    """Slots for `count` pictures uint8 of `shape` [H, W, C], the first ones only if `limit` bytes hold no more."""
+
+    def __init__(self, count: int, shape: tuple[int, int, int], limit: float, path: Path | None = None) -> None:
+        size = int(np.prod(shape))
+        self.count = int(min(count, limit // size))
+        self.path = path
+        self.trusted = np.zeros(self.count, bool)  # slots whose checksum this process has compared
+        self.pictures: Any
+        self.sums: Any
+        if path is None or self.count == 0:
+            self.pictures = np.empty((self.count, *shape), np.uint8)
+            self.sums = np.zeros(self.count, np.uint32)
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_room(path, self.count * (size + 4), limit)
+            # Sums first, pictures after them; the file is sparse until filled. Both openings create it if needed.
+            total = self.count * 4 + self.count * size
+            with open(path, "ab") as file:
+                if file.tell() < total:
+                    file.truncate(total)
+            self.sums = np.memmap(path, np.uint32, "r+", 0, (self.count,))
+            self.pictures = np.memmap(path, np.uint8, "r+", self.count * 4, (self.count, *shape))
+            os.utime(path)
+        except OSError as error:
+            raise I2IError(
+                f"The cache {path} cannot be made: {error.strerror}.", "Use cache memory or none."
+            ) from error
+
+    def get(self, index: int) -> np.ndarray | None:
+        """The picture of a slot (a view: do not write to it), or None."""
+        if index >= self.count or not self.sums[index]:
+            return None
+        picture = self.pictures[index]
+        if not self.trusted[index]:
+            if _sum(picture) != int(self.sums[index]):
+                return None
+            self.trusted[index] = True
+        return picture
+
+    def put(self, index: int, picture: np.ndarray) -> None:
+        """Fills a slot; nothing happens beyond the limit."""
+        if index >= self.count:
+            return
+        self.pictures[index] = picture
+        self.sums[index] = _sum(picture)
+        self.trusted[index] = True
+
+
+def _sum(picture: np.ndarray) -> int:
+    """A checksum that is never 0, which stands for an empty slot."""
+    return zlib.crc32(np.ascontiguousarray(picture)) or 1
+
+
+def key(places: Sequence[Place], *settings: Any) -> str:
+    """Hash of files (path, size, time of change) and settings."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for place in places:
+        status = os.stat(place.path)
+        digest.update(f"{place.path.resolve()}|{place.part}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _make_room(path: Path, needed: int, limit: float) -> None:
+    """Removes the caches longest unused until `needed` more bytes stay under `limit` (files in use stay readable)."""
+    others = [p for p in path.parent.glob("*.pictures") if p != path]
+    used = {p: p.stat() for p in others}
+    total = sum(s.st_blocks * 512 if hasattr(s, "st_blocks") else s.st_size for s in used.values())
+    for other in sorted(others, key=lambda p: used[p].st_mtime):
+        if total + needed <= limit:
+            break
+        with contextlib.suppress(OSError):
+            other.unlink()
+        total -= used[other].st_blocks * 512 if hasattr(used[other], "st_blocks") else used[other].st_size

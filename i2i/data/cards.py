@@ -1,0 +1,63 @@
+"""Data cards: what a named data set is, where it comes from, and under which terms.
+
+A card is datasets/NAME.yaml. A data set that is shipped lies beside its card in datasets/NAME/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from i2i.errors import I2IError, nearest
+
+
+@dataclass(frozen=True)
+class Card:
+    """One named data set."""
+
+    name: str
+    summary: str
+    layout: str  # paired or unpaired
+    licence: str
+    direction: str = ""  # what AtoB means, in words
+    urls: tuple[str, ...] = ()  # of the archive; mirrors in the order of trial; none for a shipped set
+    bytes: int = 0  # of the archive, 0 if unknown
+    sha256: str = ""  # of the archive, "" if unknown
+    about: int = 0  # bytes of the archive, roughly, where the exact number is unknown
+    note: str = ""
+    home: str = ""
+    size: int = 0  # pixels, side of one picture as it is in the set
+    flip: bool = True  # False where mirrored pictures would be wrong
+    twin: str = ""  # the card that has the same pictures in the other layout
+
+
+def shipped(kind: str) -> Path:
+    """The folder of what is shipped, kind "datasets" or "recipes": beside the package in a checkout, else inside it."""
+    package = Path(__file__).resolve().parent.parent
+    for place in (package.parent / kind, package / "_shipped" / kind):
+        if place.is_dir() and any(place.glob("*.yaml")):
+            return place
+    raise I2IError(f"The folder {kind}/ that belongs to i2i is missing.", "Install i2i again.")
+
+
+def names() -> list[str]:
+    """Names of all data cards, sorted."""
+    return sorted(p.stem for p in shipped("datasets").glob("*.yaml"))
+
+
+def card(name: str) -> Card:
+    """The card of that name. Raises I2IError with the nearest names if there is none."""
+    known = names()
+    if name not in known:
+        raise I2IError(f"No data set is called {name!r}, and there is no such folder.", nearest(name, known))
+    path = shipped("datasets") / f"{name}.yaml"
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    allowed = Card.__dataclass_fields__.keys() - {"name"}
+    for key in values:
+        if key not in allowed:
+            raise I2IError(f"{path} has the unknown field {key!r}.", nearest(key, allowed))
+    values["urls"] = tuple(values.get("urls") or ())
+    return Card(name=name, **values)

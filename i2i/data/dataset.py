@@ -1,0 +1,264 @@
+"""A data set: samples in an order that depends on nothing but the seed and the number of images seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i import images
+from i2i.data import cache, decode, sampler
+from i2i.data.augment import Augment
+from i2i.data.layouts import WHOLE, Layout, Place, header
+from i2i.data.spec import Spec
+from i2i.errors import I2IError
+
+SAMPLED = 64  # files whose contents enter the fingerprint, and whose headers tell the channels
+_Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # uint8 [B, H, W, C], same, labels, ids
+
+
+class Data:
+    """One split of a data set. Pictures come as float32 [B, C, H, W] in [-1, 1].
+
+    paired: x and y of one place, same crop and flip; unpaired: x from one side in the epoch's order, y drawn from the
+    other by the seed; images: x; labelled: x and the class c (int64 [B]).
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        spec: Spec,
+        roots: Sequence[Path],
+        *,
+        flip: bool = True,
+        licence: str = "",
+        cache_folder: Path | None = None,
+    ) -> None:
+        spec.check()
+        self.spec = spec
+        self.roots = [Path(r) for r in roots]
+        self.layout = layout.name
+        self.splits = layout.splits
+        self.licence = licence
+        self.size = spec.size
+        self.class_names = layout.class_names
+        self.classes = len(layout.class_names)
+        self.labels = layout.labels
+        sides = [layout.a, layout.b] if layout.b else [layout.a]
+        if spec.direction == "BtoA" and len(sides) == 2:
+            sides.reverse()
+        self.sides: list[list[Place]] = sides
+        self.count = max(len(s) for s in sides)
+        self.channels_in = spec.channels_in or _channels(sides[0])
+        self.channels_out = spec.channels_out or (_channels(sides[1]) if len(sides) == 2 else self.channels_in)
+        self.channels = (self.channels_in, self.channels_out)
+        self.flip = flip if spec.flip is None else spec.flip
+        self.augment = Augment(spec.augment if spec.augment_on == "cpu" else "", paired=self.layout == "paired")
+        self.caches = self._caches(cache_folder)
+
+    # ---- what it is --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The name of each sample: its x file below the folder that was given."""
+        return [self._name(self.sides[0][i % len(self.sides[0])]) for i in range(self.count)]
+
+    def _name(self, place: Place) -> str:
+        for root in self.roots:
+            if place.path.is_relative_to(root):
+                return place.path.relative_to(root).as_posix()
+        return place.path.name
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What identifies the data: the number of samples and a SHA-256 over names, sizes and sampled contents.
+
+        It does not change when the folder moves."""
+        files = list(dict.fromkeys(place.path for side in self.sides for place in side))
+        digest = hashlib.sha256(self.layout.encode())
+        for path in files:
+            digest.update(f"{self._name(Place(path))}|{path.stat().st_size}\n".encode(errors="surrogateescape"))
+        for path in files[:: max(1, len(files) // SAMPLED)][:SAMPLED]:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return {"count": self.count, "files": len(files), "sha256": digest.hexdigest()}
+
+    # ---- samples -----------------------------------------------------------------------------------------------
+
+    def item(self, index: int) -> dict[str, Any]:
+        """The whole sample without variation, as a batch of one: the papers' pre-processing with load = crop = size.
+
+        "x", "y", "c", "ids" as in `batches`; pictures of the rules crop and none keep their size, rounded to a
+        multiple of 4."""
+        rule = self.spec.preprocess
+        return self._plain([index], "none" if rule in ("crop", "none") else rule.removesuffix("_and_crop"))
+
+    def fixed(self, n: int) -> dict[str, Any]:
+        """The first n samples (all, if there are fewer) without variation, each brought to size x size."""
+        rule = self.spec.preprocess
+        return self._plain(list(range(min(n, self.count))), rule if rule.endswith("crop") else "resize")
+
+    def _plain(self, indices: list[int], rule: str) -> dict[str, Any]:
+        size = self.spec.size
+        made: list[list[np.ndarray]] = []
+        for side, channels in zip(self.sides, self.channels, strict=False):
+            rows = []
+            for i in indices:
+                place = side[i % len(side)]
+                picture = decode.exact(place, channels, lambda w, h: images.scaled_size(w, h, rule, size, size))
+                if "crop" in rule:
+                    picture = images.to_array(images.fit(images.to_pil(picture), "crop", size, size))
+                rows.append(picture)
+            made.append(rows)
+        labels = [self.labels[i] for i in indices] if self.labels else None
+        x, y = np.stack(made[0]), np.stack(made[1]) if len(made) == 2 else None
+        return finished((x, y, labels, indices))
+
+    def batches(
+        self, start: int = 0, batch: int = 1, rank: int = 0, world: int = 1, seed: int = 0
+    ) -> Iterator[dict[str, Any]]:
+        """Endless batches for one of `world` processes, from sample number `start` of the run on.
+
+        Yields {"x": float32 [B, C, size, size], "y": the same or None, "c": int64 [B] or None, "ids": int64 [B]}.
+        Row j on process r, in the step that starts at s, is sample s + r * batch + j; which picture that is and how
+        it is varied is a pure function of (seed, number). Raises I2IError naming a file that cannot be read.
+        """
+        step = batch * world
+        first = (sampler.numbers(s, batch, rank) for s in range(start, 1 << 62, step))
+        if not self.spec.workers:
+            for numbers in first:
+                yield finished(self._raw(numbers, seed))
+        pool = ThreadPoolExecutor(self.spec.workers, thread_name_prefix="i2i-data")
+        ahead: deque[Future[_Raw]] = deque()
+        try:
+            while True:
+                while len(ahead) < self.spec.workers + 2:
+                    ahead.append(pool.submit(self._raw, next(first), seed))
+                yield finished(ahead.popleft().result())
+        finally:  # also when the caller stops iterating
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _raw(self, numbers: list[int], seed: int) -> _Raw:
+        rows = [self._sample(number, seed) for number in numbers]
+        x = _stack([r[0] for r in rows])
+        ys = [r[1] for r in rows if r[1] is not None]
+        y = _stack(ys) if ys else None
+        return x, y, [r[2] for r in rows] if self.labels else None, numbers
+
+    def _sample(self, number: int, seed: int) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """The varied sample: uint8 x [H, W, C], y or None, label or 0."""
+        index = sampler.index_of(number, self.count, seed)
+        label = self.labels[index] if self.labels else 0
+        if len(self.sides) == 1:
+            x = self._cut(self._prepared(0, index), sampler.Draws(seed, number), index)
+            return self.augment.one(x, seed, number), None, label
+        if self.layout == "paired":
+            x, y = self._prepared_pair(index)
+            if x.shape[:2] != y.shape[:2]:
+                raise I2IError(
+                    f"{self.sides[0][index].path} and {self.sides[1][index].path} are a pair of different sizes "
+                    f"({x.shape[1]}x{x.shape[0]} and {y.shape[1]}x{y.shape[0]}).",
+                    "Use preprocess resize_and_crop, or make them equal.",
+                )
+            x = self._cut(x, sampler.Draws(seed, number), index)
+            y = self._cut(y, sampler.Draws(seed, number), index)
+            return *self.augment.pair(x, y, seed, number), label
+        index %= len(self.sides[0])
+        partner = sampler.Draws(seed, number, "partner").below(len(self.sides[1]))
+        x = self._cut(self._prepared(0, index), sampler.Draws(seed, number), index)
+        y = self._cut(self._prepared(1, partner), sampler.Draws(seed, number, "y"), partner)
+        return self.augment.one(x, seed, number), self.augment.one(y, seed, number, "y"), label
+
+    def _cut(self, picture: np.ndarray, draws: sampler.Draws, index: int) -> np.ndarray:
+        """The random window and flip, as a view."""
+        size = self.spec.size
+        height, width = picture.shape[:2]
+        if "crop" in self.spec.preprocess and (height != size or width != size):
+            if height < size or width < size:
+                raise I2IError(
+                    f"{self.names[index]} has {width}x{height} pixels, too few for a crop of {size}.",
+                    "Use preprocess resize_and_crop, or a smaller size.",
+                )
+            left, top = draws.below(width - size + 1), draws.below(height - size + 1)
+            picture = picture[top : top + size, left : left + size]
+        if self.flip and draws.below(2):
+            picture = picture[:, ::-1]
+        return picture
+
+    # ---- decoded pictures --------------------------------------------------------------------------------------
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        return images.scaled_size(width, height, self.spec.preprocess, self._load, self.spec.size)
+
+    @property
+    def _load(self) -> int:
+        return self.spec.size if self.spec.preprocess == "resize" else self.spec.loaded
+
+    def _prepared(self, side: int, index: int) -> np.ndarray:
+        """uint8 [H, W, C] before the random crop."""
+        kept = self.caches[side].get(index) if self.caches else None
+        if kept is None:
+            kept = decode.fast(self.sides[side][index], self.channels[side], self._size)
+            if self.caches:
+                self.caches[side].put(index, kept)
+        return kept
+
+    def _prepared_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        a, b = self.sides[0][index], self.sides[1][index]
+        if self.caches or a.part == WHOLE or a.path != b.path:
+            return self._prepared(0, index), self._prepared(1, index)
+        left, right = decode.fast_pair(a.path, self.channels if a.part == 0 else self.channels[::-1], self._size)
+        return (left, right) if a.part == 0 else (right, left)
+
+    def _caches(self, folder: Path | None) -> list[cache.Cache]:
+        if self.spec.cache == "none":
+            return []
+        if self.spec.cache == "disk" and folder is None:
+            raise I2IError("The cache is on disk, but no folder was given for it.")
+        made = []
+        limit = self.spec.cache_gb * 1e9 / len(self.sides)
+        for side, channels in zip(self.sides, self.channels, strict=False):
+            shape = (self._load, self._load, channels)
+            path = None
+            if self.spec.cache == "disk" and folder is not None:
+                path = folder / f"{cache.key(side, shape, 1)}.pictures"
+            made.append(cache.Cache(len(side), shape, limit, path))
+        return made
+
+
+def finished(raw: _Raw) -> dict[str, Any]:
+    """Arrays uint8 [B, H, W, C] as the batch that training sees."""
+    x, y, labels, ids = raw
+    return {
+        "x": _floats(x),
+        "y": None if y is None else _floats(y),
+        "c": None if labels is None else torch.tensor(labels, dtype=torch.int64),
+        "ids": torch.tensor(ids, dtype=torch.int64),
+    }
+
+
+def _floats(array: np.ndarray) -> Tensor:
+    """uint8 [B, H, W, C] -> float32 [B, C, H, W], each value as (u / 255 - 0.5) / 0.5."""
+    picture = torch.from_numpy(array).permute(0, 3, 1, 2)
+    return picture.to(torch.float32, memory_format=torch.contiguous_format).div_(255).sub_(0.5).div_(0.5)
+
+
+def _stack(rows: list[np.ndarray]) -> np.ndarray:
+    """One array [B, H, W, C] in memory of its own."""
+    if len({r.shape for r in rows}) > 1:
+        sizes = ", ".join(sorted({f"{r.shape[1]}x{r.shape[0]}" for r in rows}))
+        raise I2IError(f"The pictures of a batch have different sizes ({sizes}).", "Use a preprocess rule with crop.")
+    return np.stack(rows)
+
+
+def _channels(places: Sequence[Place]) -> int:
+    """1 if all sampled pictures are grey, else 3; transparency is laid on white unless 4 is asked for."""
+    sampled = places[:: max(1, len(places) // SAMPLED)][:SAMPLED]
+    return 1 if all(header(p.path)[2] == 1 for p in sampled) else 3

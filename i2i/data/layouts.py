@@ -1,0 +1,214 @@
+"""How pictures lie in folders: paired, unpaired, images, labelled; with or without train/ val/ test/.
+
+A `Layout` lists, for each sample, where its picture x comes from and, where there is one, its picture y or its class.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from i2i import images
+from i2i.errors import I2IError
+
+SPLITS = ("train", "val", "test")
+# "joined" is paired, in files that hold A and B side by side, whatever their shape
+LAYOUTS = ("auto", "paired", "unpaired", "images", "labelled", "joined")
+WHOLE, LEFT, RIGHT = -1, 0, 1  # part of a file that a picture is
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture is: a file, or one half of it."""
+
+    path: Path
+    part: int = WHOLE
+
+
+@dataclass
+class Layout:
+    """The samples of one split. Sides are in the order A, B; `direction` is not applied yet."""
+
+    name: str  # "paired", "unpaired", "images" or "labelled"
+    a: list[Place]
+    b: list[Place] = field(default_factory=list)  # paired: as long as a, in the same order
+    labels: list[int] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
+    splits: tuple[str, ...] = ("train",)
+
+
+def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") -> Layout:
+    """Reads the folders (one or two) and settles the layout.
+
+    Raises I2IError in one sentence when a folder is missing or empty, when the split is not there, or when the
+    pictures do not lie as `layout` needs them."""
+    if layout not in LAYOUTS:
+        raise I2IError(f"The layout {layout!r} is unknown.", f"Allowed: {', '.join(LAYOUTS)}.")
+    for source in sources:
+        if not source.is_dir():
+            raise I2IError(f"The folder {source} does not exist.", "Give a folder with pictures, or a data set's name.")
+    if len(sources) == 2:
+        return _two(sources[0], sources[1], layout, split)
+    if len(sources) != 1:
+        raise I2IError(f"{len(sources)} data folders were given.", "Give one folder, or two: A and B.")
+    return _one(sources[0], layout, split)
+
+
+def splits_of(source: Path) -> tuple[str, ...]:
+    """The splits that a folder has, ("train",) if it has none by name."""
+    found = tuple(s for s in SPLITS if (source / s).is_dir() or ((source / f"{s}A").is_dir()))
+    if not found and (source / "A").is_dir() and (source / "B").is_dir():
+        found = tuple(s for s in SPLITS if (source / "A" / s).is_dir() and (source / "B" / s).is_dir())
+    return found or ("train",)
+
+
+def _named_splits(source: Path) -> bool:
+    return any((source / p / s).is_dir() or (source / f"{s}A").is_dir() for s in SPLITS for p in (".", "A"))
+
+
+def _need_split(source: Path, splits: tuple[str, ...], split: str) -> None:
+    if split not in splits:
+        raise I2IError(f"{source} has no split {split!r}.", f"It has: {', '.join(splits)}.")
+
+
+def _one(source: Path, layout: str, split: str) -> Layout:
+    splits = splits_of(source)
+    _need_split(source, splits, split)
+    pair = _sides(source, split)
+    if pair:
+        return _two_lists(_pictures(pair[0]), _pictures(pair[1]), pair, layout, splits)
+    place = source / split if (source / split).is_dir() else source
+    classes = _classes(place)
+    if layout == "labelled" or (layout == "auto" and len(classes) > 1):
+        return _labelled(place, classes, splits)
+    pictures = _pictures(place)
+    if layout == "images":
+        return Layout("images", [Place(p) for p in pictures], splits=splits)
+    joined = layout == "joined" or _side_by_side(pictures)
+    if layout == "auto" and not joined:
+        return Layout("images", [Place(p) for p in pictures], splits=splits)
+    if not joined:
+        raise I2IError(
+            f"{place} holds single pictures, but {layout} pictures are needed.",
+            "Give two folders, a folder with trainA/ and trainB/ or with A/ and B/"
+            + (", or files twice as wide as high with A and B side by side." if layout == "paired" else "."),
+        )
+    a, b = [Place(p, LEFT) for p in pictures], [Place(p, RIGHT) for p in pictures]
+    return Layout("unpaired" if layout == "unpaired" else "paired", a, b, splits=splits)
+
+
+def _two(a: Path, b: Path, layout: str, split: str) -> Layout:
+    if layout in ("images", "labelled", "joined"):
+        raise I2IError(f"Two folders were given, but the layout {layout} takes one.", "Give one folder.")
+    splits = tuple(s for s in splits_of(a) if s in splits_of(b))
+    _need_split(Path(f"{a} and {b}"), splits, split)
+    sides = (a / split if (a / split).is_dir() else a, b / split if (b / split).is_dir() else b)
+    return _two_lists(_pictures(sides[0]), _pictures(sides[1]), sides, layout, splits)
+
+
+def _sides(source: Path, split: str) -> tuple[Path, Path] | None:
+    """The folders of A and B inside one folder, if it has them."""
+    candidates = [
+        (source / f"{split}A", source / f"{split}B"),
+        (source / split / "A", source / split / "B"),
+        (source / "A" / split, source / "B" / split),
+        (source / "A", source / "B"),
+    ]
+    for a, b in candidates:
+        if a.is_dir() and b.is_dir():
+            return a, b
+    return None
+
+
+def _two_lists(a: list[Path], b: list[Path], sides: tuple[Path, Path], layout: str, splits: tuple[str, ...]) -> Layout:
+    if layout in ("images", "labelled", "joined"):
+        raise I2IError(f"{sides[0].parent} holds A and B, but the layout {layout} takes one kind.", f"Give {sides[0]}.")
+    if layout != "unpaired":
+        by_name = match(a, b, sides)
+        if isinstance(by_name, Layout):
+            by_name.splits = splits
+            return by_name
+        if layout == "paired":
+            raise by_name
+    return Layout("unpaired", [Place(p) for p in a], [Place(p) for p in b], splits=splits)
+
+
+def match(a: list[Path], b: list[Path], sides: tuple[Path, Path]) -> Layout | I2IError:
+    """Pairs two lists by their names below `sides` without suffix; the error names what has no partner."""
+    keyed: list[dict[str, Path]] = []
+    for paths, side in zip((a, b), sides, strict=True):
+        names: dict[str, Path] = {}
+        for path in paths:
+            key = path.relative_to(side).with_suffix("").as_posix()
+            if key in names:
+                return I2IError(
+                    f"{names[key]} and {path} have the same name, so their partner is not clear.", "Rename one."
+                )
+            names[key] = path
+        keyed.append(names)
+    alone_a, alone_b = sorted(keyed[0].keys() - keyed[1].keys()), sorted(keyed[1].keys() - keyed[0].keys())
+    if alone_a or alone_b:
+        lists = [f"only in {s}: {_some(n)}" for s, n in zip(sides, (alone_a, alone_b), strict=True) if n]
+        return I2IError(
+            "Pairs are matched by file name, and some have no partner: " + "; ".join(lists) + ".",
+            "Rename or remove them; pictures without partners are the layout unpaired.",
+        )
+    keys = sorted(keyed[0])
+    return Layout("paired", [Place(keyed[0][k]) for k in keys], [Place(keyed[1][k]) for k in keys])
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = images.find(folder)
+    if not found:
+        raise I2IError(f"{folder} holds no pictures.", f"Known suffixes: {' '.join(images.SUFFIXES)}.")
+    return found
+
+
+def _classes(place: Path) -> list[str]:
+    """Names of the folders in `place` that hold pictures, if no picture lies beside them."""
+    names = []
+    for entry in sorted(os.scandir(place), key=lambda e: e.name):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir() and images.find(entry.path):
+            names.append(entry.name)
+        elif entry.is_file() and entry.name.lower().endswith(images.SUFFIXES):
+            return []
+    return names
+
+
+def _labelled(place: Path, classes: list[str], splits: tuple[str, ...]) -> Layout:
+    if not classes:
+        raise I2IError(f"{place} has no class folders.", "Labelled pictures lie in one folder a class.")
+    found = Layout("labelled", [], class_names=classes, splits=splits)
+    for label, name in enumerate(classes):
+        pictures = images.find(place / name)
+        found.a += [Place(p) for p in pictures]
+        found.labels += [label] * len(pictures)
+    return found
+
+
+def _side_by_side(pictures: list[Path], most: int = 16) -> bool:
+    """True if files look like two pictures side by side: all sampled are twice as wide as high."""
+    step = max(1, len(pictures) // most)
+    for path in pictures[::step][:most]:
+        width, height = header(path)[:2]
+        if abs(width - 2 * height) > 1:
+            return False
+    return True
+
+
+def header(path: Path) -> tuple[int, int, int]:
+    """Width, height (upright) and natural channels of a picture, without decoding it."""
+    with images.opened(path, load=False) as image:
+        width, height = image.size
+        if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+            width, height = height, width
+        return width, height, images.natural_channels(image)

@@ -1,0 +1,57 @@
+"""From what a user names (folders, or a data card) to a Data object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+
+from i2i.data import cards, layouts
+from i2i.data.dataset import Data
+from i2i.data.spec import Spec
+from i2i.errors import I2IError
+
+
+def cache_folder() -> Path:
+    """Where downloads and decoded pictures are kept; the variable I2I_CACHE moves it."""
+    moved = os.environ.get("I2I_CACHE")
+    return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_path("i2i"))
+
+
+def open(sources: Sequence[str | Path] | str | Path, spec: Spec | None = None, split: str = "train") -> Data:
+    """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use).
+
+    Raises I2IError in one sentence if there is no such source or split, or if the pictures do not fit the layout."""
+    spec = spec or Spec()
+    spec.check()
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    folders, flip, licence = [], True, ""
+    for source in given:
+        if Path(source).is_dir():
+            folders.append(Path(source))
+            continue
+        if _is_path(source):
+            raise I2IError(f"The folder {source} does not exist.", "Give a folder with pictures, or a data set's name.")
+        card = cards.card(str(source))
+        if spec.layout not in ("auto", card.layout) and card.twin and cards.card(card.twin).layout == spec.layout:
+            card = cards.card(card.twin)
+        folders.append(get(card.name))
+        flip, licence = flip and card.flip, licence or card.licence
+    found = layouts.find(folders, spec.layout, split)
+    return Data(found, spec, folders, flip=flip, licence=licence, cache_folder=cache_folder() / "pictures")
+
+
+def _is_path(source: str | Path) -> bool:
+    text = str(source)
+    return isinstance(source, Path) or os.sep in text or "/" in text or text.startswith((".", "~"))
+
+
+def get(name: str) -> Path:
+    """The folder of a named data set. Raises I2IError if the name is unknown."""
+    card = cards.card(name)
+    place = cards.shipped("datasets") / card.name
+    if place.is_dir():
+        return place
+    raise I2IError(f"The data set {name} is not here.")
