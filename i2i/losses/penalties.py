@@ -14,7 +14,7 @@ from i2i.winograd import direct
 def slope(D: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """d sum(D(at)) / d at, one row for each sample [B, ...] -> [B, numbers in a sample]; can be differentiated."""
     at = at.detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), direct():
         (found,) = torch.autograd.grad(D(at).sum(), at, create_graph=True)
     return found.flatten(1)
 

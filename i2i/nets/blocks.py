@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.errors import I2IError, nearest
+from i2i.winograd import Conv2d
 
 NORMS = ("batch", "instance", "none")
 UPSAMPLES = ("transposed", "resize", "blur")
@@ -66,7 +67,7 @@ def as_tested(net: nn.Module, own: bool, dropout: bool) -> nn.Module:
     return net
 
 
-class ResizeConv(nn.Conv2d):
+class ResizeConv(Conv2d):
     """Twice the size by repeating pixels, then a 3x3 convolution: no checkerboard (Odena et al. 2016)."""
 
     def __init__(self, channels_in: int, channels_out: int, bias: bool) -> None:

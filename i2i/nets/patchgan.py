@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from i2i.nets.blocks import BlurDown, norm_layer, uses_bias
+from i2i.winograd import Conv2d
 
 
 class PatchGAN(nn.Module):
@@ -31,7 +32,7 @@ class PatchGAN(nn.Module):
             halve = k < layers
             stride = 2 if halve and not antialias else 1
             bias = k == 0 or uses_bias(norm)
-            found += [nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=bias)]
+            found += [Conv2d(before, after, 4, stride=stride, padding=1, bias=bias)]
             found += [norm_layer(norm, after)] if k else []
             found += [nn.LeakyReLU(0.2, inplace=True)]
             found += [BlurDown(after)] if halve and antialias else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ResizeConv, check, norm_layer, uses_bias
+from i2i.winograd import Conv2d
 
 
 class Residual(nn.Module):
@@ -15,7 +16,7 @@ class Residual(nn.Module):
 
         def conv() -> list[nn.Module]:
             pad = nn.ReflectionPad2d(1)
-            return [pad, nn.Conv2d(width, width, 3, bias=uses_bias(norm)), norm_layer(norm, width)]
+            return [pad, Conv2d(width, width, 3, bias=uses_bias(norm)), norm_layer(norm, width)]
 
         middle: list[nn.Module] = [nn.ReLU(inplace=True)]
         if dropout:
@@ -68,13 +69,13 @@ class ResNet(nn.Module):
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=bias), *normed(width)]
         for c in (width, 2 * width):
             stride = 1 if antialias else 2
-            layers += [nn.Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), *normed(2 * c)]
+            layers += [Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), *normed(2 * c)]
             if antialias:
                 layers += [BlurDown(2 * c)]
         layers += [Residual(4 * width, norm, dropout) for _ in range(blocks)]
         for c in (2 * width, width):
             if upsample == "blur":
-                layers += [BlurUp(2 * c), nn.Conv2d(2 * c, c, 3, padding=1, bias=bias)]
+                layers += [BlurUp(2 * c), Conv2d(2 * c, c, 3, padding=1, bias=bias)]
             elif upsample == "resize":
                 layers += [ResizeConv(2 * c, c, bias)]
             else:

@@ -1,0 +1,82 @@
+"""The fast convolution is the convolution."""
+
+import pytest
+import torch
+from torch import nn
+
+from i2i import winograd
+from i2i.losses.penalties import gradient_penalty
+
+
+def relative(a, b):
+    return ((a.double() - b).norm() / b.norm()).item()
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("size", [(40, 40), (37, 51), (66, 30)])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_values_and_gradients_are_those_of_the_direct_sum(kernel, size, padding, bias):
+    torch.manual_seed(0)
+    fast = winograd.Conv2d(64, 72, kernel, padding=padding, bias=bias)
+    exact = nn.Conv2d(64, 72, kernel, padding=padding, bias=bias).double()
+    exact.load_state_dict(fast.state_dict())
+    x = torch.randn(2, 64, *size, requires_grad=True)
+    assert fast._fast(x)
+    z = x.detach().double().requires_grad_()
+    y, w = fast(x), exact(z)
+    g = torch.randn_like(y)
+    y.backward(g)
+    w.backward(g.double())
+    assert y.shape == w.shape
+    assert relative(y, w) < 1e-5
+    assert relative(x.grad, z.grad) < 1e-5
+    assert relative(fast.weight.grad, exact.weight.grad) < 1e-5
+    if bias:
+        assert relative(fast.bias.grad, exact.bias.grad) < 1e-5
+
+
+def test_rows_of_a_batch_do_not_mix():
+    torch.manual_seed(0)
+    conv, x = winograd.Conv2d(64, 64, 3), torch.randn(3, 64, 42, 42)
+    with torch.no_grad():
+        assert torch.allclose(conv(x)[1:2], conv(x[1:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "x"),
+    [
+        ({"kernel_size": 3, "stride": 2}, torch.zeros(1, 64, 64, 64)),
+        ({"kernel_size": 3, "dilation": 2}, torch.zeros(1, 64, 64, 64)),
+        ({"kernel_size": 3, "groups": 2}, torch.zeros(1, 64, 64, 64)),
+        ({"kernel_size": 5}, torch.zeros(1, 64, 64, 64)),
+        ({"kernel_size": 3, "padding": 1, "padding_mode": "reflect"}, torch.zeros(1, 64, 64, 64)),
+        ({"kernel_size": 3, "padding": "same"}, torch.zeros(1, 64, 64, 64)),
+        ({"kernel_size": 3}, torch.zeros(1, 64, 8, 8)),
+        ({"kernel_size": 3, "dtype": torch.float64}, torch.zeros(1, 64, 64, 64, dtype=torch.float64)),
+    ],
+)
+def test_everything_else_is_the_plain_layer(arguments, x):
+    torch.manual_seed(0)
+    conv = winograd.Conv2d(64, 64, **arguments)
+    plain = nn.Conv2d(64, 64, **arguments)
+    plain.load_state_dict(conv.state_dict())
+    assert not conv._fast(x)
+    x = torch.randn_like(x)
+    assert torch.equal(conv(x), plain(x))
+
+
+def test_only_the_gradients_asked_for_are_made():
+    conv, x = winograd.Conv2d(64, 64, 3), torch.randn(1, 64, 40, 40, requires_grad=True)
+    conv(x).sum().backward(inputs=[x])
+    assert x.grad is not None
+    assert conv.weight.grad is None
+
+
+def test_a_gradient_penalty_goes_through():
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(3, 64, 3), winograd.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 3))
+    real, fake = torch.randn(2, 1, 3, 40, 40).unbind(0)
+    gradient_penalty(critic, real, fake, torch.full((1,), 0.3)).backward()
+    assert torch.isfinite(critic[1].weight.grad).all()
+    assert critic[1].weight.grad.abs().sum() > 0
