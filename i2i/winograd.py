@@ -1,8 +1,8 @@
 """Convolutions on the CPU with fewer multiplications (Winograd's minimal filtering, Lavin & Gray 2016).
 
-A tile of m x m outputs of an r x r kernel needs (m + r - 1)^2 products instead of m^2 r^2; the products of all tiles and
-channels are a few large matrix products, which a CPU does at full speed. Forward and both gradients use the same
-transforms. In float32 the rounding error is about four times that of the direct sum.
+A tile of m x m outputs of an r x r kernel needs (m + r - 1)^2 products instead of m^2 r^2; the products of all tiles
+and channels are a few large matrix products, which a CPU does at full speed. Forward and both gradients use the same
+transforms. In float32 the rounding error is a few times that of the direct sum.
 """
 
 from __future__ import annotations

@@ -41,9 +41,14 @@ def test_applied_swaps_and_puts_back_even_after_an_error():
     method = made()
     live = method.G
     ema = EMA(method, half_life=10)
-    with pytest.raises(RuntimeError, match="inside"), ema.applied(method):
-        assert method.G is ema.networks["G"]
-        assert not method.training
-        raise RuntimeError("inside")
+
+    def fail():
+        with ema.applied(method):
+            assert method.G is ema.networks["G"]
+            assert not method.training
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
     assert method.G is live
     assert method.training
