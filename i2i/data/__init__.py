@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+from i2i.data.check import Finding, check
 from i2i.data.dataset import Data
 from i2i.data.source import cache_folder, get, open
 from i2i.data.spec import Spec
 
-__all__ = ["Data", "Spec", "cache_folder", "get", "open"]
+__all__ = ["Data", "Finding", "Spec", "cache_folder", "check", "get", "open"]

@@ -64,10 +64,6 @@ def splits_of(source: Path) -> tuple[str, ...]:
     return found or ("train",)
 
 
-def _named_splits(source: Path) -> bool:
-    return any((source / p / s).is_dir() or (source / f"{s}A").is_dir() for s in SPLITS for p in (".", "A"))
-
-
 def _need_split(source: Path, splits: tuple[str, ...], split: str) -> None:
     if split not in splits:
         raise I2IError(f"{source} has no split {split!r}.", f"It has: {', '.join(splits)}.")
@@ -76,7 +72,7 @@ def _need_split(source: Path, splits: tuple[str, ...], split: str) -> None:
 def _one(source: Path, layout: str, split: str) -> Layout:
     splits = splits_of(source)
     _need_split(source, splits, split)
-    pair = _sides(source, split)
+    pair = sides_of(source, split)
     if pair:
         return _two_lists(_pictures(pair[0]), _pictures(pair[1]), pair, layout, splits)
     place = source / split if (source / split).is_dir() else source
@@ -108,7 +104,7 @@ def _two(a: Path, b: Path, layout: str, split: str) -> Layout:
     return _two_lists(_pictures(sides[0]), _pictures(sides[1]), sides, layout, splits)
 
 
-def _sides(source: Path, split: str) -> tuple[Path, Path] | None:
+def sides_of(source: Path, split: str) -> tuple[Path, Path] | None:
     """The folders of A and B inside one folder, if it has them."""
     candidates = [
         (source / f"{split}A", source / f"{split}B"),

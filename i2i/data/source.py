@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import platformdirs
 
-from i2i.data import cards, layouts
+from i2i.data import cards, download, layouts
 from i2i.data.dataset import Data
+from i2i.data.download import Progress
 from i2i.data.spec import Spec
 from i2i.errors import I2IError
 
@@ -48,10 +49,36 @@ def _is_path(source: str | Path) -> bool:
     return isinstance(source, Path) or os.sep in text or "/" in text or text.startswith((".", "~"))
 
 
-def get(name: str) -> Path:
-    """The folder of a named data set. Raises I2IError if the name is unknown."""
+def get(name: str, progress: Progress | None = None) -> Path:
+    """The folder of a named data set: shipped, in the cache, or else downloaded, verified and unpacked into the cache.
+
+    Raises I2IError if the name is unknown or the download fails."""
     card = cards.card(name)
     place = cards.shipped("datasets") / card.name
     if place.is_dir():
         return place
-    raise I2IError(f"The data set {name} is not here.")
+    place = cache_folder() / "datasets" / card.name
+    if place.is_dir():
+        return _inner(place)
+    if not card.urls:
+        raise I2IError(f"The data set {name} cannot be downloaded.", card.note)
+    archive = cache_folder() / "downloads" / f"{card.name}{''.join(PurePosixPath(card.urls[0]).suffixes[-2:])}"
+    download.fetch(card.urls, archive, card.sha256 or None, card.bytes or None, progress)
+    with download.locked(place):
+        if not place.is_dir():  # another process may have been here meanwhile
+            try:
+                download.extract(archive, place)
+            except I2IError as error:
+                archive.unlink(missing_ok=True)  # without a known hash, only unpacking finds damage
+                raise I2IError(error.what, "The archive was removed; try again.") from error
+        archive.unlink(missing_ok=True)
+    return _inner(place)
+
+
+def _inner(place: Path) -> Path:
+    """The folder in which the pictures begin: archives hold one folder of the set's name."""
+    inside = [p for p in place.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+    while len(inside) == 1 and inside[0].is_dir() and inside[0].name not in layouts.SPLITS:
+        place = inside[0]
+        inside = [p for p in place.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+    return place

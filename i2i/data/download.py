@@ -1,0 +1,335 @@
+"""Downloads that resume and are verified, and archives that are opened with suspicion."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock
+
+from i2i.errors import I2IError
+
+Progress = Callable[[int, int], None]  # (bytes so far, bytes in all or 0 if unknown)
+
+CHUNK = 1 << 18
+TRIES = 5  # for each address
+WAIT = 1.0  # seconds before the second try; doubled each time
+TIMEOUT = 30.0  # seconds of silence after which a connection counts as cut
+MAX_FILES = 5_000_000
+MAX_BYTES = 200 * 10**9  # of an unpacked archive
+MAX_RATIO = 200  # unpacked bytes for each packed byte, above RATIO_FREE
+RATIO_FREE = 100 * 10**6
+
+
+def fetch(
+    urls: str | Sequence[str],
+    dest: str | Path,
+    sha256: str | None = None,
+    bytes: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Downloads to the file `dest`, which then holds all of it or does not exist.
+
+    urls: one address or mirrors, tried in their order. sha256, bytes: what the file must be, if known; a download that
+    is something else is removed. What was received before a cut connection stays beside `dest` as NAME.part and is
+    continued (also by a later call) if the server can. A file already at `dest` is taken if it has that hash (or,
+    without one, that size or any). Two processes may call this at once: one waits for the other.
+    Raises I2IError saying for each address what went wrong.
+    """
+    dest = Path(dest)
+    mirrors = [urls] if isinstance(urls, str) else list(urls)
+    if not mirrors:
+        raise I2IError(f"There is no address to download {dest.name} from.")
+    with locked(dest):
+        if dest.is_file() and not _fault(dest, sha256, bytes):
+            return dest
+        faults = []
+        for url in mirrors:
+            fault = _from(url, dest, sha256, bytes, progress)
+            if fault is None:
+                return dest
+            faults.append(f"{url}: {fault}")
+    raise I2IError(
+        f"{dest.name} could not be downloaded. " + " ".join(faults), "Try again: it goes on where it stopped."
+    )
+
+
+@contextlib.contextmanager
+def locked(dest: Path) -> Iterator[None]:
+    """Only one process at a time is inside for `dest` (a lock file beside it, freed by the system if one dies)."""
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(dest.with_name(f".{dest.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise I2IError(
+            f"{dest.parent} cannot be written: {error.strerror}.", "The variable I2I_CACHE moves it."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _Refused(Exception):
+    """What the server offers is not what was asked for: another try would not help."""
+
+
+def _from(url: str, dest: Path, sha256: str | None, size: int | None, progress: Progress | None) -> str | None:
+    """One mirror with its tries; None on success, else the reason in words."""
+    part = dest.with_name(f"{dest.name}.part")
+    continued = part.exists()
+    reason = ""
+    failures = 0
+    while failures < TRIES:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _receive(url, part, size, progress)
+        except urllib.error.HTTPError as error:
+            reason = f"the server answered {error.code} {error.reason}."
+            if error.code == 416:  # nothing left to send, or another file: verified below, else begun anew
+                if _fault(part, sha256, size) is None and (sha256 or size):
+                    break
+                _forget(part)
+            elif error.code < 500 and error.code not in (408, 425, 429):
+                return reason
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise I2IError(
+                    f"The disk is full: {dest.name} cannot be downloaded to {dest.parent}.",
+                    "Make room, or move the cache with the variable I2I_CACHE; the download goes on where it stopped.",
+                ) from error
+            if isinstance(error, PermissionError | IsADirectoryError):
+                raise I2IError(f"{part} cannot be written: {error.strerror}.") from error
+            reason = f"{getattr(error, 'reason', None) or error or type(error).__name__}."
+        except _Refused as error:
+            _forget(part)
+            return f"{error}."
+        except (http.client.HTTPException, ValueError) as error:
+            reason = f"{error or type(error).__name__}."
+        else:
+            break
+        after = part.stat().st_size if part.exists() else 0
+        failures = 1 if after > before else failures + 1  # a connection that is cut again and again still gets there
+        if failures < TRIES:
+            time.sleep(WAIT * 2 ** (failures - 1))
+    else:
+        return reason
+    fault = _fault(part, sha256, size)
+    if fault:
+        _forget(part)
+        # The beginning may be of an older version of the file: once more from scratch.
+        return _from(url, dest, sha256, size, progress) if continued else fault
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, dest)
+    _forget(part)
+    return None
+
+
+def _receive(url: str, part: Path, size: int | None, progress: Progress | None) -> None:
+    """Receives what is missing from `part`. Raises OSError or HTTPException when the connection is cut."""
+    if not url.startswith(("http://", "https://")):
+        raise _Refused("only http and https addresses are fetched")
+    note = part.with_name(f"{part.name}.json")  # which address and version the part belongs to
+    known = _note(note)
+    begun = part.stat().st_size if part.exists() else 0
+    validator = str(known.get("etag") or known.get("modified") or "")
+    if known.get("url") != url and not (size and known.get("total") == size):
+        begun = 0  # of another mirror, whose file may differ
+    headers = {"User-Agent": "i2i", "Accept-Encoding": "identity"}
+    if begun:
+        headers["Range"] = f"bytes={begun}-"
+        if validator and known.get("url") == url:
+            headers["If-Range"] = validator
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
+        total = _total(answer, begun)
+        if answer.status != 206:
+            begun = 0  # the server sends all of it again
+        if size and total and total != size:
+            raise _Refused(f"the server offers {total} bytes, expected were {size}")
+        etag = answer.headers.get("ETag") or ""
+        facts: dict[str, object] = {"url": url, "total": total, "modified": answer.headers.get("Last-Modified")}
+        facts["etag"] = etag if not etag.startswith("W/") else None  # a weak one does not promise equal bytes
+        note.write_text(json.dumps(facts), encoding="utf-8")
+        done = begun
+        with open(part, "r+b" if begun else "wb") as file:
+            file.truncate(begun)
+            file.seek(begun)
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                if size and done > size:
+                    raise _Refused(f"the server sends more than the {size} bytes expected")
+                if progress:
+                    progress(done, total)
+        if total and done < total:
+            raise ConnectionError(f"the connection was cut after {done} of {total} bytes")
+
+
+def _total(answer: http.client.HTTPResponse, begun: int) -> int:
+    """Bytes of the whole file as the server says, 0 if it does not."""
+    if answer.status == 206:
+        span = answer.headers.get("Content-Range", "")
+        first, _, rest = span.removeprefix("bytes ").partition("-")
+        if first.strip() != str(begun):
+            raise ValueError(f"the server sent another range ({span}) than was asked for ({begun}-)")
+        total = rest.partition("/")[2]
+        return int(total) if total.isdigit() else 0
+    length = answer.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else 0
+
+
+def _note(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _forget(part: Path) -> None:
+    for path in (part, part.with_name(f"{part.name}.json")):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _fault(path: Path, sha256: str | None, size: int | None) -> str | None:
+    """What is wrong with a file, None if nothing."""
+    if not path.is_file():
+        return "nothing was received."
+    found = path.stat().st_size
+    if size and found != size:
+        return f"it has {found} bytes, expected were {size}."
+    if sha256:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != sha256.lower():
+            return f"its SHA-256 is {digest}, expected was {sha256.lower()}; the file was not kept."
+    return None
+
+
+# ---- archives --------------------------------------------------------------------------------------------------
+
+
+def extract(
+    archive: str | Path,
+    dest: str | Path,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+    max_ratio: float = MAX_RATIO,
+    progress: Progress | None = None,
+) -> Path:
+    """Unpacks a .zip or a .tar (any compression) into the new folder `dest`, which appears only when all is unpacked.
+
+    Refuses paths that lead out of the folder, links, devices, two entries of one name, and more files, bytes or bytes
+    for each packed byte than the limits. Raises I2IError; nothing is left at `dest` then.
+    """
+    archive, dest = Path(archive), Path(dest)
+    if dest.exists():
+        raise I2IError(f"{dest} exists already.")
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    made = dest.with_name(f".{dest.name}.{os.getpid()}.tmp")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    limits = _Limits(archive, max_files, max_bytes, max_ratio, progress)
+    try:
+        if zipfile.is_zipfile(archive):
+            _unzip(archive, made, limits)
+        elif tarfile.is_tarfile(archive):
+            _untar(archive, made, limits)
+        else:
+            raise I2IError(f"{archive} is no zip or tar archive.")
+        os.replace(made, dest)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        raise I2IError(f"{archive} cannot be unpacked: {error}.", "It is damaged or hostile.") from error
+    except OSError as error:
+        raise I2IError(f"{archive} cannot be unpacked to {dest}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return dest
+
+
+class _Limits:
+    """Counts files and bytes while an archive is unpacked."""
+
+    def __init__(
+        self, archive: Path, max_files: int, max_bytes: int, max_ratio: float, progress: Progress | None
+    ) -> None:
+        self.archive, self.progress = archive, progress
+        self.packed = archive.stat().st_size
+        self.max_files = max_files
+        self.max_bytes = min(max_bytes, max(int(self.packed * max_ratio), RATIO_FREE))
+        self.files = self.bytes = 0
+        self.names: set[str] = set()
+
+    def file(self, name: str) -> None:
+        self.files += 1
+        if self.files > self.max_files:
+            self.refuse(f"it holds more than {self.max_files:,} files")
+        folded = name.casefold()
+        if folded in self.names:
+            self.refuse(f"it holds {name!r} twice")
+        self.names.add(folded)
+
+    def add(self, n: int) -> None:
+        self.bytes += n
+        if self.bytes > self.max_bytes:
+            self.refuse(f"it unpacks to more than {self.max_bytes:,} bytes")
+        if self.progress:
+            self.progress(self.bytes, 0)
+
+    def refuse(self, why: str) -> None:
+        raise I2IError(f"{self.archive} is refused: {why}.", "Nothing was unpacked.")
+
+    def path(self, name: str) -> PurePosixPath:
+        """The entry's path inside the target, checked."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        odd = path.is_absolute() or ".." in path.parts or "\0" in name or ":" in (path.parts or ("",))[0]
+        if odd or any(ord(c) < 32 for c in name):
+            self.refuse(f"the path {name!r} leads out of the folder")
+        return path
+
+
+def _unzip(archive: Path, made: Path, limits: _Limits) -> None:
+    with zipfile.ZipFile(archive) as file:
+        for entry in file.infolist():
+            path = limits.path(entry.filename)
+            kind = (entry.external_attr >> 16) & 0o170000
+            if kind not in (0, 0o100000, 0o040000):
+                limits.refuse(f"{entry.filename!r} is a link or device")
+            if entry.is_dir():
+                (made / path).mkdir(parents=True, exist_ok=True)
+                continue
+            limits.file(str(path))
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            with file.open(entry) as source, open(made / path, "xb") as target:
+                while chunk := source.read(CHUNK):
+                    limits.add(len(chunk))
+                    target.write(chunk)
+
+
+def _untar(archive: Path, made: Path, limits: _Limits) -> None:
+    with tarfile.open(archive, "r:*") as file:
+        for entry in file:
+            path = limits.path(entry.name)
+            if not (entry.isreg() or entry.isdir()):
+                limits.refuse(f"{entry.name!r} is a link or device")
+            if entry.issparse():
+                limits.refuse(f"{entry.name!r} is a sparse file")
+            if entry.isreg():
+                limits.file(str(path))
+                limits.add(entry.size)
+            file.extract(entry, made, filter="data")
