@@ -17,7 +17,7 @@ import numpy as np
 from i2i.errors import I2IError
 from i2i.ops import seed_of
 
-GEOMETRY = ("affine", "rotate90", "mirror", "cutout")
+GEOMETRY = ("affine", "rotate90", "vflip", "cutout")
 
 
 class Augment:
@@ -84,7 +84,7 @@ class Augment:
                 scale=(0.9, 1.1), rotate=(-10, 10), translate_percent=(-0.05, 0.05), border_mode=mirror, p=0.8
             ),
             "rotate90": A.D4(p=1.0),
-            "mirror": A.VerticalFlip(p=0.5),
+            "vflip": A.VerticalFlip(p=0.5),
             "cutout": A.CoarseDropout(
                 num_holes_range=(1, 4), hole_height_range=(0.05, 0.2), hole_width_range=(0.05, 0.2), p=0.5
             ),

@@ -74,7 +74,7 @@ class Cache:
 
 def _sum(picture: np.ndarray) -> int:
     """A checksum that is never 0, which stands for an empty slot."""
-    return zlib.crc32(memoryview(np.ascontiguousarray(picture)).cast("B")) or 1
+    return zlib.crc32(np.ascontiguousarray(picture).data) or 1
 
 
 def key(places: Sequence[Place], *settings: Any) -> str:

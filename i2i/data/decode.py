@@ -65,17 +65,42 @@ def half(array: np.ndarray, part: int) -> np.ndarray:
 def whole(path: Path, channels: int) -> np.ndarray:
     """uint8 [H, W, channels] of a file; a plain JPEG takes the fast road. Raises I2IError naming the file."""
     if _jpeg is not None and path.suffix.lower() in (".jpg", ".jpeg"):
-        with images.opened(path, load=False) as image:
-            plain = image.format == "JPEG" and image.mode == {1: "L", 3: "RGB"}.get(channels)
-            plain = plain and image.getexif().get(0x0112, 1) == 1
-        if plain:
-            mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-            try:
-                data = torch.from_numpy(np.fromfile(path, np.uint8))
-                return _jpeg(data, mode=mode).permute(1, 2, 0).numpy()
-            except (RuntimeError, OSError, ValueError):
-                pass  # Pillow, below, says in words what is wrong
+        try:
+            data = np.fromfile(path, np.uint8)
+            if _takes_fast_road(data, path, channels):
+                mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+                return _jpeg(torch.from_numpy(data), mode=mode).permute(1, 2, 0).numpy()
+        except (RuntimeError, OSError, ValueError):
+            pass  # Pillow, below, says in words what is wrong
     return images.read(path, channels)
+
+
+def _takes_fast_road(data: np.ndarray, path: Path, channels: int) -> bool:
+    """True for a JPEG of 1 or 3 components, upright, of the channels wanted and under the limit of pixels."""
+    frame = jpeg_frame(data[:65536].tobytes())
+    if frame is not None:
+        width, height, components = frame
+        return components == channels and channels in (1, 3) and width * height <= images.MAX_PIXELS
+    with images.opened(path, load=False) as image:
+        plain = image.format == "JPEG" and image.mode == {1: "L", 3: "RGB"}.get(channels)
+        return plain and image.getexif().get(0x0112, 1) == 1
+
+
+def jpeg_frame(head: bytes) -> tuple[int, int, int] | None:
+    """Width, height and components from the beginning of a JPEG file; None if it is none, or carries EXIF or Adobe
+    data (an orientation, another colour space), or if that cannot be told."""
+    at = 2
+    if head[:2] != b"\xff\xd8":
+        return None
+    while at + 9 < len(head) and head[at] == 0xFF:
+        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        if marker in (0xC0, 0xC1, 0xC2):
+            height, width = (int.from_bytes(head[k : k + 2], "big") for k in (at + 5, at + 7))
+            return width, height, head[at + 9]
+        if marker in (0xE1, 0xEE) or not (0xC4 <= marker <= 0xFE) or length < 2:
+            return None
+        at += 2 + length
+    return None
 
 
 def resized(array: np.ndarray, size: Size) -> np.ndarray:
@@ -84,6 +109,7 @@ def resized(array: np.ndarray, size: Size) -> np.ndarray:
     wanted = size(width, height)
     if wanted == (width, height):
         return np.ascontiguousarray(array)
-    picture = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None]
+    # One picture of [1, H, W, C] in memory is channels-last for torch, which has a vectorised form for that.
+    picture = torch.from_numpy(np.ascontiguousarray(array))[None].permute(0, 3, 1, 2)
     made = functional.interpolate(picture, (wanted[1], wanted[0]), mode="bicubic", antialias=True)
-    return np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(made.permute(0, 2, 3, 1)[0].numpy())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from i2i import images
 from i2i.errors import I2IError, nearest
 
-PARTS = ("color", "affine", "rotate90", "mirror", "noise", "blur", "jpeg", "cutout")
+PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Spec:
     size: int = 256  # pixels, side of the square that training sees
     load: int | None = None  # pixels before the random crop; none: size * 286 / 256 as the papers; 0: size, no jitter
     preprocess: str = "resize_and_crop"  # resize_and_crop, resize, scale_width, scale_width_and_crop, crop, none
+    exact: bool = False  # resize by Pillow to the last level, as the papers' code, at a third of the speed
     flip: bool | None = None  # mirror left-right at random; none: yes, unless the data set forbids it
     channels_in: int = 0  # 1 grey, 3 colour, 4 with alpha; 0: as the pictures are
     channels_out: int = 0  # the same for the target
@@ -26,7 +27,7 @@ class Spec:
     cache: str = "none"  # decoded and resized pictures are kept: none, memory, disk
     cache_gb: float = 8.0  # limit of the cache, in 10^9 bytes
     augment: str = (
-        ""  # joined by +: color, affine, rotate90, mirror, noise, blur, jpeg, cutout; or an albumentations YAML
+        ""  # joined by +: color, affine, rotate90, vflip, noise, blur, jpeg, cutout; or an albumentations YAML
     )
     augment_on: str = "cpu"  # cpu (albumentations) or device (kornia: color, affine, rotate90, noise, cutout)
 
@@ -66,7 +67,7 @@ class Spec:
                     raise I2IError(f"The augmentation {part!r} is unknown.", nearest(part, PARTS))
         elif self.augment_on == "device":
             raise I2IError("An albumentations file cannot run on the device.", "Set augment_on to cpu.")
-        if self.augment_on == "device" and set(self.parts) & {"jpeg", "blur", "mirror"}:
+        if self.augment_on == "device" and set(self.parts) & {"jpeg", "blur", "vflip"}:
             raise I2IError(f"augment {self.augment!r} has parts that only run on the cpu.", "Set augment_on to cpu.")
 
     @property
