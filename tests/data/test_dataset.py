@@ -28,7 +28,7 @@ def fill(folder: Path, names, width=24, height=24, channels=3) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def pairs(tmp_path):
     """11 pairs side by side; B is A with its colours turned over, so that equal geometry can be seen."""
     for i in range(11):
