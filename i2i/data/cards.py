@@ -37,9 +37,10 @@ class Card:
 def shipped(kind: str) -> Path:
     """The folder of what is shipped, kind "datasets" or "recipes": beside the package in a checkout, else inside it."""
     package = Path(__file__).resolve().parent.parent
-    for place in (package.parent / kind, package / "_shipped" / kind):
-        if place.is_dir() and any(place.glob("*.yaml")):
-            return place
+    checkout = (package.parent / "pyproject.toml").is_file()  # beside an installed i2i lie other packages' folders
+    place = package.parent / kind if checkout else package / "_shipped" / kind
+    if place.is_dir():
+        return place
     raise I2IError(f"The folder {kind}/ that belongs to i2i is missing.", "Install i2i again.")
 
 

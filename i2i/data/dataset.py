@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from i2i import images
-from i2i.data import cache, decode, sampler
+from i2i.data import cache, decode, device, sampler
 from i2i.data.augment import Augment
 from i2i.data.layouts import WHOLE, Layout, Place, header
 from i2i.data.spec import Spec
@@ -145,6 +145,12 @@ class Data:
                 yield finished(ahead.popleft().result())
         finally:  # also when the caller stops iterating
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def on_device(self, batch: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+        """The batch, already on its device, varied there if augment_on is "device"; else the batch itself."""
+        if self.spec.augment_on != "device" or not self.spec.parts:
+            return batch
+        return device.vary(batch, seed, self.spec.parts, paired=self.layout == "paired")
 
     def _raw(self, numbers: list[int], seed: int) -> _Raw:
         rows = [self._sample(number, seed) for number in numbers]

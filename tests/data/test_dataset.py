@@ -339,3 +339,42 @@ def test_the_shipped_set():
     assert [data.open("earth", split=s).count for s in ("val", "test")] == [56, 70]
     total = sum(p.stat().st_size for p in data.get("earth").rglob("*") if p.is_file())
     assert total < 6e6
+
+
+DEVICE = "color+affine+rotate90+noise+cutout"
+
+
+def test_variation_on_the_device_depends_on_the_ids_alone(pairs):
+    opened = data.open(pairs, spec(augment=DEVICE, augment_on="device"))
+    batch = next(opened.batches(0, 6))
+    whole = opened.on_device(batch, 3)
+    rows = [{k: None if v is None else v[i : i + 1] for k, v in batch.items()} for i in (4, 1)]
+    for i, row in zip((4, 1), rows, strict=True):
+        made = opened.on_device(row, 3)
+        assert torch.allclose(made["x"][0], whole["x"][i], atol=1e-5)
+        assert torch.allclose(made["y"][0], whole["y"][i], atol=1e-5)
+    assert not torch.allclose(opened.on_device(batch, 4)["x"], whole["x"])
+    assert whole["x"].min() >= -1
+    assert whole["x"].max() <= 1
+    assert data.open(pairs, spec(augment="color")).on_device(batch) is batch
+
+
+def test_geometry_on_the_device_is_the_same_for_a_pair(pairs):
+    opened = data.open(pairs, spec(augment="affine+rotate90", augment_on="device", load=0))
+    made = opened.on_device(next(opened.batches(0, 8)), 1)
+    assert (made["x"] + made["y"]).abs().max() < 0.05  # B is A with its colours turned over
+    opened = data.open(pairs, spec(augment="color+noise", augment_on="device"))
+    batch = next(opened.batches(0, 8))
+    made = opened.on_device(batch, 1)
+    assert torch.equal(made["y"], batch["y"])
+    assert not torch.equal(made["x"], batch["x"])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_variation_on_the_device_takes_any_channels(pairs, channels):
+    settings = spec(augment=DEVICE, augment_on="device", layout="unpaired", channels_in=channels)
+    opened = data.open(pairs, settings)
+    batch = next(opened.batches(0, 2))
+    assert opened.on_device(batch)["x"].shape == batch["x"].shape
+    with pytest.raises(I2IError, match="only run on the cpu"):
+        data.open(pairs, spec(augment="jpeg", augment_on="device"))
