@@ -47,7 +47,7 @@ def save(path: Path | str, networks: Mapping[str, nn.Module], header: Mapping[st
     tensors: dict[str, Tensor] = {}
     for name, net in networks.items():
         inner = getattr(net, "_orig_mod", net)  # what torch.compile wrapped
-        described[name] = {"type": nets.name_of(inner), "arguments": dict(inner.arguments)}
+        described[name] = {"type": nets.name_of(inner), "arguments": dict(getattr(inner, "arguments", {}))}
         for key, value in inner.state_dict().items():
             # a copy of its own for each: the container refuses tensors that share memory
             kept = value.detach().to("cpu", torch.float32 if value.is_floating_point() else value.dtype, copy=True)

@@ -109,7 +109,7 @@ def translate_paths(
         writing: list[tuple[_Job, Future[None]]] = []
         for group in _batches(_read_ahead(readers, todo, translator, size, AHEAD * batch, tell), translator, batch):
             for job, made, error in _run(translator, group):
-                if error is not None:
+                if made is None:
                     tell(job, error)
                     continue
                 writing.append((job, writers.submit(_write, translator, job, made)))

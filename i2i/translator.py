@@ -33,6 +33,7 @@ from i2i.nets.blocks import as_tested
 SMALLEST = 8  # pixels; under this the inner maps of a generator are a single pixel, which no norm or padding can take
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}
+GENERATORS = ("unet", "resnet")
 Size = int | tuple[int, int] | None
 
 
@@ -99,9 +100,11 @@ def _read(path: Path, network: str, direction: str) -> tuple[dict[str, Any], nn.
     if path.suffix in (".pth", ".pt"):
         if network != "G":
             raise I2IError(f"{path} holds one network, so one direction.", "Give the file of the other direction.")
-        from i2i import legacy
+        from i2i import legacy, nets
 
         net, _ = legacy.load_pth(path)
+        if nets.name_of(net) not in GENERATORS:
+            raise I2IError(f"{path} holds a {type(net).__name__}, which makes no pictures.", "Give a generator's file.")
         # its authors run such networks with the statistics of the picture
         return {"train_mode_norm": True}, net.eval()
     header = bundle.read_header(path)
@@ -297,7 +300,7 @@ class Translator:
         if channels == 3 and wanted == 1:
             if array.dtype == np.uint8:  # exactly what training on grey pictures reads
                 return np.asarray(Image.fromarray(array).convert("L"))[..., None]
-            grey = (array.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]))[..., None]
+            grey = (array.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
             return grey.round().astype(array.dtype) if array.dtype == np.uint16 else grey
         raise I2IError(f"A picture with {channels} channels does not fit this model.", f"It takes {wanted} channels.")
 

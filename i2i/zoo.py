@@ -139,8 +139,7 @@ def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
     from i2i.data import download
 
     fetched = kept.with_name(f"{name}.pth")
-    fetched.parent.mkdir(parents=True, exist_ok=True)
-    download.fetch(wanted.addresses, fetched, sha256=wanted.sha256, progress=progress)
+    download.fetch(wanted.addresses, fetched, sha256=wanted.sha256 or None, progress=progress)
     try:
         net, arguments = legacy.load_pth(fetched)
         header = {
