@@ -27,7 +27,7 @@ class Spec:
     cache: str = "none"  # decoded and resized pictures are kept: none, memory, disk
     cache_gb: float = 8.0  # limit of the cache, in 10^9 bytes
     augment: str = (
-        ""  # joined by +: color, affine, rotate90, vflip, noise, blur, jpeg, cutout; or an albumentations YAML
+        ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or an albumentations YAML
     )
     augment_on: str = "cpu"  # cpu (albumentations) or device (kornia: color, affine, rotate90, noise, cutout)
 
