@@ -26,9 +26,7 @@ class Spec:
     workers: int = 2  # threads that prepare batches ahead; 0: none
     cache: str = "none"  # decoded and resized pictures are kept: none, memory, disk
     cache_gb: float = 8.0  # limit of the cache, in 10^9 bytes
-    augment: str = (
-        ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or an albumentations YAML
-    )
+    augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout joined by +; or albumentations YAML
     augment_on: str = "cpu"  # cpu (albumentations) or device (kornia: color, affine, rotate90, noise, cutout)
 
     @property
