@@ -122,7 +122,7 @@ def cache() -> Path:
     """The folder of converted models."""
     from platformdirs import user_cache_dir
 
-    return Path(os.environ.get("I2I_CACHE") or user_cache_dir("i2i")) / "models"
+    return Path(os.environ.get("I2I_CACHE") or user_cache_dir("i2i")).expanduser() / "models"
 
 
 def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -139,24 +139,31 @@ def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
     from i2i.data import download
 
     fetched = kept.with_name(f"{name}.pth")
-    download.fetch(wanted.addresses, fetched, sha256=wanted.sha256 or None, progress=progress)
-    try:
-        net, arguments = legacy.load_pth(fetched)
-        header = {
-            "method": wanted.method,
-            "recipe": name,
-            "data": [wanted.data],
-            "channels_in": arguments.get("channels_in", 3),
-            "channels_out": arguments.get("channels_out", 3),
-            "size": wanted.size,
-            "range": [-1, 1],
-            "train_mode_norm": wanted.method == "pix2pix",
-            "dropout_at_test": False,
-            "licence": wanted.note,
-            "source": wanted.addresses[0],
-            "source_sha256": hashlib.sha256(fetched.read_bytes()).hexdigest(),
-        }
-        bundle.save(kept, {"G": net}, header)
-    finally:
-        fetched.unlink(missing_ok=True)
-    return kept
+    with download.locked(kept):
+        if kept.is_file():  # another process was here meanwhile
+            return kept
+        download.fetch(wanted.addresses, fetched, sha256=wanted.sha256 or None, progress=progress)
+        try:
+            net, arguments = legacy.load_pth(fetched)
+            header = {
+                "method": wanted.method,
+                "recipe": name,
+                "data": [wanted.data],
+                "channels_in": arguments.get("channels_in", 3),
+                "channels_out": arguments.get("channels_out", 3),
+                "size": wanted.size,
+                "range": [-1, 1],
+                "train_mode_norm": wanted.method == "pix2pix",
+                "dropout_at_test": False,
+                "licence": wanted.note,
+                "source": wanted.addresses[0],
+                "source_sha256": hashlib.sha256(fetched.read_bytes()).hexdigest(),
+            }
+            return bundle.save(kept, {"G": net}, header)
+        except I2IError as error:
+            raise I2IError(
+                f"What was fetched as {name} is not the published network. {error.what}",
+                "The host may have moved: try again later, or name a mirror in the variable I2I_MODELS_URL.",
+            ) from error
+        finally:
+            fetched.unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""Scores of models that are known in advance, beside the two baselines."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from i2i import bundle, data, nets
+from i2i.errors import I2IError
+from i2i.evaluate import evaluate
+from i2i.translator import Translator
+
+
+class Negative(nn.Module):
+    """The right answer to the pairs below."""
+
+    def __init__(self):
+        super().__init__()
+        self.arguments = {"channels_in": 3, "channels_out": 3}
+        self.multiple = 1
+        self.sign = nn.Parameter(-torch.ones(()))
+
+    def forward(self, x):
+        return x * self.sign
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Pairs side by side: the right half is the negative of the left."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 11)):
+        (tmp_path / "pairs" / split).mkdir(parents=True)
+        for i in range(count):
+            left = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(np.hstack([left, 255 - left])).save(tmp_path / "pairs" / split / f"{i:02}.png")
+    return tmp_path / "pairs"
+
+
+def opened(pairs, split="test", **changes):
+    return data.open(pairs, data.Spec(**{"layout": "paired", "size": 16, "load": 16, "workers": 0, **changes}), split)
+
+
+def test_the_right_answer_beats_both_baselines_by_known_amounts(pairs):
+    found = evaluate(Translator(Negative(), {}), opened(pairs))
+    assert found["count"] == 11
+    assert found["model"]["l1"] < 1e-6
+    assert found["model"]["ssim"] == pytest.approx(1)
+    train, test = opened(pairs, "train"), opened(pairs)
+    mean = torch.stack([train.item(i)["y"][0] for i in range(6)]).mean(0)
+    y = torch.stack([test.item(i)["y"][0] for i in range(11)])
+    x = torch.stack([test.item(i)["x"][0] for i in range(11)])
+    assert found["mean picture"]["l1"] == pytest.approx(float((y - mean).abs().mean()), rel=1e-5)
+    assert found["input copied"]["l1"] == pytest.approx(float((y - x).abs().mean()), rel=1e-5)
+    assert found["model"]["psnr"] > found["mean picture"]["psnr"] > found["input copied"]["psnr"]
+
+
+def test_limit(pairs):
+    assert evaluate(Translator(Negative(), {}), opened(pairs), 3)["count"] == 3
+    with pytest.raises(I2IError, match="at least 1"):
+        evaluate(Translator(Negative(), {}), opened(pairs), 0)
+
+
+def test_a_saved_model_knows_its_data(pairs, tmp_path):
+    torch.manual_seed(0)
+    net = nets.build("resnet", blocks=1, width=2)
+    header = {"data": [str(pairs)], "size": 16, "preprocess": "resize_and_crop", "direction": "BtoA"}
+    path = bundle.save(tmp_path / "m.safetensors", {"G": net}, header)
+    found = evaluate(path, limit=2, device="cpu")
+    assert set(found) == {"split", "count", "model", "mean picture", "input copied"}
+    assert 0 < found["model"]["l1"] < 2
+    again = evaluate(path, str(pairs), limit=2, device="cpu")
+    assert again == found
+
+
+def test_channels_that_differ_leave_out_the_copy(pairs):
+    net = nets.build("resnet", channels_in=3, channels_out=1, blocks=1, width=2)
+    found = evaluate(Translator(net, {}), opened(pairs, channels_out=1))
+    assert "input copied" not in found
+    assert set(found["mean picture"]) == {"l1", "psnr", "ssim"}
+
+
+def test_what_cannot_be_evaluated_is_said(pairs, tmp_path):
+    model = Translator(Negative(), {})
+    with pytest.raises(I2IError, match="does not say"):
+        evaluate(model)
+    images = data.open(pairs / "test", data.Spec(layout="images", size=16, load=16), "train")
+    with pytest.raises(I2IError, match="no true answers"):
+        evaluate(model, images)
+    with pytest.raises(I2IError, match="split"):
+        evaluate(Translator(Negative(), {"size": 16}), pairs, split="valid")

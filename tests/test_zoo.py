@@ -1,0 +1,125 @@
+"""Published weights by name, fetched from a server on this machine."""
+
+import functools
+import http.server
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i import bundle, nets, translate, zoo
+from i2i.data import download
+from i2i.errors import I2IError
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A folder that a local server shows as the authors' host, and the paths asked for; the cache is empty."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+    Handler.asked = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("I2I_MODELS_URL", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(download, "WAIT", 0.0)
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+def put(host, name, net):
+    path = host / zoo.card(name).path
+    path.parent.mkdir(parents=True)
+    torch.save(net.state_dict(), path)
+
+
+def test_every_card_is_complete():
+    assert len(zoo.names()) == 18 + 5
+    assert zoo.card("cyclegan_style_ukiyoe").path == "cyclegan/pretrained_models/style_ukiyoe.pth"
+    assert zoo.card("pix2pix_day2night").path == "pix2pix/models-pytorch/day2night.pth"
+    for name in zoo.names():
+        card = zoo.card(name)
+        assert card.name == name
+        assert card.reads != card.makes
+        assert card.note
+        assert "arXiv" in card.paper
+        assert all(a.startswith(("https://efros", "http://efros")) for a in card.addresses)
+
+
+def test_unknown_names_list_the_nearest():
+    with pytest.raises(I2IError, match=r"Did you mean .*pix2pix_edges2shoes"):
+        zoo.card("pix2pix_edges2shoe")
+
+
+def test_a_model_is_fetched_once_converted_and_used(host):
+    torch.manual_seed(0)
+    net = nets.build("resnet", blocks=2, width=2).eval()
+    put(host, "cyclegan_horse2zebra", net)
+    told = []
+    path = zoo.get("cyclegan_horse2zebra", progress=lambda *a: told.append(a))
+    assert told[-1][0] > 0
+    assert [p.name for p in path.parent.iterdir() if not p.name.startswith(".")] == ["cyclegan_horse2zebra.safetensors"]
+    header = bundle.read_header(path)
+    assert header["data"] == ["horse2zebra"]
+    assert header["train_mode_norm"] is False
+    assert len(header["source_sha256"]) == 64
+    assert header["networks"]["G"] == {"type": "resnet", "arguments": net.arguments}
+    assert zoo.get("cyclegan_horse2zebra") == path
+    assert Handler.asked == ["/cyclegan/pretrained_models/horse2zebra.pth"]
+    model = translate.load("cyclegan_horse2zebra", "cpu")
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        assert torch.allclose(model(x), net(x), atol=1e-6)
+    assert model.name == "cyclegan_horse2zebra"
+    picture = Image.fromarray(np.zeros((9, 9, 3), np.uint8))
+    assert model(picture).size == (9, 9)
+
+
+def test_pix2pix_models_use_the_statistics_of_the_picture(host):
+    torch.manual_seed(0)
+    net = nets.build("unet", depth=3, width=2, norm="batch", dropout=True)
+    put(host, "pix2pix_edges2shoes", net)
+    model = translate.load("pix2pix_edges2shoes", "cpu")
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    for module in net.modules():
+        module.train(not isinstance(module, torch.nn.Dropout))
+    assert torch.allclose(model(x), net(x.clone()), atol=1e-5)
+
+
+def test_what_goes_wrong_leaves_nothing_behind(host):
+    name = "cyclegan_map2sat"
+    path = host / zoo.card(name).path
+    with pytest.raises(I2IError, match="404"):
+        zoo.get(name)
+    path.parent.mkdir(parents=True)
+    path.write_text("<html>moved</html>")
+    with pytest.raises(I2IError, match="is not the published network"):
+        zoo.get(name)
+    torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(I2IError, match="not recognised"):
+        zoo.get(name)
+    assert not [p for p in zoo.cache().iterdir() if not p.name.startswith(".")]
+    path.unlink()
+    put_again = nets.build("resnet", blocks=1, width=2)
+    torch.save(put_again.state_dict(), path)
+    assert zoo.get(name).is_file()
+
+
+def test_discriminators_are_no_translators(tmp_path):
+    torch.save(nets.build("patchgan", channels=3, width=2).state_dict(), tmp_path / "latest_net_D.pth")
+    with pytest.raises(I2IError, match="makes no pictures"):
+        translate.load(tmp_path / "latest_net_D.pth", "cpu")
