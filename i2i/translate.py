@@ -83,6 +83,8 @@ def translate_paths(
     after each file. Raises I2IError before anything is read if an input does not exist, there is no picture, two
     inputs would have one output, or an output would replace an input.
     """
+    if batch < 1:
+        raise I2IError(f"The batch is {batch}.", "Give 1 or more.")
     translator = model if isinstance(model, Translator) else load(model, device, precision, direction)
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     sources = [Path(p) for p in given]
