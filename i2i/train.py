@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,7 @@ from i2i.method import Batch, Method, Shape
 from i2i.metrics.pixel import l1
 from i2i.report import Report
 
-__all__ = ["Interrupted", "Run", "plan_run", "resume", "train"]
+__all__ = ["Interrupted", "Run", "execute", "plan_run", "resume", "train"]
 
 JUDGED = 64  # validation pictures behind the choice of the best checkpoint
 
@@ -203,7 +204,23 @@ def _license(run: Run) -> str:
     return str(getattr(run.data, "licence", "") or "")
 
 
-def train(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
+def train(
+    recipe: str,
+    data: str | Path | Sequence[str | Path] | None = None,
+    out: str | Path | None = None,
+    *,
+    quiet: bool = True,
+    **settings: Any,
+) -> Path:
+    """Trains a recipe or method and returns the run's folder, which holds model.safetensors and report.html.
+
+    data: a folder, two folders, or the name of a data card. settings: any value of the recipe by name (epochs=10,
+    size=128, lr=1e-4, ...). Raises I2IError on bad input and Interrupted after SIGINT or SIGTERM."""
+    sources = None if data is None else [str(data)] if isinstance(data, str | Path) else [str(d) for d in data]
+    return execute(plan_run(recipe, sources, Path(out) if out else None, settings), quiet=quiet)
+
+
+def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     """Trains `run` and returns its folder.
 
     Raises Interrupted after SIGINT or SIGTERM (state saved), I2IError when the loss is not finite or the checkpoint
@@ -300,7 +317,7 @@ def resume(folder: Path, *, overrides: dict[str, Any] | None = None, quiet: bool
     recipe, sources = values.pop("recipe"), values.pop("data")
     run = plan_run(str(values["method"]), sources, folder, {**values, **(overrides or {})})
     run.recipe = run.settings["recipe"] = recipe
-    return train(run, quiet=quiet, resumed=True)
+    return execute(run, quiet=quiet, resumed=True)
 
 
 class _Silent:

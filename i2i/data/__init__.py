@@ -3,14 +3,36 @@
     data.open(["photos/", "paintings/"], data.Spec(layout="unpaired")).batches(start=0, batch=4, seed=0)
 
 `layouts` finds the samples, `sampler` orders them, `decode` and `cache` read them, `augment` varies them, `cards` and
-`download` get named sets, `check` looks for faults.
+`download` get named sets, `faults` looks for what is wrong. Names are imported on first use: listing cards needs no torch.
 """
 
 from __future__ import annotations
 
-from i2i.data.check import Finding, check
-from i2i.data.dataset import Data
-from i2i.data.source import cache_folder, get, open
-from i2i.data.spec import Spec
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from i2i.data.faults import Finding as Finding
+    from i2i.data.faults import check as check
+    from i2i.data.dataset import Data as Data
+    from i2i.data.source import cache_folder as cache_folder
+    from i2i.data.source import get as get
+    from i2i.data.source import open as open
+    from i2i.data.spec import Spec as Spec
+
+_HOME = {
+    "Data": "dataset",
+    "Finding": "faults",
+    "Spec": "spec",
+    "cache_folder": "source",
+    "check": "faults",
+    "get": "source",
+    "open": "source",
+}
 __all__ = ["Data", "Finding", "Spec", "cache_folder", "check", "get", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'i2i.data' has no attribute {name!r}")
+    return getattr(import_module(f"i2i.data.{_HOME[name]}"), name)

@@ -1,0 +1,60 @@
+"""i2i: image-to-image translation. Train pix2pix, CycleGAN and their family on your own pictures; translate with them.
+
+    import i2i
+    folder = i2i.train("pix2pix", data="earth", size=64, epochs=5)
+    picture = i2i.load(folder)("photo.jpg")
+
+Names are imported on first use, so that `import i2i` costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from i2i.errors import I2IError as I2IError
+    from i2i.evaluate import evaluate as evaluate
+    from i2i.method import Method as Method
+    from i2i.registry import recipes as recipes
+    from i2i.train import train as train
+    from i2i.translate import translate as translate
+    from i2i.translator import load as load
+
+_PUBLIC = {
+    "I2IError": "i2i.errors",
+    "Method": "i2i.method",
+    "evaluate": "i2i.evaluate",
+    "load": "i2i.translator",
+    "recipes": "i2i.registry",
+    "train": "i2i.train",
+    "translate": "i2i.translate",
+}
+__all__ = ["I2IError", "Method", "evaluate", "load", "recipes", "train", "translate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("i2i")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'i2i' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+class _Package(ModuleType):
+    """`i2i.train` is the function, although a module of that name exists: importing it must not hide the function."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _PUBLIC):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,1 @@
+"""Parity with the reference implementations; see cases/README.md and `reading`."""

@@ -1,0 +1,213 @@
+"""Training traces: every recorded loss, first gradients, final weights; in float64 sharply, in float32 roughly."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from i2i.method import Batch, Method, Now, Shape
+from i2i.methods.cyclegan import CycleGAN
+from i2i.methods.pix2pix import Pix2Pix
+from tests.golden.reading import LOSS_OF, PATCHES, Case, cases, resnet_blocks, unet_depth
+
+NETWORKS = {
+    "pix2pix": {"G": "G", "D": "D"},
+    "cycle_gan": {"G_A": "G", "G_B": "F", "D_A": "D_y", "D_B": "D_x"},
+}
+
+
+def settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Our Config values for the reference's options."""
+    unet = options["netG"].startswith("unet_")
+    values = {
+        "generator": "unet" if unet else "resnet",
+        "depth": unet_depth(options["netG"]) if unet else 0,
+        "blocks": 0 if unet else resnet_blocks(options["netG"]),
+        "width": options["ngf"],
+        "norm": options["norm"],
+        "dropout": not options.get("no_dropout", True),
+        "init": options.get("init_type", "normal"),
+        "gain": options.get("init_gain", 0.02),
+        "discriminator": "pixel" if options["netD"] == "pixel" else "patchgan",
+        "layers": options.get("n_layers_D", 3) if options["netD"] == "n_layers" else 3,
+        "d_width": options["ndf"],
+        "loss": LOSS_OF[options["gan_mode"]],
+        "gp": 0.0,  # the reference defines the penalty, but its models do not use it
+        "lr": options["lr"],
+        "beta1": options["beta1"],
+    }
+    if options["model"] == "pix2pix":
+        return values | {"l1": options["lambda_L1"]}
+    return values | {
+        "cycle_x": options["lambda_A"],
+        "cycle_y": options["lambda_B"],
+        "identity": options["lambda_identity"],
+        "pool": options["pool_size"],
+    }
+
+
+def recorded(model: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The reference's names of the losses, from our terms."""
+    if model == "pix2pix":
+        # It logs D's two terms without the factor one half.
+        return {
+            "G_GAN": terms["adv"],
+            "G_L1": terms["l1"],
+            "D_real": 2 * terms["real"],
+            "D_fake": 2 * terms["fake"],
+        }
+    zero = torch.zeros(())
+    return {
+        "D_A": terms["real_y"] + terms["fake_y"],
+        "G_A": terms["adv_y"],
+        "cycle_A": terms["cycle_x"],
+        "idt_A": terms.get("identity_y", zero),
+        "D_B": terms["real_x"] + terms["fake_x"],
+        "G_B": terms["adv_x"],
+        "cycle_B": terms["cycle_y"],
+        "idt_B": terms.get("identity_x", zero),
+    }
+
+
+@dataclass
+class Trace:
+    """What a run of our method gave, under the reference's names."""
+
+    losses: list[list[float]] = field(default_factory=list)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    states: dict[str, Tensor] = field(default_factory=dict)
+    fakes: dict[str, Tensor] = field(default_factory=dict)
+    shown: dict[str, Tensor] = field(default_factory=dict)
+
+
+def sides(case: Case) -> tuple[str, str]:
+    """Which stored side is the source: (x, y)."""
+    note = re.search(r"real_A is batch\*?_([AB])", case.manifest.get("direction_note", ""))
+    first = note[1] if note else case.manifest["options"].get("direction", "AtoB")[0]
+    return ("A", "B") if first == "A" else ("B", "A")
+
+
+def watch(method: Method, case: Case, trace: Trace) -> None:
+    """Records the fakes and what the pools return; gives both pools the reference's stream of random numbers."""
+    pool = case.manifest.get("pool", {})
+    seed = pool.get("python_random_seed", case.manifest["seeds"].get("pool"))
+    stream = random.Random(seed) if seed is not None else None
+    for name, history in (("fake_B", "history_y"), ("fake_A", "history_x")):
+        if hasattr(method, history):
+            held = getattr(method, history)
+            held.random = stream
+
+            def query(fakes: Tensor, held: Any = held, ask: Any = held.query, name: str = name) -> Tensor:
+                found: Tensor = ask(fakes)
+                step = len(trace.losses) + 1
+                trace.shown[f"pool_step{step}_{name}_pool"] = found.clone()
+                trace.fakes.setdefault(name, fakes.detach().clone())
+                return found
+
+            held.query = query
+
+
+def run(case: Case, dtype: torch.dtype) -> Trace:
+    options = case.manifest["options"]
+    model = options["model"]
+    kind: Any = Pix2Pix if model == "pix2pix" else CycleGAN
+    source, target = sides(case)
+    first = case.tensors[f"batch1_{source}"]
+    shape = Shape(options["input_nc"], options["output_nc"], options.get("crop_size", first.shape[-1]))
+    method: Method = kind(kind.Config(**settings(options)), shape)
+    for theirs, ours in NETWORKS[model].items():
+        getattr(method, ours).load_state_dict(case.group(f"init_{theirs}"))
+    method.to(dtype).train()
+    trace = Trace()
+    watch(method, case, trace)
+    if model == "pix2pix":
+
+        def keep(_: Any, __: Any, made: Tensor) -> None:
+            trace.fakes.setdefault("fake_B", made.detach().clone())
+
+        method.networks()["G"].register_forward_hook(keep)
+    optimizers = method.optimizers()
+    names = case.manifest["loss_names"]
+    for step in range(case.manifest["steps"]):
+        x, y = (
+            ((case.tensors[f"batch{step + 1}_{side}"].float() / 255 - 0.5) / 0.5).to(dtype) for side in (source, target)
+        )
+        now = Now(images=step * len(x), total=10**6, batch=len(x))
+        terms: dict[str, Tensor] = {}
+        for name, found in method.step(Batch(x, y), now):
+            terms |= {k: v.detach() for k, v in found.items()}
+            optimizer = optimizers[name]
+            torch.stack(list(found.values())).sum().backward(inputs=method.owned(optimizer))
+            if step == 0:
+                owned = {id(p) for p in method.owned(optimizer)}
+                for theirs, ours in NETWORKS[model].items():
+                    for key, p in getattr(method, ours).named_parameters():
+                        if id(p) in owned and p.grad is not None:
+                            trace.gradients[f"{theirs}/{key}"] = p.grad.clone()
+            optimizer.step()
+            optimizer.zero_grad()
+        values = recorded(model, terms)
+        trace.losses.append([float(values[n]) for n in names])
+    for theirs, ours in NETWORKS[model].items():
+        trace.states |= {f"{theirs}/{k}": v.clone() for k, v in getattr(method, ours).state_dict().items()}
+    return trace
+
+
+def supported(case: Case) -> None:
+    if case.manifest["options"]["model"] not in NETWORKS:
+        pytest.skip(PATCHES)
+
+
+@pytest.mark.parametrize("case", cases("training_trace"))
+def test_float64(case: Case) -> None:
+    """The sharp check: any difference in the algorithm shows."""
+    supported(case)
+    trace = run(case, torch.float64)
+    case.close(torch.tensor(trace.losses, dtype=torch.float64), case["f64_losses"], "f64_losses")
+    for network in NETWORKS[case.manifest["options"]["model"]]:
+        for key, theirs in case.group(f"f64_final_{network}").items():
+            t = trace.states[f"{network}/{key}"]
+            ours = torch.stack([t.sum(), t.norm(), t.flatten()[0], t.flatten()[-1]])
+            place = f"{network}/{key}"
+            case.close(ours, theirs, "f64_final", msg=lambda m, place=place: f"{place}: {m}")
+
+
+@pytest.mark.parametrize("case", cases("training_trace"))
+def test_float32(case: Case) -> None:
+    supported(case)
+    trace, limits = run(case, torch.float32), case.manifest["tolerance"]
+    losses, expected = torch.tensor(trace.losses), case["losses"].float()
+    case.close(losses[0], expected[0], "first_step_losses")
+    case.close(losses, expected, "losses")
+    shadowed = set(case.manifest.get("norm_shadowed_biases", ()))
+    for network in NETWORKS[case.manifest["options"]["model"]]:
+        for key, theirs in case.group(f"grad1_{network}").items():
+            if f"{network}/{key}" not in shadowed:
+                ours = trace.gradients[f"{network}/{key}"]
+                assert (ours - theirs).norm() <= 2e-2 * theirs.norm() + 1e-12, f"gradient of {network}/{key}"
+        for key, theirs in case.group(f"final_{network}").items():
+            if f"{network}/{key}" not in shadowed:
+                error = (trace.states[f"{network}/{key}"].double() - theirs.double()).abs().mean()
+                assert error <= limits["final_state"]["mean_abs_per_tensor"], f"{network}/{key} is off by {error}"
+
+
+@pytest.mark.parametrize("case", cases("training_trace"))
+def test_fakes_and_history(case: Case) -> None:
+    """The fakes of step 1, and every picture that the pools returned."""
+    supported(case)
+    trace = run(case, torch.float32)
+    limit = "fake_step1" if "fake_step1" in case.manifest["tolerance"] else "fake_B_step1"
+    for name, ours in trace.fakes.items():
+        if f"{name}_step1" in case.tensors:
+            theirs = case[f"{name}_step1"]
+            case.close(ours[: len(theirs)], theirs, limit, msg=lambda m, name=name: f"{name}: {m}")
+    for name, ours in trace.shown.items():
+        if name in case.tensors:
+            error = (ours - case[name]).abs().mean()
+            assert error <= 1e-3, f"{name} is another picture: {error}"
