@@ -1,0 +1,33 @@
+# Needs Python 3.11 or newer and the package index; everything goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test install install-test check clean
+
+demo: .venv/installed
+	$(BIN)/i2i demo-run
+
+test: .venv/tested
+	$(BIN)/python -m pytest
+
+install: .venv/installed
+install-test: .venv/tested
+
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/tested: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+# lint, types and import contracts
+check: .venv/tested
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build dist *.egg-info
