@@ -25,7 +25,7 @@ from i2i import images
 from i2i.errors import I2IError
 from i2i.translator import Size, Taken, Translator, find, load, name_of, resize
 
-__all__ = ["Result", "Translator", "find", "load", "name_of", "translate_paths"]
+__all__ = ["Result", "Translator", "find", "load", "name_of", "translate"]
 
 # how each format is written; 4:4:4 keeps the colours of edges
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -61,7 +61,7 @@ class _Job:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def translate_paths(
+def translate(
     inputs: str | Path | Sequence[str | Path],
     output: str | Path | None,
     model: str | Path | Translator,
@@ -128,7 +128,7 @@ def translate_paths(
 def plan(
     inputs: Sequence[Path], output: str | Path | None, name: str, recursive: bool = True
 ) -> list[tuple[Path, Path]]:
-    """(input file, output file) of each picture; raises I2IError as `translate_paths` says."""
+    """(input file, output file) of each picture; raises I2IError as `translate` says."""
     out = None if output is None else Path(output)
     pairs: list[tuple[Path, Path]] = []
     for given in inputs:

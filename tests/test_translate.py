@@ -8,10 +8,10 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from i2i import bundle, images, nets, translate
+from i2i import bundle, images, nets
 from i2i.errors import I2IError
-from i2i.translate import Translator, translate_paths
-from i2i.translator import reflect
+from i2i.translate import Translator, translate
+from i2i.translator import load, reflect
 
 
 class Same(nn.Module):
@@ -257,12 +257,12 @@ def model(tmp_path):
 
 def test_load_by_file_and_by_run_folder(model):
     picture = Image.fromarray(noise(12, 12, 3))
-    made = translate.load(model, "cpu")(picture)
-    again = translate.load(str(model.parent), "cpu")(picture)
+    made = load(model, "cpu")(picture)
+    again = load(str(model.parent), "cpu")(picture)
     assert made.mode == "L"
     assert np.array_equal(made, again)
-    assert translate.load(model, "cpu").name == translate.load(model.parent, "cpu").name == "run"
-    assert translate.load(model, "cpu", direction="BtoA")(picture).mode == "RGB"
+    assert load(model, "cpu").name == load(model.parent, "cpu").name == "run"
+    assert load(model, "cpu", direction="BtoA")(picture).mode == "RGB"
 
 
 @pytest.mark.parametrize(
@@ -280,18 +280,18 @@ def test_load_by_file_and_by_run_folder(model):
 )
 def test_what_cannot_be_loaded_is_said(model, arguments, match):
     with pytest.raises(I2IError, match=match):
-        translate.load(**{"model": model, **arguments})
+        load(**{"model": model, **arguments})
 
 
 def test_models_without_what_is_asked(model, tmp_path):
     with pytest.raises(I2IError, match=r"no model\.safetensors"):
-        translate.load(tmp_path)
+        load(tmp_path)
     one = bundle.save(tmp_path / "one.safetensors", {"G": nets.build("resnet", blocks=1, width=2)})
     with pytest.raises(I2IError, match=r"cannot translate BtoA\. It holds AtoB"):
-        translate.load(one, "cpu", direction="BtoA")
+        load(one, "cpu", direction="BtoA")
     other = bundle.save(tmp_path / "d.safetensors", {"D": nets.build("patchgan", channels=3, width=2)})
     with pytest.raises(I2IError, match="no generator"):
-        translate.load(other, "cpu")
+        load(other, "cpu")
 
 
 # ---- folders -------------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def listed(folder):
 def test_a_folder_keeps_its_tree(tree, tmp_path):
     told = []
     out = tmp_path / "out"
-    result = translate_paths(tree, out, same(), batch=2, progress=lambda *a: told.append(a))
+    result = translate(tree, out, same(), batch=2, progress=lambda *a: told.append(a))
     assert listed(out) == ["a.jpg", "b.png", "e.png", "sub/c.webp", "sub/deep/d ü.tif"]
     assert len(result.done) == 5
     assert result.failed == []
@@ -334,11 +334,11 @@ def test_nothing_is_overwritten_unless_asked(tree, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.jpg").write_bytes(b"mine")
-    result = translate_paths(tree, out, same())
+    result = translate(tree, out, same())
     assert (out / "a.jpg").read_bytes() == b"mine"
     assert result.skipped == [out / "a.jpg"]
     assert len(result.done) == 4
-    again = translate_paths(tree, out, same(), overwrite=True)
+    again = translate(tree, out, same(), overwrite=True)
     assert len(again.done) == 5
     assert Image.open(out / "a.jpg").size == (14, 10)
 
@@ -351,7 +351,7 @@ def test_bad_files_never_stop_the_rest(tree, tmp_path):
     (tree / "sub" / "aa-link.png").symlink_to("nowhere.png")
     out = tmp_path / "out"
     (out / "b.png").mkdir(parents=True)  # where an output should go
-    result = translate_paths(tree, out, same(), batch=3, overwrite=True)
+    result = translate(tree, out, same(), batch=3, overwrite=True)
     assert [p.name for p, _ in result.failed][:3] == ["aa-cut.jpg", "aa-empty.png", "aa-text.png"]
     assert "b.png" in [p.name for p, _ in result.failed]
     assert all(reason for _, reason in result.failed)
@@ -367,7 +367,7 @@ def test_a_network_that_fails_on_one_picture_fails_that_picture(tree, tmp_path):
             return super().forward(x)
 
     Image.new("RGB", (14, 10)).save(tree / "black.png")
-    result = translate_paths(tree, tmp_path / "out", Translator(Sensitive(), {}), batch=6)
+    result = translate(tree, tmp_path / "out", Translator(Sensitive(), {}), batch=6)
     assert [(p.name, r) for p, r in result.failed] == [("black.png", "RuntimeError: out of memory")]
     assert len(result.done) == 5
 
@@ -375,14 +375,14 @@ def test_a_network_that_fails_on_one_picture_fails_that_picture(tree, tmp_path):
 def test_batches_do_not_change_the_files(tree, tmp_path):
     for i in range(5):
         Image.fromarray(noise(10 + i % 2 * 8, 14, 3)).save(tree / f"more{i}.png")
-    one = translate_paths(tree, tmp_path / "one", same(), batch=1)
-    many = translate_paths(tree, tmp_path / "many", same(), batch=4)
+    one = translate(tree, tmp_path / "one", same(), batch=1)
+    many = translate(tree, tmp_path / "many", same(), batch=4)
     assert [p.read_bytes() for p in one.done] == [p.read_bytes() for p in many.done]
 
 
 def test_outputs_inside_the_input_are_never_read_again(tree):
-    first = translate_paths(tree, tree / "out", same())
-    second = translate_paths(tree, tree / "out", same())
+    first = translate(tree, tree / "out", same())
+    second = translate(tree, tree / "out", same())
     assert len(first.done) == len(second.skipped) == 5
     assert second.done == []
 
@@ -390,45 +390,45 @@ def test_outputs_inside_the_input_are_never_read_again(tree):
 def test_inputs_are_never_replaced(tree):
     before = (tree / "b.png").read_bytes()
     with pytest.raises(I2IError, match="would replace an input"):
-        translate_paths(tree, tree, same(), overwrite=True)
+        translate(tree, tree, same(), overwrite=True)
     with pytest.raises(I2IError, match="would replace an input"):
-        translate_paths(tree / "b.png", tree / "b.png", same(), overwrite=True)
+        translate(tree / "b.png", tree / "b.png", same(), overwrite=True)
     assert (tree / "b.png").read_bytes() == before
 
 
 def test_names_that_would_meet(tree, tmp_path):
     Image.new("RGB", (8, 8)).save(tree / "b.gif")
     Image.new("RGB", (8, 8)).save(tree / "b.ppm")
-    result = translate_paths(tree, tmp_path / "out", same())
+    result = translate(tree, tmp_path / "out", same())
     assert {"b.png", "b.gif.png", "b.ppm.png"} <= set(listed(tmp_path / "out"))
     assert len(result.done) == 7
     other = tmp_path / "other"
     other.mkdir()
     Image.new("RGB", (8, 8)).save(other / "a.jpg")
     with pytest.raises(I2IError, match="would both become"):
-        translate_paths([tree, other], tmp_path / "out2", same())
+        translate([tree, other], tmp_path / "out2", same())
     assert not (tmp_path / "out2").exists()
 
 
 def test_single_files(tree, tmp_path):
-    made = translate_paths(tree / "a.jpg", None, same())
+    made = translate(tree / "a.jpg", None, same())
     assert made.done == [tree / "a.same.jpg"]
-    made = translate_paths([tree / "a.jpg"], tmp_path / "x" / "new.png", same())
+    made = translate([tree / "a.jpg"], tmp_path / "x" / "new.png", same())
     assert made.done == [tmp_path / "x" / "new.png"]
-    made = translate_paths([tree / "a.jpg", tree / "b.png"], tmp_path / "y", same())
+    made = translate([tree / "a.jpg", tree / "b.png"], tmp_path / "y", same())
     assert listed(tmp_path / "y") == ["a.jpg", "b.png"]
-    made = translate_paths(tree, None, same(), recursive=False)
+    made = translate(tree, None, same(), recursive=False)
     assert listed(tmp_path / "in.same") == ["a.jpg", "a.same.jpg", "b.png", "e.png"]
     with pytest.raises(I2IError, match=r"not written as \.gif"):
-        translate_paths(tree / "a.jpg", tmp_path / "a.gif", same())
+        translate(tree / "a.jpg", tmp_path / "a.gif", same())
     with pytest.raises(I2IError, match="no file or folder"):
-        translate_paths(tree / "none.jpg", None, same())
+        translate(tree / "none.jpg", None, same())
     with pytest.raises(I2IError, match="no picture in"):
-        translate_paths([], None, same())
+        translate([], None, same())
 
 
 def test_sizes_reach_the_files(tree, tmp_path):
-    result = translate_paths(tree, tmp_path / "out", same(), size=5)
+    result = translate(tree, tmp_path / "out", same(), size=5)
     assert {Image.open(p).size for p in result.done} == {(7, 5)}
 
 
@@ -446,7 +446,7 @@ def test_orientation_is_applied_and_other_metadata_kept(tmp_path, suffix):
     source = tmp_path / f"a{'.jpg' if suffix == '.tif' else suffix}"
     picture.save(source, exif=exif, icc_profile=profile, dpi=(300, 300), quality=95)
     target = tmp_path / f"b{suffix}"
-    assert translate_paths(source, target, same()).failed == []
+    assert translate(source, target, same()).failed == []
     made = Image.open(target)
     assert made.size == (32, 64)
     assert 0x0112 not in made.getexif()
@@ -462,7 +462,7 @@ def test_orientation_is_applied_and_other_metadata_kept(tmp_path, suffix):
 def test_a_profile_that_does_not_fit_is_left_out(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.png", icc_profile=profile)
-    translate_paths(tmp_path / "a.png", tmp_path / "b.png", same(3, 1))
+    translate(tmp_path / "a.png", tmp_path / "b.png", same(3, 1))
     assert "icc_profile" not in Image.open(tmp_path / "b.png").info
 
 
@@ -472,14 +472,14 @@ def test_transparency_and_sixteen_bits_in_files(tmp_path):
     deep = noise(8, 8, dtype=np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     for suffix in (".png", ".webp", ".tif"):
-        translate_paths(tmp_path / "a.png", tmp_path / f"b{suffix}", same())
+        translate(tmp_path / "a.png", tmp_path / f"b{suffix}", same())
         assert Image.open(tmp_path / f"b{suffix}").mode == "RGBA"
     for suffix in (".jpg", ".bmp"):
-        translate_paths(tmp_path / "a.png", tmp_path / f"b{suffix}", same())
+        translate(tmp_path / "a.png", tmp_path / f"b{suffix}", same())
         assert Image.open(tmp_path / f"b{suffix}").mode == "RGB"
     for suffix, mode in ((".png", "I;16"), (".tif", "I;16"), (".jpg", "L"), (".webp", "RGB"), (".bmp", "L")):
         target = tmp_path / f"deep2{suffix}"
-        assert translate_paths(tmp_path / "deep.png", target, same(1, 1)).failed == []
+        assert translate(tmp_path / "deep.png", target, same(1, 1)).failed == []
         assert Image.open(target).mode == mode
     assert np.abs(np.asarray(Image.open(tmp_path / "deep2.png")).astype(int) - deep).max() <= 1
 
@@ -488,4 +488,4 @@ def test_transparency_and_sixteen_bits_in_files(tmp_path):
 def test_a_folder_without_permission_fails_each_file(tree, tmp_path):
     out = tmp_path / "out"
     out.mkdir(mode=0o500)
-    assert len(translate_paths(tree, out, same()).failed) == 5
+    assert len(translate(tree, out, same()).failed) == 5
