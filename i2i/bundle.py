@@ -9,10 +9,13 @@ container alone does not.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
+import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,8 @@ def load(path: Path | str, networks: Iterable[str] | None = None) -> Bundle:
         tensors = {n: file.get_tensor(n) for n in names if whole or n.partition(".")[0] in wanted}
     if whole and header.get("sha256") not in (None, _digest(tensors)):
         raise I2IError(f"{path} is damaged: its weights do not match their checksum.", "Copy or fetch it again.")
+    if any(header["networks"][name].get("type") not in nets.NETWORKS for name in wanted):
+        _know(str(header.get("method", "")))
     made = {name: _build(path, name, header["networks"][name], tensors) for name in wanted}
     return Bundle(header, made)
 
@@ -146,10 +151,25 @@ def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     return header
 
 
+def _know(method: str) -> None:
+    """Imports the installed method of that name, whose file registers its own networks. Nothing that a header can say
+    imports anything else: the name is looked up among the modules of i2i.methods and the installed entry points."""
+    folder = importlib.import_module("i2i.methods").__path__
+    if method in {m.name for m in pkgutil.iter_modules(folder)}:
+        importlib.import_module(f"i2i.methods.{method}")
+    else:
+        for point in entry_points(group="i2i.methods"):
+            if point.name == method:
+                point.load()
+
+
 def _build(path: Path, name: str, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
     kind, arguments = description.get("type"), description.get("arguments", {})
     if kind not in nets.NETWORKS:
-        raise I2IError(f"{path} needs a network of type {kind!r}.", nearest(str(kind), nets.NETWORKS))
+        raise I2IError(
+            f"{path} needs a network of type {kind!r}, which nothing installed defines.",
+            f"{nearest(str(kind), nets.NETWORKS)} If its method is a file of your own, load that first.",
+        )
     state = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     try:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from i2i.errors import I2IError, nearest
-from i2i.method import Batch, Method
+from i2i.method import Batch, Method, Now, Shape
 from i2i.nets import PatchGAN, PixelGAN, ResNet, UNet, init_weights
 from i2i.nets.blocks import as_tested
+from i2i.ops import draws
 
 
 class Translate(Method):
@@ -47,6 +49,142 @@ class Swap(Method):
             fake_x = self.F(batch.y)
             columns |= {"B": batch.y, "B to A": fake_x, "and back ": self.G(fake_x)}
         return columns
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The noise z that a generator starts from: parts side by side, each (kind, width).
+
+    normal: N(0, 1); uniform: on [-1, 1]; cube: uniform of variance 1, on [-sqrt 3, sqrt 3]; code: one category as a
+    one-hot row. Every number is a pure function of (seed, salt, id, place), whatever the batch or process."""
+
+    parts: tuple[tuple[str, int], ...]
+
+    KINDS: ClassVar[tuple[str, ...]] = ("normal", "uniform", "cube", "code")
+
+    def __post_init__(self) -> None:
+        for kind, width in self.parts:
+            if kind not in self.KINDS:
+                raise I2IError(f"noise is {kind!r}.", f"{nearest(kind, self.KINDS)} Allowed: {', '.join(self.KINDS)}.")
+            if width < 1:
+                raise I2IError(f"The width of the noise is {width}.", "It must be at least 1.")
+
+    @property
+    def width(self) -> int:
+        """Numbers in a z."""
+        return sum(width for _, width in self.parts)
+
+    @property
+    def codes(self) -> int:
+        """Categories of the first code; 0 without."""
+        return next((width for kind, width in self.parts if kind == "code"), 0)
+
+    def draw(
+        self, ids: Tensor, seed: int = 0, salt: str = "z", truncation: float = 0.0, code: Tensor | None = None
+    ) -> Tensor:
+        """z float32 [len(ids), width]. truncation t > 0: normal numbers given that |z| <= t (the truncated normal, not
+        clipped ones). code: int64 [len(ids)] is asked of the first code instead of drawn."""
+        u = draws(ids, self.width, seed, salt)
+        made = []
+        for (kind, width), part in zip(self.parts, u.split([w for _, w in self.parts], 1), strict=True):
+            if kind == "normal":
+                if truncation > 0:
+                    tail = 0.5 * math.erfc(truncation / math.sqrt(2))
+                    part = tail + (1 - 2 * tail) * part
+                made.append(torch.special.ndtri(part))
+            elif kind == "code":
+                chosen, code = (part[:, 0] * width).long() if code is None else code.to(part.device), None
+                made.append(torch.nn.functional.one_hot(chosen, width).double())
+            else:
+                made.append((2 * part - 1) * (math.sqrt(3) if kind == "cube" else 1))
+        return torch.cat(made, 1).float().to(ids.device)
+
+    def between(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+        """The z at `t` in [0, 1] from a to b [B, width]: on the great circle in normal parts, straight in others."""
+        widths = [w for _, w in self.parts]
+        ends = zip(self.parts, a.split(widths, 1), b.split(widths, 1), strict=True)
+        return torch.cat([slerp(p, q, t) if kind == "normal" else p.lerp(q, t) for (kind, _), p, q in ends], 1)
+
+
+def slerp(p: Tensor, q: Tensor, t: float) -> Tensor:
+    """Spherical interpolation of rows [B, n]: (sin((1 - t) w) p + sin(t w) q) / sin w, w the angle between them
+    (White 2016, arXiv 1609.04468). Straight where they are (anti)parallel."""
+    cosine = torch.nn.functional.cosine_similarity(p.double(), q.double(), dim=1).clamp(-1, 1)
+    w = cosine.acos()[:, None]
+    sine = w.sin()
+    around = (((1 - t) * w).sin() * p + (t * w).sin() * q) / sine.clamp_min(1e-12)
+    return torch.where(sine < 1e-4, p.lerp(q, t).double(), around).to(p.dtype)
+
+
+class Generate(Method):
+    """z -> a picture by one generator G(z), or G(z, c) with a class c [B] where `needs` is "labelled".
+
+    Sub-classes call `super().__init__(config, shape)`, which sets `latent`; their Config has `z` (width) and `noise`
+    (a kind of `Latent`), or they override `latent_of`. `facts` goes into the saved model's header: kind, latent, and
+    what else a sub-class adds: "sizes" (pictures G(z, size=N) can make, all but the last being earlier stages of a
+    growing generator), "standing" (batches of noise to recompute batch-norm statistics from when z is truncated)."""
+
+    needs: ClassVar[str] = "images"
+    averaged: ClassVar[tuple[str, ...]] = ("G",)
+    G: nn.Module
+
+    def __init__(self, config: Any, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.latent = self.latent_of(config)
+        self.classes = shape.classes
+        if self.needs == "labelled" and shape.classes < 2:
+            raise I2IError("This method needs labelled pictures.", "Give a folder with one folder a class.")
+
+    @classmethod
+    def latent_of(cls, config: Any) -> Latent:
+        """The noise that a Config asks for."""
+        return Latent(((config.noise, config.z),))
+
+    @classmethod
+    def facts(cls, config: Any) -> dict[str, Any]:
+        """What `i2i generate` must know of a saved model beside its networks."""
+        return {"kind": "generate", "latent": [list(part) for part in cls.latent_of(config).parts]}
+
+    def draw(self, batch: Batch, now: Now, salt: str) -> Tensor:
+        """Fresh noise z [B, width] for a batch in training, another for each `salt`; on the batch's device."""
+        return self.latent.draw(numbers(batch, now), now.seed, salt).to(batch.x)
+
+    def infer(self, batch: Batch) -> Tensor:
+        """Pictures [B, C, H, W] in [-1, 1], one for each id: those that `i2i generate --seed ID` makes. Classes are the
+        batch's own, or go round."""
+        ids = numbers(batch)
+        z = self.latent.draw(ids).to(batch.x)
+        if self.needs != "labelled":
+            return self._picture(z)
+        return self._picture(z, ids % self.classes if batch.c is None else batch.c)
+
+    def _picture(self, *inputs: Tensor) -> Tensor:
+        made: Tensor = self.G(*inputs)
+        return made
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """Eight columns of eight pictures from noise that stays the same; with classes a column each, at most ten."""
+        ids = torch.arange(64, device=batch.x.device)
+        if self.needs != "labelled":
+            made = self.infer(Batch(batch.x, ids=ids)).unflatten(0, (8, 8))
+            return {f"{8 * i} to {8 * i + 7}": made[i] for i in range(8)}
+        rows = ids[:8]
+        return {
+            f"class {k}": self.infer(Batch(batch.x, c=torch.full_like(rows, k), ids=rows))
+            for k in range(min(10, self.classes))
+        }
+
+    def example(self, shape: Shape) -> tuple[Tensor, ...]:
+        """Inputs of G for one picture, to measure its memory by."""
+        z = torch.zeros(1, self.latent.width)
+        return (z, torch.zeros(1, dtype=torch.int64)) if self.needs == "labelled" else (z,)
+
+
+def numbers(batch: Batch, now: Now | None = None) -> Tensor:
+    """The ids of a batch, int64 [B]; where it has none, counted on from the images seen."""
+    if batch.ids is not None:
+        return batch.ids
+    return torch.arange(len(batch), device=batch.x.device) + (now.images if now else 0)
 
 
 # ---- networks by name ----------------------------------------------------------------------------------------------

@@ -126,6 +126,10 @@ class Method(nn.Module):
             columns["real"] = batch.y
         return columns
 
+    def example(self, shape: Shape) -> tuple[Tensor, ...]:
+        """Inputs of an averaged network for one picture, to measure its memory by."""
+        return (torch.zeros(1, shape.channels_in, shape.size, shape.size),)
+
     def notes(self) -> list[str]:
         """Sentences the user should read before training (a loss left out and why, ...)."""
         return []

@@ -99,14 +99,13 @@ def _activations(method: Method, shape: Shape, batch: int) -> int:
         return t
 
     total = 0
-    size = shape.size
     for name in method.averaged:
         net = getattr(method, name)
         kept = 0
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), torch.random.fork_rng():
             try:
-                net(torch.zeros(1, shape.channels_in, size, size))
-            except (RuntimeError, ValueError):
+                net.eval()(*method.example(shape))
+            except (RuntimeError, ValueError, TypeError):
                 return 0
         total += kept
     return 3 * total * batch  # a step keeps about three forwards of each generator, discriminators included
@@ -290,6 +289,7 @@ def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
         "channels_in": run.shape.channels_in,
         "channels_out": run.shape.channels_out,
         "size": run.shape.size,
+        **({"class_names": run.data.class_names} if run.data.class_names else {}),
         "range": [-1, 1],
         "preprocess": run.spec.preprocess,
         "direction": run.spec.direction,

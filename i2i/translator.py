@@ -108,6 +108,8 @@ def _read(path: Path, network: str, direction: str) -> tuple[dict[str, Any], nn.
         # its authors run such networks with the statistics of the picture
         return {"train_mode_norm": True}, net.eval()
     header = bundle.read_header(path)
+    if header.get("kind") == "generate":
+        raise I2IError(f"{path} makes pictures from noise, not from pictures.", "Use `i2i generate`.")
     if network not in header["networks"]:
         held = [d for d, n in NETWORK_OF.items() if n in header["networks"]]
         if not held:

@@ -1,1 +1,34 @@
 """Losses: pure functions of tensors to a scalar. Weights are written where they are summed, in the methods."""
+
+from i2i.losses.adversarial import (
+    Adversarial,
+    bce,
+    hinge,
+    least_squares,
+    lsgan,
+    minimax,
+    smoothed,
+    vanilla,
+    wasserstein,
+)
+from i2i.losses.information import category, gaussian_nll
+from i2i.losses.penalties import gradient_penalty, r1, slope
+from i2i.losses.reconstruction import l1
+
+__all__ = [
+    "Adversarial",
+    "bce",
+    "category",
+    "gaussian_nll",
+    "gradient_penalty",
+    "hinge",
+    "l1",
+    "least_squares",
+    "lsgan",
+    "minimax",
+    "r1",
+    "slope",
+    "smoothed",
+    "vanilla",
+    "wasserstein",
+]

@@ -41,6 +41,32 @@ def _high(s: Tensor) -> Tensor:
 # Goodfellow et al. 2014 (arXiv 1406.2661), with the non-saturating loss of the generator.
 vanilla = Adversarial(real=_low, fake=_high, adv=_low)
 
+# The same with the generator's loss of the value function, mean log(1 - sigmoid(s)): it dies where the critic is sure.
+minimax = vanilla._replace(adv=lambda s: -_high(s))
+
+
+def smoothed(real: float = 0.9, adv: float = 1.0) -> Adversarial:
+    """The vanilla loss with softer targets: `real` for real pictures (one-sided smoothing, Salimans et al. 2016, arXiv
+    1606.03498) and `adv` for the generator; fakes keep target 0, for more would reinforce them where no data are."""
+    return Adversarial(real=lambda s: bce(s, real), fake=_high, adv=lambda s: bce(s, adv))
+
+
+def bce(s: Tensor, target: float | Tensor) -> Tensor:
+    """Mean binary cross-entropy of logits [any shape] against a target in [0, 1], a number or one for each."""
+    s = wide(s)
+    return (fn.softplus(s) - target * s).mean()
+
+
+def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Adversarial:
+    """Equation 2 of Mao et al. 2017 (arXiv 1611.04076) with its factors one half: targets a of fakes, b of real
+    pictures, c of the generator. (0, 1, 1) are the usual ones; (-1, 1, 0) minimise Pearson's chi-square."""
+    return Adversarial(
+        real=lambda s: 0.5 * (wide(s) - b).square().mean(),
+        fake=lambda s: 0.5 * (wide(s) - a).square().mean(),
+        adv=lambda s: 0.5 * (wide(s) - c).square().mean(),
+    )
+
+
 # Mao et al. 2017 (arXiv 1611.04076), targets 1 and 0, without the factors one half.
 lsgan = Adversarial(
     real=lambda s: (wide(s) - 1).square().mean(),
@@ -62,7 +88,13 @@ hinge = Adversarial(
     adv=lambda s: -wide(s).mean(),
 )
 
-LOSSES: dict[str, Adversarial] = {"vanilla": vanilla, "lsgan": lsgan, "wasserstein": wasserstein, "hinge": hinge}
+LOSSES: dict[str, Adversarial] = {
+    "vanilla": vanilla,
+    "minimax": minimax,
+    "lsgan": lsgan,
+    "wasserstein": wasserstein,
+    "hinge": hinge,
+}
 
 
 def adversarial(name: str) -> Adversarial:

@@ -20,17 +20,32 @@ def slope(D: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
 
 
 def gradient_penalty(
-    D: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor, center: float = 1.0
+    D: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    alpha: Tensor,
+    center: float = 1.0,
+    one_sided: bool = False,
 ) -> Tensor:
     """Mean over the batch of (|| d sum(D(m)) / dm ||_2 - center)^2 at m = alpha * real + (1 - alpha) * fake.
 
     Equation 3 of Gulrajani et al. 2017 (arXiv 1704.00028), without its weight. real, fake [B, ...]; alpha [B] in
-    [0, 1]: all ones puts the penalty at the reals, all zeros at the fakes. The result can be differentiated. Computed
-    in at least float32, with autocast off.
+    [0, 1]: all ones puts the penalty at the reals, all zeros at the fakes. one_sided leaves norms below `center` alone
+    (Petzka et al. 2017, arXiv 1709.08894). The result can be differentiated. Computed in at least float32, with
+    autocast off.
     """
     with torch.autocast(real.device.type, enabled=False):
         real, fake = wide(real.detach()), wide(fake.detach())
         alpha = alpha.to(real).view(-1, *[1] * (real.ndim - 1))
         # The norm's own derivative is not finite at exactly zero, hence the tiny shift.
         length = (slope(D, alpha * real + (1 - alpha) * fake) + 1e-16).norm(dim=1)
-        return (length - center).square().mean()
+        over = length - center
+        return (over.relu() if one_sided else over).square().mean()
+
+
+def r1(D: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """0.5 * mean over the batch of || d sum(D(x)) / dx ||^2 at the real pictures [B, ...], without its weight.
+
+    Equation 9 of Mescheder et al. 2018 (arXiv 1801.04406). Computed as `gradient_penalty` is."""
+    with torch.autocast(real.device.type, enabled=False):
+        return 0.5 * slope(D, wide(real)).square().sum(1).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -16,6 +17,23 @@ from i2i.nets.unet import UNet
 __all__ = ["NETWORKS", "History", "PatchGAN", "PixelGAN", "ResNet", "UNet", "build", "init_weights", "name_of"]
 
 NETWORKS: dict[str, type[nn.Module]] = {"unet": UNet, "resnet": ResNet, "patchgan": PatchGAN, "pixel": PixelGAN}
+
+
+def register(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Class decorator for a network that lives in a method's own file: saved models rebuild it by `name`.
+
+    The network's `.arguments` must hold the arguments it was made with. Raises I2IError if another class has the name.
+    """
+
+    def keep(kind: type[nn.Module]) -> type[nn.Module]:
+        known = NETWORKS.setdefault(name, kind)
+        if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+            both = f"{known.__qualname__} and {kind.__qualname__}"
+            raise I2IError(f"Two networks are called {name!r}: {both}.", "Rename one.")
+        NETWORKS[name] = kind
+        return kind
+
+    return keep
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
