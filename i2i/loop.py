@@ -283,8 +283,7 @@ class Loop:
                     self._sample(0)
                 batches = self.data.batches(start, plan.batch // self.world, self.rank, self.world, plan.seed)
                 for raw in batches:
-                    batch = self._move(raw)
-                    self.step(batch, now)
+                    self.step(self._varied(self._move(raw)), now)
                     before, images = now.images, now.images + plan.batch
                     self.ema.update(self.method, images, plan.batch)
                     self._average_statistics()
@@ -307,6 +306,14 @@ class Loop:
                     if ended:
                         break
         return now.images
+
+    def _varied(self, batch: Batch) -> Batch:
+        """The batch as the data set varies it on the device (kornia), where it does."""
+        vary = getattr(self.data, "on_device", None)
+        if vary is None:
+            return batch
+        made = vary({"x": batch.x, "y": batch.y, "c": batch.c, "ids": batch.ids}, self.plan.seed)
+        return Batch(made["x"], made["y"], made["c"], made["ids"]).to(self.device, memory_format=self.layout)
 
     def _move(self, raw: dict[str, Any]) -> Batch:
         batch = Batch(raw["x"], raw.get("y"), raw.get("c"), raw.get("ids"))

@@ -165,3 +165,19 @@ def test_samples_do_not_disturb_training(tmp_path):
     assert isinstance(watched.watch, Notes)
     assert len(watched.watch.grids) > len(plain.watch.grids)
     assert_equal(weights(plain), weights(watched))
+
+
+def test_training_sees_the_batch_as_the_data_set_varies_it_on_the_device(tmp_path):
+    loop = toy_loop(tmp_path, total=8)
+    seen, step = [], loop.method.step
+
+    def vary(batch, seed):
+        return {**batch, "x": batch["x"] * 0 + seed + 0.25}
+
+    def watched(batch, now):
+        seen.append(batch.x.unique().tolist())
+        return step(batch, now)
+
+    loop.data.on_device, loop.method.step = vary, watched
+    loop.run()
+    assert seen == [[0.25], [0.25]]
