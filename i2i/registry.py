@@ -101,7 +101,7 @@ def name_of(kind: type[Method]) -> str:
     for point in entry_points(group=GROUP):
         if point.value.split(":")[0] == home:
             return point.name
-    raise I2IError(f"{kind.__name__} belongs to no registered method.", "Put it in a file of its own and give its path.")
+    raise I2IError(f"{kind.__name__} belongs to no registered method.", "Give the path of its file.")
 
 
 def recipes() -> list[str]:
@@ -149,7 +149,7 @@ def _recipe_file(name: str) -> Path | None:
         return path
     if name.endswith(".py"):
         if not Path(name).is_file():
-            raise I2IError(f"There is no file {name}.", "Give a file that defines a method, or a name of `i2i recipes`.")
+            raise I2IError(f"There is no file {name}.", "Give a method's file, or a name of `i2i recipes`.")
         return None
     path = cards.shipped("recipes") / f"{name}.yaml"
     if path.is_file():

@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from i2i.data.dataset import Data as Data
     from i2i.data.faults import Finding as Finding
     from i2i.data.faults import check as check
-    from i2i.data.dataset import Data as Data
     from i2i.data.source import cache_folder as cache_folder
     from i2i.data.source import get as get
     from i2i.data.source import open as open
