@@ -19,6 +19,7 @@ import yaml
 from torch import nn
 
 from i2i import bundle, config, data, registry
+from i2i.data import Data, Spec
 from i2i.errors import I2IError
 from i2i.loop import Interrupted, Loop, Plan, accelerator_for, processes
 from i2i.method import Batch, Method, Shape
@@ -37,11 +38,11 @@ class Run:
     recipe: str  # name of the recipe or method, or a path
     method: type[Method]
     config: Any  # the method's Config
-    spec: data.Spec
+    spec: Spec
     plan: Plan
     sources: list[str]
-    data: data.Data
-    held_out: data.Data | None  # validation pictures, or test pictures, or None
+    data: Data
+    held_out: Data | None  # validation pictures, or test pictures, or None
     folder: Path
     shape: Shape
     total: int  # images
@@ -111,7 +112,7 @@ def _activations(method: Method, shape: Shape, batch: int) -> int:
     return 3 * total * batch  # a step keeps about three forwards of each generator, discriminators included
 
 
-def _settle_shape(found: data.Data, spec: data.Spec) -> Shape:
+def _settle_shape(found: Data, spec: Spec) -> Shape:
     return Shape(
         channels_in=found.channels_in,
         channels_out=found.channels_out,

@@ -3,7 +3,8 @@
     data.open(["photos/", "paintings/"], data.Spec(layout="unpaired")).batches(start=0, batch=4, seed=0)
 
 `layouts` finds the samples, `sampler` orders them, `decode` and `cache` read them, `augment` varies them, `cards` and
-`download` get named sets, `faults` looks for what is wrong. Names are imported on first use: listing cards needs no torch.
+`download` get named sets, `faults` looks for what is wrong. Names are imported on first use, so
+that listing cards needs no torch.
 """
 
 from __future__ import annotations
