@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from i2i import data as datasets
+from i2i import images
 from i2i.errors import I2IError, nearest
 from i2i.metrics.pixel import scores
 from i2i.translator import Translator, load
@@ -29,6 +30,7 @@ def evaluate(
     *,
     split: str = "test",
     device: str = "auto",
+    save: str | Path | None = None,
 ) -> dict[str, Any]:
     """Scores of a model on the first `limit` pairs (all, if None) of a split.
 
@@ -52,7 +54,9 @@ def evaluate(
     for start in range(0, count, BATCH):
         pairs = list(_pairs(found, start, min(start + BATCH, count)))
         made = translator([x for x, _ in pairs], batch=BATCH)
-        for (x, y), picture in zip(pairs, made):
+        for i, ((x, y), picture) in enumerate(zip(pairs, made), start):
+            if save is not None:
+                images.save((Path(save) / found.names[i]).with_suffix(".png"), images.to_uint8(picture))
             guesses = {"model": picture, "mean picture": mean, "input copied": _as(x, int(y.shape[0]))}
             for title, guess in guesses.items():
                 if guess is None or guess.shape != y.shape:

@@ -89,3 +89,11 @@ def test_what_cannot_be_evaluated_is_said(pairs, tmp_path):
         evaluate(model, images)
     with pytest.raises(I2IError, match="split"):
         evaluate(Translator(Negative(), {"size": 16}), pairs, split="valid")
+
+
+def test_translations_are_saved_under_the_names_of_their_inputs(pairs, tmp_path):
+    evaluate(Translator(Negative(), {}), opened(pairs), 9, save=tmp_path / "made")
+    made = sorted(p.relative_to(tmp_path / "made").as_posix() for p in (tmp_path / "made").rglob("*"))
+    assert made == ["test", *(f"test/{i:02}.png" for i in range(9))]
+    whole = np.asarray(Image.open(pairs / "test" / "07.png"))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "made" / "test" / "07.png")), whole[:, 16:])
