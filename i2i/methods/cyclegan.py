@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,7 @@ class CycleGAN(kinds.Swap):
     """See the module."""
 
     Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"width": 4, "d_width": 4, "layers": 1, "blocks": 1, "pool": 2, "size": 16}
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)

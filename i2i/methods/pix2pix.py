@@ -60,6 +60,7 @@ class Pix2Pix(kinds.Translate):
     Config: ClassVar[type] = Settings
     needs: ClassVar[str] = "paired"
     averaged: ClassVar[tuple[str, ...]] = ("G",)
+    tiny: ClassVar[dict[str, Any]] = {"width": 4, "d_width": 4, "layers": 1, "norm": "instance", "size": 16}
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
