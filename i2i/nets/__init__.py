@@ -9,14 +9,46 @@ from torch import nn
 
 from i2i.errors import I2IError, nearest
 from i2i.nets.blocks import init_weights
+from i2i.nets.dcgan import DCGANCritic, DCGANGenerator
 from i2i.nets.history import History
 from i2i.nets.patchgan import PatchGAN, PixelGAN
+from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetCritic, ResNetGenerator, UpBlock
 from i2i.nets.resnet import ResNet
+from i2i.nets.spectral import Spectral, spectral_norm
 from i2i.nets.unet import UNet
 
-__all__ = ["NETWORKS", "History", "PatchGAN", "PixelGAN", "ResNet", "UNet", "build", "init_weights", "name_of"]
+__all__ = [
+    "NETWORKS",
+    "ConditionalBatchNorm",
+    "DCGANCritic",
+    "DCGANGenerator",
+    "DownBlock",
+    "History",
+    "PatchGAN",
+    "PixelGAN",
+    "ResNet",
+    "ResNetCritic",
+    "ResNetGenerator",
+    "Spectral",
+    "UNet",
+    "UpBlock",
+    "build",
+    "init_weights",
+    "name_of",
+    "register",
+    "spectral_norm",
+]
 
-NETWORKS: dict[str, type[nn.Module]] = {"unet": UNet, "resnet": ResNet, "patchgan": PatchGAN, "pixel": PixelGAN}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "unet": UNet,
+    "resnet": ResNet,
+    "patchgan": PatchGAN,
+    "pixel": PixelGAN,
+    "dcgan_g": DCGANGenerator,
+    "dcgan_d": DCGANCritic,
+    "resgan_g": ResNetGenerator,
+    "resgan_d": ResNetCritic,
+}
 
 
 def register(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:

@@ -1,0 +1,128 @@
+"""The DCGAN pair (Radford et al. 2015, arXiv 1511.06434): strided convolutions only, no hidden dense layer.
+
+Layout and order of the layers are those of the well-known PyTorch example, for any side of 4 times a power of two. At
+64 pixels and width 64 the generator has 3,576,704 parameters and the critic 2,765,568.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from i2i.nets.blocks import check, init_weights
+from i2i.nets.resgan import one_hot, stages
+
+CRITIC_NORMS = ("batch", "layer", "instance", "none")
+
+
+class DCGANGenerator(nn.Module):
+    """z [B, z] (and a class c [B]) -> pictures [B, channels, size, size] in [-1, 1] by transposed convolutions 4/2/1.
+
+    `width` channels before the last layer, twice as many for each halving (at most 16 times). project: the lecture
+    variant, a dense layer with bias makes the 4x4 map, with neither norm nor ReLU after it. classes > 0: a one-hot
+    class is joined to z.
+    """
+
+    def __init__(
+        self,
+        z: int = 100,
+        channels: int = 3,
+        size: int = 64,
+        width: int = 64,
+        project: bool = False,
+        classes: int = 0,
+        std: float = 0.02,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "z": z,
+            "channels": channels,
+            "size": size,
+            "width": width,
+            "project": project,
+            "classes": classes,
+            "std": std,
+        }
+        self.classes = classes
+        count = stages(size)
+        plan = [width * min(16, 2**k) for k in range(count - 1, -1, -1)]
+        layers: list[nn.Module] = []
+        if project:
+            self.project: nn.Module = nn.Linear(z + classes, plan[0] * 16)
+        else:
+            self.project = nn.Identity()
+            layers += [nn.ConvTranspose2d(z + classes, plan[0], 4, bias=False), nn.BatchNorm2d(plan[0]), nn.ReLU()]
+        for before, after in itertools.pairwise(plan):
+            layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(plan[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+        init_weights(self, "normal", std)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """z [B, z] and, with classes, c int64 [B] -> [B, channels, size, size]."""
+        if self.classes:
+            z = torch.cat([z, one_hot(c, self.classes, z.dtype)], 1)
+        side = 1 if isinstance(self.project, nn.Identity) else 4
+        h = self.project(z)
+        made: Tensor = self.main(h.view(len(z), -1, side, side))
+        return made
+
+
+class DCGANCritic(nn.Module):
+    """Pictures [B, channels, size, size] (and a class c [B]) -> raw scores [B], or [B, outputs] with several outputs.
+
+    norm: batch (all but the first layer), layer, instance or none; a gradient penalty needs one of the last three, for
+    under batch norm a picture's gradient depends on the others. classes > 0: the class is shown as constant maps, one a
+    class, beside the picture.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        size: int = 64,
+        width: int = 64,
+        norm: str = "batch",
+        classes: int = 0,
+        outputs: int = 1,
+        std: float = 0.02,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "channels": channels,
+            "size": size,
+            "width": width,
+            "norm": norm,
+            "classes": classes,
+            "outputs": outputs,
+            "std": std,
+        }
+        check("norm of the critic", norm, CRITIC_NORMS)
+        self.classes, self.outputs = classes, outputs
+        plan = [width * min(16, 2**k) for k in range(stages(size))]
+        layers: list[nn.Module] = [nn.Conv2d(channels + classes, plan[0], 4, 2, 1, bias=False)]
+        layers += [nn.LeakyReLU(0.2, inplace=True)]
+        for before, after in itertools.pairwise(plan):
+            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), critic_norm(norm, after)]
+            layers += [nn.LeakyReLU(0.2, inplace=True)]
+        layers += [nn.Conv2d(plan[-1], outputs, 4, bias=False)]
+        self.main = nn.Sequential(*layers)
+        init_weights(self, "normal", std)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """x [B, channels, size, size] and, with classes, c int64 [B] -> [B] or [B, outputs]."""
+        if self.classes:
+            maps = one_hot(c, self.classes, x.dtype)[..., None, None]
+            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+        scores: Tensor = self.main(x).flatten(1)
+        return scores.squeeze(1) if self.outputs == 1 else scores
+
+
+def critic_norm(kind: str, channels: int) -> nn.Module:
+    """A norm of CRITIC_NORMS for maps of `channels`. Layer norm is over channels and space, with a gain per channel."""
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "layer":
+        return nn.GroupNorm(1, channels)
+    return nn.InstanceNorm2d(channels, affine=True) if kind == "instance" else nn.Identity()

@@ -1,0 +1,251 @@
+"""Residual GANs: the blocks, the conditional batch norm and the pair that SN-GAN, WGAN-GP and their heirs share.
+
+Blocks as in Gulrajani et al. 2017 (arXiv 1704.00028), Miyato et al. 2018 (arXiv 1802.05957) and Brock et al. 2018
+(arXiv 1809.11096). `wrap` is laid over every convolution and linear layer: `spectral_norm`, or `plain` for nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from i2i.errors import I2IError
+from i2i.nets.spectral import spectral_norm
+from i2i.winograd import Conv2d
+
+Wrap = Callable[[nn.Module], nn.Module]
+Norm = Callable[[int], nn.Module]
+
+
+def plain(layer: nn.Module) -> nn.Module:
+    """The layer as it is: the `wrap` of networks without spectral normalisation."""
+    return layer
+
+
+def conv(wrap: Wrap, before: int, after: int, kernel: int = 3, gain: float = 1.0, bias: bool = True) -> nn.Module:
+    """A wrapped convolution of stride 1 that keeps the size; weights Xavier uniform times `gain`, bias 0."""
+    return _first(wrap, Conv2d(before, after, kernel, padding=kernel // 2, bias=bias), gain)
+
+
+def linear(wrap: Wrap, before: int, after: int, gain: float = 1.0, bias: bool = True) -> nn.Module:
+    """A wrapped linear layer; weights Xavier uniform times `gain`, bias 0."""
+    return _first(wrap, nn.Linear(before, after, bias=bias), gain)
+
+
+def _first(wrap: Wrap, layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Module:
+    nn.init.xavier_uniform_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return wrap(layer)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm whose gain and bias come from a condition c: (1 + gain(c)) * norm(x) + bias(c), per channel.
+
+    c [B, width]: a one-hot class (then gain and bias are tables), or an embedding, alone or beside a piece of z. With
+    c = 0 it is plain batch norm (Dumoulin et al. 2016, arXiv 1610.07629; de Vries et al. 2017, arXiv 1707.00683)."""
+
+    def __init__(self, channels: int, width: int, wrap: Wrap = plain, eps: float = 1e-5, std: float = 0.02) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, eps=eps, affine=False)
+        gain, bias = nn.Linear(width, channels, bias=False), nn.Linear(width, channels, bias=False)
+        nn.init.normal_(gain.weight, 0.0, std)
+        nn.init.normal_(bias.weight, 0.0, std)
+        self.gain, self.bias = wrap(gain), wrap(bias)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x [B, C, H, W], c [B, width] -> [B, C, H, W]."""
+        made: Tensor = self.norm(x) * (1 + self.gain(c))[..., None, None] + self.bias(c)[..., None, None]
+        return made
+
+
+class UpBlock(nn.Module):
+    """Twice the size: norm, ReLU, nearest x2, conv3, norm, ReLU, conv3, added to conv1 of nearest x2.
+
+    `norm(channels)` makes the norms; they are called with the condition where the block is."""
+
+    def __init__(self, before: int, after: int, norm: Norm, wrap: Wrap = plain) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = norm(before), norm(after)
+        self.conv1 = conv(wrap, before, after, gain=math.sqrt(2))
+        self.conv2 = conv(wrap, after, after, gain=math.sqrt(2))
+        self.shortcut = conv(wrap, before, after, 1)
+
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        """[B, before, H, W] (and c [B, width]) -> [B, after, 2H, 2W]."""
+        h = self.conv1(double(self.norm1(x, *condition).relu()))
+        h = self.conv2(self.norm2(h, *condition).relu())
+        # a 1x1 convolution and repeating pixels commute; this order makes a quarter of the products
+        return h + double(self.shortcut(x))
+
+
+class DownBlock(nn.Module):
+    """ReLU, conv3, ReLU, conv3 and, with `down`, 2x2 averages; added to conv1 of x (with `down` averaged).
+
+    The `first` block of a critic starts without ReLU. A block that changes neither size nor width has x itself as
+    shortcut."""
+
+    def __init__(
+        self, before: int, after: int, down: bool = True, first: bool = False, wrap: Wrap = plain, wide: bool = True
+    ) -> None:
+        super().__init__()
+        self.down, self.first = down, first
+        inner = after if wide else before
+        self.conv1 = conv(wrap, before, inner, gain=math.sqrt(2))
+        self.conv2 = conv(wrap, inner, after, gain=math.sqrt(2))
+        self.shortcut = conv(wrap, before, after, 1) if down or before != after else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, before, H, W] -> [B, after, H/2, W/2] or, without `down`, [B, after, H, W]."""
+        h = self.conv2(self.conv1(x if self.first else x.relu()).relu())
+        if not self.down:
+            made: Tensor = h + self.shortcut(x)
+            return made
+        # averaging commutes with the 1x1 convolution too
+        made = fn.avg_pool2d(h, 2) + self.shortcut(fn.avg_pool2d(x, 2))
+        return made
+
+
+def double(x: Tensor) -> Tensor:
+    """Each pixel of [B, C, H, W] repeated 2 x 2."""
+    return fn.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def stages(size: int, smallest: int = 8) -> int:
+    """How often 4 pixels double to `size`. Raises I2IError if they do not, or if `size` is under `smallest`."""
+    count = (size // 4).bit_length() - 1
+    if size < smallest or 4 * 2**count != size:
+        raise I2IError(
+            f"This network makes pictures of a side of 4 times a power of two; size is {size}.",
+            f"Choose {', '.join(str(4 * 2**k) for k in range(1, 7) if 4 * 2**k >= smallest)}, ...",
+        )
+    return count
+
+
+def widths(size: int, width: int) -> list[int]:
+    """Channels from 4 pixels up to `size`, one more than there are doublings: all `width` up to 32 pixels; above, the
+    largest pictures have `width` and each halving doubles it, up to 16 times."""
+    count = stages(size)
+    return [width if size <= 32 else width * min(16, 2 ** (count - k)) for k in range(count + 1)]
+
+
+class ResNetGenerator(nn.Module):
+    """z [B, z] (and a class c [B]) -> pictures [B, channels, size, size] in [-1, 1] by residual up-blocks.
+
+    classes > 0: conditional batch norm with a table of gains and biases. spectral: every layer but the
+    tables is normalised.
+    """
+
+    def __init__(
+        self,
+        z: int = 128,
+        channels: int = 3,
+        size: int = 32,
+        width: int = 256,
+        classes: int = 0,
+        spectral: bool = False,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "z": z,
+            "channels": channels,
+            "size": size,
+            "width": width,
+            "classes": classes,
+            "spectral": spectral,
+            "eps": eps,
+        }
+        wrap = spectral_norm if spectral else plain
+        plan = widths(size, width)
+        self.classes = classes
+
+        def norm(count: int) -> nn.Module:
+            return ConditionalBatchNorm(count, classes, eps=eps) if classes else nn.BatchNorm2d(count, eps=eps)
+
+        self.project = linear(wrap, z, plan[0] * 16)
+        self.blocks = nn.ModuleList([UpBlock(a, b, norm, wrap) for a, b in itertools.pairwise(plan)])
+        self.norm = nn.BatchNorm2d(plan[-1], eps=eps)
+        self.to_picture = conv(wrap, plan[-1], channels)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """z [B, z] and, with classes, c int64 [B] or float [B, classes] (a mixture) -> [B, channels, size, size]."""
+        condition = (one_hot(c, self.classes, z.dtype),) if self.classes else ()
+        h = self.project(z).view(len(z), -1, 4, 4)
+        for block in self.blocks:
+            h = block(h, *condition)
+        made: Tensor = self.to_picture(self.norm(h).relu()).tanh()
+        return made
+
+
+class ResNetCritic(nn.Module):
+    """Pictures [B, channels, size, size] (and a class c [B]) -> raw scores [B] by residual down-blocks.
+
+    classes > 0: projection, score = linear(h) + <embedding(c), h> (Miyato and Koyama 2018, arXiv 1802.05637). mean: h
+    is the mean over space (WGAN-GP) instead of the sum. Up to 32 pixels two of four blocks halve the size; above, all
+    but the last do.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        size: int = 32,
+        width: int = 128,
+        classes: int = 0,
+        spectral: bool = True,
+        mean: bool = False,
+        eps: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "channels": channels,
+            "size": size,
+            "width": width,
+            "classes": classes,
+            "spectral": spectral,
+            "mean": mean,
+            "eps": eps,
+        }
+
+        def normalised(layer: nn.Module) -> nn.Module:
+            return spectral_norm(layer, eps) if spectral else layer
+
+        self.mean = mean
+        plan = [width] * 4 if size <= 32 else widths(size, width)[::-1]
+        halvings = min(2, stages(size)) if size <= 32 else len(plan) - 1
+        steps = list(enumerate(zip([channels, *plan], plan, strict=False)))
+        self.blocks = nn.ModuleList([DownBlock(a, b, k < halvings, k == 0, normalised) for k, (a, b) in steps])
+        self.score = linear(normalised, plan[-1], 1)
+        self.embedding: nn.Module | None = None
+        if classes:
+            table = nn.Embedding(classes, plan[-1])
+            nn.init.xavier_uniform_(table.weight)
+            self.embedding = normalised(table)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The pooled features h [B, width]."""
+        h = x
+        for block in self.blocks:
+            h = block(h)
+        h = h.relu()
+        return h.mean((2, 3)) if self.mean else h.sum((2, 3))
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """x [B, channels, size, size] and, with classes, c int64 [B] -> [B]."""
+        h = self.features(x)
+        score: Tensor = self.score(h).squeeze(1)
+        if self.embedding is not None:
+            score = score + (self.embedding(c) * h).sum(1)
+        return score
+
+
+def one_hot(c: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
+    """Classes int64 [B] as rows [B, classes]; rows already made (mixtures of classes) pass. Raises I2IError without."""
+    if c is None:
+        raise I2IError("This network needs a class for each picture.", "Give c, int64 [B].")
+    return c.to(dtype) if c.is_floating_point() else fn.one_hot(c, classes).to(dtype)
