@@ -102,9 +102,11 @@ class Data:
         return self._plain([index], "none" if rule in ("crop", "none") else rule.removesuffix("_and_crop"))
 
     def fixed(self, n: int) -> dict[str, Any]:
-        """The first n samples (all, if there are fewer) without variation, each brought to size x size."""
-        rule = self.spec.preprocess
-        return self._plain(list(range(min(n, self.count))), rule if rule.endswith("crop") else "resize")
+        """n samples spread evenly over all (all, if there are fewer) without variation, each brought to size x size.
+
+        Neighbours in the order of names are often alike: frames of a film, tiles of one place."""
+        rule, n = self.spec.preprocess, min(n, self.count)
+        return self._plain([i * self.count // n for i in range(n)], rule if rule.endswith("crop") else "resize")
 
     def _plain(self, indices: list[int], rule: str) -> dict[str, Any]:
         size = self.spec.size

@@ -378,3 +378,12 @@ def test_variation_on_the_device_takes_any_channels(pairs, channels):
     assert opened.on_device(batch)["x"].shape == batch["x"].shape
     with pytest.raises(I2IError, match="only run on the cpu"):
         data.open(pairs, spec(augment="jpeg", augment_on="device"))
+
+
+def test_fixed_samples_are_spread_over_the_whole_set(pairs):
+    opened = data.open(pairs, spec())
+    few = opened.fixed(3)
+    assert few["ids"].tolist() == [i * opened.count // 3 for i in range(3)]
+    whole = opened.fixed(opened.count)
+    assert whole["ids"].tolist() == list(range(opened.count))
+    assert torch.equal(few["x"], whole["x"][few["ids"]])
