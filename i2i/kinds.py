@@ -262,9 +262,9 @@ def critic(
     return init_weights(net, init, gain)
 
 
-def adam(nets: list[nn.Module], lr: float, beta1: float) -> torch.optim.Adam:
+def adam(nets: list[nn.Module], lr: float, beta1: float, beta2: float = 0.999) -> torch.optim.Adam:
     """Adam over whole networks, all updates in one fused kernel."""
-    return torch.optim.Adam([p for net in nets for p in net.parameters()], lr=lr, betas=(beta1, 0.999), fused=True)
+    return torch.optim.Adam([p for net in nets for p in net.parameters()], lr=lr, betas=(beta1, beta2), fused=True)
 
 
 # ---- learning rate as a pure function of time ----------------------------------------------------------------------

@@ -11,6 +11,7 @@ from i2i.errors import I2IError, nearest
 from i2i.nets.blocks import init_weights
 from i2i.nets.dcgan import DCGANCritic, DCGANGenerator
 from i2i.nets.history import History
+from i2i.nets.mlp import Maxout, MLPCritic, MLPGenerator
 from i2i.nets.patchgan import PatchGAN, PixelGAN
 from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetCritic, ResNetGenerator, UpBlock
 from i2i.nets.resnet import ResNet
@@ -24,6 +25,9 @@ __all__ = [
     "DCGANGenerator",
     "DownBlock",
     "History",
+    "MLPCritic",
+    "MLPGenerator",
+    "Maxout",
     "PatchGAN",
     "PixelGAN",
     "ResNet",
@@ -48,6 +52,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "dcgan_d": DCGANCritic,
     "resgan_g": ResNetGenerator,
     "resgan_d": ResNetCritic,
+    "mlp_g": MLPGenerator,
+    "mlp_d": MLPCritic,
 }
 
 

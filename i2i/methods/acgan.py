@@ -1,0 +1,186 @@
+"""AC-GAN: Conditional Image Synthesis with Auxiliary Classifier GANs.
+
+Odena, Olah, Shlens, 2016, arXiv 1610.09585. D tells real from fake (source) and names the class; with the likelihoods
+
+    L_S = E log P(real | x) + E log P(fake | G(z, c))        L_C = E log P(c | x) + E log P(c | G(z, c))
+
+D maximises L_S + L_C and G maximises L_C - L_S (equations 2 and 3; G's source term in the form -log P(real)). What is
+unusual: D is not told the class, it has to see it. Both class terms train D as in the paper; `fake_class` 0 leaves out
+the fakes', which keeps bad samples from teaching it. The networks are the paper's for CIFAR-10 (class one-hot beside z,
+kernels 5x5 in G, dropout and noise in D), or a small pair in which the embedded class is multiplied with z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.errors import I2IError
+from i2i.losses import category, vanilla
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import DCGANCritic, init_weights, register
+from i2i.nets.blocks import check
+from i2i.nets.resgan import one_hot
+from i2i.winograd import Conv2d
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of AC-GAN; the defaults are the paper's for CIFAR-10."""
+
+    z: int = 100  # numbers in the noise
+    noise: str = "uniform"  # uniform (on [-1, 1]), normal
+    network: str = "paper"  # paper, small
+    width: int = 384  # channels of G's first map (paper), of its maps (small: 128)
+    d_width: int = 16  # channels of D's first layer
+    dropout: float = 0.5  # paper: share of D's units left out
+    std: float = 0.0  # paper: standard deviation of noise on D's maps; it tried 0, 0.1 and 0.2
+    cls: float = 1.0  # weight of the class terms
+    fake_class: float = 1.0  # weight, beside cls, of D's class term on fakes; 0: real pictures only
+    lr: float = 2e-4  # learning rate of both Adams
+    beta1: float = 0.5  # first momentum of both Adams
+
+
+@register("acgan_g")
+class Generator(nn.Module):
+    """(z, one-hot c) -> dense -> width x size/8 x size/8, then three transposed convolutions 5x5 (appendix A)."""
+
+    def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 384) -> None:
+        super().__init__()
+        self.arguments = {"z": z, "classes": classes, "channels": channels, "size": size, "width": width}
+        if size % 8:
+            raise I2IError(f"AC-GAN makes sides that are multiples of 8; size is {size}.", "Choose 32 or 64.")
+        self.classes, self.side = classes, size // 8
+        self.dense = nn.Sequential(nn.Linear(z + classes, width * self.side**2), nn.ReLU())
+        a, b = width // 2, width // 4
+        self.main = nn.Sequential(
+            *[nn.ConvTranspose2d(width, a, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU()],
+            *[nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()],
+            *[nn.ConvTranspose2d(b, channels, 5, 2, 2, 1), nn.Tanh()],
+        )
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """z [B, z], c int64 [B] -> [B, channels, size, size]."""
+        h = self.dense(torch.cat([z, one_hot(c, self.classes, z.dtype)], 1))
+        made: Tensor = self.main(h.view(len(z), -1, self.side, self.side))
+        return made
+
+
+class Critic(nn.Module):
+    """Six convolutions 3x3 that halve the size three times, dropout and noise; -> [B, 1 + classes] (appendix A)."""
+
+    def __init__(
+        self, classes: int, channels: int = 3, size: int = 32, width: int = 16, dropout: float = 0.5, std: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.std = std
+        found: list[nn.Module] = []
+        before = channels
+        for k in range(6):
+            after = width * 2**k
+            found.append(
+                nn.Sequential(
+                    nn.Conv2d(before, after, 3, 1 + (k % 2 == 0), 1, bias=k == 0),
+                    nn.BatchNorm2d(after) if k else nn.Identity(),
+                    nn.LeakyReLU(0.2),
+                    nn.Dropout(dropout),
+                )
+            )
+            before = after
+        self.layers = nn.ModuleList(found)
+        self.heads = nn.Linear(before * (size // 8) ** 2, 1 + classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, channels, size, size] -> raw source score and raw class scores [B, 1 + classes]."""
+        for layer in self.layers:
+            if self.std and self.training:
+                x = x + self.std * torch.randn_like(x)
+            x = layer(x)
+        scores: Tensor = self.heads(x.flatten(1))
+        return scores
+
+
+@register("acgan_small_g")
+class SmallGenerator(nn.Module):
+    """embedding(c) * z -> dense -> width x size/4 x size/4, doubled twice by repeating pixels before convolutions."""
+
+    def __init__(
+        self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 128, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.arguments = {"z": z, "classes": classes, "channels": channels, "size": size, "width": width, "eps": eps}
+        if size % 4:
+            raise I2IError(f"AC-GAN's small pair makes sides that are multiples of 4; size is {size}.", "Choose 32.")
+        self.side = size // 4
+        self.embedding = nn.Embedding(classes, z)
+        self.dense = nn.Linear(z, width * self.side**2)
+        half = width // 2
+        self.main = nn.Sequential(
+            *[nn.BatchNorm2d(width), nn.Upsample(scale_factor=2), Conv2d(width, width, 3, 1, 1)],
+            *[nn.BatchNorm2d(width, eps=eps), nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2)],
+            *[Conv2d(width, half, 3, 1, 1), nn.BatchNorm2d(half, eps=eps), nn.LeakyReLU(0.2)],
+            *[nn.Conv2d(half, channels, 3, 1, 1), nn.Tanh()],
+        )
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """z [B, z], c int64 [B] -> [B, channels, size, size]."""
+        h = self.dense(self.embedding(c) * z)
+        made: Tensor = self.main(h.view(len(z), -1, self.side, self.side))
+        return made
+
+
+class ACGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    needs: ClassVar[str] = "labelled"
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 16, "d_width": 2, "size": 16}
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        channels, size, k = shape.channels_in, shape.size, shape.classes
+        check("network", config.network, ("paper", "small"))
+        self.D: nn.Module
+        if config.network == "paper":
+            self.G = init_weights(Generator(config.z, k, channels, size, config.width))
+            self.D = init_weights(Critic(k, channels, size, config.d_width, config.dropout, config.std))
+        else:
+            self.G = init_weights(SmallGenerator(config.z, k, channels, size, config.width))
+            self.D = DCGANCritic(channels, size, config.d_width, outputs=1 + k)
+        self.cls, self.fake_cls = config.cls, config.cls * config.fake_class
+        self.lr, self.beta1 = config.lr, config.beta1
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """D's raw source scores [B] and raw class scores [B, classes] of pictures."""
+        scores = self.D(x)
+        return scores[:, 0], scores[:, 1:]
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """D first, then G against the updated D on the same noise; fakes are asked for the classes of the batch."""
+        real, c = batch.x, batch.c
+        assert c is not None
+        fake = self.G(self.draw(batch, now, "G"), c)
+
+        real_source, real_class = self.judge(real)
+        fake_source, fake_class = self.judge(fake.detach())
+        terms = {
+            "real": vanilla.real(real_source),
+            "fake": vanilla.fake(fake_source),
+            "cls": self.cls * category(real_class, c),
+        }
+        if self.fake_cls:
+            terms["fake_cls"] = self.fake_cls * category(fake_class, c)
+        yield "D", terms
+
+        source, named = self.judge(fake)
+        yield "G", {"adv": vanilla.adv(source), "cls": self.cls * category(named, c)}

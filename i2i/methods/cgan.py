@@ -1,0 +1,135 @@
+"""cGAN: Conditional Generative Adversarial Nets.
+
+Mirza and Osindero, 2014, arXiv 1411.1784. Both networks are told the class c:
+
+    min_G max_D  E log D(x | c) + E log(1 - D(G(z | c) | c))        (equation 2)
+
+What is unusual: nothing but the condition. In the paper's perceptrons noise and class (one-hot) have layers of their
+own before they meet; in the convolutional form, which makes better pictures, the class is joined to z and shown to D as
+constant maps beside the picture. Fakes are asked for the classes of the real pictures in the batch, so that classes
+alone give nothing away. G minimises -log D.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from i2i import kinds
+from i2i.losses import vanilla
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import DCGANCritic, DCGANGenerator, Maxout, register
+from i2i.nets.blocks import check
+from i2i.nets.resgan import one_hot
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of cGAN; the defaults are the paper's for MNIST."""
+
+    z: int = 100  # numbers in the noise
+    noise: str = "uniform"  # uniform (on [-1, 1]), normal
+    network: str = "mlp"  # mlp (the paper's), dcgan
+    width: int = 64  # dcgan: channels of G before its last layer
+    d_width: int = 64  # dcgan: channels of D's first layer
+    units: float = 1.0  # mlp: factor on all widths of the paper
+    dropout: float = 0.5  # mlp: share of hidden units left out in both
+    optimizer: str = "sgd"  # sgd (falling to a hundred-thousandth), adam (beta1 as momentum)
+    lr: float = 0.1  # learning rate of both
+    momentum: float = 0.5
+
+
+@register("cgan_g")
+class Generator(nn.Module):
+    """z -> 200 and c -> 1000 units, together -> 1200 -> picture; ReLU, and tanh at the end (section 4.1)."""
+
+    def __init__(
+        self, z: int, classes: int, channels: int, size: int, units: float = 1.0, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "z": z,
+            "classes": classes,
+            "channels": channels,
+            "size": size,
+            "units": units,
+            "dropout": dropout,
+        }
+        self.classes, self.shape = classes, (channels, size, size)
+        a, b, both = (max(1, round(n * units)) for n in (200, 1000, 1200))
+        self.of_z = nn.Sequential(nn.Linear(z, a), nn.ReLU(), nn.Dropout(dropout))
+        self.of_c = nn.Sequential(nn.Linear(classes, b), nn.ReLU(), nn.Dropout(dropout))
+        self.joint = nn.Sequential(
+            nn.Linear(a + b, both), nn.ReLU(), nn.Dropout(dropout), nn.Linear(both, math.prod(self.shape)), nn.Tanh()
+        )
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """z [B, z], c int64 [B] -> [B, channels, size, size]."""
+        made: Tensor = self.joint(torch.cat([self.of_z(z), self.of_c(one_hot(c, self.classes, z.dtype))], 1))
+        return made.view(-1, *self.shape)
+
+
+class Critic(nn.Module):
+    """x -> 240 units of 5 pieces and c -> 50 of 5, together -> 240 of 4 -> raw score [B]; maxout (section 4.1)."""
+
+    def __init__(self, classes: int, channels: int, size: int, units: float = 1.0, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.classes = classes
+        a, b, both = (max(1, round(n * units)) for n in (240, 50, 240))
+        self.of_x = nn.Sequential(nn.Flatten(), Maxout(channels * size * size, a, 5), nn.Dropout(dropout))
+        self.of_c = nn.Sequential(Maxout(classes, b, 5), nn.Dropout(dropout))
+        self.joint = nn.Sequential(Maxout(a + b, both, 4), nn.Dropout(dropout), nn.Linear(both, 1))
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x [B, channels, size, size], c int64 [B] -> [B]."""
+        h = torch.cat([self.of_x(x), self.of_c(one_hot(c, self.classes, x.dtype))], 1)
+        scores: Tensor = self.joint(h)
+        return scores.squeeze(1)
+
+
+class CGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    needs: ClassVar[str] = "labelled"
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "units": 0.05, "size": 16}
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        channels, size, k = shape.channels_in, shape.size, shape.classes
+        check("network", config.network, ("mlp", "dcgan"))
+        check("optimizer", config.optimizer, ("sgd", "adam"))
+        self.D: nn.Module
+        if config.network == "dcgan":
+            self.G = DCGANGenerator(config.z, channels, size, config.width, classes=k)
+            self.D = DCGANCritic(channels, size, config.d_width, classes=k)
+        else:
+            self.G = Generator(config.z, k, channels, size, config.units, config.dropout)
+            self.D = Critic(k, channels, size, config.units, config.dropout)
+        self.adam = config.optimizer == "adam"
+        self.lr, self.momentum = config.lr, config.momentum
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Gradient descent (or Adam) for D, and for G."""
+        if self.adam:
+            return {n: kinds.adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
+        return {n: SGD(net.parameters(), self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
+
+    def rate(self, fraction: float) -> float:
+        """With gradient descent from 0.1 to 1e-6 along an exponential curve, as the paper's divisor 1.00004 a step."""
+        return 1.0 if self.adam else float(1e-5**fraction)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """D first, then G against the updated D on the same noise; all on the classes of the batch."""
+        real, c = batch.x, batch.c
+        fake = self.G(self.draw(batch, now, "G"), c)
+
+        yield "D", {"real": vanilla.real(self.D(real, c)), "fake": vanilla.fake(self.D(fake.detach(), c))}
+
+        yield "G", {"adv": vanilla.adv(self.D(fake, c))}

@@ -1,0 +1,70 @@
+"""DCGAN: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks.
+
+Radford, Metz, Chintala, 2015, arXiv 1511.06434. The first GAN of convolutions that trains reliably:
+
+    min_D  -E log D(x) - E log(1 - D(G(z)))        min_G  -E log D(G(z))
+
+What is unusual: nothing but strided convolutions, no pooling, no hidden dense layer; batch norm everywhere but at G's
+output and D's input; weights from N(0, 0.02); Adam with beta1 0.5. Real pictures and fakes go through D apart, for its
+batch norm must not mix them. The networks have the kernels 4x4 of the well-known PyTorch example (the paper's figure
+shows 5x5 and wider layers), for sides of 8, 16, 32, 64, 128, ... The variant of the lecture notes (`project`,
+`real_target` 0.9) projects z by a dense layer and smooths the real target on one side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.losses import smoothed
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import DCGANCritic, DCGANGenerator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of DCGAN; the defaults are those of the PyTorch example."""
+
+    z: int = 100  # numbers in the noise
+    noise: str = "normal"  # normal, uniform (on [-1, 1], the paper's)
+    width: int = 64  # channels of G before its last layer; doubled for each halving of the size
+    d_width: int = 64  # channels of D's first layer
+    project: bool = False  # a dense layer with bias makes G's first map, without norm and ReLU
+    std: float = 0.02  # standard deviation of the first weights
+    real_target: float = 1.0  # what D is to say of real pictures; 0.9: one-sided label smoothing
+    adv_target: float = 1.0  # what G wants D to say of fakes
+    lr: float = 2e-4  # learning rate of both Adams
+    beta1: float = 0.5  # first momentum of both Adams
+
+
+class DCGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16}
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.G = DCGANGenerator(
+            config.z, shape.channels_in, shape.size, config.width, config.project, std=config.std
+        )
+        self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width, std=config.std)
+        self.loss = smoothed(config.real_target, config.adv_target)
+        self.lr, self.beta1 = config.lr, config.beta1
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """D first, then G against the updated D on the same noise."""
+        real = batch.x
+        fake = self.G(self.draw(batch, now, "G"))
+
+        yield "D", {"real": self.loss.real(self.D(real)), "fake": self.loss.fake(self.D(fake.detach()))}
+
+        yield "G", {"adv": self.loss.adv(self.D(fake))}

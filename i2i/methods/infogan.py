@@ -1,0 +1,144 @@
+"""InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets.
+
+Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, 2016, arXiv 1606.03657. Part of the noise is a code c (a category
+and some numbers), and G has to leave it legible:
+
+    min_{G, Q} max_D  V(D, G) - lambda L_I(G, Q),    L_I = E log Q(c | G(z, c)) + H(c) <= I(c; G(z, c))   (5 and 6)
+
+What is unusual: without any label the category comes to mean the digit, and the numbers its slant and width. Q reads
+the code that made the picture, from features it shares with D; Q's own layers learn with G, the shared ones with D. Q
+is never shown a real picture. H(c) is a constant, so the terms below are -log Q alone: `category` starts at log K and
+is 0 when the code is read without fail. The networks are the paper's for MNIST (table 1), for sides that are multiples of 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.errors import I2IError
+from i2i.losses import category, gaussian_nll, vanilla
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import init_weights, register
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of InfoGAN; the defaults are the paper's for MNIST."""
+
+    z: int = 62  # numbers in the noise that mean nothing
+    noise: str = "uniform"  # uniform (on [-1, 1]), normal
+    categories: int = 10  # values of the categorical code
+    numbers: int = 2  # continuous codes, uniform on [-1, 1]
+    units: int = 1024  # width of the dense layers; the maps have an eighth and a sixteenth
+    slope: float = 0.1  # leaky ReLU's in D and Q
+    mutual: float = 1.0  # weight lambda of the categorical code
+    mutual_numbers: float = 1.0  # the same for the continuous codes
+    lr: float = 1e-3  # learning rate of G's and Q's Adam
+    d_lr: float = 2e-4  # learning rate of D's Adam; as high as G's it kills the information
+    beta1: float = 0.5  # first momentum of both Adams
+
+
+@register("infogan_g")
+class Generator(nn.Module):
+    """(z, c) -> dense -> dense -> maps of size/4, then two transposed convolutions 4/2/1."""
+
+    def __init__(self, z: int = 74, channels: int = 1, size: int = 28, units: int = 1024) -> None:
+        super().__init__()
+        self.arguments = {"z": z, "channels": channels, "size": size, "units": units}
+        if size % 4:
+            raise I2IError(f"InfoGAN makes sides that are multiples of 4; size is {size}.", "Choose 28 or 32.")
+        self.side, wide, thin = size // 4, units // 8, units // 16
+        self.dense = nn.Sequential(
+            *[nn.Linear(z, units, bias=False), nn.BatchNorm1d(units), nn.ReLU()],
+            *[nn.Linear(units, wide * self.side**2, bias=False), nn.BatchNorm1d(wide * self.side**2), nn.ReLU()],
+        )
+        self.main = nn.Sequential(
+            *[nn.ConvTranspose2d(wide, thin, 4, 2, 1, bias=False), nn.BatchNorm2d(thin), nn.ReLU()],
+            *[nn.ConvTranspose2d(thin, channels, 4, 2, 1), nn.Tanh()],
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z and code side by side [B, z] -> [B, channels, size, size]."""
+        made: Tensor = self.main(self.dense(z).view(len(z), -1, self.side, self.side))
+        return made
+
+
+def trunk(channels: int, size: int, units: int, slope: float) -> nn.Sequential:
+    """What D and Q share: [B, channels, size, size] -> features [B, units]."""
+    wide, thin = units // 8, units // 16
+    return nn.Sequential(
+        *[nn.Conv2d(channels, thin, 4, 2, 1), nn.LeakyReLU(slope)],
+        *[nn.Conv2d(thin, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(slope), nn.Flatten()],
+        *[nn.Linear(wide * (size // 4) ** 2, units, bias=False), nn.BatchNorm1d(units), nn.LeakyReLU(slope)],
+    )
+
+
+class InfoGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"z": 6, "categories": 3, "units": 32, "size": 16}
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        channels, size, units, k = shape.channels_in, shape.size, config.units, config.categories
+        self.G = init_weights(Generator(self.latent.width, channels, size, units))
+        self.shared = init_weights(trunk(channels, size, units, config.slope))
+        self.D = init_weights(nn.Linear(units, 1))
+        inner = units // 8
+        self.Q = init_weights(
+            nn.Sequential(
+                *[nn.Linear(units, inner, bias=False), nn.BatchNorm1d(inner), nn.LeakyReLU(config.slope)],
+                nn.Linear(inner, k + config.numbers),
+            )
+        )
+        self.parts = (config.z, k, config.numbers)
+        self.mutual, self.mutual_numbers = config.mutual, config.mutual_numbers
+        self.lr, self.d_lr, self.beta1 = config.lr, config.d_lr, config.beta1
+
+    @classmethod
+    def latent_of(cls, config: Settings) -> kinds.Latent:
+        """Noise, the categorical code, the continuous codes."""
+        parts = [(config.noise, config.z), ("code", config.categories), ("uniform", config.numbers)]
+        return kinds.Latent(tuple(part for part in parts if part[1]))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D and the shared layers, Adam for G and Q."""
+        return {
+            "D": kinds.adam([self.shared, self.D], self.d_lr, self.beta1),
+            "G": kinds.adam([self.G, self.Q], self.lr, self.beta1),
+        }
+
+    def information(self, features: Tensor, z: Tensor) -> Terms:
+        """-lambda log Q of the code that is in z [B, width], read from the features [B, units] of its picture."""
+        _, code, numbers = z.split(self.parts, 1)
+        logits, means = self.Q(features).split(self.parts[1:], 1)
+        terms = {"category": self.mutual * category(logits, code.argmax(1))}
+        if self.parts[2]:
+            terms["numbers"] = self.mutual_numbers * gaussian_nll(numbers, means)
+        return terms
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """D and the shared layers first, then G and Q against them on the same noise and code."""
+        real = batch.x
+        z = self.draw(batch, now, "G")
+        fake = self.G(z)
+
+        seen = self.shared(fake.detach())
+        yield (
+            "D",
+            {
+                "real": vanilla.real(self.D(self.shared(real))),
+                "fake": vanilla.fake(self.D(seen)),
+                **self.information(seen, z),
+            },
+        )
+
+        seen = self.shared(fake)
+        yield "G", {"adv": vanilla.adv(self.D(seen)), **self.information(seen, z)}

@@ -1,0 +1,66 @@
+"""LSGAN: Least Squares Generative Adversarial Networks.
+
+Mao, Li, Xie, Lau, Wang, Smolley, 2016, arXiv 1611.04076. Squares instead of logarithms (equation 2):
+
+    min_D  1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2        min_G  1/2 E (D(G(z)) - c)^2
+
+What is unusual: D has no sigmoid, and fakes that lie far on the right side of the boundary still get a gradient. With
+(a, b, c) = (0, 1, 1) the targets are the usual ones (equation 9, the default); (-1, 1, 0) minimises Pearson's
+chi-square between p_data + p_g and 2 p_g (equation 8). The networks are those of DCGAN; the paper's for LSUN at 112
+pixels have kernels 5x5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.losses import least_squares
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import DCGANCritic, DCGANGenerator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of LSGAN; the defaults are the paper's for pictures other than LSUN."""
+
+    z: int = 100  # numbers in the noise
+    noise: str = "normal"  # normal, uniform (on [-1, 1])
+    width: int = 64  # channels of G before its last layer; doubled for each halving of the size
+    d_width: int = 64  # channels of D's first layer
+    a: float = 0.0  # D's target for fakes
+    b: float = 1.0  # D's target for real pictures
+    c: float = 1.0  # G's target
+    lr: float = 2e-4  # learning rate of both Adams; the paper's for LSUN is 1e-3
+    beta1: float = 0.5  # first momentum of both Adams
+
+
+class LSGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16}
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
+        self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width)
+        self.loss = least_squares(config.a, config.b, config.c)
+        self.lr, self.beta1 = config.lr, config.beta1
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """D first, then G against the updated D on the same noise."""
+        real = batch.x
+        fake = self.G(self.draw(batch, now, "G"))
+
+        yield "D", {"real": self.loss.real(self.D(real)), "fake": self.loss.fake(self.D(fake.detach()))}
+
+        yield "G", {"adv": self.loss.adv(self.D(fake))}

@@ -1,0 +1,75 @@
+"""SN-GAN: Spectral Normalization for Generative Adversarial Networks.
+
+Miyato, Kataoka, Koyama, Yoshida, 2018, arXiv 1802.05957. Every weight of D is divided by its largest singular value,
+found by one step of power iteration a forward pass (algorithm 1), so that D is Lipschitz by its making:
+
+    min_D  E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))        min_G  -E D(G(z))        (equations 16 and 17)
+
+What is unusual: no penalty, no clamping; real pictures and fakes pass D apart, so that its vectors move at each pass;
+D makes five steps for one of G, G's on twice as many fakes; both learning rates fall to 0 in a straight line. The
+networks are the paper's residual ones; for small critics see the recipe's remark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.losses import hinge
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import ResNetCritic, ResNetGenerator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of SN-GAN; the defaults are the paper's for CIFAR-10."""
+
+    z: int = 128  # numbers in the noise
+    noise: str = "normal"  # normal, uniform (on [-1, 1])
+    width: int = 256  # channels of G's blocks up to 32 pixels; above, of the last one, doubled for each halving
+    d_width: int = 128  # the same for D's blocks, above 32 pixels of the first one
+    critic_steps: int = 5  # steps of D for one of G
+    g_batch: int = 2  # fakes in a step of G, in batches
+    lr: float = 2e-4  # learning rate of G's Adam
+    d_lr: float = 2e-4  # learning rate of D's Adam
+    beta1: float = 0.0  # first momentum of both Adams
+    beta2: float = 0.9  # second momentum of both Adams
+
+
+class SNGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 8, "d_width": 8, "size": 16, "critic_steps": 2}
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.G = ResNetGenerator(config.z, shape.channels_in, shape.size, config.width)
+        self.D = ResNetCritic(shape.channels_in, shape.size, config.d_width)
+        self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
+        self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.d_lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+
+    def rate(self, fraction: float) -> float:
+        """Factor on the learning rate at `fraction` of the run: straight down to 0."""
+        return kinds.linear(fraction, hold=0.0)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """A step of D; then G, each time D has made its five."""
+        real = batch.x
+        with torch.no_grad():
+            fake = self.G(self.draw(batch, now, "D"))
+
+        yield "D", {"real": hinge.real(self.D(real)), "fake": hinge.fake(self.D(fake))}
+
+        if now.step % self.critic_steps == self.critic_steps - 1:
+            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.g_batch)])
+            yield "G", {"adv": hinge.adv(self.D(self.G(z)))}

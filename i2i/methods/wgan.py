@@ -1,0 +1,85 @@
+"""WGAN: Wasserstein GAN.
+
+Arjovsky, Chintala, Bottou, 2017, arXiv 1701.07875. The critic D estimates the Wasserstein distance, up to a constant:
+
+    max_D  E D(x) - E D(G(z))  over Lipschitz D        min_G  -E D(G(z))        (equations 2 and 3, algorithm 1)
+
+What is unusual: D has no sigmoid and no logarithm; after each of its steps all its weights are clamped to
+[-0.01, 0.01], which keeps it Lipschitz; RMSProp, for momentum makes it unstable; D makes five steps for one of G, each
+on fresh pictures, and a hundred in G's first 25 turns and in each 500th, as in the authors' code. Minus D's loss is a
+measure of progress: it falls as the samples get better. The networks are those of DCGAN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.optim import Optimizer, RMSprop
+
+from i2i import kinds
+from i2i.losses import wasserstein
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import DCGANCritic, DCGANGenerator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of WGAN; the defaults are the paper's."""
+
+    z: int = 100  # numbers in the noise
+    noise: str = "normal"  # normal, uniform (on [-1, 1])
+    width: int = 64  # channels of G before its last layer; doubled for each halving of the size
+    d_width: int = 64  # channels of D's first layer
+    critic_steps: int = 5  # steps of D for one of G
+    burst: int = 100  # steps of D in the first turns of G and now and then
+    first: int = 25  # turns of G at the start with a burst before each; 0: no bursts at all
+    again: int = 500  # turns of G from burst to burst later
+    clamp: float = 0.01  # largest absolute weight of D
+    lr: float = 5e-5  # learning rate of both RMSProps
+
+
+class WGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2, "first": 0}
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
+        self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width)
+        self.critic_steps, self.burst = config.critic_steps, config.burst
+        self.first, self.again = config.first, config.again
+        self.clamp, self.lr = config.clamp, config.lr
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """RMSProp for D, RMSProp for G; without momentum."""
+        return {"D": RMSprop(self.D.parameters(), self.lr), "G": RMSprop(self.G.parameters(), self.lr)}
+
+    def turn(self, step: int) -> bool:
+        """Whether G moves in this step, a pure function of the steps made: after five of D, or after a burst."""
+        if step < self.first * self.burst:
+            return step % self.burst == self.burst - 1
+        step -= self.first * self.burst
+        if self.first:
+            step = step % (self.burst + (self.again - 1) * self.critic_steps) - self.burst
+            if step < 0:
+                return step == -1
+        return step % self.critic_steps == self.critic_steps - 1
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """A step of D; then G, if it is its turn."""
+        real = batch.x
+        with torch.no_grad():
+            fake = self.G(self.draw(batch, now, "D"))
+
+        yield "D", {"real": wasserstein.real(self.D(real)), "fake": wasserstein.fake(self.D(fake))}
+        with torch.no_grad():
+            for p in self.D.parameters():
+                p.clamp_(-self.clamp, self.clamp)
+
+        if self.turn(now.step):
+            yield "G", {"adv": wasserstein.adv(self.D(self.G(self.draw(batch, now, "G"))))}

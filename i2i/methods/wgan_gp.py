@@ -1,0 +1,96 @@
+"""WGAN-GP: Improved Training of Wasserstein GANs.
+
+Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, 2017, arXiv 1704.00028. WGAN with a penalty instead of clamped weights:
+
+    max_D  E D(x) - E D(G(z)) - 10 E (|| grad D(m) ||_2 - 1)^2        min_G  -E D(G(z))        (equation 3, algorithm 1)
+
+What is unusual: m lies on the line from a real picture to a fake, at a random place, one for each picture; D has no
+batch norm, for a picture's gradient would depend on the others (layer norm here, none in the ResNet); Adam without
+first momentum; D makes five steps for one of G, each on fresh pictures. The networks are those of DCGAN, or the paper's
+ResNet for CIFAR-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.losses import gradient_penalty, wasserstein
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import DCGANCritic, DCGANGenerator, ResNetCritic, ResNetGenerator
+from i2i.nets.blocks import check
+from i2i.ops import draws
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of WGAN-GP; the defaults are those of algorithm 1."""
+
+    z: int = 100  # numbers in the noise; 128 with the paper's ResNet
+    noise: str = "normal"  # normal, uniform (on [-1, 1])
+    network: str = "dcgan"  # dcgan, resnet
+    width: int = 64  # channels of G before its last layer; ResNet: of all its blocks up to 32 pixels (paper: 128)
+    d_width: int = 64  # channels of D's first layer
+    critic_steps: int = 5  # steps of D for one of G
+    gp: float = 10.0  # weight of the gradient penalty
+    lr: float = 1e-4  # learning rate of both Adams
+    beta1: float = 0.0  # first momentum of both Adams
+    beta2: float = 0.9  # second momentum of both Adams
+    decay: str = "constant"  # learning rate: constant, linear (from the start to 0, as for the ResNet)
+
+
+class WGANGP(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2}
+    double_backward = True
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        check("network", config.network, ("dcgan", "resnet"))
+        self.G: nn.Module
+        self.D: nn.Module
+        if config.network == "resnet":
+            self.G = ResNetGenerator(config.z, shape.channels_in, shape.size, config.width)
+            self.D = ResNetCritic(shape.channels_in, shape.size, config.d_width, spectral=False, mean=True)
+        else:
+            self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
+            self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width, norm="layer")
+        self.critic_steps, self.gp = config.critic_steps, config.gp
+        self.lr, self.betas = config.lr, (config.beta1, config.beta2)
+        check("decay", config.decay, ("constant", "linear"))
+        self.falls = config.decay == "linear"
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+
+    def rate(self, fraction: float) -> float:
+        """Factor on the learning rate at `fraction` of the run."""
+        return kinds.linear(fraction, hold=0.0) if self.falls else 1.0
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """A step of D; then G, each time D has made its five."""
+        real = batch.x
+        with torch.no_grad():
+            fake = self.G(self.draw(batch, now, "D"))
+
+        place = draws(kinds.numbers(batch, now), 1, now.seed, "gp").to(real)
+        yield (
+            "D",
+            {
+                "real": wasserstein.real(self.D(real)),
+                "fake": wasserstein.fake(self.D(fake)),
+                "gp": self.gp * gradient_penalty(self.D, real, fake, place),
+            },
+        )
+
+        if now.step % self.critic_steps == self.critic_steps - 1:
+            yield "G", {"adv": wasserstein.adv(self.D(self.G(self.draw(batch, now, "G"))))}
