@@ -96,13 +96,15 @@ class Method(nn.Module):
 
     Every method says in `tiny` how it is made so small that a step takes milliseconds on a CPU: values of its Config,
     without batch norm where that is a setting, and optionally "size", the side of the pictures (32 without it):
-    `tiny = {"width": 4, "norm": "instance", "size": 16}`. The contract tests run every registered method in that form.
+    `tiny = {"width": 4, "norm": "instance", "size": 16}`. The contract tests run every registered method in that form;
+    within six steps of four pictures each optimizer must have had its turn.
     """
 
     Config: ClassVar[type]  # frozen dataclass: the paper's numbers as defaults
     needs: ClassVar[str] = "paired"  # layout of the data: paired, unpaired, images, labelled
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks that get an EMA copy and go into the saved model
     sparse: ClassVar[bool] = False  # True if a step may leave owned parameters without gradient
+    local: ClassVar[str] = ""  # what a step computes over one process's share of a batch, so that processes matter
     tiny: ClassVar[dict[str, Any]] = {}  # settings (and "size") of the smallest form, for tests
     double_backward: bool = False  # True if a loss differentiates through a gradient: then nothing is compiled
 

@@ -1,0 +1,104 @@
+"""Every method in its smallest form (`Method.tiny`), with data in memory of the layout it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i import bundle, ops, registry
+from i2i.loop import Loop, Plan
+from i2i.method import Batch, Method, Shape
+from tests.loop.toy import Notes
+
+COUNT = 8  # pictures of the data set
+BATCH = 4
+
+
+def settings(kind: type[Method], **changes: Any) -> tuple[Any, Shape]:
+    """(Config, Shape) of a method's smallest form. What Config lacks of `tiny` and `changes` belongs to the Shape."""
+    own = {f.name for f in dataclasses.fields(kind.Config)}
+    values = {"size": 32, "count": COUNT, "classes": 3 if kind.needs == "labelled" else 0, **kind.tiny, **changes}
+    config = kind.Config(**{k: v for k, v in values.items() if k in own})
+    return config, Shape(**{k: v for k, v in values.items() if k not in own})
+
+
+def made(name: str, seed: int = 0, **changes: Any) -> Method:
+    """The method `name` in its smallest form, with weights of `seed`."""
+    kind = registry.method(name)
+    torch.manual_seed(seed)
+    return kind(*settings(kind, **changes))
+
+
+def picture(ids: Tensor, channels: int, size: int, salt: str) -> Tensor:
+    """Smooth pictures with a little noise in [-1, 1], [B, channels, size, size], pure functions of their numbers."""
+    coarse = ops.noise(ids, (channels, 4, 4), salt=salt)
+    smooth = nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=False)
+    return (smooth + 0.1 * ops.noise(ids, (channels, size, size), salt=salt + "/fine")).tanh()
+
+
+class Memory:
+    """Pictures of the layout that a method needs, pure functions of their numbers."""
+
+    def __init__(self, needs: str, shape: Shape) -> None:
+        self.needs, self.shape, self.count = needs, shape, shape.count
+
+    def rows(self, numbers: list[int]) -> dict[str, Any]:
+        """The samples of these numbers as the loop takes them."""
+        ids, shape = torch.tensor(numbers), self.shape
+        which = ids % self.count
+        x = picture(which, shape.channels_in, shape.size, "x")
+        y = c = None
+        if self.needs == "paired":
+            y = picture(which, shape.channels_out, shape.size * shape.scale, "y")
+            if y.shape == x.shape:  # something to be learnt
+                y = (0.8 * -x.flip(1) + 0.2 * y).clamp(-1, 1)
+        elif self.needs == "unpaired":
+            y = picture(which, shape.channels_out, shape.size, "y")
+        elif self.needs == "labelled":
+            c = which % shape.classes
+        return {"x": x, "y": y, "c": c, "ids": ids}
+
+    def batches(
+        self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0
+    ) -> Iterator[dict[str, Any]]:
+        while True:
+            first = start + rank * batch
+            yield self.rows(list(range(first, first + batch)))
+            start += batch * world
+
+    def fixed(self, n: int) -> dict[str, Any]:
+        return self.rows(list(range(min(n, self.count))))
+
+
+def batch_of(name: str, n: int = BATCH, dtype: torch.dtype = torch.float32, **changes: Any) -> Batch:
+    """The first `n` samples for the method `name`."""
+    kind = registry.method(name)
+    return Batch(**Memory(kind.needs, settings(kind, **changes)[1]).fixed(n)).to("cpu", dtype=dtype)
+
+
+def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan: Any) -> Loop:
+    """A loop over the method `name` that saves at every step, its model included."""
+    kind = registry.method(name)
+    config, shape = settings(kind)
+    chosen: dict[str, Any] = {"batch": BATCH, "save_every": BATCH, "sample_every": 1000, "log_every": 1}
+    settled = Plan(**{**chosen, "keep": 9, "device": "cpu", "precision": "fp32", **plan})
+    facts = {"recipe": dataclasses.asdict(config), "length": total}
+
+    def finish(method: Method, images: int) -> None:
+        networks = {n: getattr(method, n) for n in method.averaged}
+        more = getattr(kind, "facts", None)
+        header = {"method": name, "images": images, **(more(config) if callable(more) else {})}
+        bundle.save(folder / "model.safetensors", networks, header)
+
+    data = Memory(kind.needs, shape)
+    return Loop(made(name, seed), data, settled, folder, Notes(), total=total, facts=facts, finish=finish)
+
+
+def state(run: Loop) -> dict[str, Tensor]:
+    """Every number of a loop's state by name."""
+    return {k: v.detach().clone() for k, v in run.state()[0].items()}
