@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -256,6 +257,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         scores["val_l1"] = total / n
         return total / n
 
+    report.event(0, "environment", **_environment(run, accelerator))
     for note in method.notes():
         report.event(0, "note", text=note)
     loop = Loop(
@@ -271,13 +273,37 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         judge=judge,
         preview=run.held_out,
     )
+    reason = ""
     try:
         loop.run()
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
+        raise
     finally:
-        report.close()
+        report.close(reason)
         if run.plan.trackers:
             accelerator.end_training()
     return run.folder
+
+
+def _environment(run: Run, accelerator: Any) -> dict[str, Any]:
+    """What the report says of the machine and of how the run differs from the defaults."""
+    device = accelerator.device
+    name = f"{device} ({torch.get_num_threads()} threads)"
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    fields = [(f, getattr(part, f.name)) for part in (run.config, run.spec, run.plan) for f in dataclasses.fields(part)]
+    changed = [f.name for f, value in fields if f.default is not dataclasses.MISSING and value != f.default]
+    text = getattr(sys.modules.get(run.method.__module__), "__doc__", "") or run.method.__doc__ or ""
+    return {
+        "about": text.strip().split("\n")[0],
+        "device": name,
+        "processes": accelerator.num_processes,
+        "training pictures": run.data.count,
+        "system": platform.platform(),
+        "versions": versions(),
+        "changed": changed,
+    }
 
 
 def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
