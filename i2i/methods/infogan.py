@@ -8,7 +8,7 @@ and some numbers), and G has to leave it legible:
 What is unusual: without any label the category comes to mean the digit, and the numbers its slant and width. Q reads
 the code that made the picture, from features it shares with D; Q's own layers learn with G, the shared ones with D. Q
 is never shown a real picture. H(c) is a constant, so the terms below are -log Q alone: `category` starts at log K and
-is 0 when the code is read without fail. The networks are the paper's for MNIST (table 1), for sides that are multiples of 4.
+is 0 when the code is read without fail. The networks are the paper's for MNIST (table 1); sides are multiples of 4.
 """
 
 from __future__ import annotations

@@ -1,0 +1,92 @@
+"""`i2i generate`: pictures from noise by a saved model."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command(name="generate")(generate)
+
+
+def generate(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model's file, or a run's folder.", show_default=False)],
+    n: Annotated[int, typer.Option("-n", "--number", help="Pictures to make.", min=1)] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the first picture; the next ones have the next seeds.", min=0)] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A folder, or a film: .gif, .mp4 and .webm (with PyAV)."),
+    ] = None,
+    grid: Annotated[Path | None, typer.Option(help="A file for all pictures in one sheet.")] = None,
+    columns: Annotated[int, typer.Option(help="Pictures in a row of the sheet; 0: about square.", min=0)] = 0,
+    label: Annotated[
+        str | None, typer.Option(help="Class to make, by name or number; without it all in turn.")
+    ] = None,
+    truncation: Annotated[
+        float, typer.Option(help="Largest absolute noise: below 2 better but more alike pictures; 0: no limit.")
+    ] = 0.0,
+    size: Annotated[int | None, typer.Option(help="Side in pixels, of a model that grew through several.")] = None,
+    interpolate: Annotated[int, typer.Option(help="Walk through so many pictures and back to the first.")] = 0,
+    frames: Annotated[int, typer.Option(help="Frames of the walk.", min=1)] = 60,
+    fps: Annotated[float, typer.Option(help="Frames a second of a film.")] = 20.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+) -> None:
+    """Make pictures from noise: folders, sheets, and walks as films.
+
+    A seed gives the same picture every time, however many are made at once.
+
+    \b
+    Examples:
+      i2i generate --model runs/x -n 64 --seed 0 --grid out.png
+      i2i generate --model runs/x --label 3 --truncation 0.5 -n 1000 -o out/
+      i2i generate --model runs/x --interpolate 8 --frames 60 -o walk.gif
+    """
+    from i2i.generate import generate as run
+
+    started = time.monotonic()
+    with _progress(quiet) as tell:
+        made = run(
+            model,
+            n,
+            seed,
+            output=output,
+            grid=grid,
+            label=label,
+            truncation=truncation,
+            size=size,
+            interpolate=interpolate,
+            frames=frames,
+            fps=fps,
+            columns=columns,
+            overwrite=overwrite,
+            device=device,
+            progress=tell,
+        )
+    if not quiet:
+        where = str(made.files[0]) if len(made.files) == 1 else f"{len(made.files)} files, the first {made.files[0]}"
+        what = f"{made.pictures} picture{'' if made.pictures == 1 else 's'}"
+        typer.echo(f"{what} in {time.monotonic() - started:.1f} s: {where}.", err=True)
+
+
+@contextmanager
+def _progress(silent: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """What is told after each pass: a bar on a terminal, nothing elsewhere."""
+    if silent or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
