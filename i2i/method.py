@@ -95,9 +95,9 @@ class Method(nn.Module):
     """Base class of all methods; see the module's docstring. Sub-classes set the class variables and four functions.
 
     Every method says in `tiny` how it is made so small that a step takes milliseconds on a CPU: values of its Config,
-    without batch norm where that is a setting, and optionally "size", the side of the pictures (32 without it):
-    `tiny = {"width": 4, "norm": "instance", "size": 16}`. The contract tests run every registered method in that form;
-    within six steps of four pictures each optimizer must have had its turn.
+    without batch norm and dropout where they are settings, and optionally "size", the side of the pictures (32 without
+    it), and other values of Shape: `tiny = {"width": 4, "norm": "instance", "size": 16}`. The contract tests run every
+    registered method in that form; within six steps of four pictures each optimizer must have had its turn.
     """
 
     Config: ClassVar[type]  # frozen dataclass: the paper's numbers as defaults

@@ -21,7 +21,14 @@ from i2i.nets import build
 
 ROOT = Path(os.environ.get("I2I_GOLDEN") or Path(__file__).parent / "cases")
 PATCHES = "belongs to the patch losses of CUT, which no method here uses"
-LOSS_OF = {"vanilla": "vanilla", "lsgan": "lsgan", "wgangp": "wasserstein", "wgan": "wasserstein", "hinge": "hinge"}
+LOSS_OF = {
+    "vanilla": "vanilla",
+    "nonsaturating": "vanilla",
+    "lsgan": "lsgan",
+    "wgangp": "wasserstein",
+    "wgan": "wasserstein",
+    "hinge": "hinge",
+}
 
 if not any(ROOT.glob("*/manifest.json")):
     raise RuntimeError(f"No golden cases in {ROOT} (I2I_GOLDEN).")
@@ -76,6 +83,7 @@ def network(options: dict[str, Any], cut: bool = False) -> nn.Module:
     if name == "pixel":
         return build("pixel", channels=options["input_nc"], width=width, norm=norm)
     layers = options.get("n_layers_D", 3) if name == "n_layers" else 3
+    assert name in ("basic", "n_layers"), f"unknown critic {name}"
     return build("patchgan", channels=options["input_nc"], layers=layers, width=width, norm=norm, antialias=antialias)
 
 

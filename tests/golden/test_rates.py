@@ -20,7 +20,10 @@ def factor(options: dict[str, Any], made: int) -> float:
     if policy == "cosine":
         return kinds.cosine(made, end=options["n_epochs"])
     assert policy == "plateau", f"unknown policy {policy}"
-    # Its metric never changes, so it waits for 5 epochs without improvement, again and again.
+    # Its metric never changes, so it waits for 5 epochs without improvement, again and again; it stops where a step
+    # would change the rate by less than 1e-8.
+    while made and options["lr"] * 0.8 * kinds.steps(made - 1, every=6, factor=0.2, hold=1) <= 1e-8:
+        made -= 1
     return kinds.steps(made, every=6, factor=0.2, hold=1)
 
 
