@@ -6,7 +6,10 @@ Everything inside i2i is uint8 [H, W, C] as an array and float32 [C, H, W] in [-
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +58,8 @@ def opened(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bo
 
     Raises I2IError naming the file, also for what goes wrong while the picture is in use inside the `with`."""
     name = name_of(source)
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own limit gives way to a higher one that was asked for
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning, odd EXIF: the limit here is stricter
@@ -62,7 +67,7 @@ def opened(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bo
                 if image.width * image.height > max_pixels:
                     raise I2IError(
                         f"{name} has {image.width}x{image.height} pixels, more than the limit of {max_pixels:,}.",
-                        "Shrink it first.",
+                        "Shrink it first, or raise the limit (max_pixels).",
                     )
                 if load:
                     image.load()
@@ -293,12 +298,18 @@ def save(path: str | Path, image: Image.Image | np.ndarray, **options: Any) -> P
     return path
 
 
+@functools.cache
+def host() -> str:
+    """This machine in eight hexadecimal digits: who left a temporary file behind."""
+    return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when all is written and synced, and vanishes on any failure.
 
     Raises I2IError naming `path` when the disk refuses (full, read-only, ...)."""
-    temporary = path.with_name(f".i2i-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = path.with_name(f".i2i-{host()}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

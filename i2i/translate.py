@@ -1,285 +1,253 @@
-"""The use case "translate": pictures and folders of pictures through a model, onto the disk.
+"""The use case "translate": pictures, folders and archives of pictures through a model, onto the disk.
 
-Reading and writing run in threads beside the network. A file that cannot be read or written is noted and never stops
-the rest; each output appears whole, by a rename, or not at all.
+    i2i.translate("photo.jpg", model="runs/mine")
+    i2i.translate("in/", "out/", "runs/mine", resume=True)
 
-Outputs keep the name and format of their input where it can be written (jpg, png, webp, tif, bmp); anything else
-becomes png. EXIF orientation is applied to the pixels and its tag removed, other EXIF, the resolution and a fitting
-ICC profile are kept. Transparency is carried over where the format holds it. Grey pictures of 16 bits stay so if the
-model gives grey pictures; colour is written with 8 bits. Of an animation the first frame is taken.
+What is translated and where it goes is settled first (naming), then the pictures run through the network (pipeline),
+each is written so that nothing is lost on the way (codec) and appears whole, by a rename, or not at all. A record in
+the output folder (manifest) knows what is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
 
-from i2i import images
+from i2i import codec, naming, parallel
+from i2i.codec import Options
 from i2i.errors import I2IError
-from i2i.translator import Size, Taken, Translator, find, load, name_of, resize
+from i2i.manifest import Manifest, sweep
+from i2i.naming import Pair
+from i2i.parallel import Work
+from i2i.pipeline import Job, reason
+from i2i.translator import Size, Tiling, Translator, find, load, name_of
 
-__all__ = ["Result", "Translator", "find", "load", "name_of", "translate"]
+__all__ = ["Outcome", "Result", "Translator", "find", "load", "name_of", "translate", "translate_bytes"]
 
-# how each format is written; 4:4:4 keeps the colours of edges
-OPTIONS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".jpeg": {"quality": 95, "subsampling": 0},
-    ".png": {},
-    ".webp": {"quality": 95},
-    ".tif": {},
-    ".tiff": {},
-    ".bmp": {},
-}
-OPAQUE = (".jpg", ".jpeg", ".bmp")  # hold no transparency
-EXIF_ORIENTATION = 0x0112
-AHEAD = 4  # batches read, and outputs being written, at any time: memory does not grow with the number of files
+Progress = Callable[[int, int, Path], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: done, skipped, failed, or planned (in a dry run)."""
+
+    source: Path
+    target: Path
+    state: str
+    error: str = ""
 
 
 @dataclass
 class Result:
     """What became of each input, in the order of the inputs."""
 
-    done: list[Path] = field(default_factory=list)  # outputs written
-    failed: list[tuple[Path, str]] = field(default_factory=list)  # (input, reason)
-    skipped: list[Path] = field(default_factory=list)  # outputs that were there already
+    outcomes: list[Outcome] = field(default_factory=list)
 
+    def _of(self, state: str) -> list[Outcome]:
+        return [o for o in self.outcomes if o.state == state]
 
-@dataclass
-class _Job:
-    number: int
-    source: Path
-    target: Path
-    taken: Taken | None = None
-    ready: Tensor | None = None  # pixels in the asked size
-    meta: dict[str, Any] = field(default_factory=dict)
+    @property
+    def done(self) -> list[Path]:
+        """Outputs written."""
+        return [o.target for o in self._of("done")]
+
+    @property
+    def failed(self) -> list[tuple[Path, str]]:
+        """(input, reason) of what could not be read, translated or written."""
+        return [(o.source, o.error) for o in self._of("failed")]
+
+    @property
+    def skipped(self) -> list[Path]:
+        """Outputs that were there already."""
+        return [o.target for o in self._of("skipped")]
+
+    @property
+    def planned(self) -> list[tuple[Path, Path]]:
+        """(input, output) of what a dry run would do."""
+        return [(o.source, o.target) for o in self._of("planned")]
 
 
 def translate(
     inputs: str | Path | Sequence[str | Path],
-    output: str | Path | None,
-    model: str | Path | Translator,
+    output: str | Path | None = None,
+    model: str | Path | Translator = "",
     *,
-    size: Size = None,
-    batch: int = 1,
-    overwrite: bool = False,
+    listed: Iterable[str | Path] = (),
     recursive: bool = True,
-    progress: Callable[[int, int, Path], None] | None = None,
+    format: str | None = None,
+    size: Size = None,
+    quality: int | None = None,
+    subsampling: str = "4:4:4",
+    alpha: str = "keep",
+    profile: str = "keep",
+    max_pixels: int | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    record: bool | None = None,
+    dry_run: bool = False,
+    shard: tuple[int, int] | None = None,
+    processes: int = 1,
+    batch: int = 0,
+    tile: int | None = None,
+    overlap: int | None = None,
+    memory: float | None = None,
+    exact: bool = False,
+    compile: bool = False,
     device: str = "auto",
     precision: str = "fp32",
     direction: str = "AtoB",
+    statistics: str = "auto",
+    progress: Progress | None = None,
 ) -> Result:
-    """Translates picture files and folders of them.
+    """Translates picture files, folders of them, and patterns such as "archive/**/*.png".
 
-    inputs: files and folders; a folder's tree is kept below `output`. output: a folder, or a file name if there is one
-    input file; None writes `photo.MODEL.jpg` beside `photo.jpg` and `holiday.MODEL/` beside `holiday/`. size: see
-    Translator. overwrite: False leaves outputs that exist alone. progress(number done, number in all, input) is told
-    after each file. Raises I2IError before anything is read if an input does not exist, there is no picture, two
-    inputs would have one output, or an output would replace an input.
+    inputs, listed, output, recursive: see naming.plan. format: of all outputs, such as "png"; None keeps each input's.
+    size: None keeps each picture's, N makes its shorter side N pixels, (width, height) is exact. quality, subsampling,
+    alpha, profile, max_pixels: see codec.Options. overwrite: False leaves outputs that exist alone. resume: what the
+    output folder's record says is done and intact is skipped, what is not is done again. record: whether to keep that
+    record; None: when pictures go into a folder of their own. shard (i, n): only the i-th of n parts, by a hash of each
+    name. processes: on this machine, sharing the work. batch: most pictures in one pass; 0 chooses. tile, overlap
+    (pixels), memory (bytes), exact: see Tiling. The rest: see load. progress(number done, number in all, input) is
+    told after each file.
+
+    Raises I2IError before anything is read if an input does not exist, there is no picture, two inputs would have one
+    output, an output would replace an input, or the record belongs to another model or other settings.
     """
-    if batch < 1:
-        raise I2IError(f"The batch is {batch}.", "Give 1 or more.")
-    translator = model if isinstance(model, Translator) else load(model, device, precision, direction)
+    if not isinstance(model, Translator) and not str(model):
+        raise I2IError("No model was given.", "Give a file, a run's folder, or a name of `i2i models`.")
+    if batch < 0 or processes < 1:
+        raise I2IError(f"Batch {batch} and {processes} processes were asked for.", "Give 1 or more (batch 0 chooses).")
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+    options = Options(size, quality, subsampling, alpha, profile, **limit)
+    tiling = Tiling(tile, overlap, memory, exact)
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    sources = [Path(p) for p in given]
-    jobs = [_Job(i, s, t) for i, (s, t) in enumerate(plan(sources, output, translator.name, recursive))]
-    result = Result()
-    failed: dict[int, tuple[Path, str]] = {}
-    done: dict[int, Path] = {}
-    todo = []
-    for job in jobs:
-        if job.target.exists() and not overwrite:
-            result.skipped.append(job.target)
-        else:
-            todo.append(job)
+    work = Work(model, options, tiling, batch, compile, device, precision, direction, statistics)
+    if processes == 1:
+        work = dataclasses.replace(work, model=work.translator())
+    elif not isinstance(model, Translator):
+        find(model)
+    name = model.name if isinstance(model, Translator) else name_of(model)
+    pairs = naming.plan(given, output, name, recursive=recursive, suffix=format, listed=listed)
+    if shard is not None:
+        pairs = [p for p in pairs if naming.in_shard(p.name, shard)]
+    folder = _folder(given, output, pairs)
+    wanted = folder is not None and (len(pairs) > 1 or shard is not None) if record is None else record
+    kept = None
+    if wanted or resume:
+        if folder is None:
+            raise I2IError("A record needs a folder of outputs.", "Give one with --output.")
+        kept = Manifest(folder, _settings(work))
+    states = _states(pairs, kept, overwrite, resume)
+    if dry_run:
+        return Result([Outcome(p.source, p.target, "planned" if s == "todo" else s) for p, s in zip(pairs, states)])
+    sweep({p.target.parent for p in pairs})
+    return _run(work, pairs, states, kept, processes, progress)
 
-    def tell(job: _Job, error: BaseException | None) -> None:
-        if error is None:
-            done[job.number] = job.target
-        else:
-            failed[job.number] = (job.source, _reason(error))
+
+def _run(
+    work: Work,
+    pairs: list[Pair],
+    states: list[str],
+    record: Manifest | None,
+    processes: int,
+    progress: Progress | None,
+) -> Result:
+    jobs = [Job(i, p.source, p.target, p.name) for i, (p, s) in enumerate(zip(pairs, states)) if s == "todo"]
+    outcomes = {
+        i: Outcome(p.source, p.target, "skipped") for i, (p, s) in enumerate(zip(pairs, states)) if s == "skipped"
+    }
+
+    def tell(number: int, error: str | None) -> None:
+        pair = pairs[number]
+        outcomes[number] = Outcome(pair.source, pair.target, "failed" if error else "done", error or "")
+        if error and record is not None:
+            record.failed(pair.name, pair.target, error)
         if progress:
-            progress(len(result.skipped) + len(done) + len(failed), len(jobs), job.source)
+            progress(len(outcomes), len(pairs), pair.source)
 
-    with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "write") as writers:
-        writing: list[tuple[_Job, Future[None]]] = []
-        for group in _batches(_read_ahead(readers, todo, translator, size, AHEAD * batch, tell), translator, batch):
-            for job, made, error in _run(translator, group):
-                if made is None:
-                    tell(job, error)
-                    continue
-                writing.append((job, writers.submit(_write, translator, job, made)))
-            while len(writing) > AHEAD * batch:
-                job, future = writing.pop(0)
-                tell(job, future.exception())
-        for job, future in writing:
-            tell(job, future.exception())
-    result.done = [done[i] for i in sorted(done)]
-    result.failed = [failed[i] for i in sorted(failed)]
-    return result
+    try:
+        if jobs and processes > 1:
+            parallel.run(work, jobs, min(processes, len(jobs)), record, tell)
+        elif jobs:
+            work.pipeline(record).run(jobs, lambda job, error: tell(job.number, reason(error) if error else None))
+    finally:
+        if record is not None:
+            record.close()
+    return Result([outcomes[i] for i in sorted(outcomes)])
 
 
-def plan(
-    inputs: Sequence[Path], output: str | Path | None, name: str, recursive: bool = True
-) -> list[tuple[Path, Path]]:
-    """(input file, output file) of each picture; raises I2IError as `translate` says."""
-    out = None if output is None else Path(output)
-    pairs: list[tuple[Path, Path]] = []
-    for given in inputs:
-        if given.is_dir():
-            base = given.resolve().with_name(f"{given.resolve().name}.{name}") if out is None else out
-            if base.is_file():
-                raise I2IError(f"{base} is a file, but a folder was given to translate.", "Give a folder as output.")
-            found = images.find(given) if recursive else [p for p in images.find(given) if p.parent == given]
-            inside = base.resolve()  # never read what was written before
-            same = inside == given.resolve()
-            pairs += [(p, base / p.relative_to(given)) for p in found if same or not p.resolve().is_relative_to(inside)]
-        elif not given.exists():
-            raise I2IError(f"There is no file or folder {given}.")
-        elif out is None:
-            pairs.append((given, given.with_name(f"{given.stem}.{name}{given.suffix}")))
-        elif len(inputs) == 1 and not out.is_dir() and out.suffix.lower() in OPTIONS:
-            pairs.append((given, out))
-        elif len(inputs) == 1 and not out.is_dir() and out.suffix.lower() in images.SUFFIXES:
-            raise I2IError(f"Pictures are not written as {out.suffix}.", f"Give one of {', '.join(OPTIONS)}.")
+def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume: bool) -> list[str]:
+    """For each pair: todo, or skipped because its output is there."""
+    entries = record.entries() if record is not None and resume else {}
+    states, other = [], 0
+    for pair in pairs:
+        if not pair.target.exists():
+            states.append("todo")
+            continue
+        entry = entries.get(record.name(pair.target)) if record is not None else None
+        if record is not None and entry is not None:
+            intact = record.intact(entry, pair.source, pair.target)
+            other += not intact and entry.get("settings") != record.settings
+            states.append("skipped" if intact else "todo")
         else:
-            pairs.append((given, out / given.name))
-    if not pairs:
+            states.append("todo" if overwrite else "skipped")
+    if other and not overwrite:
         raise I2IError(
-            f"There is no picture in {', '.join(map(str, inputs)) or 'what was given'}.",
-            f"Known formats: {' '.join(sorted(images.SUFFIXES))}.",
+            f"{other} outputs were made with another model or other settings.",
+            "Give another folder, or --overwrite to make them anew.",
         )
-    return _settle(pairs)
+    return states
 
 
-def _settle(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """Gives outputs a format that can be written, and sees that no two are one and none is an input."""
-    plain = {_key(t) for _, t in pairs if t.suffix.lower() in OPTIONS}
-    settled: dict[str, tuple[Path, Path]] = {}
-    originals = {s.resolve() for s, _ in pairs}
-    for source, target in pairs:
-        if target.suffix.lower() not in OPTIONS:
-            short = target.with_suffix(".png")
-            taken = _key(short) in plain or _key(short) in settled
-            target = target.with_name(target.name + ".png") if taken else short  # a.gif beside a.png: a.gif.png
-        key = _key(target)
-        if key in settled and settled[key][0].resolve() != source.resolve():
-            raise I2IError(
-                f"{settled[key][0]} and {source} would both become {target}.",
-                "Translate them one by one, or into two folders.",
-            )
-        if target.resolve() in originals:
-            raise I2IError(f"The output {target} would replace an input.", "Give another folder as output.")
-        settled[key] = (source, target)
-    return list(settled.values())
+def _folder(given: Sequence[str | Path], output: str | Path | None, pairs: list[Pair]) -> Path | None:
+    """The folder that holds all outputs and may hold their record; None if they lie beside their inputs."""
+    if output is not None:
+        out = Path(output)
+        return None if any(p.target == out for p in pairs) else out
+    if len(given) == 1 and Path(given[0]).is_dir() and pairs:
+        return pairs[0].target.parents[len(Path(pairs[0].name).parts) - 1]
+    return None
 
 
-def _key(path: Path) -> str:
-    """Names that differ in case only are one file on some systems."""
-    return str(path).casefold()
+def _settings(work: Work) -> str:
+    """Digest of the model's weights and of everything else that changes outputs."""
+    facts: dict[str, Any] = {
+        "weights": work.translator().digest,
+        "options": dataclasses.asdict(work.options),
+        "tiling": dataclasses.asdict(work.tiling),
+        "precision": work.precision,
+        "direction": work.direction,
+        "statistics": work.statistics,
+    }
+    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _read_ahead(
-    pool: ThreadPoolExecutor,
-    jobs: Iterable[_Job],
-    translator: Translator,
-    size: Size,
-    most: int,
-    tell: Callable[[_Job, BaseException | None], None],
-) -> Iterator[_Job]:
-    """The jobs in order, their pictures read up to `most` ahead; unreadable ones are told and left out."""
-    rest = iter(jobs)
-    waiting = [(job, pool.submit(_read, translator, job, size)) for job in islice(rest, most)]
-    while waiting:
-        job, future = waiting.pop(0)
-        error = future.exception()
-        for following in islice(rest, 1):
-            waiting.append((following, pool.submit(_read, translator, following, size)))
-        if error is None:
-            yield job
-        else:
-            tell(job, error)
+def translate_bytes(
+    data: bytes, translator: Translator, options: Options | None = None, format: str | None = None
+) -> bytes:
+    """One picture file's bytes to those of its translation, in its own format (or png) or in `format`.
 
-
-def _batches(jobs: Iterable[_Job], translator: Translator, batch: int) -> Iterator[list[_Job]]:
-    """Groups of up to `batch` jobs whose pictures have one padded size; few wait at any time."""
-    groups: dict[tuple[int, int], list[_Job]] = {}
-    for job in jobs:
-        assert job.ready is not None
-        group = groups.setdefault(translator.padded(job.ready), [])
-        group.append(job)
-        if len(group) >= max(1, batch):
-            del groups[translator.padded(job.ready)]
-            yield group
-        elif sum(map(len, groups.values())) > AHEAD * batch:
-            yield groups.pop(max(groups, key=lambda k: len(groups[k])))
-    yield from groups.values()
-
-
-def _read(translator: Translator, job: _Job, size: Size) -> None:
-    with images.opened(job.source) as picture:
-        job.meta = _metadata(picture)
-        job.taken = translator.take(picture)
-    job.ready = resize(job.taken.pixels, size)
-
-
-def _run(translator: Translator, group: list[_Job]) -> Iterator[tuple[_Job, Tensor | None, BaseException | None]]:
-    """Each job's output, or why there is none; a batch that fails is tried again picture by picture."""
-    ready = [job.ready for job in group if job.ready is not None]
-    try:
-        for job, made in zip(group, translator.run(ready)):
-            yield job, made, None
-    except RuntimeError as error:  # out of memory, most of all
-        if len(group) == 1:
-            yield group[0], None, error
-            return
-        for job in group:
-            yield from _run(translator, [job])
-
-
-def _write(translator: Translator, job: _Job, made: Tensor) -> None:
-    assert job.taken is not None
-    picture: Image.Image = translator.give(job.taken, made)
-    suffix = job.target.suffix.lower()
-    if suffix in OPAQUE or (suffix == ".webp" and picture.mode == "I;16"):
-        picture = images.convert(picture, 1 if images.natural_channels(picture) == 1 else 3)
-    keep = dict(job.meta)
-    if "icc_profile" in picture.info and suffix != ".bmp":
-        keep["icc_profile"] = picture.info["icc_profile"]
-    if suffix == ".bmp":
-        keep.pop("exif", None)
-    if suffix in (".tif", ".tiff") and "exif" not in keep:
-        keep["compression"] = "tiff_deflate"  # libtiff, which compresses, cannot write EXIF
-    images.save(job.target, picture, **OPTIONS[suffix], **keep)
-    job.taken = job.ready = None
-
-
-def _metadata(picture: Image.Image) -> dict[str, Any]:
-    """What is kept of a file besides pixels and colour profile, as arguments for saving."""
-    keep: dict[str, Any] = {}
-    try:
-        resolution = tuple(float(v) for v in picture.info.get("dpi", ()))
-        if len(resolution) == 2 and all(0 < v < 1e5 for v in resolution):
-            keep["dpi"] = resolution
-        if "exif" in picture.info:
-            exif = picture.getexif()
-            exif.pop(EXIF_ORIENTATION, None)
-            if len(exif):
-                keep["exif"] = exif.tobytes()
-    except Exception as error:  # broken EXIF raises nearly anything, and is not worth losing the picture for
-        if isinstance(error, MemoryError):
-            raise
-    return keep
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, I2IError):
-        return str(error)
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    Raises I2IError if it cannot be read or written."""
+    options = options or Options()
+    if format is None:
+        try:
+            kind = (Image.open(io.BytesIO(data)).format or "").lower()
+        except (OSError, Image.DecompressionBombError):
+            kind = ""
+        format = {"jpeg": "jpg", "tiff": "tif"}.get(kind, kind if f".{kind}" in naming.WRITABLE else "png")
+    suffix = f".{format.lstrip('.').lower()}"
+    if suffix not in naming.WRITABLE:
+        raise I2IError(f"Pictures are not written as {suffix}.", f"Give one of {', '.join(naming.WRITABLE)}.")
+    source = io.BytesIO(data)
+    source.name = "what came from standard input"
+    document = codec.read(source, translator.channels_in, options, suffix)
+    levels = [translator.levels([part])[0] for part in document.parts]
+    return codec.encode(document, levels, suffix, options)

@@ -15,26 +15,31 @@ kept aside and put back untouched. 16 bits stay 16 bits where the kind can hold 
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional
 
-from i2i import bundle, images, zoo
+from i2i import bundle, pixels, tiles, zoo
 from i2i.errors import I2IError, nearest
 from i2i.nets.blocks import as_tested
+from i2i.pixels import Size, Taken
 
+LARGE = 256 * 256  # pixels; a picture of no more goes through the network whole without asking for the memory
+LARGEST_WINDOW = 1024  # pixels a side, of windows chosen here
 SMALLEST = 8  # pixels; under this the inner maps of a generator are a single pixel, which no norm or padding can take
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}
 GENERATORS = ("unet", "resnet")
-Size = int | tuple[int, int] | None
 
 
 def load(
@@ -43,6 +48,7 @@ def load(
     precision: str = "fp32",
     direction: str = "AtoB",
     statistics: str = "auto",
+    tiling: Tiling | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Translator:
     """The translator of a saved model.
@@ -51,6 +57,7 @@ def load(
     on first use; `progress(bytes, total)` is told). precision: fp32, bf16 or fp16. direction: AtoB, the way the model
     was trained, or BtoA, the way back, which CycleGAN models hold too. statistics: what batch normalisation uses, the
     `picture`'s own (as pix2pix does) or the `stored` ones of the training; `auto` does what the model says.
+    tiling: when and how large pictures are cut into windows.
     Raises I2IError for anything unknown, missing or unreadable.
     """
     place = _device(device)
@@ -66,7 +73,7 @@ def load(
     header, net = _read(path, NETWORK_OF[direction], direction)
     if statistics != "auto":
         header = {**header, "train_mode_norm": statistics == "picture"}
-    return Translator(net.to(place), header, name_of(model), PRECISIONS[precision])
+    return Translator(net.to(place), header, name_of(model), PRECISIONS[precision], tiling)
 
 
 def find(model: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -130,37 +137,44 @@ def _device(name: str) -> torch.device:
         raise I2IError(f"The device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
-@dataclass
-class Taken:
-    """A picture made ready for the network, and the way back to its kind."""
+@dataclass(frozen=True)
+class Tiling:
+    """When and how pictures are cut into windows that overlap and blend (i2i.tiles)."""
 
-    pixels: Tensor  # float32 [C, H, W] in [-1, 1] with the network's channels
-    alpha: Tensor | None  # float32 [1, H, W] in [0, 1]
-    back: Callable[[Tensor, Tensor | None], Any]  # (float32 [C, H, W], alpha of its size) -> the kind it came as
+    size: int | None = None  # pixels, side of a window; None: only above the memory limit, as large as fits; 0: never
+    overlap: int | None = None  # pixels around each window's core; None: the receptive field
+    memory: float | None = None  # bytes for one pass of the network; None: half of what is free, at most 2 GiB on a CPU
+    exact: bool = False  # norm statistics of the whole picture itself, even where that takes many passes
 
 
 class Translator:
     """A model that maps pictures to pictures; see the module's docstring for the kinds. Safe to call from threads."""
 
     def __init__(
-        self, network: nn.Module, header: dict[str, Any], name: str = "model", dtype: torch.dtype | None = None
+        self,
+        network: nn.Module,
+        header: dict[str, Any],
+        name: str = "model",
+        dtype: torch.dtype | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
         self.noisy = bool(header.get("dropout_at_test"))
         self.network = as_tested(network, bool(header.get("train_mode_norm")), self.noisy).requires_grad_(False)
-        self.header, self.name, self.dtype = header, name, dtype
+        self.header, self.name, self.dtype, self.tiling = header, name, dtype, tiling or Tiling()
         self.device = next(network.parameters()).device
         arguments: dict[str, Any] = dict(getattr(network, "arguments", {}))
         self.channels_in = int(arguments.get("channels_in", header.get("channels_in", 3)))
         self.channels_out = int(arguments.get("channels_out", header.get("channels_out", 3)))
         self.multiple = int(getattr(network, "multiple", header.get("multiple", 1)))
+        self._compiled: nn.Module | None = None
 
     def __call__(self, pictures: Any, *, size: Size = None, batch: int = 8) -> Any:
         """Translates a picture or a list of pictures.
 
         size: None keeps each picture's size, N makes its shorter side N pixels, (width, height) is exact. batch: most
         pictures in one pass of the network; only those of equal padded size share one, and the result does not depend
-        on it (but for rounding in the last bits). Raises I2IError for what is no picture or has channels that do not
-        fit.
+        on it (but for rounding in the last bits on a GPU). Pictures too large for the memory are cut into windows.
+        Raises I2IError for what is no picture or has channels that do not fit.
         """
         if isinstance(pictures, list | tuple):
             flat = list(pictures)
@@ -169,197 +183,173 @@ class Translator:
             return torch.stack(made)
         else:
             return self([pictures], size=size, batch=batch)[0]
-        taken = [self.take(p) for p in flat]
-        ready = [resize(t.pixels, size) for t in taken]
+        taken = [self.take(p).resized(size) for p in flat]
         groups: dict[tuple[int, int], list[int]] = {}
-        for i, pixels in enumerate(ready):
-            groups.setdefault(self.padded(pixels), []).append(i)
+        for i, one in enumerate(taken):
+            groups.setdefault(self.padded(one), []).append(i)
         made = [None] * len(flat)
-        for members in groups.values():
-            for start in range(0, len(members), max(1, batch)):
-                part = members[start : start + max(1, batch)]
-                for i, out in zip(part, self.run([ready[i] for i in part])):
-                    made[i] = self.give(taken[i], out)
+        for side, members in groups.items():
+            for start in range(0, len(members), max(1, batch) if self.fits(side) else 1):
+                part = members[start : start + max(1, batch)] if self.fits(side) else members[start : start + 1]
+                for i, levels in zip(part, self.levels([taken[i] for i in part])):
+                    made[i] = self.give(taken[i], levels)
         return made
 
-    def padded(self, pixels: Tensor) -> tuple[int, int]:
-        """Height and width that the network sees for a picture [C, H, W]."""
-        height, width = (max(SMALLEST, int(n)) for n in pixels.shape[-2:])
+    # ---- the network -----------------------------------------------------------------------------------------------
+
+    def padded(self, taken: Taken) -> tuple[int, int]:
+        """Height and width that the network sees for a picture."""
+        height, width = (max(SMALLEST, n) for n in (taken.height, taken.width))
         return -(-height // self.multiple) * self.multiple, -(-width // self.multiple) * self.multiple
 
-    @torch.inference_mode()
-    def run(self, pictures: Sequence[Tensor]) -> list[Tensor]:
-        """The network on pictures [C, H, W] of one padded size: float32 on the CPU, cut back to their own sizes."""
-        height, width = self.padded(pictures[0])
-        x = torch.stack([reflect(p, height, width) for p in pictures]).to(self.device)
-        if self.device.type == "cuda":
-            x = x.contiguous(memory_format=torch.channels_last)
-        if self.noisy:
-            y = torch.cat([self._noisy(one[None]) for one in x])
-        else:
-            y = self._forward(x)
-        y = y.float().clamp(-1, 1).cpu()
-        scale = y.shape[-2] // height  # 1, or the factor of an enlarging network
-        return [out[:, : p.shape[-2] * scale, : p.shape[-1] * scale] for out, p in zip(y, pictures)]
+    def fits(self, padded: tuple[int, int]) -> bool:
+        """Whether a picture of this padded size goes through the network whole."""
+        if self.tiling.size is not None:
+            return self.tiling.size == 0 or max(padded) <= self.tiling.size
+        return padded[0] * padded[1] <= LARGE or padded[0] * padded[1] * self.bytes_per_pixel <= self.memory
 
-    def _forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
-            made: Tensor = self.network(x)
+    @cached_property
+    def bytes_per_pixel(self) -> float:
+        """Memory for one pass of the network, a pixel of its input."""
+        return tiles.bytes_per_pixel(self.network, self.channels_in, self.multiple)
+
+    @property
+    def memory(self) -> float:
+        """Bytes that one pass of the network may take."""
+        if self.tiling.memory is not None:
+            return self.tiling.memory
+        if self.device.type == "cuda":
+            return float(torch.cuda.mem_get_info(self.device)[0]) / 2
+        return min(2.0**31, _free_memory() / 2)
+
+    @cached_property
+    def radius(self) -> int:
+        """How far, in pixels, one pixel of the input reaches in the output."""
+        return tiles.receptive_radius(self.network, self.channels_in, self.multiple)
+
+    def levels(self, pictures: Sequence[Taken]) -> list[np.ndarray]:
+        """The network's output for pictures of one padded size, each as [H, W, C] in its own values."""
+        side = self.padded(pictures[0])
+        if self.fits(side):
+            return [t.level(made) for t, made in zip(pictures, self.run([t.pixels for t in pictures], side))]
+        return [self.in_windows(taken) for taken in pictures]
+
+    @torch.inference_mode()
+    def run(self, pictures: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
+        """The network on pictures [C, H, W] of one padded size: float32 on the CPU, cut back to their own sizes."""
+        height, width = padded
+        x = torch.stack([pixels.reflect(p, height, width) for p in pictures])
+        network = self._compiled or self.network
+        if self.device.type == "cpu" and self.dtype is None:  # a batch is no faster there, and would change last bits
+            y = torch.cat([self._forward(network, one[None]) for one in x])
+        else:
+            y = self._forward(network, x)
+        scale = y.shape[-2] // height  # 1, or the factor of an enlarging network
+        return [out[:, : p.shape[-2] * scale, : p.shape[-1] * scale] for out, p in zip(y.clamp_(-1, 1), pictures)]
+
+    def tiled(self, tiling: Tiling) -> Translator:
+        """The same model with another way of cutting large pictures."""
+        made = copy.copy(self)
+        made.tiling = tiling
         return made
 
-    def _noisy(self, x: Tensor) -> Tensor:
-        """Dropout as the network's source of noise: the same noise for every picture, so that results repeat."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
-            return self._forward(x)
+    @cached_property
+    def digest(self) -> str:
+        """Of the weights and of what else decides this model's output."""
+        made = hashlib.blake2b(repr((self.noisy, self.header.get("train_mode_norm"))).encode(), digest_size=16)
+        for key, value in sorted(self.network.state_dict().items()):
+            made.update(key.encode())
+            made.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return made.hexdigest()
+
+    def compile(self) -> Translator:
+        """Compiles the network (seconds to minutes at first use of each size); gives itself back."""
+        self._compiled = torch.compile(self.network)  # type: ignore[assignment]
+        return self
+
+    def _forward(self, network: nn.Module, x: Tensor) -> Tensor:
+        """`network` on [B, C, H, W] with this model's device and precision: float32 on the CPU."""
+        x = x.to(self.device)
+        if self.device.type == "cuda":
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
+            y = torch.cat([_seeded(network, one[None]) for one in x]) if self.noisy else network(x)
+        made: Tensor = y.float().cpu()
+        return made
+
+    @torch.inference_mode()
+    def in_windows(self, taken: Taken, window: int | None = None) -> np.ndarray:
+        """One picture cut into windows (of that many pixels a side), with the norm statistics of all of it: levels."""
+        height, width = self.padded(taken)
+        cut = self.cut(window)
+        tiled = tiles.Tiled(self.network, self._forward, self.multiple)
+
+        def read(rows: slice, columns: slice) -> Tensor:
+            return pixels.reflected(taken, rows, columns)
+
+        self._measure(tiled, read, height, width, cut, window)
+        levels: np.ndarray | None = None
+        begun = 0
+        for band in tiled.rows(read, height, width, cut):
+            scale = band.shape[-1] // width
+            some = taken.level(band[:, : max(0, taken.height * scale - begun), : taken.width * scale])
+            if levels is None:
+                levels = np.empty((taken.height * scale, taken.width * scale, some.shape[-1]), some.dtype)
+            levels[begun : begun + len(some)] = some
+            begun += len(some)
+        assert levels is not None
+        return levels
+
+    def _measure(
+        self, tiled: tiles.Tiled, read: tiles.Read, height: int, width: int, cut: tiles.Grid, window: int | None
+    ) -> None:
+        """Gives the norms the statistics of the whole picture, or of a reduced one where that costs too much."""
+        if not tiled.held:
+            return
+        fits = window**2 if window else int(self.memory / self.bytes_per_pixel)
+        factor, at_once = tiles.factor_for(height * width, fits, len(tiled.held))
+        if factor > 1 and self.tiling.exact:
+            factor, at_once = 1, False
+        if factor > 1:
+            small = tiles.reduced(read, height, width, factor, self.multiple)
+            height, width = int(small.shape[-2]), int(small.shape[-1])
+
+            def read(rows: slice, columns: slice) -> Tensor:
+                return small[:, rows, columns]
+
+        if at_once:
+            tiled.measure(read(slice(0, height), slice(0, width)))
+        else:
+            tiled.measure_in_windows(read, height, width, cut)
+
+    def cut(self, side: int | None = None) -> tiles.Grid:
+        """The windows for pictures that do not fit."""
+        side = side or self.tiling.size
+        if not side:
+            fits = math.sqrt(self.memory / self.bytes_per_pixel)
+            side = min(LARGEST_WINDOW, max(self.multiple, int(fits) // self.multiple * self.multiple))
+        return tiles.grid(side, self.multiple, self.radius, self.tiling.overlap)
 
     def take(self, picture: Any) -> Taken:
-        """Reads a picture of any kind."""
-        if isinstance(picture, str | Path):
-            with images.opened(picture) as image:
-                return self._take_pil(image)
-        if isinstance(picture, Image.Image):
-            return self._take_pil(images.upright(picture))
-        if isinstance(picture, np.ndarray):
-            flat = picture.ndim == 2
-            return self._take_array(picture, lambda made: made[..., 0] if flat and made.shape[-1] == 1 else made)
-        if isinstance(picture, Tensor):
-            return self._take_tensor(picture)
-        raise I2IError(
-            f"A {type(picture).__name__} is no picture.", "Give a PIL picture, an array, a tensor, a path, or a list."
-        )
+        """Reads a picture of any kind. Raises I2IError if it is none."""
+        return pixels.take(picture, self.channels_in)
 
-    def give(self, taken: Taken, made: Tensor) -> Any:
-        """The network's output `made` [C, H, W] in the kind and with the alpha of the picture it was made from."""
-        alpha = taken.alpha
-        if alpha is not None and alpha.shape[-2:] != made.shape[-2:]:
-            alpha = _interpolate(alpha, int(made.shape[-2]), int(made.shape[-1])).clamp(0, 1)
-        return taken.back(made, alpha)
-
-    def _take_pil(self, image: Image.Image) -> Taken:
-        profile = image.info.get("icc_profile")
-
-        def finish(made: np.ndarray) -> Image.Image:
-            picture = to_pil(made)
-            # a profile says what the numbers mean: one for colour says nothing about grey, and the other way round
-            if profile and profile[16:20] == (b"GRAY" if picture.mode in ("L", "LA", "I;16") else b"RGB "):
-                picture.info["icc_profile"] = profile
-            return picture
-
-        return self._take_array(to_array(image), finish)
-
-    def _take_tensor(self, picture: Tensor) -> Taken:
-        if picture.ndim != 3 or picture.shape[0] != self.channels_in or 0 in picture.shape:
-            raise I2IError(
-                f"A tensor of shape {list(picture.shape)} does not fit.",
-                f"Give [C, H, W] or [B, C, H, W] with C = {self.channels_in}.",
-            )
-        whole = picture.dtype == torch.uint8
-        if not whole and not picture.is_floating_point():
-            raise I2IError(f"A tensor of {picture.dtype} is no picture.", "Give floats in [-1, 1], or uint8.")
-
-        def back(made: Tensor, _: Tensor | None) -> Tensor:
-            if whole:
-                made = ((made + 1) / 2 * 255).round()
-            return made.to(picture.device, picture.dtype)
-
-        pixels = picture.detach().to("cpu", torch.float32)
-        return Taken((pixels / 255 - 0.5) / 0.5 if whole else pixels, None, back)
-
-    def _take_array(self, array: np.ndarray, finish: Callable[[np.ndarray], Any]) -> Taken:
-        if array.ndim == 2:
-            array = array[..., None]
-        if array.ndim != 3 or 0 in array.shape:
-            raise I2IError(f"An array of shape {list(array.shape)} is no picture.", "Give [H, W] or [H, W, C].")
-        dtype = array.dtype
-        top = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(dtype, 1)
-        if top == 1 and dtype.kind != "f":
-            raise I2IError(f"An array of {dtype} is no picture.", "Give uint8, uint16, or floats in [0, 1].")
-        alpha = None
-        channels = array.shape[-1]
-        if channels in (2, 4) and channels != self.channels_in:
-            alpha = torch.from_numpy(array[..., -1:].astype(np.float32) / top).permute(2, 0, 1)
-            array = array[..., :-1]
-        array = self._fit_channels(array)
-
-        def back(made: Tensor, alpha: Tensor | None) -> Any:
-            levels = (made + 1) / 2
-            if alpha is not None and levels.shape[0] in (1, 3):
-                levels = torch.cat([levels, alpha])
-            values = levels.permute(1, 2, 0).numpy()
-            return finish((values * top).round().astype(dtype) if top > 1 else values.astype(dtype))
-
-        pixels = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).permute(2, 0, 1)
-        return Taken((pixels / top - 0.5) / 0.5, alpha, back)
-
-    def _fit_channels(self, array: np.ndarray) -> np.ndarray:
-        channels, wanted = array.shape[-1], self.channels_in
-        if channels == wanted:
-            return array
-        if channels == 1 and wanted == 3:
-            return np.repeat(array, 3, axis=-1)
-        if channels == 3 and wanted == 1:
-            if array.dtype == np.uint8:  # exactly what training on grey pictures reads
-                return np.asarray(Image.fromarray(array).convert("L"))[..., None]
-            grey = (array.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-            return grey.round().astype(array.dtype) if array.dtype == np.uint16 else grey
-        raise I2IError(f"A picture with {channels} channels does not fit this model.", f"It takes {wanted} channels.")
+    def give(self, taken: Taken, levels: np.ndarray) -> Any:
+        """What `levels` made, in the kind and with the alpha of the picture it was made from."""
+        return pixels.give(taken, levels)
 
 
-def resize(pixels: Tensor, size: Size) -> Tensor:
-    """A picture [C, H, W] in another size (bicubic, anti-aliased): the shorter side N, or (width, height)."""
-    if size is None:
-        return pixels
-    height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
-    if isinstance(size, int):
-        factor = size / min(height, width)
-        size = (max(1, round(width * factor)), max(1, round(height * factor))) if size > 0 else (0, 0)
-    if min(size) < 1:
-        raise I2IError("A size must be at least 1 pixel.", "Give N for the shorter side, or a width and a height.")
-    if (width, height) == tuple(size):
-        return pixels
-    return _interpolate(pixels, size[1], size[0]).clamp(-1, 1)
+def _seeded(network: nn.Module, x: Tensor) -> Tensor:
+    """Dropout as the network's source of noise: the same noise for every picture, so that results repeat."""
+    with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        torch.manual_seed(0)
+        made: Tensor = network(x)
+        return made
 
 
-def _interpolate(pixels: Tensor, height: int, width: int) -> Tensor:
-    return functional.interpolate(pixels[None], (height, width), mode="bicubic", antialias=True, align_corners=False)[0]
-
-
-def reflect(pixels: Tensor, height: int, width: int) -> Tensor:
-    """A picture [C, H, W] grown to `height` x `width` at its right and lower edges by reflection, as often as it
-    takes: pictures smaller than the border repeat their reflection."""
-
-    def places(old: int, new: int) -> Tensor:
-        if old == 1:
-            return torch.zeros(new, dtype=torch.long)
-        step = torch.arange(new) % (2 * old - 2)
-        return torch.where(step < old, step, 2 * old - 2 - step)
-
-    if pixels.shape[-2] != height:
-        pixels = pixels.index_select(-2, places(int(pixels.shape[-2]), height))
-    if pixels.shape[-1] != width:
-        pixels = pixels.index_select(-1, places(int(pixels.shape[-1]), width))
-    return pixels
-
-
-def to_array(image: Image.Image) -> np.ndarray:
-    """[H, W, C] of an upright PIL picture: uint16 for 16-bit grey, else uint8 with 1, 3 or (with alpha) 4 channels."""
-    if not image.mode.startswith("I"):
-        return images.to_array(images.convert(image, None))
-    values = np.asarray(image)
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise I2IError("A picture of 32-bit integers is not supported.", "Give 8 or 16 bits.")
-    return values.astype(np.uint16)[..., None]
-
-
-def to_pil(array: np.ndarray) -> Image.Image:
-    """The PIL picture of [H, W, C], C of 1 to 4; 16 bits stay for grey and become 8 otherwise."""
-    channels = array.shape[-1]
-    if channels > 4:
-        raise I2IError(f"{channels} channels are no picture file.", "Give arrays or tensors to this model.")
-    if array.dtype == np.uint16:
-        if channels == 1:
-            return Image.fromarray(np.ascontiguousarray(array[..., 0]))
-        array = (array.astype(np.float32) / 257).round().astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array))
+def _free_memory() -> float:
+    """Bytes of main memory that are free; 4 GiB where the system does not say."""
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError, AttributeError):
+        return 2.0**32

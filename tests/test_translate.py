@@ -8,10 +8,11 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from i2i import bundle, images, nets
+from i2i import bundle, images, manifest, nets
 from i2i.errors import I2IError
+from i2i.pixels import reflect
 from i2i.translate import Translator, translate
-from i2i.translator import load, reflect
+from i2i.translator import load
 
 
 class Same(nn.Module):
@@ -202,10 +203,11 @@ def test_sizes_asked_for():
 
 
 def test_only_pictures_of_one_padded_size_share_a_batch_and_order_is_kept():
-    translator = same(3, 3, 8)
+    """In half precision; in fp32 a CPU takes one at a time, so that not even the last bit depends on the batch."""
+    translator = Translator(Same(3, 3, 8), {}, dtype=torch.bfloat16)
     given = [noise(h, w, 3) for h, w in ((8, 8), (9, 9), (7, 8), (16, 16), (5, 6), (8, 7))]
     made = translator(given, batch=3)
-    assert all(np.array_equal(a, b) for a, b in zip(made, given))
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(made, given))
     assert sorted(translator.network.seen) == [(1, 3, 8, 8), (2, 3, 16, 16), (3, 3, 8, 8)]
 
 
@@ -313,7 +315,8 @@ def tree(tmp_path):
 
 
 def listed(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != manifest.NAME)
+    return sorted(p.relative_to(folder).as_posix() for p in files)
 
 
 def test_a_folder_keeps_its_tree(tree, tmp_path):
@@ -419,8 +422,8 @@ def test_single_files(tree, tmp_path):
     assert listed(tmp_path / "y") == ["a.jpg", "b.png"]
     made = translate(tree, None, same(), recursive=False)
     assert listed(tmp_path / "in.same") == ["a.jpg", "a.same.jpg", "b.png", "e.png"]
-    with pytest.raises(I2IError, match=r"not written as \.gif"):
-        translate(tree / "a.jpg", tmp_path / "a.gif", same())
+    with pytest.raises(I2IError, match=r"not written as \.jp2"):
+        translate(tree / "a.jpg", tmp_path / "a.jp2", same())
     with pytest.raises(I2IError, match="no file or folder"):
         translate(tree / "none.jpg", None, same())
     with pytest.raises(I2IError, match="no picture in"):

@@ -1,0 +1,215 @@
+"""Which files are translated, and what their outputs are called: all of it settled before work begins.
+
+Inputs are files, folders (with all below them), patterns such as `archive/**/*.png`, and lists of files. A folder's or
+pattern's tree is kept below the output folder. Two inputs never share an output, no output replaces an input, and none
+lies outside the output folder.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from i2i import images
+from i2i.errors import I2IError, nearest
+
+WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture to translate. `name` is its path below what was given, with / on every system."""
+
+    source: Path
+    target: Path
+    name: str
+
+
+def plan(
+    inputs: Sequence[str | Path],
+    output: str | Path | None,
+    model: str,
+    *,
+    recursive: bool = True,
+    suffix: str | None = None,
+    listed: Iterable[str | Path] = (),
+) -> list[Pair]:
+    """The pictures of `inputs` and of the list `listed`, and where each goes.
+
+    output: a folder, or a file's name if there is one input file; None writes `photo.MODEL.jpg` beside `photo.jpg` and
+    `holiday.MODEL/` beside `holiday/`. suffix: of all outputs, such as ".png"; None keeps each input's where it can be
+    written. Raises I2IError if an input does not exist (one of a list fails later, alone), there is no picture, two
+    inputs would have one output, or an output would replace an input.
+    """
+    out = None if output is None else Path(output)
+    listed = list(listed)
+    if suffix is not None:
+        suffix = f".{suffix.lstrip('.').lower()}"
+        if suffix not in WRITABLE:
+            raise I2IError(f"Pictures are not written as {suffix}.", nearest(suffix, WRITABLE))
+    single = len(inputs) == 1 and not listed
+    pairs: list[Pair] = []
+    for given in inputs:
+        pairs += _pairs(given, out, model, recursive, single, suffix)
+    for entry in listed:
+        path = Path(entry)
+        inside = not path.is_absolute() and ".." not in path.parts
+        name = path.as_posix() if inside else path.name
+        pairs.append(Pair(path, _beside(path, model) if out is None else out / name, name))
+    if not pairs:
+        raise I2IError(
+            f"There is no picture in {', '.join(map(str, inputs)) or 'what was given'}.",
+            f"Known formats: {' '.join(sorted(images.SUFFIXES))}.",
+        )
+    settled = _settle(pairs, suffix)
+    if out is not None:
+        _inside(settled, out)
+    return settled
+
+
+def _pairs(
+    given: str | Path, out: Path | None, model: str, recursive: bool, single: bool, suffix: str | None
+) -> list[Pair]:
+    path = Path(given)
+    if path.is_dir():
+        return _folder(path, out, model, recursive)
+    if not path.exists() and glob.has_magic(str(given)):
+        return _pattern(str(given), out, model)
+    if not path.exists():
+        raise I2IError(f"There is no file or folder {path}.")
+    if not path.is_file():
+        raise I2IError(f"{path} is neither a file nor a folder.")
+    if out is None:
+        return [Pair(path, _beside(path, model), path.name)]
+    if single and not out.is_dir() and out.suffix.lower() in WRITABLE:
+        if suffix is not None and out.suffix.lower() != suffix:
+            raise I2IError(f"{out} is asked for, and the format {suffix}.", "Give one of them.")
+        return [Pair(path, out, path.name)]
+    if single and not out.is_dir() and out.suffix.lower() in images.SUFFIXES:
+        raise I2IError(f"Pictures are not written as {out.suffix}.", f"Give one of {', '.join(WRITABLE)}.")
+    return [Pair(path, out / path.name, path.name)]
+
+
+def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list[Pair]:
+    base = folder.resolve().with_name(f"{folder.resolve().name}.{model}") if out is None else out
+    if base.is_file():
+        raise I2IError(f"{base} is a file, but a folder was given to translate.", "Give a folder as output.")
+    found = images.find(folder) if recursive else [p for p in images.find(folder) if p.parent == folder]
+    inside = base.resolve()  # never read what was written before
+    if inside != folder.resolve() and inside.is_relative_to(folder.resolve()):
+        found = [p for p in found if not p.resolve().is_relative_to(inside)]
+    return [Pair(p, base / p.relative_to(folder), p.relative_to(folder).as_posix()) for p in found]
+
+
+def _pattern(pattern: str, out: Path | None, model: str) -> list[Pair]:
+    fixed = Path(*(_before_magic(Path(pattern).parts) or ["."]))
+    found = sorted(p for p in map(Path, glob.iglob(pattern, recursive=True)) if p.is_file())
+    found = [p for p in found if p.suffix.lower() in images.SUFFIXES]
+    if out is None:  # what an earlier run wrote beside them
+        found = [p for p in found if not p.stem.endswith(f".{model}")]
+        return [Pair(p, _beside(p, model), p.relative_to(fixed).as_posix()) for p in found]
+    inside = out.resolve()
+    found = [p for p in found if not p.resolve().is_relative_to(inside) or inside == fixed.resolve()]
+    return [Pair(p, out / p.relative_to(fixed), p.relative_to(fixed).as_posix()) for p in found]
+
+
+def _before_magic(parts: Sequence[str]) -> list[str]:
+    kept = []
+    for part in parts[:-1]:
+        if glob.has_magic(part):
+            break
+        kept.append(part)
+    return kept
+
+
+def _beside(path: Path, model: str) -> Path:
+    return path.with_name(f"{path.stem}.{model}{path.suffix}")
+
+
+def _settle(pairs: list[Pair], suffix: str | None) -> list[Pair]:
+    """Gives outputs a format that can be written, and sees that no two are one and none is an input."""
+    plain = {_key(p.target) for p in pairs if _own_suffix(p, suffix) == p.target.suffix}
+    settled: dict[str, Pair] = {}
+    originals = {os.path.realpath(p.source) for p in pairs}
+    for pair in pairs:
+        target, wanted = pair.target, _own_suffix(pair, suffix)
+        if wanted != target.suffix:
+            short = target.with_suffix(wanted)
+            clash = suffix is None and (_key(short) in plain or _key(short) in settled)
+            target = target.with_name(target.name + wanted) if clash else short  # a.ppm beside a.png: a.ppm.png
+        key = _key(target)
+        if key in settled:
+            if os.path.realpath(settled[key].source) == os.path.realpath(pair.source):
+                continue
+            raise I2IError(
+                f"{settled[key].source} and {pair.source} would both become {target}.",
+                "Translate them one by one, or into two folders.",
+            )
+        if os.path.realpath(target) in originals:
+            raise I2IError(f"The output {target} would replace an input.", "Give another folder as output.")
+        settled[key] = Pair(pair.source, target, pair.name)
+    return list(settled.values())
+
+
+def _own_suffix(pair: Pair, suffix: str | None) -> str:
+    """The suffix of the output: as asked, or the input's own, or .png where that cannot be written well."""
+    own = pair.target.suffix
+    if suffix is not None:
+        return own if own.lower() == suffix else suffix
+    if own.lower() == ".gif" and pair.source.suffix.lower() == ".gif" and not _moves(pair.source):
+        return ".png"  # a still GIF would lose colours for nothing
+    return own if own.lower() in WRITABLE else ".png"
+
+
+def _moves(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception as error:  # it will be named when it is read
+        if isinstance(error, MemoryError):
+            raise
+        return False
+
+
+def _inside(pairs: list[Pair], out: Path) -> None:
+    """Refuses outputs that links would lead out of the output folder."""
+    whole = os.path.realpath(out)
+    for folder in {p.target.parent for p in pairs if p.target != out}:
+        if os.path.commonpath([whole, os.path.realpath(folder)]) != whole:
+            raise I2IError(f"{folder} is a link that leads out of {out}.", "Remove the link, or give another folder.")
+
+
+def _key(path: Path) -> str:
+    """Names that differ in case or in how letters are composed are one file on some systems."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(i, n) of "i/n", 1 <= i <= n. Raises I2IError."""
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal()) or not 1 <= int(first) <= int(second):
+        raise I2IError(f"The shard {text!r} is not understood.", "Give i/n with i from 1 to n, such as 1/4.")
+    return int(first), int(second)
+
+
+def in_shard(name: str, shard: tuple[int, int]) -> bool:
+    """Whether the picture `name` belongs to shard i of n: a hash of its name says so, the same on every machine."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % shard[1] == shard[0] - 1
+
+
+def read_list(file: Path, null: bool = False) -> list[str]:
+    """The names in a list file, one a line, or separated by NUL bytes. Raises I2IError if it cannot be read."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise I2IError(f"The list {file} cannot be read: {error.strerror}.") from error
+    parts = data.split(b"\0") if null else data.splitlines()
+    return [os.fsdecode(p) for p in parts if p.strip()]
