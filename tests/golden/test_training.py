@@ -24,31 +24,31 @@ NETWORKS = {
 
 def settings(options: dict[str, Any]) -> dict[str, Any]:
     """Our Config values for the reference's options."""
-    unet = options["netG"].startswith("unet_")
+    unet, paired = options["netG"].startswith("unet_"), options["model"] == "pix2pix"
     values = {
         "generator": "unet" if unet else "resnet",
         "depth": unet_depth(options["netG"]) if unet else 0,
         "blocks": 0 if unet else resnet_blocks(options["netG"]),
-        "width": options["ngf"],
-        "norm": options["norm"],
+        "width": options.get("ngf", 64),
+        "norm": options.get("norm", "batch" if paired else "instance"),
         "dropout": not options.get("no_dropout", True),
         "init": options.get("init_type", "normal"),
         "gain": options.get("init_gain", 0.02),
         "discriminator": "pixel" if options["netD"] == "pixel" else "patchgan",
         "layers": options.get("n_layers_D", 3) if options["netD"] == "n_layers" else 3,
-        "d_width": options["ndf"],
-        "loss": LOSS_OF[options["gan_mode"]],
+        "d_width": options.get("ndf", 64),
+        "loss": LOSS_OF[options.get("gan_mode", "vanilla" if paired else "lsgan")],
         "gp": 0.0,  # the reference defines the penalty, but its models do not use it
-        "lr": options["lr"],
-        "beta1": options["beta1"],
+        "lr": options.get("lr", 2e-4),
+        "beta1": options.get("beta1", 0.5),
     }
-    if options["model"] == "pix2pix":
-        return values | {"l1": options["lambda_L1"]}
+    if paired:
+        return values | {"l1": options.get("lambda_L1", 100.0)}
     return values | {
-        "cycle_x": options["lambda_A"],
-        "cycle_y": options["lambda_B"],
-        "identity": options["lambda_identity"],
-        "pool": options["pool_size"],
+        "cycle_x": options.get("lambda_A", 10.0),
+        "cycle_y": options.get("lambda_B", 10.0),
+        "identity": options.get("lambda_identity", 0.5),
+        "pool": options.get("pool_size", 50),
     }
 
 
