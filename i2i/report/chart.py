@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import Any
 
-from i2i.report.history import Curve
+from i2i.report.history import Curve, Point
 
 WIDE, HIGH = 360, 176  # units of the drawing
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24  # margins
@@ -21,7 +21,7 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
     low, high = min(p[2] for p in points), max(p[3] for p in points)
     data: dict[str, Any] = {"x": [p[0] for p in points], "y": [_five(p[1]) for p in points], "end": end}
     scales = {"lin": _scale([low, high])}
-    if low > 0:
+    if low > 1e-300 and high > 3 * low:  # else a logarithm would look the same
         scales["log"] = _log_scale(low, high)
     parts = []
     for kind, (bottom, top, ticks) in scales.items():
@@ -38,7 +38,10 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
             f'<text x="{LEFT - 6}" y="{place(t) + 3.5:.1f}" text-anchor="end">{short(t)}</text>'
             for t in ticks
         )
-        line = " ".join(f"{_x(p[0], end):.1f},{place(p[1]):.1f}" for p in points)
+        line = _line(points, [place(p[1]) for p in points], end)
+        smooth = smoothed([p[1] for p in points])
+        if smooth:
+            line = f'<g class="raw">{line}</g>{_line(points, [place(v) for v in smooth], end)}'
         band = ""
         if curve.stride > 1:
             edge = [f"{_x(p[0], end):.1f},{place(p[3]):.1f}" for p in points]
@@ -47,7 +50,7 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
         dot = ""
         if len(points) == 1:
             dot = f'<circle class="one" r="3" cx="{_x(points[0][0], end):.1f}" cy="{place(points[0][1]):.1f}"/>'
-        parts.append(f'<g class="{name_of}"><g class="grid">{grid}</g>{band}<polyline points="{line}"/>{dot}</g>')
+        parts.append(f'<g class="{name_of}"><g class="grid">{grid}</g>{band}{line}{dot}</g>')
     below = "".join(
         f'<text x="{_x(t, end):.1f}" y="{HIGH - 7}" text-anchor="{"end" if t == end else "middle"}">{short(t)}</text>'
         for t in _scale([0, end], 4)[2]
@@ -69,6 +72,23 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
     return html, data
 
 
+def smoothed(values: list[float]) -> list[float]:
+    """The mean over a window of about a twentieth of a long curve; nothing for a short one."""
+    half = len(values) // 40
+    if half < 2:
+        return []
+    sums = [0.0]
+    for value in values:
+        sums.append(sums[-1] + value)
+    ends = [(max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values))]
+    return [(sums[b] - sums[a]) / (b - a) for a, b in ends]
+
+
+def _line(points: list[Point], heights: list[float], end: int) -> str:
+    places = " ".join(f"{_x(p[0], end):.1f},{h:.1f}" for p, h in zip(points, heights))
+    return f'<polyline points="{places}"/>'
+
+
 def _x(images: float, end: int) -> float:
     return LEFT + (WIDE - LEFT - RIGHT) * images / max(1, end)
 
@@ -79,11 +99,14 @@ def _scale(values: list[float], most: int = 4) -> tuple[float, float, list[float
     if high - low <= 1e-9 * max(abs(high), abs(low)):
         margin = abs(high) * 0.1 or 1.0
         low, high = low - margin, high + margin
-    raw = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(f * power for f in (1, 2, 5, 10) if f * power >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    ticks = [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    ticks: list[float] = []
+    while len(ticks) < 3:
+        raw = (high - low) / most
+        power = 10.0 ** math.floor(math.log10(raw))
+        step = next(f * power for f in (1, 2, 5, 10) if f * power >= raw * 0.999)
+        first = math.ceil(low / step - 1e-9)
+        ticks = [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
+        most += 1
     pad = (high - low) * 0.04
     return low - pad, high + pad, ticks
 

@@ -170,6 +170,8 @@ class _Progress(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """The bar and the losses."""
+        if not self.tasks:  # Rich asks once before there is any
+            return
         task = self.tasks[0]
         ahead = min(self.speed * (time.monotonic() - self.at), max(0, self.step - 1))
         task.completed = min(self.seen + int(ahead), self.total)

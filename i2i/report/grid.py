@@ -32,7 +32,7 @@ def draw(columns: dict[str, Tensor]) -> Image.Image:
     if not columns:
         return Image.new("RGB", (LEAST, LEAST), MAT)
     high, wide = _cell(list(columns.values()))
-    font = ImageFont.load_default(max(12, min(22, wide // 11)))
+    font = ImageFont.load_default(max(13, min(40, wide // 9)))
     top = PAD + round(font.size * 1.5) if isinstance(font, ImageFont.FreeTypeFont) else PAD + 18
     rows, n = max(map(len, columns.values())), len(columns)
     blocks = min(range(1, rows + 1), key=lambda b: _unlike(b, math.ceil(rows / b), n, wide, high, top))
@@ -111,7 +111,7 @@ def still(path: Path, wide: int = 1200, high: int = 1000) -> bytes:
 
 
 def film(paths: Sequence[Path], most: int = 2_500_000, wide: int = 640) -> bytes:
-    """The grids as an endless GIF of about `most` bytes at the most: frames shrink from `wide` pixels until they fit.
+    """The grids as an endless GIF of at most `most` bytes: frames shrink from `wide` pixels until they fit (or are small).
 
     The last frame stays a while. Raises OSError if a file is missing or damaged."""
     frames: list[Image.Image] = []

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 POINTS = 512  # of a curve, at most
+Point = tuple[int, float, float, float, int]  # images, mean, lowest, highest, number of values
 
 
 class Curve:
     """A curve of any length in at most POINTS points: when they are used up, neighbours are merged two by two."""
 
     def __init__(self) -> None:
-        self.points: list[tuple[int, float, float, float, int]] = []  # images, mean, lowest, highest, values
+        self.points: list[Point] = []
         self.last: float | None = None
         self.stride = 1
 
@@ -22,7 +23,7 @@ class Curve:
         if value is None:
             return
         self.last = value
-        new = (images, value, value, value, 1)
+        new: Point = (images, value, value, value, 1)
         if self.points and self.points[-1][4] < self.stride:
             self.points[-1] = _merged(self.points[-1], new)
             return
@@ -32,9 +33,7 @@ class Curve:
         self.points.append(new)
 
 
-def _merged(
-    a: tuple[int, float, float, float, int], b: tuple[int, float, float, float, int]
-) -> tuple[int, float, float, float, int]:
+def _merged(a: Point, b: Point) -> Point:
     n = a[4] + b[4]
     return b[0], (a[1] * a[4] + b[1] * b[4]) / n, min(a[2], b[2]), max(a[3], b[3]), n
 
@@ -74,7 +73,8 @@ class History:
     def add(self, record: dict[str, Any]) -> None:
         """Takes in one line of the log (as i2i.report.log reads it)."""
         kind, images, text = record["kind"], record["images"], str(record.get("text") or record.get("error") or "")
-        self.images = max(self.images, images)
+        if kind in ("losses", "samples", "saved", "resumed"):
+            self.images = max(self.images, images)
         self.seconds = max(self.seconds, record.get("seconds") or 0.0)
         self.time = str(record.get("time", ""))
         self.started = self.started or self.time

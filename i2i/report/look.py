@@ -57,7 +57,8 @@ border-radius:6px}
 .chart figcaption span{font-weight:600}.chart output{color:var(--soft);white-space:nowrap}
 .chart svg{width:100%;height:auto;display:block;touch-action:pan-y}
 .chart polyline{fill:none;stroke:var(--k);stroke-width:1.7;stroke-linejoin:round}
-.band{fill:var(--k);opacity:.16}.one,.dot{fill:var(--k)}.dot,.hair{visibility:hidden}
+.chart .raw polyline{opacity:.35;stroke-width:1}.band{fill:var(--k);opacity:.13}
+.one,.dot{fill:var(--k)}.dot,.hair{visibility:hidden}
 .hair{stroke:var(--soft);stroke-width:.7}.mark{stroke:var(--soft);stroke-width:.8;stroke-dasharray:3 3}
 .grid line{stroke:var(--edge);stroke-width:1}.grid text{fill:var(--soft);font-size:10.5px}
 .c0{--k:var(--k0)}.c1{--k:var(--k1)}.c2{--k:var(--k2)}.c3{--k:var(--k3)}.c4{--k:var(--k4)}.c5{--k:var(--k5)}
