@@ -42,7 +42,7 @@ class Settings:
     dropout: float = 0.5  # mlp: share of hidden units left out in both
     optimizer: str = "sgd"  # sgd (falling to a hundred-thousandth), adam (beta1 as momentum)
     lr: float = 0.1  # learning rate of both
-    momentum: float = 0.5
+    momentum: float = 0.5  # of gradient descent; of Adam the first one, beta1
 
 
 @register("cgan_g")

@@ -45,7 +45,7 @@ class Settings:
     loss: str = "vanilla"  # vanilla (G maximises log D(G(z))), minimax (G minimises log(1 - D(G(z))))
     optimizer: str = "sgd"  # sgd (falling to 0.55 of its rate), adam (beta1 as momentum)
     lr: float = 0.1  # learning rate of both
-    momentum: float = 0.5
+    momentum: float = 0.5  # of gradient descent; of Adam the first one, beta1
 
 
 class GAN(kinds.Generate):

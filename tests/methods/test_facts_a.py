@@ -265,11 +265,11 @@ def run(method, name: str, steps: int, batch: Callable[[int], Batch] | None = No
 
 def test_after_each_step_all_weights_of_the_critic_lie_within_the_clamp_and_nothing_else_is_clamped():
     method = made("wgan", lr=1e-2)
-    moved = run(method, "wgan", 30)
-    assert moved == ["D", "D", "G"] * 15
+    moved = run(method, "wgan", 150)
+    assert moved == ["D", "D", "G"] * 75
     weights = torch.cat([p.detach().flatten() for p in method.D.parameters()])
     assert float(weights.abs().max()) <= 0.01
-    assert float((weights.abs() == torch.tensor(0.01)).double().mean()) > 0.5  # they pile up at the ends
+    assert float((weights.abs() > 0.009).double().mean()) > 0.4  # they pile up at the ends
     assert max(float(p.detach().abs().max()) for p in method.G.parameters()) > 0.5
     assert max(float(b.abs().max()) for n, b in method.D.named_buffers() if "running" in n) > 0.01
 
@@ -368,10 +368,10 @@ def test_training_with_the_penalty_brings_the_gradients_norm_near_1_and_the_esti
     torch.manual_seed(0)
     method = WGANGP(WGANGP.Config(z=2, width=1, d_width=1, lr=1e-2, critic_steps=10**6), Shape(1, 1, 8))
     method.D = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
-    x = torch.randn(512, 2, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(256, 2, generator=torch.Generator().manual_seed(0))
     method.G = Pictures(x + shift)
-    run(method, "wgan_gp", 300, lambda k: Batch(x, ids=torch.arange(512) + 512 * k))
-    norms = slope(method.D, x + shift * torch.rand(512, 1)).norm(dim=1).detach()
+    run(method, "wgan_gp", 300, lambda k: Batch(x, ids=torch.arange(256) + 256 * k))
+    norms = slope(method.D, x + shift * torch.rand(256, 1)).norm(dim=1).detach()
     assert float(norms.median()) == pytest.approx(1.05, abs=0.08)
     with torch.no_grad():
         estimate = float(method.D(x).mean() - method.D(x + shift).mean())
