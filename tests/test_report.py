@@ -1,4 +1,4 @@
-"""What a run leaves to read: a log without doubles or torn lines, grids, a page that needs nothing, words on stderr."""
+"""What a run leaves to read: a log without doubles or torn lines, and a page that needs nothing else."""
 
 import io
 import json
@@ -9,13 +9,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from rich.console import Console
 
 import i2i.report
-from i2i.report import Report, console, grid, page, spaced
-from i2i.report.chart import chart, short
-from i2i.report.history import POINTS, Curve, History
+from i2i.report import Report, page, spaced
+from i2i.report.history import POINTS, History
 from i2i.report.log import Log, plain
 from tests.loop.toy import toy_loop
 
@@ -220,82 +217,6 @@ def test_rewind_of_a_log_alone(tmp_path):
     assert [r["images"] for r in later] == [9]
 
 
-# ---- sample grids ----------------------------------------------------------------------------------------------
-
-
-def colours(image):
-    """The colours of an image by how often they are there, without the mat and the letters."""
-    found = sorted(image.getcolors(1 << 24), reverse=True)
-    return [c for n, c in found if n >= 400 and c != grid.MAT]
-
-
-def test_rows_are_pictures_and_columns_are_titled():
-    x = torch.stack([torch.full((3, 64, 64), v) for v in (-1.0, 1.0)])
-    made = grid.draw({"input": x, "real": -x})
-    assert made.mode == "RGB"
-    a = np.asarray(made)
-    assert (a[:24] > 150).any()  # letters above the pictures
-    cells = [tuple(map(int, a[y, x])) for y in (100, 220) for x in (60, 200)]
-    assert cells == [(0, 0, 0), (255, 255, 255), (255, 255, 255), (0, 0, 0)]
-
-
-def test_small_pictures_are_enlarged_pixel_by_pixel_to_one_size():
-    small, large = torch.rand(1, 3, 16, 16) * 2 - 1, torch.rand(1, 3, 64, 64) * 2 - 1
-    made = np.asarray(grid.draw({"low": small, "high": large}))
-    left, top = grid.PAD, made.shape[0] - grid.PAD - 128
-    cell = made[top : top + 128, left : left + 128]
-    expected = np.asarray(grid.picture_of(small[0]).resize((128, 128), Image.Resampling.NEAREST))
-    assert (cell == expected).all()
-    other = made[top : top + 128, left + 128 + grid.GAP : left + 256 + grid.GAP]
-    assert (other == np.asarray(grid.picture_of(large[0]).resize((128, 128), Image.Resampling.NEAREST))).all()
-
-
-def test_large_pictures_are_brought_down():
-    made = grid.draw({"x": torch.zeros(1, 3, 1024, 2048)})
-    assert made.width == grid.MOST + 2 * grid.PAD
-
-
-@pytest.mark.parametrize("c", [1, 2, 3, 4, 5])
-def test_any_number_of_channels(c):
-    assert colours(grid.draw({"x": torch.ones(1, c, 32, 32)})) == [(255, 255, 255)]
-
-
-def test_transparent_pictures_show_a_checkerboard_and_nan_is_black():
-    clear = torch.ones(1, 4, 32, 32)
-    clear[:, 3] = -1
-    assert set(colours(grid.draw({"x": clear}))) == {(153, 153, 153), (204, 204, 204)}
-    assert colours(grid.draw({"x": torch.full((1, 3, 32, 32), math.nan)})) == [(0, 0, 0)]
-    assert colours(grid.draw({"x": torch.full((1, 1, 32, 32), math.inf)})) == [(255, 255, 255)]
-
-
-def test_many_pictures_are_wrapped_into_a_readable_shape():
-    for columns in ({"samples": pictures(64)}, {"a": pictures(8), "b": pictures(8), "c": pictures(8)}):
-        made = grid.draw(columns)
-        assert 0.6 < made.width / made.height < 2.4
-
-
-def test_odd_columns(tmp_path):
-    assert grid.draw({}).size == (grid.LEAST, grid.LEAST)
-    made = grid.draw({"three": pictures(3), "one": pictures(1), "none": pictures(0), "日本 " * 30 + "\n": pictures(2)})
-    assert made.width > 300
-
-
-def test_the_film_is_bounded_and_shows_every_frame(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    paths = []
-    for i in range(6):
-        noise = torch.rand(4, 3, 64, 64, generator=generator) * 2 - 1
-        paths.append(tmp_path / f"{i}.png")
-        grid.draw({"x": noise, "y": noise}).save(paths[-1])
-    made = grid.film(paths, most=120_000, wide=300)
-    assert len(made) <= 120_000
-    with Image.open(io.BytesIO(made)) as film:
-        assert film.format == "GIF"
-        assert film.n_frames == 6
-        assert film.info["loop"] == 0
-    assert len(grid.film(paths, wide=300)) > 120_000
-
-
 # ---- report.html -----------------------------------------------------------------------------------------------
 
 
@@ -482,47 +403,6 @@ def test_a_damaged_grid_is_left_out(tmp_path):
     assert len(read(tmp_path)[0].images) == 2
 
 
-# ---- curves ----------------------------------------------------------------------------------------------------
-
-
-def test_a_curve_keeps_its_mean_its_extremes_and_its_end():
-    curve = Curve()
-    values = [math.sin(i / 50) + (5 if i == 1234 else 0) for i in range(5000)]
-    for i, value in enumerate(values):
-        curve.add(i, value)
-    assert len(curve.points) <= POINTS
-    assert sum(p[4] for p in curve.points) == 5000
-    assert sum(p[1] * p[4] for p in curve.points) == pytest.approx(sum(values))
-    assert max(p[3] for p in curve.points) == max(values)
-    assert min(p[2] for p in curve.points) == min(values)
-    assert curve.last == values[-1]
-    assert curve.points[-1][0] == 4999
-
-
-@pytest.mark.parametrize(
-    "values", [[0.0], [3.0, 3.0], [-1.0, 2.0], [1e-8, 1e9], [1e300, -1e300], [5e-324, 1.0], [0.0, 0.0]]
-)
-def test_any_numbers_can_be_drawn(values):
-    curve = Curve()
-    for i, value in enumerate(values):
-        curve.add(i, value)
-    html, data = chart("c", "t", curve, len(values), 0, [1])
-    assert "nan" not in html
-    assert "inf" not in html
-    assert ("log" in data) == (min(values) > 1e-300 and max(values) > 3 * min(values))
-    heights = [float(pair.split(",")[1]) for pair in re.search(r'polyline points="([^"]+)"', html)[1].split()]
-    assert all(0 <= h <= 176 for h in heights)
-    assert heights == sorted(heights, reverse=True) or values[0] > values[-1]  # larger is higher
-
-
-def test_numbers_for_people():
-    assert [short(v) for v in (0, 2e-4, 0.0123, 12.34, 1234, 12500, 3.2e6, -5e9)] == [
-        "0", "2e-4", "0.0123", "12.3", "1,234", "12.5k", "3.2M", "-5G",
-    ]  # fmt: skip
-    spans = [console.span(s) for s in (0, 7.4, 59.7, 185, 7385, 49 * 3600 + 120)]
-    assert spans == ["0 s", "7 s", "1:00", "3:05", "2:03:05", "2 d 01:02"]
-
-
 def test_the_history_of_a_log_is_that_of_the_run(tmp_path):
     watch = whole_run(tmp_path)
     again = History.of(Log(tmp_path / "log.jsonl"))
@@ -531,95 +411,3 @@ def test_the_history_of_a_log_is_that_of_the_run(tmp_path):
     assert again.images == 70
     assert again.speed() == pytest.approx(3.5)
     assert {k: c.points for k, c in again.curves.items()} == {k: c.points for k, c in watch.history.curves.items()}
-
-
-# ---- stderr ----------------------------------------------------------------------------------------------------
-
-
-def test_quiet_means_quiet_but_not_about_trouble(tmp_path, capfd, caplog):
-    watch = report(tmp_path)
-    watch.event(0, "note", text="a note")
-    train(watch, 50)
-    assert not caplog.records
-    watch.event(50, "save failed", error="No space left on device")
-    watch.close()
-    assert "No space left" in caplog.text
-    assert capfd.readouterr().out == ""
-
-
-def test_a_pipe_gets_a_line_now_and_then(tmp_path, capsys, monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
-    watch = report(tmp_path, 1000, live=True)
-    watch.event(0, "note", text="a note")
-    for i in range(1, 101):
-        clock[0] += 1.0
-        train(watch, 10 * i)
-        if i % 5 == 0:
-            watch.event(10 * i, "saved")
-    watch.close()
-    out, err = capsys.readouterr()
-    assert out == ""
-    found = err.splitlines()
-    assert found[:2] == ["Note: a note", f"pix2pix: 1,000 images, from 10 on, into {tmp_path}"]
-    assert found[-1].startswith("pix2pix: finished at 1,000 images after 1:39 (10 images/s); see ")
-    moving = [line for line in found if " left; " in line]
-    assert 9 <= len(moving) <= 10
-    assert moving[0] == "110 of 1,000 images (11%), 3.5 images/s, 4:14 left; G l1 0.00901; D real 0.500"
-    assert 9 <= len([line for line in found if line.startswith("saved")]) <= 11
-    assert "\x1b" not in err
-
-
-def test_nobody_at_the_other_end_of_the_pipe_stops_no_training(tmp_path, monkeypatch):
-    class Gone(io.StringIO):
-        def write(self, text):
-            raise BrokenPipeError(32, "Broken pipe")
-
-    monkeypatch.setattr("sys.stderr", Gone())
-    watch = report(tmp_path, live=True)
-    train(watch, 10)
-    watch.close()
-    assert told(tmp_path, "losses") == [10]
-
-
-def test_a_terminal_gets_a_bar_with_speed_time_left_and_losses(monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
-    out = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
-    bar = console.Bar("pix2pix", 1000, out)
-    bar.say("Note: before")
-    bar.start(0)
-    try:
-        bar.losses(100, {"G/l1": 12.345, "G/adv": 0.7, "D/real": 0.25}, 20.0)
-        bar.saved(100)
-
-        def seen():
-            with out.capture() as shown:
-                out.print(bar.bar.get_renderable())
-            return shown.get()
-
-        words = seen()
-        for expected in ("100/1,000 images", "20/s", "45 s left", "G l1 12.3  adv 0.700", "D real 0.250", "saved at"):
-            assert expected in words
-        clock[0] += 2
-        assert "140/1,000 images" in seen()  # goes on at the known speed
-        clock[0] += 1000
-        assert "199/1,000 images" in seen()  # but not past the next report
-        bar.losses(1000, {"G/l1": 1.0}, 20.0)
-        assert "1,000/1,000 images" in seen()
-    finally:
-        bar.end("done")
-    assert bar.bar is None
-    bar.end("again")
-
-
-def test_the_voice_fits_stderr(monkeypatch):
-    assert isinstance(console.voice("x", 1, "f", live=False), console.Mute)
-    assert isinstance(console.voice("x", 1, "f", live=True), console.Lines)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.delenv("CI", raising=False)
-    assert isinstance(console.voice("x", 1, "f", live=True), console.Bar)
-    monkeypatch.setenv("CI", "true")
-    assert isinstance(console.voice("x", 1, "f", live=True), console.Lines)

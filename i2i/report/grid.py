@@ -111,9 +111,9 @@ def still(path: Path, wide: int = 1200, high: int = 1000) -> bytes:
 
 
 def film(paths: Sequence[Path], most: int = 2_500_000, wide: int = 640) -> bytes:
-    """The grids as an endless GIF of at most `most` bytes: frames shrink from `wide` pixels until they fit (or are small).
+    """The grids as an endless GIF of at most `most` bytes: frames shrink from `wide` pixels until they fit.
 
-    The last frame stays a while. Raises OSError if a file is missing or damaged."""
+    Under 160 pixels they shrink no more. The last frame stays a while. Raises OSError if a file is not readable."""
     frames: list[Image.Image] = []
     for path in paths:
         with Image.open(path) as image:
