@@ -232,7 +232,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         _begin(run)
     accelerator.wait_for_everyone()
     method = run.build()
-    report = Report(run.folder, run.recipe, run.settings, run.total, live=not quiet) if main else _Silent()
+    report: Any = Report(run.folder, run.recipe, run.settings, run.total, live=not quiet) if main else _Silent()
     if run.plan.trackers:
         plain = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in run.settings.items()}
         accelerator.project_configuration.set_directories(str(run.folder))
