@@ -141,6 +141,8 @@ def test_training_time_goes_on_and_forgets_what_was_lost(tmp_path, monkeypatch):
     train(first, 20)
     clock[0] += 1000
     second = report(tmp_path)
+    second.event(0, "environment", device="cpu")
+    second.event(0, "warning", text="the newest checkpoint is damaged")
     second.event(10, "resumed")
     clock[0] += 5
     train(second, 20)

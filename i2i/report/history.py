@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from i2i.report.log import KEPT
+
 POINTS = 512  # of a curve, at most
 Point = tuple[int, float, float, float, int]  # images, mean, lowest, highest, number of values
 
@@ -75,7 +77,8 @@ class History:
         kind, images, text = record["kind"], record["images"], str(record.get("text") or record.get("error") or "")
         if kind in ("losses", "samples", "saved", "resumed"):
             self.images = max(self.images, images)
-        self.seconds = max(self.seconds, record.get("seconds") or 0.0)
+        if kind not in (*KEPT, "warning"):  # they may have been written before a rewind, at another count
+            self.seconds = max(self.seconds, record.get("seconds") or 0.0)
         self.time = str(record.get("time", ""))
         self.started = self.started or self.time
         if kind == "losses":
