@@ -41,6 +41,7 @@ class Run:
     config: Any  # the method's Config
     spec: Spec
     plan: Plan
+    craft: Craft
     sources: list[str]
     data: Data
     held_out: Data | None  # validation pictures, or test pictures, or None
@@ -52,7 +53,9 @@ class Run:
     def build(self) -> Method:
         """The method with freshly initialised networks, a pure function of the seed."""
         torch.manual_seed(self.plan.seed)
-        return self.method(self.config, self.shape)
+        method = self.method(self.config, self.shape)
+        craft.apply(method, self.craft)
+        return method
 
     def facts(self) -> dict[str, Any]:
         """What must not change between a checkpoint and its resumption."""
@@ -143,7 +146,7 @@ def plan_run(
         raise I2IError("No data was given.", "Give --data with a folder, two folders, or a name of `i2i data`.")
     if method.needs and values.get("layout", "auto") == "auto":
         values["layout"] = method.needs
-    made = config.resolve(values, {"config": method.Config, "spec": data.Spec, "plan": Plan})
+    made = config.resolve(values, {"config": method.Config, "spec": data.Spec, "plan": Plan, "craft": Craft})
     spec, plan = made["spec"], made["plan"]
     pictures = data.open(sources, spec, split="train")
     held_out = None
@@ -164,6 +167,7 @@ def plan_run(
         config=made["config"],
         spec=spec,
         plan=plan,
+        craft=made["craft"],
         sources=sources,
         data=pictures,
         held_out=held_out,
@@ -289,10 +293,10 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
 def _environment(run: Run, accelerator: Any) -> dict[str, Any]:
     """What the report says of the machine and of how the run differs from the defaults."""
     device = accelerator.device
-    name = f"{device} ({torch.get_num_threads()} threads)"
+    name = f"{device}, threads: {torch.get_num_threads()}"
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-    fields = [(f, getattr(part, f.name)) for part in (run.config, run.spec, run.plan) for f in dataclasses.fields(part)]
+    fields = [(f, getattr(part, f.name)) for part in (run.config, run.spec, run.plan, run.craft) for f in dataclasses.fields(part)]
     changed = [f.name for f, value in fields if f.default is not dataclasses.MISSING and value != f.default]
     text = getattr(sys.modules.get(run.method.__module__), "__doc__", "") or run.method.__doc__ or ""
     return {
