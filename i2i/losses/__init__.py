@@ -14,18 +14,21 @@ from i2i.losses.adversarial import (
 from i2i.losses.information import category, gaussian_nll
 from i2i.losses.penalties import gradient_penalty, r1, slope
 from i2i.losses.reconstruction import l1
+from i2i.losses.regularisation import gradient_normalised, orthogonal
 
 __all__ = [
     "Adversarial",
     "bce",
     "category",
     "gaussian_nll",
+    "gradient_normalised",
     "gradient_penalty",
     "hinge",
     "l1",
     "least_squares",
     "lsgan",
     "minimax",
+    "orthogonal",
     "r1",
     "slope",
     "smoothed",

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from i2i.errors import I2IError, nearest
+from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import init_weights
 from i2i.nets.dcgan import DCGANCritic, DCGANGenerator
 from i2i.nets.history import History
@@ -33,6 +34,7 @@ __all__ = [
     "ResNet",
     "ResNetCritic",
     "ResNetGenerator",
+    "SelfAttention",
     "Spectral",
     "UNet",
     "UpBlock",

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.errors import I2IError
-from i2i.nets.spectral import spectral_norm
+from i2i.nets.attention import SelfAttention
+from i2i.nets.spectral import raw, spectral_norm
 from i2i.winograd import Conv2d
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -134,11 +135,21 @@ def widths(size: int, width: int) -> list[int]:
     return [width if size <= 32 else width * min(16, 2 ** (count - k)) for k in range(count + 1)]
 
 
+def attended(sides: Sequence[int], side: int) -> int:
+    """The index of the first of the maps' `sides` that is `side`, where self-attention goes; -1 for side 0.
+
+    Raises I2IError if there is none."""
+    if side and side not in sides:
+        listed = ", ".join(map(str, sorted(set(sides))))
+        raise I2IError(f"attention is {side}, but the network has no maps of that side.", f"Allowed: 0, {listed}.")
+    return list(sides).index(side) if side else -1
+
+
 class ResNetGenerator(nn.Module):
     """z [B, z] (and a class c [B]) -> pictures [B, channels, size, size] in [-1, 1] by residual up-blocks.
 
     classes > 0: conditional batch norm with a table of gains and biases. spectral: every layer but the
-    tables is normalised.
+    tables is normalised. attention: side of the maps after which self-attention stands; 0 none.
     """
 
     def __init__(
@@ -150,6 +161,7 @@ class ResNetGenerator(nn.Module):
         classes: int = 0,
         spectral: bool = False,
         eps: float = 1e-5,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {
@@ -160,6 +172,7 @@ class ResNetGenerator(nn.Module):
             "classes": classes,
             "spectral": spectral,
             "eps": eps,
+            "attention": attention,
         }
         wrap = spectral_norm if spectral else plain
         plan = widths(size, width)
@@ -172,13 +185,17 @@ class ResNetGenerator(nn.Module):
         self.blocks = nn.ModuleList([UpBlock(a, b, norm, wrap) for a, b in itertools.pairwise(plan)])
         self.norm = nn.BatchNorm2d(plan[-1], eps=eps)
         self.to_picture = conv(wrap, plan[-1], channels)
+        self.at = attended([8 * 2**k for k in range(len(self.blocks))], attention)
+        self.attention = SelfAttention(plan[self.at + 1], wrap) if attention else nn.Identity()
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """z [B, z] and, with classes, c int64 [B] or float [B, classes] (a mixture) -> [B, channels, size, size]."""
         condition = (one_hot(c, self.classes, z.dtype),) if self.classes else ()
         h = self.project(z).view(len(z), -1, 4, 4)
-        for block in self.blocks:
+        for k, block in enumerate(self.blocks):
             h = block(h, *condition)
+            if k == self.at:
+                h = self.attention(h)
         made: Tensor = self.to_picture(self.norm(h).relu()).tanh()
         return made
 
@@ -188,7 +205,8 @@ class ResNetCritic(nn.Module):
 
     classes > 0: projection, score = linear(h) + <embedding(c), h> (Miyato and Koyama 2018, arXiv 1802.05637). mean: h
     is the mean over space (WGAN-GP) instead of the sum. Up to 32 pixels two of four blocks halve the size; above, all
-    but the last do.
+    but the last do. plan: the channels of each block, instead of those that follow from `width`. attention: side of the
+    maps after which self-attention stands; 0 none. orthogonal: first weights, instead of Xavier's.
     """
 
     def __init__(
@@ -200,6 +218,9 @@ class ResNetCritic(nn.Module):
         spectral: bool = True,
         mean: bool = False,
         eps: float = 1e-12,
+        attention: int = 0,
+        plan: Sequence[int] = (),
+        orthogonal: bool = False,
     ) -> None:
         super().__init__()
         self.arguments = {
@@ -210,13 +231,18 @@ class ResNetCritic(nn.Module):
             "spectral": spectral,
             "mean": mean,
             "eps": eps,
+            "attention": attention,
+            "plan": list(plan),
+            "orthogonal": orthogonal,
         }
 
         def normalised(layer: nn.Module) -> nn.Module:
+            if orthogonal:
+                nn.init.orthogonal_(raw(layer))
             return spectral_norm(layer, eps) if spectral else layer
 
         self.mean = mean
-        plan = [width] * 4 if size <= 32 else widths(size, width)[::-1]
+        plan = list(plan) or ([width] * 4 if size <= 32 else widths(size, width)[::-1])
         halvings = min(2, stages(size)) if size <= 32 else len(plan) - 1
         steps = list(enumerate(zip([channels, *plan], plan, strict=False)))
         self.blocks = nn.ModuleList([DownBlock(a, b, k < halvings, k == 0, normalised) for k, (a, b) in steps])
@@ -226,12 +252,16 @@ class ResNetCritic(nn.Module):
             table = nn.Embedding(classes, plan[-1])
             nn.init.xavier_uniform_(table.weight)
             self.embedding = normalised(table)
+        self.at = attended([size // 2 ** min(k + 1, halvings) for k in range(len(plan))], attention)
+        self.attention = SelfAttention(plan[self.at], normalised) if attention else nn.Identity()
 
     def features(self, x: Tensor) -> Tensor:
         """The pooled features h [B, width]."""
         h = x
-        for block in self.blocks:
+        for k, block in enumerate(self.blocks):
             h = block(h)
+            if k == self.at:
+                h = self.attention(h)
         h = h.relu()
         return h.mean((2, 3)) if self.mean else h.sum((2, 3))
 
