@@ -126,7 +126,9 @@ class Generate(Method):
 
     needs: ClassVar[str] = "images"
     averaged: ClassVar[tuple[str, ...]] = ("G",)
+    critics: ClassVar[tuple[str, ...]] = ("D",)  # networks that see pictures, first argument, which i2i.craft may vary
     G: nn.Module
+    D: nn.Module
 
     def __init__(self, config: Any, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -161,6 +163,11 @@ class Generate(Method):
     def _picture(self, *inputs: Tensor) -> Tensor:
         made: Tensor = self.G(*inputs)
         return made
+
+    def score(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """The critic's raw scores [B] of pictures, for their classes where there are any."""
+        found: Tensor = self.D(x) if self.needs != "labelled" else self.D(x, c)
+        return found
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """64 pictures from noise that stays the same; with classes a column of eight each, for ten at most."""
@@ -261,9 +268,12 @@ def critic(
     return init_weights(net, init, gain)
 
 
-def adam(nets: list[nn.Module], lr: float, beta1: float, beta2: float = 0.999) -> torch.optim.Adam:
+def adam(
+    nets: list[nn.Module], lr: float, beta1: float, beta2: float = 0.999, eps: float = 1e-8
+) -> torch.optim.Adam:
     """Adam over whole networks, all updates in one fused kernel."""
-    return torch.optim.Adam([p for net in nets for p in net.parameters()], lr=lr, betas=(beta1, beta2), fused=True)
+    parameters = [p for net in nets for p in net.parameters()]
+    return torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
 
 
 # ---- learning rate as a pure function of time ----------------------------------------------------------------------

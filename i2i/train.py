@@ -19,7 +19,8 @@ import torch
 import yaml
 from torch import nn
 
-from i2i import bundle, config, data, registry
+from i2i import bundle, config, craft, data, registry
+from i2i.craft import Craft
 from i2i.data import Data, Spec
 from i2i.errors import I2IError
 from i2i.loop import Interrupted, Loop, Plan, accelerator_for, processes
@@ -296,7 +297,8 @@ def _environment(run: Run, accelerator: Any) -> dict[str, Any]:
     name = f"{device}, threads: {torch.get_num_threads()}"
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-    fields = [(f, getattr(part, f.name)) for part in (run.config, run.spec, run.plan, run.craft) for f in dataclasses.fields(part)]
+    parts = (run.config, run.spec, run.plan, run.craft)
+    fields = [(f, getattr(part, f.name)) for part in parts for f in dataclasses.fields(part)]
     changed = [f.name for f, value in fields if f.default is not dataclasses.MISSING and value != f.default]
     text = getattr(sys.modules.get(run.method.__module__), "__doc__", "") or run.method.__doc__ or ""
     return {

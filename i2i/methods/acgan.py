@@ -160,6 +160,10 @@ class ACGAN(kinds.Generate):
         """Adam for D, Adam for G."""
         return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
 
+    def score(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """D's raw source scores [B]."""
+        return self.judge(x)[0]
+
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """D's raw source scores [B] and raw class scores [B, classes] of pictures."""
         scores = self.D(x)

@@ -83,6 +83,7 @@ class InfoGAN(kinds.Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
+    critics: ClassVar[tuple[str, ...]] = ("shared",)
     tiny: ClassVar[dict[str, Any]] = {"z": 6, "categories": 3, "units": 32, "size": 16}
 
     def __init__(self, config: Settings, shape: Shape) -> None:
@@ -114,6 +115,11 @@ class InfoGAN(kinds.Generate):
             "D": kinds.adam([self.shared, self.D], self.d_lr, self.beta1),
             "G": kinds.adam([self.G, self.Q], self.lr, self.beta1),
         }
+
+    def score(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """D's raw scores [B]."""
+        scores: Tensor = self.D(self.shared(x)).squeeze(1)
+        return scores
 
     def information(self, features: Tensor, z: Tensor) -> Terms:
         """-lambda log Q of the code that is in z [B, width], read from the features [B, units] of its picture."""

@@ -1,0 +1,192 @@
+"""Training craft laid around methods: instance noise, R1, smooth and flipped labels."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from i2i import craft, images
+from i2i.craft import Craft
+from i2i.errors import I2IError
+from i2i.losses import r1, vanilla
+from i2i.method import Batch, Method, Now
+from i2i.train import plan_run
+from tests.methods.tiny import batch_of, loop, made, state
+
+FAMILY = ("gan", "dcgan", "lsgan", "wgan", "wgan_gp", "sngan", "cgan", "acgan", "infogan")
+
+
+def terms_of(method: Method, batch: Batch, now: Now) -> dict[str, dict[str, Tensor]]:
+    return dict(method.step(batch, now))
+
+
+def seen_by(method: Method, batch: Batch, now: Now) -> list[Tensor]:
+    """What the critics saw in a step, after all hooks."""
+    seen: list[Tensor] = []
+    hooks = [
+        method.networks()[name].register_forward_hook(lambda *a: seen.append(a[1][0].detach()))
+        for name in method.critics
+    ]
+    list(method.step(batch, now))
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def test_nothing_changes_without_it():
+    one, other = made("dcgan"), made("dcgan")
+    craft.apply(other, Craft())
+    batch, now = batch_of("dcgan"), Now(total=100, batch=4)
+    for a, b in zip(one.step(batch, now), other.step(batch, now)):
+        assert a == b
+    assert "step" not in vars(other)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_instance_noise_reaches_real_and_fake_and_falls_in_a_line(name):
+    plain, method = made(name).eval(), made(name).eval()
+    craft.apply(method, Craft(instance_noise=0.5, noise_until=0.5))
+    batch = batch_of(name)
+    for seen, expected in ((0, 0.5), (25, 0.25), (50, 0.0), (90, 0.0)):
+        now = Now(images=seen, total=100, batch=25)
+        clean, noisy = seen_by(plain, batch, now), seen_by(method, batch, now)
+        assert len(clean) == len(noisy) > 1
+        added = [b - a for a, b in zip(clean, noisy)]
+        for x in added:
+            assert float(x.std()) == pytest.approx(expected, rel=0.1)
+        if expected:  # each pass has its own
+            assert not torch.allclose(added[0], added[1], atol=1e-3)
+
+
+def test_instance_noise_is_a_function_of_the_pictures_number():
+    def seen(rows: slice) -> Tensor:
+        method, batch = made("sngan").eval(), batch_of("sngan")
+        craft.apply(method, Craft(instance_noise=0.5))
+        part = Batch(batch.x[rows], ids=batch.ids[rows])
+        return seen_by(method, part, Now(total=100, batch=4))[0]
+
+    torch.testing.assert_close(seen(slice(0, 4))[2:], seen(slice(2, 4)))
+
+
+def test_outside_of_a_step_critics_see_pictures_as_they_are():
+    method = made("dcgan").eval()
+    x = batch_of("dcgan").x
+    before = method.D(x)
+    craft.apply(method, Craft(instance_noise=0.5))
+    list(method.step(batch_of("dcgan"), Now()))
+    method.eval()
+    method.D.load_state_dict(made("dcgan").D.state_dict())
+    assert torch.equal(method.D(x), before)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_lazy_r1_joins_the_turn_of_D_with_its_whole_weight(name):
+    plain, method = made(name).eval(), made(name).eval()
+    craft.apply(method, Craft(r1=2.0, r1_every=3))
+    batch = batch_of(name)
+    found = [terms_of(method, batch, Now(images=4 * k, batch=4)) for k in range(4)]
+    assert ["r1" in t["D"] for t in found] == [True, False, False, True]
+    assert all("r1" not in t.get("G", {}) for t in found)
+    expected = 2.0 * 3 * r1(lambda x: plain.score(x, batch.c), batch.x)
+    torch.testing.assert_close(found[0]["D"]["r1"], expected, rtol=1e-4, atol=1e-9)
+    assert method.double_backward
+    total = torch.stack(list(next(iter(method.step(batch, Now())))[1].values())).sum()
+    critic = next(iter(method.networks()[method.critics[0]].parameters()))
+    assert float(torch.autograd.grad(total, [critic])[0].abs().max()) > 0
+
+
+def test_smooth_labels_are_the_softer_target():
+    s = torch.randn(9)
+    soft = craft.smoothed(vanilla, 0.1)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(s, torch.full((9,), 0.9))
+    torch.testing.assert_close(soft.real(s), expected)
+    assert torch.equal(soft.fake(s), vanilla.fake(s))
+    assert torch.equal(soft.adv(s), vanilla.adv(s))
+    method, plain = made("dcgan"), made("dcgan")
+    craft.apply(method, Craft(smooth_labels=0.1))
+    batch = batch_of("dcgan")
+    a, b = (terms_of(m, batch, Now())["D"] for m in (method, plain))
+    assert not torch.equal(a["real"], b["real"])
+    assert torch.equal(a["fake"], b["fake"])
+
+
+def test_labels_are_flipped_for_their_share_of_pictures_in_the_turn_of_D_alone():
+    method = made("gan")
+    craft.apply(method, Craft(flip_labels=0.2))
+    s = torch.full((10000,), 5.0)
+    moment = craft._Moment()
+    moment.batch, moment.now = Batch(s, ids=torch.arange(10000)), Now()
+    loss = craft.flipped(vanilla, 0.2, moment)
+    right, wrong = math.log1p(math.exp(-5)), math.log1p(math.exp(5))
+    assert float(loss.real(s)) == pytest.approx(0.8 * right + 0.2 * wrong, rel=0.05)
+    assert float(loss.fake(-s)) == pytest.approx(0.8 * right + 0.2 * wrong, rel=0.05)
+    assert float(loss.adv(s)) == pytest.approx(right, rel=1e-4)
+    assert float(loss.real(s)) != float(loss.real(s))  # another draw each time
+    found = terms_of(method, batch_of("gan"), Now())
+    assert all(torch.isfinite(v) for t in found.values() for v in t.values())
+
+
+def test_the_best_D_on_flipped_labels_is_never_sure():
+    """With flips of probability f the best D is (1 - f) where there are only data: accuracy is capped."""
+    for f in (0.1, 0.3):
+        s = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.LBFGS([s], max_iter=50)
+
+        def closure(f: float = f, s: Tensor = s, optimizer: torch.optim.Optimizer = optimizer) -> Tensor:
+            optimizer.zero_grad()
+            value = (1 - f) * vanilla.real(s) + f * vanilla.fake(s)
+            value.backward()
+            return value
+
+        optimizer.step(closure)
+        assert float(s.detach().sigmoid()) == pytest.approx(1 - f, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "text"),
+    [
+        ("pix2pix", {"r1": 1.0}, "no critics"),
+        ("wgan", {"flip_labels": 0.1}, "no labels"),
+        ("dcgan", {"flip_labels": 0.6}, "flip_labels is 0.6"),
+        ("dcgan", {"r1": 1.0, "r1_every": 0}, "r1_every is 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(name, values, text):
+    with pytest.raises(I2IError, match=text):
+        craft.apply(made(name), Craft(**values))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_with_all_of_it_resumes_exactly(tmp_path, accumulate):
+    def run(folder: Path, seed: int) -> dict[str, Tensor]:
+        found = loop("dcgan", folder, seed=seed, accumulate=accumulate)
+        craft.apply(found.method, Craft(instance_noise=0.2, smooth_labels=0.1, flip_labels=0.1, r1=1.0, r1_every=2))
+        found.run()
+        assert ("resumed" in found.watch.kinds()) == (seed == 1)
+        return state(found)
+
+    whole = run(tmp_path / "one", 0)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for later in sorted((tmp_path / "two/checkpoints").glob("0*"))[1:]:
+        shutil.rmtree(later)
+    again = run(tmp_path / "two", 1)
+    assert all(torch.equal(whole[k], again[k]) for k in whole)
+
+
+def test_the_settings_reach_a_run_and_its_record(tmp_path):
+    for i in range(8):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        images.save(tmp_path / f"data/{i}.png", np.random.default_rng(i).integers(0, 255, (16, 16), np.uint8))
+    asked = {"size": 16, "instance_noise": "0.3", "r1": 1, "images": 8}
+    run = plan_run("dcgan", [str(tmp_path / "data")], tmp_path / "run", asked)
+    assert (run.craft.instance_noise, run.craft.r1) == (0.3, 1.0)
+    assert run.settings["instance_noise"] == 0.3
+    method = run.build()
+    assert method.double_backward
+    assert "r1" in terms_of(method, Batch(torch.zeros(2, 1, 16, 16), ids=torch.arange(2)), Now())["D"]
