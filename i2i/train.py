@@ -23,6 +23,8 @@ from i2i import bundle, config, craft, data, registry
 from i2i.craft import Craft
 from i2i.data import Data, Spec
 from i2i.errors import I2IError
+from i2i.guard import Guard
+from i2i.kinds import Generate
 from i2i.loop import Interrupted, Loop, Plan, accelerator_for, processes
 from i2i.method import Batch, Method, Shape
 from i2i.metrics.pixel import l1
@@ -62,15 +64,20 @@ class Run:
         """What must not change between a checkpoint and its resumption."""
         return {"recipe": self.settings, "data set": self.data.fingerprint, "length": self.total}
 
+    def changed(self) -> list[str]:
+        """Names of the settings that are not at their default."""
+        parts = (self.config, self.spec, self.plan, self.craft)
+        fields = [(f, getattr(part, f.name)) for part in parts for f in dataclasses.fields(part)]
+        return [f.name for f, value in fields if value != f.default and f.name != "layout"]
+
     def describe(self) -> dict[str, Any]:
         """The whole plan, as `--dry-run` prints it."""
         with torch.device("cpu"):
             method = self.build()
-        networks = {}
-        for name, net in method.networks().items():
-            kind = type(net).__name__
-            networks[name] = {"type": kind, "parameters": sum(p.numel() for p in net.parameters())}
-        parameters = sum(n["parameters"] for n in networks.values())
+        sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in method.networks().items()}
+        kinds = {name: type(net).__name__ for name, net in method.networks().items()}
+        networks = {n: {"type": kinds[n], "parameters": size} for n, size in sizes.items() if size}
+        parameters = sum(sizes.values())
         share = max(1, self.plan.batch // max(1, processes()) // self.plan.accumulate)
         activations = _activations(method, self.shape, share)
         return {
@@ -88,10 +95,25 @@ class Run:
             "parameters": parameters,
             # weights, gradients and two moments of Adam, 4 bytes each; activations of the networks' forward passes
             "memory_mib": round((16 * parameters + activations) / 2**20),
+            "seconds": self.seconds(),
             "notes": method.notes(),
             "out": str(self.folder),
             "settings": self.settings,
+            "changed": self.changed(),
         }
+
+
+    def seconds(self) -> float | None:
+        """How long the rest of a run takes at the speed it had, by its log; None for a run that has not begun."""
+        seen = speed = 0.0
+        try:
+            lines = (self.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+            for line in map(json.loads, lines):
+                if line.get("kind") == "losses" and line.get("speed"):
+                    seen, speed = line["images"], line["speed"]
+        except (OSError, ValueError):
+            return None
+        return max(0.0, self.total - seen) / speed if speed else None
 
 
 def _activations(method: Method, shape: Shape, batch: int) -> int:
@@ -132,8 +154,9 @@ def plan_run(
     data_sources: list[str] | None = None,
     out: Path | None = None,
     overrides: dict[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> Run:
-    """Resolves a run without starting it.
+    """Resolves a run without starting it; a data set that is not here yet is fetched, which `progress` is told.
 
     recipe: name of a recipe or method, or a path to a .yaml or .py file. data_sources: a folder, two folders, or the
     name of a data card; the recipe's own if left out. overrides: any setting by name. Raises I2IError on bad input.
@@ -149,7 +172,7 @@ def plan_run(
         values["layout"] = method.needs
     made = config.resolve(values, {"config": method.Config, "spec": data.Spec, "plan": Plan, "craft": Craft})
     spec, plan = made["spec"], made["plan"]
-    pictures = data.open(sources, spec, split="train")
+    pictures = data.open(sources, spec, "train", progress)
     held_out = None
     for split in ("val", "test"):
         if split in pictures.splits:
@@ -243,6 +266,8 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         accelerator.project_configuration.set_directories(str(run.folder))
         accelerator.init_trackers(f"i2i-{run.recipe}".replace("/", "-"), config=plain)
         report = _Tracked(report, accelerator)
+    if issubclass(run.method, Generate) and main:
+        report = Guard(report, run.data, run.held_out)
     scores: dict[str, float] = {}
 
     def finish(trained: Method, images: int) -> None:
@@ -280,7 +305,9 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     )
     reason = ""
     try:
-        loop.run()
+        seen = loop.run()
+        if main:
+            _conclude(run, report, seen)
     except BaseException as error:
         reason = str(error) or type(error).__name__
         raise
@@ -308,7 +335,7 @@ def _environment(run: Run, accelerator: Any) -> dict[str, Any]:
         "training pictures": run.data.count,
         "system": platform.platform(),
         "versions": versions(),
-        "changed": changed,
+        "changed": run.changed(),
     }
 
 
@@ -334,10 +361,28 @@ def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def resume(folder: Path, *, overrides: dict[str, Any] | None = None, quiet: bool = False) -> Path:
-    """Goes on with the run in `folder` from its newest intact checkpoint; bit-exactly on the same device.
+def _conclude(run: Run, report: Any, images: int) -> None:
+    """Judges the finished model of a paired run on the test split (else val) beside two trivial guesses: metrics.json,
+    test.png, and a table in the report."""
+    split = next((s for s in ("test", "val") if s in run.data.splits), None)
+    if run.method.needs != "paired" or run.data.layout != "paired" or split is None:
+        return
+    from i2i import evaluate
+    from i2i.translator import load
 
-    overrides may only change how the run is watched or where it is computed (workers, device, save_every, ...)."""
+    model = load(run.folder / "model.safetensors", "cpu" if run.plan.device == "cpu" else "auto")
+    held_out = data.open(run.sources, run.spec, split)
+    found = {**evaluate(model, held_out), "split": split}
+    write_text(run.folder / "metrics.json", json.dumps(found, indent=1))
+    shown = held_out.fixed(GRID)
+    columns = {"input": shown["x"], "translated": torch.stack(model([*shown["x"]])), "real": shown["y"]}
+    images_module.save(run.folder / "test.png", grid.draw(columns))
+    report.event(images, "evaluation", **found)
+
+
+def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None) -> Run:
+    """Resolves the run in `folder` as its config.yaml says. overrides may only change how the run is watched or where
+    it is computed (workers, device, save_every, ...). Raises I2IError if there is no run."""
     folder = Path(folder)
     path = folder / "config.yaml"
     if not path.is_file():
@@ -350,7 +395,12 @@ def resume(folder: Path, *, overrides: dict[str, Any] | None = None, quiet: bool
     recipe, sources = values.pop("recipe"), values.pop("data")
     run = plan_run(str(values["method"]), sources, folder, {**values, **(overrides or {})})
     run.recipe = run.settings["recipe"] = recipe
-    return execute(run, quiet=quiet, resumed=True)
+    return run
+
+
+def resume(folder: str | Path, *, overrides: dict[str, Any] | None = None, quiet: bool = False) -> Path:
+    """Goes on with the run in `folder` from its newest intact checkpoint; bit-exactly on the same device."""
+    return execute(plan_resume(folder, overrides), quiet=quiet, resumed=True)
 
 
 class _Silent:

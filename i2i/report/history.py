@@ -87,6 +87,9 @@ class History:
             for name, value in (record.get("rates") or {}).items():
                 self.curve(f"rate/{name}", images, value)
             self.curve("images/s", images, record.get("speed"))
+        elif kind == "signs":
+            for name in ("spread", "nearest"):
+                self.curve(f"samples/{name}", images, record.get(name))
         elif kind == "samples":
             if images not in self.grids:
                 self.grids.append(images)

@@ -1,0 +1,106 @@
+"""Watching a generator for mode collapse and for copies, at every sample grid.
+
+Two numbers, both 1 for samples that are like real pictures: `spread`, the mean distance between two samples of a column
+over that between two real pictures (of one class, where columns are classes); `nearest`, the mean distance of a sample
+to the nearest of up to SEEN training pictures over that of held-out ones (or, without any, of training pictures to each
+other). Distances are root mean squares over pixels of pictures shrunk to SIDE.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+from i2i.metrics.collapse import nearest, spread
+
+SIDE = 32  # pixels, at most
+SEEN, HELD = 1024, 128  # real pictures compared with, at most
+NUMBERS = 1 << 24  # pixel values of real pictures in memory at once, at most
+ALIKE = 0.2  # of the real spread; under it, at TIMES checks in a row, G counts as collapsed
+TIMES = 3
+COPIED = 0.5  # of the held-out distance; under it samples count as copies
+
+
+class Guard:
+    """A report (i2i.loop.Watch) that looks at the samples passing through it.
+
+    Each grid adds a line "signs" {spread, nearest} to the log, and a warning where a number stays under its limit."""
+
+    def __init__(self, inner: Any, train: Any, held: Any = None) -> None:
+        self.inner, self.train, self.held = inner, train, held
+        self.real: tuple[float, float] | None = None  # spread, nearest of real pictures
+        self.seen = torch.empty(0)
+        self.low = 0
+        self.told: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def samples(self, images: int, columns: dict[str, Tensor]) -> None:
+        """Passes the grid on, and judges it (but for the one before training)."""
+        self.inner.samples(images, columns)
+        if images:
+            self.look(images, [small(c) for c in columns.values()])
+
+    def look(self, images: int, columns: list[Tensor]) -> dict[str, float]:
+        """Judges columns of samples [B, C, H, W] and tells what it found."""
+        whole, near = self._real(by_class=len(columns) > 1)
+        every = torch.cat(columns)
+        signs = {
+            "spread": sum(spread(c) for c in columns) / len(columns) / max(whole, 1e-12),
+            "nearest": nearest(every, self.seen) / max(near, 1e-12),
+        }
+        self.inner.event(images, "signs", **{k: round(v, 4) for k, v in signs.items()})
+        self.low = self.low + 1 if signs["spread"] < ALIKE else 0
+        if self.low >= TIMES:
+            self._warn(
+                images,
+                "alike",
+                f"The samples look alike: their spread is {signs['spread']:.2g} of that of real pictures, "
+                f"at {self.low} checks in a row. G has collapsed: go back to a checkpoint before, with a lower learning rate, r1 or "
+                "another loss.",
+            )
+        if signs["nearest"] < COPIED:
+            self._warn(
+                images,
+                "copies",
+                f"The samples are close to training pictures: {signs['nearest']:.2g} of the distance of held-out ones. "
+                "They may be copies: more pictures, or variation of what D sees, would help.",
+            )
+        return signs
+
+    def _warn(self, images: int, what: str, text: str) -> None:
+        if what not in self.told:
+            self.told.add(what)
+            self.inner.event(images, "warning", text=text)
+
+    def _real(self, by_class: bool) -> tuple[float, float]:
+        """Spread and nearest distance of real pictures, found once."""
+        if self.real is None:
+            found = self._read(self.train, SEEN)
+            self.seen = found["x"]
+            labels = found["c"] if by_class else None
+            parts = [self.seen[labels == k] for k in labels.unique()] if labels is not None else [self.seen]
+            spreads = [spread(p[:HELD]) for p in parts if len(p) > 1]
+            if self.held is None:
+                near = nearest(self.seen[:HELD], self.seen[HELD:]) if len(self.seen) > HELD else 0.0
+                near = near or nearest(self.seen, self.seen, same=True)
+            else:
+                near = nearest(self._read(self.held, HELD)["x"], self.seen)
+            self.real = sum(spreads) / max(1, len(spreads)), near
+        return self.real
+
+    def _read(self, data: Any, most: int) -> dict[str, Any]:
+        n = max(2, min(most, NUMBERS // max(1, 3 * int(data.size) ** 2), data.count))
+        found = data.fixed(n)
+        return {"x": small(found["x"]), "c": found.get("c")}
+
+
+def small(pictures: Tensor) -> Tensor:
+    """[B, C, H, W] shrunk to SIDE pixels by averages; smaller ones as they are."""
+    if max(pictures.shape[-2:]) <= SIDE:
+        return pictures.float()
+    return fn.adaptive_avg_pool2d(pictures.float(), SIDE)
