@@ -27,10 +27,11 @@ COPIED = 0.5  # of the held-out distance; under it samples count as copies
 class Guard:
     """A report (i2i.loop.Watch) that looks at the samples passing through it.
 
-    Each grid adds a line "signs" {spread, nearest} to the log, and a warning where a number stays under its limit."""
+    Each grid adds a line "signs" {spread, nearest} to the log, and a warning where a number stays under its limit. In
+    the first `early` images, when an average of weights still lags behind, samples may be alike."""
 
-    def __init__(self, inner: Any, train: Any, held: Any = None) -> None:
-        self.inner, self.train, self.held = inner, train, held
+    def __init__(self, inner: Any, train: Any, held: Any = None, early: int = 0) -> None:
+        self.inner, self.train, self.held, self.early = inner, train, held, early
         self.real: tuple[float, float] | None = None  # spread, nearest of real pictures
         self.seen = torch.empty(0)
         self.low = 0
@@ -54,14 +55,14 @@ class Guard:
             "nearest": nearest(every, self.seen) / max(near, 1e-12),
         }
         self.inner.event(images, "signs", **{k: round(v, 4) for k, v in signs.items()})
-        self.low = self.low + 1 if signs["spread"] < ALIKE else 0
+        self.low = self.low + 1 if signs["spread"] < ALIKE and images >= self.early else 0
         if self.low >= TIMES:
             self._warn(
                 images,
                 "alike",
                 f"The samples look alike: their spread is {signs['spread']:.2g} of that of real pictures, "
-                f"at {self.low} checks in a row. G has collapsed: go back to a checkpoint before, with a lower learning rate, r1 or "
-                "another loss.",
+                f"at {self.low} checks in a row. G has collapsed: go back to a checkpoint before, with a lower learning "
+                "rate, r1 or another loss.",
             )
         if signs["nearest"] < COPIED:
             self._warn(

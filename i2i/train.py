@@ -267,7 +267,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         accelerator.init_trackers(f"i2i-{run.recipe}".replace("/", "-"), config=plain)
         report = _Tracked(report, accelerator)
     if issubclass(run.method, Generate) and main:
-        report = Guard(report, run.data, run.held_out)
+        report = Guard(report, run.data, run.held_out, early=run.total // 20)
     scores: dict[str, float] = {}
 
     def finish(trained: Method, images: int) -> None:

@@ -75,6 +75,14 @@ def test_one_that_ignores_its_noise_sets_off_the_alarm_at_the_third_check_and_on
     assert guard.inner.signs("spread")[0] < 0.1
 
 
+def test_the_first_steps_may_be_alike():
+    guard = Guard(Told(), Pictures(0, 400), early=350)
+    same = shapes(torch.tensor([9001])).expand(64, -1, -1, -1)
+    for k in range(1, 7):
+        guard.samples(100 * k, {"samples": same})
+        assert len(guard.inner.warnings()) == (k >= 6)
+
+
 def test_a_passing_narrowness_does_not(guard):
     same = shapes(torch.tensor([9001])).expand(64, -1, -1, -1)
     for k in range(1, 9):
