@@ -61,8 +61,8 @@ class Guard:
                 images,
                 "alike",
                 f"The samples look alike: their spread is {signs['spread']:.2g} of that of real pictures, "
-                f"at {self.low} checks in a row. G has collapsed: go back to a checkpoint before, with a lower learning "
-                "rate, r1 or another loss.",
+                f"at {self.low} checks in a row. G has collapsed: go back to a checkpoint before, with a lower "
+                "learning rate, r1 or another loss.",
             )
         if signs["nearest"] < COPIED:
             self._warn(
