@@ -6,6 +6,7 @@ input itself, handed back unchanged.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from i2i import data as datasets
 from i2i import images
 from i2i.errors import I2IError, nearest
 from i2i.metrics.pixel import scores
+from i2i.report import grid
 from i2i.translator import Translator, load
 
 BATCH = 8  # pictures in one pass
 SAMPLES = 1000  # training pictures behind the mean
+SHOWN = 8  # pictures on the sheet of a finished run
 
 
 def evaluate(
@@ -69,6 +72,19 @@ def evaluate(
         if whole:  # over all pictures or not at all: else the rows could not be compared
             result[title] = {k: float(v.mean()) for k, v in whole.items()}
     return result
+
+
+def conclude(folder: Path, held_out: datasets.Data, device: str = "auto") -> dict[str, Any]:
+    """Judges the finished model of a run: `evaluate` on the split `held_out`, kept as metrics.json in the run's folder
+    beside test.png, a sheet of some inputs, translations and true pictures."""
+    model = load(folder / "model.safetensors", device)
+    found = evaluate(model, held_out)
+    with images.replacing(folder / "metrics.json") as file:
+        file.write(json.dumps(found, indent=1).encode())
+    shown = held_out.fixed(SHOWN)
+    columns = {"input": shown["x"], "translated": torch.stack(model([*shown["x"]])), "real": shown["y"]}
+    images.save(folder / "test.png", grid.draw(columns))
+    return found
 
 
 def _open(header: dict[str, Any], data: str | Path | Sequence[str | Path] | None, split: str) -> datasets.Data:

@@ -87,7 +87,13 @@ def accelerator_for(plan: Plan) -> Accelerator:
         raise I2IError("device is cuda, but no CUDA device is available here.", "Allowed: auto, cpu.")
     cpu = plan.device == "cpu" or (plan.device == "auto" and not torch.cuda.is_available())
     trackers = [t for t in plan.trackers.split(",") if t]
-    return Accelerator(cpu=cpu, mixed_precision="no", log_with=trackers or None, project_dir=None)
+    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=trackers or None, project_dir=None)
+    if accelerator.num_processes != processes():  # each of them would train by itself, on the same data
+        raise I2IError(
+            f"{processes()} processes were asked for, but {accelerator.num_processes} work together here.",
+            "Start them by --processes or by torchrun.",
+        )
+    return accelerator
 
 
 @dataclass

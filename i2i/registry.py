@@ -7,6 +7,7 @@ opening comment holds the command, the paper and the numbers to expect. The name
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -131,13 +132,26 @@ def about(name: str) -> str:
     """The opening comment of a recipe, or the docstring of its method where it has no file. Raises I2IError."""
     path = _recipe_file(name)
     if path is None:
-        return (sys.modules[method(name).__module__].__doc__ or "").strip()
+        return _docstring(name)
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").removeprefix(" "))
     return "\n".join(lines).strip()
+
+
+def _docstring(name: str) -> str:
+    """The docstring of a method's file, read without running it where that can be."""
+    source: Path | None = Path(name) if name.endswith(".py") else None
+    if name in _own():
+        source = Path(importlib.import_module("i2i.methods").__path__[0]) / f"{name}.py"
+    if source is None:
+        return (sys.modules[method(name).__module__].__doc__ or "").strip()
+    try:
+        return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").strip()
+    except SyntaxError as error:
+        raise I2IError(f"{source} cannot be read: {error}.", "Mend the file.") from error
 
 
 def _recipe_file(name: str) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import platform
@@ -22,7 +23,9 @@ from torch import nn
 from i2i import bundle, config, craft, data, registry
 from i2i.craft import Craft
 from i2i.data import Data, Spec
+from i2i.data.download import Progress
 from i2i.errors import I2IError
+from i2i.evaluate import conclude
 from i2i.guard import Guard
 from i2i.kinds import Generate
 from i2i.loop import Interrupted, Loop, Plan, accelerator_for, processes
@@ -30,7 +33,7 @@ from i2i.method import Batch, Method, Shape
 from i2i.metrics.pixel import l1
 from i2i.report import Report
 
-__all__ = ["Interrupted", "Run", "execute", "plan_run", "resume", "train"]
+__all__ = ["Interrupted", "Run", "execute", "plan_resume", "plan_run", "resume", "train"]
 
 JUDGED = 64  # validation pictures behind the choice of the best checkpoint
 
@@ -362,22 +365,12 @@ def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
 
 
 def _conclude(run: Run, report: Any, images: int) -> None:
-    """Judges the finished model of a paired run on the test split (else val) beside two trivial guesses: metrics.json,
-    test.png, and a table in the report."""
+    """Judges the finished model of a paired run on its test split, else on val."""
     split = next((s for s in ("test", "val") if s in run.data.splits), None)
-    if run.method.needs != "paired" or run.data.layout != "paired" or split is None:
-        return
-    from i2i import evaluate
-    from i2i.translator import load
-
-    model = load(run.folder / "model.safetensors", "cpu" if run.plan.device == "cpu" else "auto")
-    held_out = data.open(run.sources, run.spec, split)
-    found = {**evaluate(model, held_out), "split": split}
-    write_text(run.folder / "metrics.json", json.dumps(found, indent=1))
-    shown = held_out.fixed(GRID)
-    columns = {"input": shown["x"], "translated": torch.stack(model([*shown["x"]])), "real": shown["y"]}
-    images_module.save(run.folder / "test.png", grid.draw(columns))
-    report.event(images, "evaluation", **found)
+    if run.method.needs == run.data.layout == "paired" and split is not None:
+        held_out = data.open(run.sources, run.spec, split)
+        found = conclude(run.folder, held_out, "cpu" if run.plan.device == "cpu" else "auto")
+        report.event(images, "evaluation", **{**found, "split": split})
 
 
 def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None) -> Run:

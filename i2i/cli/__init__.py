@@ -1,5 +1,169 @@
-"""The command line."""
+"""The command line: every module of this package that has a function `register(app)` adds its commands.
+
+Parsing and printing only. torch is imported inside the commands, so that help answers at once. Errors are one sentence
+on stderr (with --json an object on stdout), never a traceback, unless the variable I2I_DEBUG is 1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import click
+import typer
+
+from i2i.cli import say
+from i2i.errors import I2IError, nearest
+
+ORDER = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")  # of the help; the rest by name
+USAGE, INTERRUPTED = 2, 130
+
+HELP = """Image-to-image translation: train pix2pix, CycleGAN and their family on your own pictures, and translate with
+them.
+
+\b
+  i2i train pix2pix --data maps
+  i2i train cyclegan --data photos/ paintings/
+  i2i translate photo.jpg --model cyclegan_horse2zebra
+
+i2i COMMAND --help explains a command."""
 
 
-def main() -> None:
-    """Runs the program."""
+def program() -> typer.Typer:
+    """The program with all its commands."""
+    app = typer.Typer(
+        name="i2i",
+        help=HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_root)
+    found = [m.name for m in pkgutil.iter_modules(__path__)]
+    for name in sorted(found, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+        register = getattr(importlib.import_module(f"i2i.cli.{name}"), "register", None)
+        if register is not None:
+            register(app)
+    return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"i2i {version('i2i')}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+_root.__doc__ = HELP
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the program with `words` (default: as typed) and ends the process with its exit code."""
+    given = list(sys.argv[1:] if words is None else words)
+    code = run(given)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(words: list[str]) -> int:
+    """Runs the program with `words` and returns its exit code: 0 done, 1 error, 2 usage, 3 some pictures failed,
+    128 + the signal's number when interrupted."""
+    machine = "--json" in words
+    try:
+        command: Any = typer.main.get_command(program())
+        code = command.main(args=spread(words), prog_name="i2i", standalone_mode=False, obj=words)
+        return code if isinstance(code, int) else 0
+    except I2IError as error:
+        if os.environ.get("I2I_DEBUG") == "1":
+            traceback.print_exc()
+        say.error(error.what, error.hint, machine, plain=error.code >= 128)
+        return error.code
+    except click.exceptions.NoArgsIsHelpError as error:
+        typer.echo(error.format_message())
+        return USAGE
+    except click.ClickException as error:
+        say.error(*_usage(error), machine)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        say.error("Interrupted.", "", machine, plain=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # a defect, or something outside such as a full disk: one sentence all the same
+        if os.environ.get("I2I_DEBUG") == "1":
+            traceback.print_exc()
+        if isinstance(error, OSError) and error.strerror:
+            where = f"{error.filename}: " if error.filename else ""
+            say.error(f"{where}{error.strerror}.", "", machine)
+        else:
+            text = " ".join(str(error).split())[:400]
+            say.error(f"Unexpected {type(error).__name__}: {text}", "I2I_DEBUG=1 shows where.", machine)
+        return 1
+
+
+def _usage(error: click.ClickException) -> tuple[str, str]:
+    """What was wrong with the words, and what helps."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "i2i"
+    hint = f"See {path} --help."
+    text = error.format_message().rstrip(".").replace("\n", " ")
+    text = text.split(" (Did you mean")[0].split(" Did you mean")[0].rstrip(".") + "."
+    known = getattr(getattr(context, "command", None), "commands", None)
+    if isinstance(error, click.NoSuchOption):
+        options = [o for p in context.command.params for o in p.opts] if context is not None else []
+        hint = f"{nearest(error.option_name, options)} {hint}"
+    elif known and "No such command" in text:
+        hint = f"{nearest(text.split(chr(39))[1], known)} {hint}"
+    return text, hint
+
+
+def spread(words: list[str]) -> list[str]:
+    """`--data A B` as `--data A --data B`, which is what the parser understands.
+
+    Before a recipe was named, the last word after --data is the recipe: `i2i train --data A B cyclegan`."""
+    if not words or words[0] not in ("train", "evaluate"):
+        return words
+    made, rest, named = [words[0]], words[1:], words[0] == "evaluate" or "--resume" in words
+    takes_value = True  # whether a word may belong to the option before it
+    while rest:
+        word = rest.pop(0)
+        if word == "--data":
+            values = []
+            while rest and not rest[0].startswith("-"):
+                values.append(rest.pop(0))
+            recipe = [values.pop()] if len(values) > 1 and not named and not _positional(rest) else []
+            named = named or bool(recipe)
+            made += [part for value in values for part in ("--data", value)] or ["--data"]
+            made += recipe
+            takes_value = False
+            continue
+        if not word.startswith("-") and (not takes_value or made[-1] == words[0]):
+            named = True
+        takes_value = word.startswith("-") and "=" not in word and word not in ("--dry-run", "--json", "--quiet", "-q")
+        made.append(word)
+    return made
+
+
+def _positional(rest: list[str]) -> bool:
+    """Whether a later word stands alone, not as the value of an option."""
+    return any(
+        not word.startswith("-") and (i == 0 or not rest[i - 1].startswith("-") or "=" in rest[i - 1])
+        for i, word in enumerate(rest)
+    )

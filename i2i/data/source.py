@@ -21,8 +21,13 @@ def cache_folder() -> Path:
     return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_path("i2i"))
 
 
-def open(sources: Sequence[str | Path] | str | Path, spec: Spec | None = None, split: str = "train") -> Data:
-    """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use).
+def open(
+    sources: Sequence[str | Path] | str | Path,
+    spec: Spec | None = None,
+    split: str = "train",
+    progress: Progress | None = None,
+) -> Data:
+    """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use; `progress` is told).
 
     Raises I2IError in one sentence if there is no such source or split, or if the pictures do not fit the layout."""
     spec = spec or Spec()
@@ -38,7 +43,7 @@ def open(sources: Sequence[str | Path] | str | Path, spec: Spec | None = None, s
         card = cards.card(str(source))
         if spec.layout not in ("auto", card.layout) and card.twin and cards.card(card.twin).layout == spec.layout:
             card = cards.card(card.twin)
-        folders.append(get(card.name))
+        folders.append(get(card.name, progress))
         flip, licence = flip and card.flip, licence or card.licence
     found = layouts.find(folders, spec.layout, split)
     return Data(found, spec, folders, flip=flip, licence=licence, cache_folder=cache_folder() / "pictures")
@@ -54,10 +59,7 @@ def get(name: str, progress: Progress | None = None) -> Path:
 
     Raises I2IError if the name is unknown or the download fails."""
     card = cards.card(name)
-    place = cards.shipped("datasets") / card.name
-    if place.is_dir():
-        return place
-    place = cache_folder() / "datasets" / card.name
+    place = where(name)
     if place.is_dir():
         return _inner(place)
     if not card.urls:
@@ -73,6 +75,12 @@ def get(name: str, progress: Progress | None = None) -> Path:
                 raise I2IError(error.what, "The archive was removed; try again.") from error
         archive.unlink(missing_ok=True)
     return _inner(place)
+
+
+def where(name: str) -> Path:
+    """The folder of a named data set, which may not be there yet: beside its card if it is shipped, else in the cache."""
+    shipped = cards.shipped("datasets") / name
+    return shipped if shipped.is_dir() else cache_folder() / "datasets" / name
 
 
 def _inner(place: Path) -> Path:

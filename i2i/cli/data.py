@@ -1,0 +1,108 @@
+"""`i2i data`: data sets by name, and faults of a folder of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from i2i.cli import say
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    group = typer.Typer(help=_list.__doc__, invoke_without_command=True)
+    group.callback()(_list)
+    group.command(name="show")(show)
+    group.command(name="get")(get)
+    group.command(name="check")(check)
+    app.add_typer(group, name="data")
+
+
+def _list(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the data sets; a name after --data fetches it on first use, once."""
+    if context.invoked_subcommand:
+        return
+    from i2i.data import cards
+
+    found = [cards.card(name) for name in cards.names()]
+    if as_json:
+        say.machine([_facts(c) for c in found])
+        return
+    say.table(
+        [(c.name, c.layout, _size(c), "yes" if _here(c.name) else "no", c.summary) for c in found],
+        ["data", "layout", "download", "here", "about"],
+    )
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A name of `i2i data`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print a data set's card: what it shows, its terms, and where it comes from."""
+    from i2i.data import cards
+
+    facts = _facts(cards.card(name))
+    if as_json:
+        say.machine(facts)
+        return
+    rows = [(k, "\n".join(v) if isinstance(v, tuple) else v) for k, v in facts.items()]
+    say.table([(k, v) for k, v in rows if v not in ("", 0, ())])
+
+
+def get(
+    name: Annotated[str, typer.Argument(help="A name of `i2i data`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Fetch a data set, verify and unpack it, and print its folder."""
+    from i2i.data import source
+
+    with say.download(name, quiet or as_json) as progress:
+        folder = source.get(name, progress)
+    if as_json:
+        say.machine({"name": name, "folder": str(folder)})
+    else:
+        typer.echo(folder)
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="A folder of pictures, in any layout.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Look for what would spoil training: unreadable files, missing partners, odd sizes and channels, copies, and the
+    same picture in two splits. The exit code is 1 if something serious was found."""
+    from i2i.data import faults
+
+    with say.download(str(folder), quiet or as_json) as progress:
+        found = faults.check(folder, progress)
+    serious = sum(f.serious for f in found)
+    if as_json:
+        say.machine([vars(f) for f in found])
+    else:
+        for finding in found:
+            typer.echo(f"{'serious' if finding.serious else 'look at'}  {finding}")
+        typer.echo(f"{serious} serious, {len(found) - serious} to look at." if found else "Nothing is wrong.")
+    if serious:
+        raise typer.Exit(1)
+
+
+def _facts(card: Any) -> dict[str, Any]:
+    return {**vars(card), "here": _here(card.name)}
+
+
+def _here(name: str) -> bool:
+    from i2i.data import source
+
+    return source.where(name).is_dir()
+
+
+def _size(card: Any) -> str:
+    if not card.urls:
+        return "shipped"
+    return say.mib(card.bytes) if card.bytes else f"about {say.mib(card.about)}" if card.about else "unknown"

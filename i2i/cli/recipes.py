@@ -1,0 +1,84 @@
+"""`i2i recipes`: what can be trained, and with which settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from i2i.cli import say
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    group = typer.Typer(help=_list.__doc__, invoke_without_command=True)
+    group.callback()(_list)
+    group.command(name="show")(show)
+    app.add_typer(group, name="recipes")
+
+
+def _list(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the recipes; `i2i recipes show NAME` explains one."""
+    if context.invoked_subcommand:
+        return
+    from i2i import registry
+
+    rows = []
+    for name in registry.recipes():
+        values = registry.recipe(name)
+        first = registry.about(name).split("\n")[0].rstrip(".")
+        rows.append((name, str(values["method"]), first))
+    if as_json:
+        say.machine([dict(zip(("name", "method", "about"), row)) for row in rows])
+        return
+    say.table(rows, ["recipe", "method", "about"])
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe or method, or the path of a .yaml or .py file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print a recipe: its command and paper, and every setting with its meaning."""
+    from i2i import config, registry
+    from i2i.craft import Craft
+    from i2i.data import Spec
+    from i2i.loop import Plan
+
+    values = registry.recipe(name)
+    method = registry.method(str(values["method"]))
+    about = registry.about(name)
+    parts = {"method": method.Config, "data": Spec, "training": Plan, "craft": Craft}
+    given = {k: v for k, v in values.items() if k not in ("method", "data")}
+    config.resolve(given, parts)  # a recipe with an unknown setting is refused here as in training
+    settings = {title: config.settings(part) for title, part in parts.items()}
+    if as_json:
+        listed: list[dict[str, Any]] = [
+            {**vars(s), "part": title, "value": given.get(s.name, s.default)} for title, ss in settings.items() for s in ss
+        ]
+        say.machine({"name": name, **values, "about": about, "settings": listed})
+        return
+    typer.echo(about)
+    import sys
+
+    doc = (sys.modules[method.__module__].__doc__ or "").strip()
+    if doc != about:
+        typer.echo(f"\nMethod {values['method']}: {doc}")
+    typer.echo(f"\nneeds data of layout: {method.needs}" + (f"; by default {values['data']}" if "data" in values else ""))
+    typer.echo("settings (* differs from the method's default), each reached by --set KEY=VALUE")
+    for title, found in settings.items():
+        typer.echo(f"\n{title}")
+        say.table(
+            [
+                [f"{'*' if s.name in given else ' '} {s.name}", _text(given.get(s.name, s.default)), s.comment or s.type]
+                for s in found
+            ]
+        )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else repr(value) if value == "" else str(value)

@@ -1,0 +1,74 @@
+"""What commands print: errors, tables, JSON, and the progress of downloads."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def error(what: str, hint: str = "", machine: bool = False, plain: bool = False) -> None:
+    """One sentence and what helps on stderr; with `machine` an object on stdout. plain: without the word Error.
+
+    A process that others work beside (see i2i.cli.launch) leaves its sentence to the one that started it."""
+    text = f"{what} {hint}".strip()
+    together = os.environ.get("I2I_TOGETHER")
+    if together:
+        sentence = {"what": what, "hint": hint, "plain": plain, "time": time.time()}
+        path = Path(together) / f"error-{os.environ.get('RANK', '0')}.json"
+        path.with_suffix(".part").write_text(json.dumps(sentence), encoding="utf-8")
+        path.with_suffix(".part").replace(path)
+        return
+    if machine:
+        typer.echo(json.dumps({"error": what, "hint": hint}))
+    typer.echo(text if plain else f"Error: {text}", err=True)
+
+
+def machine(value: Any) -> None:
+    """One JSON value on a line of stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def table(rows: Iterable[Sequence[object]], titles: Sequence[str] = ()) -> None:
+    """Rows in columns on stdout; the last column wraps in a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*titles, box=None, show_header=bool(titles), pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    kept = [[str(cell) for cell in row] for row in rows]
+    if not titles:
+        for _ in kept[0] if kept else ():
+            shown.add_column()
+    for column in shown.columns[:-1]:
+        column.no_wrap = True
+    for row in kept:
+        shown.add_row(*row)
+    width = None if sys.stdout.isatty() else 1000
+    Console(highlight=False, markup=False, emoji=False, width=width).print(shown)
+
+
+@contextmanager
+def download(name: str, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """What a fetch is told to call with (bytes so far, bytes in all or 0): a bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def mib(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
