@@ -171,7 +171,8 @@ def _build(path: Path, name: str, description: Mapping[str, Any], tensors: Mappi
             f"{nearest(str(kind), nets.NETWORKS)} If its method is a file of your own, load that first.",
         )
     state = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
-    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    # copies: in the file a tensor lies at any address, and products of badly aligned ones round otherwise
+    state = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
     try:
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
             net: nn.Module = nets.build(kind, **arguments)

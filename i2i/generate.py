@@ -54,7 +54,8 @@ class Generator:
         self.latent = Latent(tuple((str(kind), int(width)) for kind, width in header["latent"]))
         self.conditional = bool(header.get("class_names"))
         self.labels: list[str] = list(header.get("class_names") or [f"code {k}" for k in range(self.latent.codes)])
-        self.sizes: list[int] = [int(s) for s in header.get("sizes") or [header.get("size", 64)]]
+        grown = getattr(network, "sizes", None)  # of a growing generator: those that training has reached
+        self.sizes: list[int] = [int(s) for s in header.get("sizes") or grown or [header.get("size", 64)]]
         self.device = next(network.parameters()).device
         self.standing = 0.0  # the truncation that batch norm's statistics are for
         self.stored = {k: v.clone() for k, v in network.state_dict().items()} if header.get("standing") else {}

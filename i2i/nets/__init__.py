@@ -14,6 +14,7 @@ from i2i.nets.dcgan import DCGANCritic, DCGANGenerator
 from i2i.nets.history import History
 from i2i.nets.mlp import Maxout, MLPCritic, MLPGenerator
 from i2i.nets.patchgan import PatchGAN, PixelGAN
+from i2i.nets.progressive import ProgressiveCritic, ProgressiveGenerator
 from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetCritic, ResNetGenerator, UpBlock
 from i2i.nets.resnet import ResNet
 from i2i.nets.spectral import Spectral, spectral_norm
@@ -31,6 +32,8 @@ __all__ = [
     "Maxout",
     "PatchGAN",
     "PixelGAN",
+    "ProgressiveCritic",
+    "ProgressiveGenerator",
     "ResNet",
     "ResNetCritic",
     "ResNetGenerator",
@@ -54,6 +57,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "dcgan_d": DCGANCritic,
     "resgan_g": ResNetGenerator,
     "resgan_d": ResNetCritic,
+    "progressive_g": ProgressiveGenerator,
+    "progressive_d": ProgressiveCritic,
     "mlp_g": MLPGenerator,
     "mlp_d": MLPCritic,
 }

@@ -6,6 +6,7 @@ Blocks as in Gulrajani et al. 2017 (arXiv 1704.00028), Miyato et al. 2018 (arXiv
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from torch.nn import functional as fn
 
 from i2i.errors import I2IError
 from i2i.nets.attention import SelfAttention
+from i2i.nets.blocks import check
 from i2i.nets.spectral import raw, spectral_norm
 from i2i.winograd import Conv2d
 
@@ -112,6 +114,25 @@ class DownBlock(nn.Module):
         return made
 
 
+def first_weights(init: str) -> Wrap:
+    """A function that draws the learned weight of a layer in place and returns the layer; biases are left alone.
+
+    xavier: as it is; orthogonal; normal: N(0, 0.02); kaiming: N(0, 2 / fan in). Raises I2IError for another name."""
+    draw: dict[str, Callable[[Tensor], Tensor]] = {
+        "orthogonal": nn.init.orthogonal_,
+        "normal": functools.partial(nn.init.normal_, std=0.02),
+        "kaiming": functools.partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+    }
+    check("init", init, ("xavier", *draw))
+
+    def drawn(layer: nn.Module) -> nn.Module:
+        if init in draw:
+            draw[init](raw(layer))
+        return layer
+
+    return drawn
+
+
 def double(x: Tensor) -> Tensor:
     """Each pixel of [B, C, H, W] repeated 2 x 2."""
     return fn.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -149,7 +170,8 @@ class ResNetGenerator(nn.Module):
     """z [B, z] (and a class c [B]) -> pictures [B, channels, size, size] in [-1, 1] by residual up-blocks.
 
     classes > 0: conditional batch norm with a table of gains and biases. spectral: every layer but the
-    tables is normalised. attention: side of the maps after which self-attention stands; 0 none.
+    tables is normalised. attention: side of the maps after which self-attention stands; 0 none. init: first weights of
+    all layers but the tables, xavier or a name of `first_weights`.
     """
 
     def __init__(
@@ -162,6 +184,7 @@ class ResNetGenerator(nn.Module):
         spectral: bool = False,
         eps: float = 1e-5,
         attention: int = 0,
+        init: str = "xavier",
     ) -> None:
         super().__init__()
         self.arguments = {
@@ -173,8 +196,13 @@ class ResNetGenerator(nn.Module):
             "spectral": spectral,
             "eps": eps,
             "attention": attention,
+            "init": init,
         }
-        wrap = spectral_norm if spectral else plain
+        first = first_weights(init)
+
+        def wrap(layer: nn.Module) -> nn.Module:
+            return spectral_norm(first(layer)) if spectral else first(layer)
+
         plan = widths(size, width)
         self.classes = classes
 
@@ -206,7 +234,7 @@ class ResNetCritic(nn.Module):
     classes > 0: projection, score = linear(h) + <embedding(c), h> (Miyato and Koyama 2018, arXiv 1802.05637). mean: h
     is the mean over space (WGAN-GP) instead of the sum. Up to 32 pixels two of four blocks halve the size; above, all
     but the last do. plan: the channels of each block, instead of those that follow from `width`. attention: side of the
-    maps after which self-attention stands; 0 none. orthogonal: first weights, instead of Xavier's.
+    maps after which self-attention stands; 0 none. init: first weights, xavier or a name of `first_weights`.
     """
 
     def __init__(
@@ -220,7 +248,7 @@ class ResNetCritic(nn.Module):
         eps: float = 1e-12,
         attention: int = 0,
         plan: Sequence[int] = (),
-        orthogonal: bool = False,
+        init: str = "xavier",
     ) -> None:
         super().__init__()
         self.arguments = {
@@ -233,13 +261,13 @@ class ResNetCritic(nn.Module):
             "eps": eps,
             "attention": attention,
             "plan": list(plan),
-            "orthogonal": orthogonal,
+            "init": init,
         }
 
+        first = first_weights(init)
+
         def normalised(layer: nn.Module) -> nn.Module:
-            if orthogonal:
-                nn.init.orthogonal_(raw(layer))
-            return spectral_norm(layer, eps) if spectral else layer
+            return spectral_norm(first(layer), eps) if spectral else first(layer)
 
         self.mean = mean
         plan = list(plan) or ([width] * 4 if size <= 32 else widths(size, width)[::-1])

@@ -1,0 +1,94 @@
+"""GN-GAN: Gradient Normalization for Generative Adversarial Networks.
+
+Wu, Shuai, Tam, Chiu, 2021, arXiv 2109.02235. D's score f is divided by the length of its own gradient:
+
+    f^(x) = f(x) / (|| grad f(x) ||_2 + |f(x)|)        (equation 7)
+
+so that f^ is 1-Lipschitz where D is piecewise linear, and lies in (-1, 1). What is unusual: the bound is hard (no
+penalty), holds at every picture (no sampling), and for D as a whole (not layer by layer as with spectral norm). It is
+laid over real pictures and fakes, in D's and in G's step, and gradients flow through both parts. D must have no batch
+norm, and its last layer may have any size. D makes five steps for one of G, G's on twice as many fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.losses import gradient_normalised
+from i2i.losses.adversarial import adversarial
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import DCGANCritic, DCGANGenerator, ResNetCritic, ResNetGenerator
+from i2i.nets.blocks import check
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of GN-GAN; the defaults are the paper's for CIFAR-10 with residual networks."""
+
+    z: int = 128  # numbers in the noise
+    noise: str = "normal"  # normal, uniform (on [-1, 1])
+    network: str = "resnet"  # resnet, dcgan
+    width: int = 256  # channels of G's blocks up to 32 pixels; above, of the last one, doubled for each halving
+    d_width: int = 128  # the same for D's blocks, above 32 pixels of the first one
+    loss: str = "hinge"  # of the normalised scores: hinge, vanilla (the paper's for plain convolutions), wasserstein
+    critic_steps: int = 5  # steps of D for one of G
+    g_batch: int = 2  # fakes in a step of G, in batches
+    lr: float = 2e-4  # learning rate of G's Adam
+    d_lr: float = 4e-4  # learning rate of D's Adam
+    beta1: float = 0.0  # first momentum of both Adams
+    beta2: float = 0.9  # second momentum of both Adams
+
+
+class GNGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 8, "d_width": 8, "size": 16, "critic_steps": 2}
+    double_backward = True
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        channels, size = shape.channels_in, shape.size
+        check("network", config.network, ("resnet", "dcgan"))
+        self.G: nn.Module
+        self.D: nn.Module
+        if config.network == "resnet":
+            self.G = ResNetGenerator(config.z, channels, size, config.width, init="kaiming")
+            self.D = ResNetCritic(channels, size, config.d_width, spectral=False, mean=True, init="kaiming")
+        else:
+            self.G = DCGANGenerator(config.z, channels, size, config.width)
+            self.D = DCGANCritic(channels, size, config.d_width, norm="none")
+        self.loss = adversarial(config.loss)
+        self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
+        self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.d_lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+
+    def rate(self, fraction: float) -> float:
+        """Factor on the learning rate at `fraction` of the run: straight down to 0."""
+        return kinds.linear(fraction, hold=0.0)
+
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """D's normalised scores [B] of pictures."""
+        return gradient_normalised(self.D, x)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """A step of D; then G, each time D has made its five."""
+        real = batch.x
+        with torch.no_grad():
+            fake = self.G(self.draw(batch, now, "D"))
+
+        yield "D", {"real": self.loss.real(self.score(real)), "fake": self.loss.fake(self.score(fake))}
+
+        if now.step % self.critic_steps == self.critic_steps - 1:
+            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.g_batch)])
+            yield "G", {"adv": self.loss.adv(self.score(self.G(z)))}

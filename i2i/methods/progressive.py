@@ -1,0 +1,143 @@
+"""Progressive GAN: Progressive Growing of GANs for Improved Quality, Stability, and Variation.
+
+Karras, Aila, Laine, Lehtinen, 2017, arXiv 1710.10196. Training starts at 4x4 pixels and doubles the size again and
+again; new layers of both networks are faded in by a weight alpha that rises from 0 to 1 (figure 2):
+
+    min_D  E D(G(z)) - E D(x) + 10 E (|| grad D(m) ||_2 - 1)^2 + 0.001 E D(x)^2        min_G  -E D(G(z))
+
+What is unusual: all blocks exist from the start, and size and alpha are pure functions of the pictures seen, so that
+growing needs no new optimizer and a resumed run cannot disagree. Real pictures are averaged down to the present size
+and blended with their half-size selves by the same alpha. Weights are scaled when they are used (equalised learning
+rate), G normalises each pixel, D is told how much the pictures of a group differ. G ends linearly. The paper forgets
+Adam's moments at each new size; with betas of 0 and 0.99 they last some hundred steps, and they are kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.errors import I2IError
+from i2i.losses import gradient_penalty, wasserstein
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import ProgressiveCritic, ProgressiveGenerator
+from i2i.nets.progressive import level_at, sizes, stage_of
+from i2i.nets.resgan import double
+from i2i.ops import draws
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of Progressive GAN; the defaults are the paper's for CelebA-HQ."""
+
+    z: int = 512  # numbers in the noise
+    noise: str = "normal"  # normal; G brings each z to length sqrt(z)
+    base: int = 8192  # channels at side N are base / (N / 2) ...
+    most: int = 512  # ... but at most this many
+    train: int = 800_000  # pictures seen at each size after it has faded in (released code: 600,000)
+    fade: int = 800_000  # pictures seen while the next size fades in
+    start: int = 4  # side of the first pictures, in pixels
+    minibatch: tuple[int, ...] = ()  # pictures in an update at 4, 8, 16, ... pixels; empty: the whole batch
+    group: int = 4  # pictures whose deviation D is told
+    critic_steps: int = 1  # steps of D for one of G
+    gp: float = 10.0  # weight of the gradient penalty
+    drift: float = 1e-3  # weight of D's squared scores of real pictures
+    lr: float = 1e-3  # learning rate of both Adams
+    beta1: float = 0.0  # first momentum of both Adams
+    beta2: float = 0.99  # second momentum of both Adams
+
+
+class Progressive(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    sparse: ClassVar[bool] = True
+    local: ClassVar[str] = "the deviation over groups of pictures"
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
+    double_backward = True
+    G: ProgressiveGenerator
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        self.sizes = sizes(shape.size)
+        if config.start not in self.sizes:
+            raise I2IError(f"start is {config.start}.", f"Allowed: {', '.join(map(str, self.sizes))}.")
+        if config.train < 0 or config.fade < 0 or config.train + config.fade == 0:
+            raise I2IError(f"train is {config.train} and fade is {config.fade}.", "Give pictures, 0 or more.")
+        self.G = ProgressiveGenerator(config.z, shape.channels_in, shape.size, config.base, config.most)
+        self.D = ProgressiveCritic(shape.channels_in, shape.size, config.base, config.most, config.group)
+        self.train_for, self.fade_for, self.start = config.train, config.fade, self.sizes.index(config.start)
+        self.minibatch, self.critic_steps = config.minibatch, config.critic_steps
+        self.gp, self.drift = config.gp, config.drift
+        self.lr, self.betas = config.lr, (config.beta1, config.beta2)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+
+    def level(self, images: int) -> float:
+        """How far the networks have grown when `images` were seen; see `nets.progressive.level_at`."""
+        last = len(self.sizes) - 1
+        return min(last, self.start + level_at(images, self.train_for, self.fade_for, last))
+
+    def notes(self) -> list[str]:
+        """How many pictures the whole growth takes."""
+        doublings = len(self.sizes) - 1 - self.start
+        whole = doublings * (self.train_for + self.fade_for)
+        return [f"Pictures reach {self.sizes[-1]} pixels after {whole:,} were seen, and are refined from then on."]
+
+    def parts(self, batch: Batch, size: int) -> list[Batch]:
+        """The batch in as many updates as `minibatch` asks for at this size."""
+        if not self.minibatch:
+            return [batch]
+        wanted, n = self.minibatch[min(self.sizes.index(size), len(self.minibatch) - 1)], len(batch)
+        return batch.split(next(k for k in range(1, n + 1) if n % k == 0 and n // k <= max(1, wanted)))
+
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """D's raw scores [B] of pictures at the full size, seen at the present one."""
+        size, alpha = stage_of(float(self.G.level))
+        found: Tensor = self.D(shrunk(x, size, alpha), alpha)
+        return found
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """At the present size: a step of D, then one of G on fresh noise; more than one of each if `parts` says so."""
+        level = self.level(now.images)
+        self.G.level.fill_(level)
+        size, alpha = stage_of(level)
+        updates = self.parts(batch, size)
+        for k, part in enumerate(updates):
+            real = shrunk(part.x, size, alpha)
+            with torch.no_grad():
+                fake = self.G(self.draw(part, now, "D"), size, alpha)
+
+            def D(x: Tensor) -> Tensor:
+                scores: Tensor = self.D(x, alpha)
+                return scores
+
+            place = draws(kinds.numbers(part, now), 1, now.seed, "gp").to(real)
+            scores = D(real)
+            yield (
+                "D",
+                {
+                    "real": wasserstein.real(scores),
+                    "fake": wasserstein.fake(D(fake)),
+                    "gp": self.gp * gradient_penalty(D, real, fake, place),
+                    "drift": self.drift * scores.square().mean(),
+                },
+            )
+
+            if (now.step * len(updates) + k) % self.critic_steps == self.critic_steps - 1:
+                yield "G", {"adv": wasserstein.adv(D(self.G(self.draw(part, now, "G"), size, alpha)))}
+
+
+def shrunk(x: Tensor, size: int, alpha: float) -> Tensor:
+    """Pictures [B, C, N, N] averaged down to `size`: alpha parts of that, the rest with half as many pixels."""
+    y = fn.avg_pool2d(x, x.shape[-1] // size) if size < x.shape[-1] else x
+    return y if alpha == 1 else alpha * y + (1 - alpha) * double(fn.avg_pool2d(y, 2))
