@@ -43,12 +43,26 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(input)
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm without parameters and running statistics, whose gradient is right for one picture too.
+
+    On a CPU torch (2.14 at least) mistakes a gradient that comes back channels last for a contiguous one when the batch
+    is a single picture: its own is then silently wrong, in any precision. So it is made contiguous."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
+        y = super().forward(input)
+        if y.requires_grad and len(y) == 1 and y.device.type == "cpu" and not torch.compiler.is_compiling():
+            y.register_hook(Tensor.contiguous)
+        return y
+
+
 def norm_layer(kind: str, channels: int) -> nn.Module:
     """The norm `kind` of NORMS. Instance norm has neither parameters nor running statistics."""
     check("norm", kind, NORMS)
     if kind == "batch":
         return BatchNorm(channels)
-    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
+    return InstanceNorm(channels) if kind == "instance" else nn.Identity()
 
 
 def uses_bias(norm: str) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from i2i.errors import I2IError
 from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ResizeConv, check, norm_layer, uses_bias
 from i2i.winograd import Conv2d
 
@@ -84,7 +87,20 @@ class ResNet(nn.Module):
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1]."""
-        y: Tensor = self.model(x)
-        return y
+    def forward(self, x: Tensor, layers: Sequence[int] = ()) -> Tensor | list[Tensor]:
+        """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1].
+
+        layers: positions in `model`, rising; then their outputs are returned instead, and nothing after the last is
+        computed. A norm before the last of them is seen after its ReLU, which works in place. Raises I2IError if there
+        is no such position."""
+        if not layers:
+            y: Tensor = self.model(x)
+            return y
+        if not 0 <= min(layers) <= max(layers) < len(self.model):
+            raise I2IError(f"The layers {list(layers)} were asked for.", f"Allowed: 0 to {len(self.model) - 1}.")
+        found = []
+        for i, layer in enumerate(self.model[: max(layers) + 1]):
+            x = layer(x)
+            if i in layers:
+                found.append(x)
+        return found

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from i2i.nets import build
 
 ROOT = Path(os.environ.get("I2I_GOLDEN") or Path(__file__).parent / "cases")
-PATCHES = "belongs to the patch losses of CUT, which no method here uses"
 LOSS_OF = {
     "vanilla": "vanilla",
     "nonsaturating": "vanilla",

@@ -14,6 +14,10 @@ def test_output(case: Case) -> None:
     net.load_state_dict(case.group("state"))
     with torch.no_grad():
         case.close(net.eval()(case["input"]), case["output"], "output")
+        layers = sorted(int(k.removeprefix("feature_")) for k in case.tensors if k.startswith("feature_"))
+        if layers:
+            for layer, ours in zip(layers, net(case["input"], layers), strict=True):
+                case.close(ours, case[f"feature_{layer}"], "feature", msg=lambda m, layer=layer: f"layer {layer}: {m}")
         if "output_train" in case.tensors:
             net.train()
             for module in net.modules():  # its random draws are not part of the case

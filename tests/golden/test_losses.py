@@ -1,11 +1,13 @@
-"""Adversarial losses and the gradient penalty: values and gradients."""
+"""Adversarial losses, the gradient penalty, patch losses: values and gradients."""
 
 import pytest
 import torch
 
 from i2i.losses.adversarial import LOSSES
+from i2i.losses.contrastive import patch_losses, patch_nce
 from i2i.losses.penalties import gradient_penalty, slope
-from tests.golden.reading import LOSS_OF, PATCHES, Case, cases, network
+from i2i.nets.patches import PatchHeads, at_places, unit
+from tests.golden.reading import LOSS_OF, Case, cases, network
 
 
 @pytest.mark.parametrize("case", [p for p in cases("loss") if "GANLoss" in p.values[0].entry])
@@ -45,6 +47,31 @@ def test_gradient_penalty(case: Case) -> None:
                 case.close(ours, expected[key], "param_grad", msg=lambda m, key=key: f"{key}: {m}")
 
 
-@pytest.mark.parametrize("case", [p for p in cases("loss", "module") if p.values[0].cut])
-def test_patches(case: Case) -> None:
-    pytest.skip(PATCHES)
+@pytest.mark.parametrize("case", [p for p in cases("loss") if "PatchNCE" in p.values[0].entry])
+def test_patch_losses(case: Case) -> None:
+    given = case.manifest["arguments"]
+    for kind, images in (("per_image", given["batch_size"]), ("all_minibatch", 1)):
+        q = case["feat_q"].clone().requires_grad_()
+        losses = patch_losses(q, case["feat_k"], images, given["nce_T"])
+        case.close(losses, case[f"{kind}_loss"], "loss")
+        patch_nce(q, case["feat_k"], images, given["nce_T"]).backward()
+        assert q.grad is not None
+        case.close(q.grad, case[f"{kind}_grad_q"], "grad")
+
+
+@pytest.mark.parametrize("case", [p for p in cases("module") if "PatchSample" in p.values[0].entry])
+def test_patch_heads(case: Case) -> None:
+    count = sum(k.startswith("feat_") for k in case.tensors)
+    features, places = [case[f"feat_{i}"] for i in range(count)], [case[f"ids_{i}"].long() for i in range(count)]
+    heads = PatchHeads([f.shape[1] for f in features], case.manifest["arguments"]["nc"])
+    heads.load_state_dict(case.group("state"))
+    for i, ours in enumerate(heads(features, places)):
+        case.close(ours, case[f"out_{i}"], "out")
+        case.close(unit(at_places(features[i], places[i])), case[f"plain_{i}"], "out")
+
+
+def test_every_loss_and_module_has_its_test() -> None:
+    """No case of these kinds is passed over."""
+    known = ("GANLoss", "gradient_penalty", "PatchNCE", "PatchSample")
+    odd = [p.id for p in cases("loss", "module") if not any(k in p.values[0].entry for k in known)]
+    assert not odd, f"no test reads {odd}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,18 +14,25 @@ import torch
 from torch import Tensor
 
 from i2i.method import Batch, Method, Now, Shape
+from i2i.methods.cut import CUT
 from i2i.methods.cyclegan import CycleGAN
 from i2i.methods.pix2pix import Pix2Pix
-from tests.golden.reading import LOSS_OF, PATCHES, Case, cases, resnet_blocks, unet_depth
+from i2i.nets import patches
+from i2i.nets.blocks import InstanceNorm
+from tests.golden.reading import LOSS_OF, Case, cases, resnet_blocks, unet_depth
 
 NETWORKS = {
     "pix2pix": {"G": "G", "D": "D"},
     "cycle_gan": {"G_A": "G", "G_B": "F", "D_A": "D_y", "D_B": "D_x"},
+    "cut": {"G": "G", "D": "D", "F": "H"},
 }
+METHODS: dict[str, Any] = {"pix2pix": Pix2Pix, "cycle_gan": CycleGAN, "cut": CUT}
 
 
 def settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Our Config values for the reference's options."""
+    """Our Config values for the reference's options, with its defaults."""
+    if options["model"] == "cut":
+        return cut_settings(options)
     unet, paired = options["netG"].startswith("unet_"), options["model"] == "pix2pix"
     values = {
         "generator": "unet" if unet else "resnet",
@@ -52,6 +61,35 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def cut_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """The same for CUT, whose option CUT_mode stands for several."""
+    fast = options.get("CUT_mode", "CUT").lower() == "fastcut"
+    antialias = not options.get("no_antialias", False)
+    assert antialias is not options.get("no_antialias_up", False), "the two are one setting here"
+    assert options.get("normG", "instance") == options.get("normD", "instance"), "the two are one setting here"
+    return {
+        "blocks": resnet_blocks(options["netG"]),
+        "width": options.get("ngf", 64),
+        "norm": options.get("normG", "instance"),
+        "dropout": not options.get("no_dropout", True),
+        "antialias": antialias,
+        "layers": options.get("n_layers_D", 3) if options["netD"] == "n_layers" else 3,
+        "d_width": options.get("ndf", 64),
+        "loss": LOSS_OF[options.get("gan_mode", "lsgan")],
+        "adv": options.get("lambda_GAN", 1.0),
+        "nce": options.get("lambda_NCE", 10.0 if fast else 1.0),
+        "identity": options.get("nce_idt", not fast),
+        "mirror": options.get("flip_equivariance", fast),
+        "taps": tuple(int(i) for i in str(options.get("nce_layers", "0,4,8,12,16")).split(",")),
+        "patches": options.get("num_patches", 256),
+        "dim": options.get("netF_nc", 256),
+        "temperature": options.get("nce_T", 0.07),
+        "all_negatives": options.get("nce_includes_all_negatives_from_minibatch", False),
+        "lr": options.get("lr", 2e-4),
+        "beta1": options.get("beta1", 0.5),
+    }
+
+
 def recorded(model: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
     """The reference's names of the losses, from our terms."""
     if model == "pix2pix":
@@ -63,6 +101,16 @@ def recorded(model: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
             "D_fake": 2 * terms["fake"],
         }
     zero = torch.zeros(())
+    if model == "cut":
+        half = 2 if "nce_identity" in terms else 1
+        return {
+            "G_GAN": terms["adv"],
+            "D_real": 2 * terms["real"],
+            "D_fake": 2 * terms["fake"],
+            "G": terms["adv"] + terms["nce"] + terms.get("nce_identity", zero),
+            "NCE": half * terms["nce"],
+            "NCE_Y": half * terms.get("nce_identity", zero),
+        }
     return {
         "D_A": terms["real_y"] + terms["fake_y"],
         "G_A": terms["adv_y"],
@@ -111,25 +159,54 @@ def watch(method: Method, case: Case, trace: Trace) -> None:
                 return found
 
             held.query = query
+    if isinstance(method, CUT):  # the places that the reference drew
+
+        def places(features: list[Tensor], now: Now, side: str) -> list[Tensor]:
+            name = {"x": "NCE", "y": "NCE_Y"}[side]
+            return [case.tensors[f"ids_step{now.step + 1}_{name}_{i}"].long() for i in range(len(features))]
+
+        method.places = places  # type: ignore[method-assign]
+
+
+def transposed(features: Tensor, places: Tensor) -> Tensor:
+    """`at_places` as the reference takes them, from a transposed view, so that its gradient is channels last."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)[:, places].flatten(0, 1)
+
+
+@contextlib.contextmanager
+def as_recorded(case: Case) -> Iterator[None]:
+    """Repeats a fault of torch that the traces of CUT were computed with: the backward pass of instance norm for a
+    single picture on a CPU mistakes a channels-last gradient for a contiguous one (see `InstanceNorm`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        if case.manifest["options"]["model"] == "cut":
+            patch.setattr(patches, "at_places", transposed)
+            patch.setattr(InstanceNorm, "forward", torch.nn.InstanceNorm2d.forward)
+        yield
 
 
 def run(case: Case, dtype: torch.dtype) -> Trace:
+    with as_recorded(case):
+        return trained(case, dtype)
+
+
+def trained(case: Case, dtype: torch.dtype) -> Trace:
     options = case.manifest["options"]
     model = options["model"]
-    kind: Any = Pix2Pix if model == "pix2pix" else CycleGAN
+    kind = METHODS[model]
     source, target = sides(case)
     first = case.tensors[f"batch1_{source}"]
-    shape = Shape(options["input_nc"], options["output_nc"], options.get("crop_size", first.shape[-1]))
+    shape = Shape(options.get("input_nc", 3), options.get("output_nc", 3), options.get("crop_size", first.shape[-1]))
     method: Method = kind(kind.Config(**settings(options)), shape)
     for theirs, ours in NETWORKS[model].items():
         getattr(method, ours).load_state_dict(case.group(f"init_{theirs}"))
     method.to(dtype).train()
     trace = Trace()
     watch(method, case, trace)
-    if model == "pix2pix":
+    if model != "cycle_gan":
 
-        def keep(_: Any, __: Any, made: Tensor) -> None:
-            trace.fakes.setdefault("fake_B", made.detach().clone())
+        def keep(_: Any, __: Any, made: Tensor | list[Tensor]) -> None:
+            if isinstance(made, Tensor):  # and not features
+                trace.fakes.setdefault("fake_B", made.detach().clone())
 
         method.networks()["G"].register_forward_hook(keep)
     optimizers = method.optimizers()
@@ -160,8 +237,11 @@ def run(case: Case, dtype: torch.dtype) -> Trace:
 
 
 def supported(case: Case) -> None:
-    if case.manifest["options"]["model"] not in NETWORKS:
-        pytest.skip(PATCHES)
+    options = case.manifest["options"]
+    if options["model"] not in NETWORKS:
+        pytest.skip(f"no method here is the reference's {options['model']}")
+    if options.get("flip_equivariance"):
+        pytest.skip("which steps were mirrored is not recorded in a form that is known here")
 
 
 @pytest.mark.parametrize("case", cases("training_trace"))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import i2i
 from i2i import bundle, config, registry
+from i2i.craft import Craft
 from i2i.data import Spec, cards
 from i2i.loop import Loop, Plan
 from i2i.method import Batch, Method, Now, Shape
@@ -289,7 +290,7 @@ def test_two_processes_equal_one(name: str, pair: Path, tmp_path: Path) -> None:
     one, silent = state(run), without_gradient(run)
     assert one.keys() == first.keys()
     for key in one.keys() - silent:
-        torch.testing.assert_close(first[key], one[key], rtol=0, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}")
+        torch.testing.assert_close(first[key], one[key], rtol=1e-10, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}")
 
 
 # ---- settings and words --------------------------------------------------------------------------------------------
@@ -310,7 +311,7 @@ def test_settings_are_explained_and_free(name: str) -> None:
     assert dataclasses.fields(kind.Config)
     assert kind.Config.__dataclass_params__.frozen
     assert not [s.name for s in config.settings(kind.Config) if not s.comment]
-    config.resolve({}, {"config": kind.Config, "spec": Spec, "plan": Plan})
+    config.resolve({}, {"config": kind.Config, "spec": Spec, "plan": Plan, "craft": Craft})
 
 
 @every_method
@@ -339,7 +340,7 @@ def test_recipe(recipe: str) -> None:
     values = registry.recipe(recipe)
     kind = registry.method(values.pop("method"))
     values.pop("data", None)
-    parts = {"config": kind.Config, "spec": Spec, "plan": Plan}
+    parts = {"config": kind.Config, "spec": Spec, "plan": Plan, "craft": Craft}
     settled = config.resolve(values, parts)
     flat: dict[str, Any] = {}
     for value in settled.values():

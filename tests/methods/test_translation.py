@@ -14,7 +14,7 @@ from i2i.errors import I2IError
 from i2i.losses.adversarial import LOSSES
 from i2i.method import Batch, Method, Now
 from i2i.nets import History, PatchGAN, ResNet, UNet, init_weights
-from i2i.nets.blocks import BatchNorm, BlurDown, BlurUp, ResizeConv
+from i2i.nets.blocks import BatchNorm, BlurDown, BlurUp, ResizeConv, norm_layer
 from tests.methods.tiny import batch_of, made
 
 NOW = Now(images=0, total=400, batch=4)
@@ -252,6 +252,20 @@ def test_parameters_of_the_papers_networks() -> None:
         }
     for title, (net, expected) in nets.items():
         assert sum(p.numel() for p in net.parameters()) == expected, title
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_gradients_do_not_depend_on_the_layout(norm: str, pictures: int) -> None:
+    """A gradient that comes back channels last, as from a convolution in that layout, is the same gradient."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(norm_layer(norm, 16), nn.ReLU(inplace=True)).double()
+    x = torch.randn(pictures, 16, 8, 8, dtype=torch.float64, requires_grad=True)
+    y = layers(x)
+    back = torch.randn_like(y)
+    (expected,) = torch.autograd.grad(y, x, back, retain_graph=True)
+    (found,) = torch.autograd.grad(y, x, back.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("kind", ["normal", "xavier", "kaiming", "orthogonal"])

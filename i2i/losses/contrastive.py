@@ -1,0 +1,29 @@
+"""Contrastive losses: what belongs together is told from what does not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+from i2i.losses.adversarial import wide
+
+
+def patch_losses(q: Tensor, k: Tensor, images: int = 1, temperature: float = 0.07) -> Tensor:
+    """PatchNCE of each patch, [images * P]: -log of the softmax share of the patch k_i of the same place for q_i, among
+    all patches of its picture.
+
+    Equations 2 and 3 of Park et al. 2020 (arXiv 2007.15651). q, k [images * P, dim], rows of length 1, picture after
+    picture; images 1 takes all rows for one picture, so that negatives come from the whole batch. k gets no gradient.
+    """
+    q, k = (wide(t).view(images, -1, t.shape[-1]) for t in (q, k.detach()))
+    scores = q @ k.transpose(1, 2)
+    # One more negative of similarity -10, as the authors' code has it: nothing at small temperatures.
+    scores = torch.cat([scores, scores.new_full((*scores.shape[:2], 1), -10.0)], 2) / temperature
+    same = torch.arange(scores.shape[1], device=scores.device).repeat(images)
+    return fn.cross_entropy(scores.flatten(0, 1), same, reduction="none")
+
+
+def patch_nce(q: Tensor, k: Tensor, images: int = 1, temperature: float = 0.07) -> Tensor:
+    """The mean of `patch_losses`, a scalar."""
+    return patch_losses(q, k, images, temperature).mean()

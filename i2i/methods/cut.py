@@ -1,0 +1,166 @@
+"""CUT: Contrastive Learning for Unpaired Image-to-Image Translation.
+
+Park, Efros, Zhang, Zhu, 2020, arXiv 2007.15651. From pictures x of one kind and y of another, without pairs, one way:
+
+    L_GAN(G, D, x, y) + L_PatchNCE(G, H, x) + L_PatchNCE(G, H, y)        (equation 5)
+
+A patch of the translation must be told, among the other patches of the same input, to come from its own place: features
+of G's own encoder at 256 places of five layers, through small perceptrons H, are compared (equations 2 to 4). What is
+unusual: no second generator and no cycle; G is queried inside; down- and upsampling are antialiased; the second term on
+y, through G(y), keeps what needs no change. FastCUT leaves that out, with weight 10 on the first and, half of the time,
+mirrored pictures (`identity`, `nce`, `mirror`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.errors import I2IError
+from i2i.losses.adversarial import adversarial
+from i2i.losses.contrastive import patch_nce
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import PatchGAN, ResNet, init_weights
+from i2i.nets.patches import PatchHeads
+from i2i.ops import seed_of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of CUT; the defaults are the paper's."""
+
+    blocks: int = 9  # residual blocks of the generator
+    width: int = 64  # channels of the generator's first layer
+    norm: str = "instance"  # instance, batch, none
+    dropout: bool = False  # half of the units in each residual block
+    antialias: bool = True  # blur before subsampling, in G and D, and fixed filters in upsampling
+    init: str = "xavier"  # first weights: normal, xavier, kaiming, orthogonal
+    gain: float = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    layers: int = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: int = 64  # channels of the critic's first layer
+    loss: str = "lsgan"  # lsgan, vanilla, hinge
+    adv: float = 1.0  # weight of the adversarial loss
+    nce: float = 1.0  # weight of the patch losses
+    identity: bool = True  # the patch loss on y too; both then count half
+    mirror: bool = False  # mirror what G sees half of the time, and its features back
+    taps: tuple[int, ...] = (0, 4, 8, 12, 16)  # positions in G's list of layers; 0 is the padded picture itself
+    patches: int = 256  # places compared in each layer
+    dim: int = 256  # numbers in a projected patch
+    temperature: float = 0.07  # of the softmax over patches
+    all_negatives: bool = False  # the batch's other pictures (in one process) give negatives too
+    lr: float = 2e-4  # learning rate of both Adams
+    beta1: float = 0.5  # first momentum of both Adams
+    hold: float = 0.5  # share of the run before the learning rate falls, linearly to 0
+
+
+class CUT(kinds.Translate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    needs: ClassVar[str] = "unpaired"
+    averaged: ClassVar[tuple[str, ...]] = ("G",)
+    tiny: ClassVar[dict[str, Any]] = {
+        "blocks": 1,
+        "width": 4,
+        "d_width": 4,
+        "layers": 1,
+        "taps": (0, 4, 8, 12),
+        "patches": 16,
+        "dim": 8,
+        "size": 16,
+    }
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        channels = shape.channels_in
+        if channels != shape.channels_out:
+            raise I2IError(
+                f"CUT sees inputs and outputs by one encoder; they have {channels} and {shape.channels_out} channels.",
+                "Set channels_in and channels_out to the same number, or train cyclegan.",
+            )
+        upsample = "blur" if config.antialias else "transposed"
+        G = ResNet(
+            channels, channels, config.blocks, config.width, config.norm, config.dropout, upsample, config.antialias
+        )
+        self.taps, self.patches = config.taps, config.patches
+        with torch.no_grad():  # channels do not depend on the size
+            tapped = G.eval()(torch.zeros(1, channels, 16, 16), self.taps)
+        H = PatchHeads([f.shape[1] for f in tapped], config.dim)
+        D = PatchGAN(channels, config.layers, config.d_width, config.norm, config.antialias)
+        self.G, self.H, self.D = (init_weights(net, config.init, config.gain).train() for net in (G, H, D))
+        self.adversarial = adversarial(config.loss)
+        self.adv, self.nce, self.temperature = config.adv, config.nce, config.temperature
+        self.identity, self.mirror, self.all_negatives = config.identity, config.mirror, config.all_negatives
+        self.lr, self.beta1, self.hold = config.lr, config.beta1, config.hold
+        # Batch norm would mix the statistics of real and fake in one batch.
+        self.joint = config.norm != "batch"
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G and the perceptrons."""
+        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G, self.H], self.lr, self.beta1)}
+
+    def rate(self, fraction: float) -> float:
+        """Factor on the learning rate at `fraction` of the run."""
+        return kinds.linear(fraction, self.hold)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """D first, then G and H against the updated D."""
+        x, y = batch.x, batch.y
+        assert y is not None
+        mirrored = self.mirror and self.mirrored(now)
+        seen = torch.cat([x, y]) if self.identity else x
+        made = self.G(seen.flip(3) if mirrored else seen)
+        fake = made[: len(x)]
+
+        shown = fake.detach().to(y.dtype)
+        if self.joint:
+            real_scores, fake_scores = self.D(torch.cat([y, shown])).chunk(2)
+        else:
+            fake_scores, real_scores = self.D(shown), self.D(y)
+        yield (
+            "D",
+            {
+                "real": 0.5 * self.adversarial.real(real_scores),
+                "fake": 0.5 * self.adversarial.fake(fake_scores),
+            },
+        )
+
+        half = 0.5 if self.identity else 1.0
+        terms = {
+            "adv": self.adv * self.adversarial.adv(self.D(fake)),
+            "nce": half * self.nce * self.contrast(x, fake, mirrored, now, "x"),
+        }
+        if self.identity:
+            terms["nce_identity"] = half * self.nce * self.contrast(y, made[len(x) :], mirrored, now, "y")
+        yield "G", terms
+
+    def contrast(self, source: Tensor, made: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
+        """L_PatchNCE of pictures [B, C, H, W] and what was made of them, a mean over the tapped layers (equation 4)."""
+        queries = self.G(made, self.taps)
+        if mirrored:
+            queries = [f.flip(3) for f in queries]
+        places = self.places(queries, now, side)
+        with torch.no_grad():
+            keys = self.H(self.G(source, self.taps), places)
+        images = 1 if self.all_negatives else len(source)
+        pairs = zip(self.H(queries, places), keys, strict=True)
+        return torch.stack([patch_nce(q, k, images, self.temperature) for q, k in pairs]).mean()
+
+    def places(self, features: list[Tensor], now: Now, side: str) -> list[Tensor]:
+        """Places to compare in each layer, int64 [P], the same in every picture: pure functions of the moment."""
+        found = []
+        for i, f in enumerate(features):
+            random = torch.Generator().manual_seed(seed_of(now.seed, "cut/places", now.images, side, i))
+            chosen = torch.randperm(f.shape[2] * f.shape[3], generator=random)[: self.patches]
+            found.append(chosen.to(f.device, non_blocking=True))
+        return found
+
+    def mirrored(self, now: Now) -> bool:
+        """Whether G sees mirrored pictures in this step, a pure function of the moment."""
+        return seed_of(now.seed, "cut/mirror", now.images) % 2 == 0

@@ -1,0 +1,34 @@
+"""Features of single places of a picture, projected for comparison (Park et al. 2020, arXiv 2007.15651)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+def at_places(features: Tensor, places: Tensor) -> Tensor:
+    """[B, C, H, W] at `places` int64 [P], indices into H * W -> [B * P, C], picture after picture."""
+    return features.flatten(2)[:, :, places].transpose(1, 2).flatten(0, 1)
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows [N, C] divided by their length (plus 1e-7)."""
+    return rows / (rows.norm(dim=1, keepdim=True) + 1e-7)
+
+
+class PatchHeads(nn.Module):
+    """A perceptron of two layers for each tapped layer of `widths` channels: patches -> rows of length 1 [B * P, dim].
+
+    The names of its tensors are those of the authors' net_F."""
+
+    def __init__(self, widths: Sequence[int], dim: int = 256) -> None:
+        super().__init__()
+        self.arguments = {"widths": list(widths), "dim": dim}
+        for i, width in enumerate(widths):
+            self.add_module(f"mlp_{i}", nn.Sequential(nn.Linear(width, dim), nn.ReLU(), nn.Linear(dim, dim)))
+
+    def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
+        """One [B, C_i, H_i, W_i] and one int64 [P_i] a layer -> one [B * P_i, dim] a layer."""
+        heads = self.children()
+        return [unit(head(at_places(f, p))) for head, f, p in zip(heads, features, places, strict=True)]
