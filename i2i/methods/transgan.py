@@ -1,0 +1,226 @@
+"""TransGAN: Two Pure Transformers Can Make One Strong GAN, and That Can Scale Up.
+
+Jiang, Chang, Wang, 2021, arXiv 2102.07074 (second version and released code). No convolution but those that cut
+pictures into patches: G grows a map of tokens, 8x8 at first, by pixel shuffles between transformers; D reads patches of
+two sizes, the larger of which join half-way, and judges by a class token.
+
+    min_D  E D(G(z)) - E D(x) + 10 E (|| grad D(m) ||_2 - 1)^2 + 0.001 (E D(x))^2        min_G  -E D(G(z))
+
+What is unusual: maps above 32x32 tokens attend within windows only (grid attention), with learned biases for relative
+positions; G ends linearly; D makes four steps for one of G, G's on twice as many fakes. It needs what D sees to be
+varied, real pictures and fakes alike (DiffAugment, `augment` in the recipe), and gradients no longer than 5 (`clip`).
+The first version's co-training with super-resolution and its widening windows are not in the released code, nor here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+from torch.optim import Optimizer
+
+from i2i import kinds
+from i2i.errors import I2IError
+from i2i.losses import gradient_penalty, wasserstein
+from i2i.method import Batch, Now, Shape, Terms
+from i2i.nets import register
+from i2i.nets.transformer import Block, as_map, shuffled, stack, tokens
+from i2i.ops import draws, gather
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of TransGAN; the defaults are the released code's for CIFAR-10."""
+
+    z: int = 256  # numbers in the noise
+    noise: str = "normal"  # normal, uniform (on [-1, 1])
+    width: int = 1024  # channels of G's first tokens; each pixel shuffle leaves a quarter
+    depths: tuple[int, ...] = (5, 4, 2)  # blocks of G at each size; each size is twice the one before
+    shuffles: int = 2  # of G's doublings so many, the last ones, are pixel shuffles; earlier ones bicubic (256 px: 3)
+    d_width: int = 384  # channels of D's tokens
+    d_depth: int = 3  # blocks of D at each of its two sizes
+    patch: int = 2  # side of D's smaller patches, in pixels
+    heads: int = 4  # of all attention
+    largest: int = 32  # side of the largest maps that attend as a whole; larger ones in windows of half of it
+    critic_steps: int = 4  # steps of D for one of G
+    g_batch: int = 2  # fakes in a step of G, in batches
+    gp: float = 10.0  # weight of the gradient penalty
+    drift: float = 1e-3  # weight of the square of D's mean score of real pictures
+    lr: float = 1e-4  # learning rate of both Adams
+    beta1: float = 0.0  # first momentum of both Adams
+    beta2: float = 0.99  # second momentum of both Adams
+
+
+def place(count: int, width: int) -> nn.Parameter:
+    """A learned embedding of positions [1, count, width], N(0, 0.02) cut at two units."""
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=0.02))
+
+
+def xavier(net: nn.Module) -> None:
+    """Xavier uniform weights for all convolutions and linear layers; biases of linear layers 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+@register("transgan_g")
+class Generator(nn.Module):
+    """z [B, z] -> pictures [B, channels, size, size], linear; `depths` says how often the first map is doubled."""
+
+    def __init__(
+        self,
+        z: int,
+        channels: int = 3,
+        size: int = 32,
+        width: int = 1024,
+        depths: tuple[int, ...] = (5, 4, 2),
+        shuffles: int = 2,
+        heads: int = 4,
+        largest: int = 32,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "z": z,
+            "channels": channels,
+            "size": size,
+            "width": width,
+            "depths": list(depths),
+            "shuffles": shuffles,
+            "heads": heads,
+            "largest": largest,
+        }
+        doublings = len(depths) - 1
+        self.side = size >> doublings
+        if doublings < 0 or self.side < 2 or self.side << doublings != size:
+            raise I2IError(f"{len(depths)} depths double a map {doublings} times, which never makes {size} pixels.")
+        shuffles = min(shuffles, doublings)
+        if width % (4**shuffles * heads):
+            raise I2IError(f"width is {width}.", f"It must be a multiple of {4**shuffles * heads}.")
+        self.shuffled_from = doublings - shuffles  # the doubling that is the first pixel shuffle
+        plan = [width // 4 ** max(0, k - self.shuffled_from) for k in range(len(depths))]
+        sides = [self.side << k for k in range(len(depths))]
+        self.dense = nn.Linear(z, width * self.side**2)
+        self.places = nn.ParameterList([place(s * s, w) for s, w in zip(sides, plan, strict=True)])
+        self.stages = nn.ModuleList(
+            [stack(w, d, heads, s, largest, False) for w, d, s in zip(plan, depths, sides, strict=True)]
+        )
+        self.to_picture = nn.Conv2d(plan[-1], channels, 1)
+        xavier(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [B, z] -> [B, channels, size, size]."""
+        h = self.dense(z).view(len(z), self.side**2, -1)
+        for k, (position, blocks) in enumerate(zip(self.places, self.stages, strict=True)):
+            if k > self.shuffled_from:
+                h = shuffled(h)
+            elif k:
+                h = tokens(fn.interpolate(as_map(h), scale_factor=2.0, mode="bicubic", align_corners=False))
+            h = blocks(h + position)
+        made: Tensor = self.to_picture(as_map(h))
+        return made
+
+
+class Critic(nn.Module):
+    """Pictures [B, channels, size, size] -> raw scores [B]; patches of `patch` and twice as many pixels a side."""
+
+    def __init__(
+        self,
+        channels: int = 3,
+        size: int = 32,
+        width: int = 384,
+        depth: int = 3,
+        patch: int = 2,
+        heads: int = 4,
+        largest: int = 32,
+    ) -> None:
+        super().__init__()
+        if width % (4 * heads) or size % (2 * patch):
+            raise I2IError(
+                f"d_width is {width} and patch {patch} for pictures of {size} pixels.",
+                f"d_width must be a multiple of {4 * heads}, and twice the patch must divide {size}.",
+            )
+        side, fine = size // patch, width * 3 // 4
+        self.fine = nn.Conv2d(channels, fine, patch, patch)
+        self.coarse = nn.Conv2d(channels, width - fine, 2 * patch, 2 * patch)
+        self.places = nn.ParameterList([place(side**2, fine), place((side // 2) ** 2, width)])
+        self.token = place(1, width)
+        self.stage1 = stack(fine, depth, heads, side, largest, True)
+        self.stage2 = stack(width, depth, heads, side // 2, largest, True)
+        self.last = Block(width, heads)
+        self.norm = nn.LayerNorm(width)
+        self.score = nn.Linear(width, 1)
+        xavier(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, channels, size, size] -> [B]."""
+        h = self.stage1(tokens(self.fine(x)) + self.places[0])
+        h = torch.cat([tokens(fn.avg_pool2d(as_map(h), 2)), tokens(self.coarse(x))], 2)
+        h = self.stage2(h + self.places[1])
+        h = self.last(torch.cat([self.token.expand(len(x), -1, -1), h], 1))
+        scores: Tensor = self.score(self.norm(h)[:, 0]).squeeze(1)
+        return scores
+
+
+class TransGAN(kinds.Generate):
+    """See the module."""
+
+    Config: ClassVar[type] = Settings
+    tiny: ClassVar[dict[str, Any]] = {
+        "z": 8,
+        "width": 32,
+        "depths": (1, 1),
+        "d_width": 16,
+        "d_depth": 1,
+        "heads": 2,
+        "largest": 4,
+        "critic_steps": 2,
+        "size": 16,
+    }
+    double_backward = True
+
+    def __init__(self, config: Settings, shape: Shape) -> None:
+        super().__init__(config, shape)
+        channels, size = shape.channels_in, shape.size
+        heads, largest = config.heads, config.largest
+        self.G = Generator(config.z, channels, size, config.width, config.depths, config.shuffles, heads, largest)
+        self.D = Critic(channels, size, config.d_width, config.d_depth, config.patch, heads, largest)
+        self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
+        self.gp, self.drift = config.gp, config.drift
+        self.lr, self.betas = config.lr, (config.beta1, config.beta2)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Adam for D, Adam for G."""
+        return {"D": kinds.adam([self.D], self.lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+
+    def infer(self, batch: Batch) -> Tensor:
+        """As `Generate.infer`; what leaves [-1, 1] is cut."""
+        return super().infer(batch).clamp(-1, 1)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """A step of D; then G, each time D has made its four."""
+        real = batch.x
+        with torch.no_grad():
+            fake = self.G(self.draw(batch, now, "D"))
+
+        place = draws(kinds.numbers(batch, now), 1, now.seed, "gp").to(real)
+        scores = self.D(real)
+        mean = gather(scores).mean()  # of all processes: 2 m E D - m^2 has the value and the gradient of (E D)^2 at m
+        yield (
+            "D",
+            {
+                "real": wasserstein.real(scores),
+                "fake": wasserstein.fake(self.D(fake)),
+                "gp": self.gp * gradient_penalty(self.D, real, fake, place),
+                "drift": self.drift * (2 * mean * scores.mean() - mean.square()),
+            },
+        )
+
+        if now.step % self.critic_steps == self.critic_steps - 1:
+            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.g_batch)])
+            yield "G", {"adv": wasserstein.adv(self.D(self.G(z)))}
