@@ -369,8 +369,8 @@ def _conclude(run: Run, report: Any, images: int) -> None:
     split = next((s for s in ("test", "val") if s in run.data.splits), None)
     if run.method.needs == run.data.layout == "paired" and split is not None:
         held_out = data.open(run.sources, run.spec, split)
-        found = conclude(run.folder, held_out, "cpu" if run.plan.device == "cpu" else "auto")
-        report.event(images, "evaluation", **{**found, "split": split})
+        found = conclude(run.folder, held_out, split, "cpu" if run.plan.device == "cpu" else "auto")
+        report.event(images, "evaluation", **found)
 
 
 def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None) -> Run:

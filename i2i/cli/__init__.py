@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import click
 import typer
 
 from i2i.cli import say
@@ -22,6 +21,7 @@ from i2i.errors import I2IError, nearest
 
 ORDER = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")  # of the help; the rest by name
 USAGE, INTERRUPTED = 2, 130
+ParserError: Any = typer.BadParameter.__mro__[2]  # ClickException, of whichever click this typer brings along
 
 HELP = """Image-to-image translation: train pix2pix, CycleGAN and their family on your own pictures, and translate with
 them.
@@ -95,13 +95,13 @@ def run(words: list[str]) -> int:
             traceback.print_exc()
         say.error(error.what, error.hint, machine, plain=error.code >= 128)
         return error.code
-    except click.exceptions.NoArgsIsHelpError as error:
-        typer.echo(error.format_message())
-        return USAGE
-    except click.ClickException as error:
+    except ParserError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message())
+            return USAGE
         say.error(*_usage(error), machine)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         say.error("Interrupted.", "", machine, plain=True)
         return INTERRUPTED
     except BrokenPipeError:
@@ -118,15 +118,15 @@ def run(words: list[str]) -> int:
         return 1
 
 
-def _usage(error: click.ClickException) -> tuple[str, str]:
+def _usage(error: Any) -> tuple[str, str]:
     """What was wrong with the words, and what helps."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "i2i"
     hint = f"See {path} --help."
     text = error.format_message().rstrip(".").replace("\n", " ")
-    text = text.split(" (Did you mean")[0].split(" Did you mean")[0].rstrip(".") + "."
+    text = text.split(" (")[0].split(" Did you mean")[0].rstrip(".") + "."
     known = getattr(getattr(context, "command", None), "commands", None)
-    if isinstance(error, click.NoSuchOption):
+    if type(error).__name__ == "NoSuchOption":
         options = [o for p in context.command.params for o in p.opts] if context is not None else []
         hint = f"{nearest(error.option_name, options)} {hint}"
     elif known and "No such command" in text:
