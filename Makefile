@@ -5,7 +5,10 @@ BIN := .venv/bin
 .PHONY: demo test install install-test check clean
 
 demo: .venv/installed
-	$(BIN)/i2i demo-run
+	@out=runs/demo-$$(date +%Y%m%d-%H%M%S) && \
+	$(BIN)/i2i train pix2pix_earth --out $$out && \
+	$(BIN)/i2i evaluate --model $$out --save $$out/translated > /dev/null && \
+	echo "Open $$out/report.html in a browser, and look at $$out/test.png and $$out/translated/."
 
 test: .venv/tested
 	$(BIN)/python -m pytest

@@ -75,8 +75,9 @@ def evaluate(
 
 
 def conclude(folder: Path, held_out: datasets.Data, split: str, device: str = "auto") -> dict[str, Any]:
-    """Judges the finished model of a run: `evaluate` on `held_out`, its pictures of `split`, kept as metrics.json in the
-    run's folder beside test.png, a sheet of some inputs, translations and true pictures."""
+    """Judges the finished model of a run: `evaluate` on `held_out`, its pictures of `split`.
+
+    Leaves metrics.json in the run's folder beside test.png, a sheet of some inputs, translations and true pictures."""
     model = load(folder / "model.safetensors", device)
     found = {**evaluate(model, held_out), "split": split}
     with images.replacing(folder / "metrics.json") as file:

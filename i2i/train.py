@@ -327,9 +327,6 @@ def _environment(run: Run, accelerator: Any) -> dict[str, Any]:
     name = f"{device}, threads: {torch.get_num_threads()}"
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-    parts = (run.config, run.spec, run.plan, run.craft)
-    fields = [(f, getattr(part, f.name)) for part in parts for f in dataclasses.fields(part)]
-    changed = [f.name for f, value in fields if f.default is not dataclasses.MISSING and value != f.default]
     text = getattr(sys.modules.get(run.method.__module__), "__doc__", "") or run.method.__doc__ or ""
     return {
         "about": text.strip().split("\n")[0],
