@@ -30,6 +30,7 @@ from i2i.errors import I2IError
 from i2i.method import Batch, Method, Now
 from i2i.ops import seed_of
 
+PATIENCE = 15.0  # seconds after which losses are logged, however few steps were made
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
 
 
@@ -52,7 +53,7 @@ class Plan:
     save_every: int = 0  # images between checkpoints; 0: once an epoch, and every ten minutes
     sample_every: int = 0  # images between sample grids; 0: once an epoch
     keep: int = 3  # newest checkpoints kept beside the best one
-    log_every: int = 50  # steps between lines of the log
+    log_every: int = 50  # steps between lines of the log; one process writes at least one each 15 seconds
     trackers: str = ""  # comma-separated: tensorboard, wandb
 
 
@@ -297,7 +298,9 @@ class Loop:
                     ended = images >= self.total
                     if now.step % look_every == 0 or ended:
                         self._look()
-                    if now.step % plan.log_every == 0 or ended:
+                    late = self.world == 1 and time.monotonic() - self.clock > PATIENCE
+                    if now.step % plan.log_every == 0 or late or ended:
+                        self._look()
                         self._log(now)
                     if now.step % 500 == 0 and self.world > 1:
                         self._guard(images)

@@ -181,3 +181,10 @@ def test_training_sees_the_batch_as_the_data_set_varies_it_on_the_device(tmp_pat
     loop.data.on_device, loop.method.step = vary, watched
     loop.run()
     assert seen == [[0.25], [0.25]]
+
+
+def test_slow_steps_are_logged_before_log_every_is_reached(tmp_path, monkeypatch):
+    monkeypatch.setattr("i2i.loop.PATIENCE", 0.0)
+    loop = toy_loop(tmp_path, total=16, log_every=1000)
+    loop.run()
+    assert [line["images"] for line in loop.watch.lines if line["kind"] == "losses"] == [4, 8, 12, 16]
