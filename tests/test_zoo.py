@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import bundle, nets, translate, zoo
+from i2i import bundle, nets, zoo
 from i2i.data import download
 from i2i.errors import I2IError
+from i2i.translator import load
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -48,10 +49,10 @@ def put(host, name, net):
 
 
 def test_every_card_is_complete():
-    assert len(zoo.names()) == 18 + 5
+    assert len(zoo.CARDS) == 18 + 5
     assert zoo.card("cyclegan_style_ukiyoe").path == "cyclegan/pretrained_models/style_ukiyoe.pth"
     assert zoo.card("pix2pix_day2night").path == "pix2pix/models-pytorch/day2night.pth"
-    for name in zoo.names():
+    for name in zoo.CARDS:
         card = zoo.card(name)
         assert card.name == name
         assert card.reads != card.makes
@@ -80,7 +81,7 @@ def test_a_model_is_fetched_once_converted_and_used(host):
     assert header["networks"]["G"] == {"type": "resnet", "arguments": net.arguments}
     assert zoo.get("cyclegan_horse2zebra") == path
     assert Handler.asked == ["/cyclegan/pretrained_models/horse2zebra.pth"]
-    model = translate.load("cyclegan_horse2zebra", "cpu")
+    model = load("cyclegan_horse2zebra", "cpu")
     x = torch.rand(1, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         assert torch.allclose(model(x), net(x), atol=1e-6)
@@ -93,7 +94,7 @@ def test_pix2pix_models_use_the_statistics_of_the_picture(host):
     torch.manual_seed(0)
     net = nets.build("unet", depth=3, width=2, norm="batch", dropout=True)
     put(host, "pix2pix_edges2shoes", net)
-    model = translate.load("pix2pix_edges2shoes", "cpu")
+    model = load("pix2pix_edges2shoes", "cpu")
     x = torch.rand(1, 3, 16, 16) * 2 - 1
     for module in net.modules():
         module.train(not isinstance(module, torch.nn.Dropout))
@@ -122,4 +123,4 @@ def test_what_goes_wrong_leaves_nothing_behind(host):
 def test_discriminators_are_no_translators(tmp_path):
     torch.save(nets.build("patchgan", channels=3, width=2).state_dict(), tmp_path / "latest_net_D.pth")
     with pytest.raises(I2IError, match="makes no pictures"):
-        translate.load(tmp_path / "latest_net_D.pth", "cpu")
+        load(tmp_path / "latest_net_D.pth", "cpu")
