@@ -2,8 +2,8 @@
 
 The JSON stands under the metadata key `i2i`. It names each network's type and arguments, so that the file rebuilds
 them by itself; the other entries (method, channels, recipe, data, licence, ...) are the caller's. Nothing in such a
-file is ever executed. Weights are float32. A SHA-256 over all tensors tells a damaged file from a whole one, which the
-container alone does not.
+file is ever executed. Weights are used as float32. A SHA-256 over all tensors tells a damaged file from a whole one,
+which the container alone does not.
 """
 
 from __future__ import annotations
@@ -39,11 +39,17 @@ class Bundle:
     networks: dict[str, nn.Module]
 
 
-def save(path: Path | str, networks: Mapping[str, nn.Module], header: Mapping[str, Any] | None = None) -> Path:
+def save(
+    path: Path | str,
+    networks: Mapping[str, nn.Module],
+    header: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
     """Writes `networks` and `header` (anything that JSON can hold) to `path`; the file appears whole or not at all.
 
-    `format`, `networks`, `multiple` and `sha256` of the header are filled in here. Raises I2IError for a network that
-    could not be rebuilt (its class is not in `i2i.nets.NETWORKS`), and when the file cannot be written.
+    dtype: of the weights in the file; torch.float16 halves it, at a difference under a grey level. `format`,
+    `networks`, `multiple` and `sha256` of the header are filled in here. Raises I2IError for a network that could not
+    be rebuilt (its class is not in `i2i.nets.NETWORKS`), and when the file cannot be written.
     """
     path = Path(path)
     described: dict[str, Any] = {}
@@ -53,7 +59,7 @@ def save(path: Path | str, networks: Mapping[str, nn.Module], header: Mapping[st
         described[name] = {"type": nets.name_of(inner), "arguments": dict(getattr(inner, "arguments", {}))}
         for key, value in inner.state_dict().items():
             # a copy of its own for each: the container refuses tensors that share memory
-            kept = value.detach().to("cpu", torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+            kept = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype, copy=True)
             tensors[f"{name}.{key}"] = kept.contiguous()
     multiple = max((int(getattr(n, "multiple", 1)) for n in networks.values()), default=1)
     lines = {

@@ -170,3 +170,14 @@ def test_headers_that_do_not_fit(saved):
 def test_the_header_alone(saved):
     path, _ = saved
     assert bundle.read_header(path)["method"] == "cyclegan"
+
+
+def test_half_the_size_makes_nearly_the_same_picture(tmp_path):
+    net = nets.build("resnet", blocks=1, width=8)
+    whole = bundle.save(tmp_path / "whole.safetensors", {"G": net})
+    half = bundle.save(tmp_path / "half.safetensors", {"G": net}, dtype=torch.float16)
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    made = [bundle.load(p).networks["G"](x) for p in (whole, half)]
+    assert made[1].dtype == torch.float32
+    assert (made[0] - made[1]).abs().max() < 1 / 127.5
