@@ -78,7 +78,7 @@ def get(name: str, progress: Progress | None = None) -> Path:
 
 
 def where(name: str) -> Path:
-    """The folder of a named data set, which may not be there yet: beside its card if it is shipped, else in the cache."""
+    """The folder of a named data set, which may not be there yet: beside its card if shipped, else in the cache."""
     shipped = cards.shipped("datasets") / name
     return shipped if shipped.is_dir() else cache_folder() / "datasets" / name
 
