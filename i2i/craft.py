@@ -16,9 +16,11 @@ from torch import Tensor
 
 from i2i.errors import I2IError
 from i2i.losses import Adversarial, r1
+from i2i.losses.augment import ADAPTIVE, DRAWS, adaptive, diffaugment, policy
 from i2i.method import Batch, Method, Now, Terms
-from i2i.ops import draws, noise
+from i2i.ops import draws, gather, noise
 
+STEER = 4  # steps from one look at D's scores to the next, for adaptive augmentation
 Vary = Callable[[Tensor, Tensor, Now, str], Tensor]  # pictures [B, ...], their ids [B], now, salt -> pictures
 
 
@@ -32,11 +34,15 @@ class Craft:
     flip_labels: float = 0.0  # probability that a critic is told the opposite of a picture
     r1: float = 0.0  # weight gamma of the penalty gamma/2 |grad D|^2 at real pictures
     r1_every: int = 16  # steps of D from one penalty, so many times heavier, to the next
+    diffaugment: str = ""  # how all that critics see is varied: "color,translation,cutout", or some of the three
+    ada: float = 0.0  # mean sign of D on real pictures that adaptive augmentation keeps to (paper: 0.6); 0: off
+    ada_length: int = 500_000  # pictures in which the probability of that augmentation could rise from 0 to 1
 
 
 def apply(method: Method, craft: Craft) -> None:
     """Lays the craft around a method, once, before training. Raises I2IError for what the method cannot take."""
-    asked = [name for name in ("instance_noise", "smooth_labels", "flip_labels", "r1") if getattr(craft, name)]
+    names = ("instance_noise", "smooth_labels", "flip_labels", "r1", "diffaugment", "ada")
+    asked = [name for name in names if getattr(craft, name)]
     if not asked:
         return
     critics = [method.networks()[name] for name in getattr(method, "critics", ())]
@@ -48,7 +54,12 @@ def apply(method: Method, craft: Craft) -> None:
     if craft.r1_every < 1:
         raise I2IError(f"r1_every is {craft.r1_every}.", "It must be at least 1.")
     moment = _Moment()
-    _follow(method, moment, craft.r1, craft.r1_every)
+    _follow(method, moment, craft)
+    ways = [differentiably(craft.diffaugment)] if craft.diffaugment else []
+    ways += [adaptively(method)] if craft.ada else []
+    for way in ways:
+        for net in critics:
+            net.register_forward_pre_hook(lambda _, inputs, way=way: (moment.varied(inputs[0], way), *inputs[1:]))
     if craft.instance_noise:
 
         def vary(x: Tensor, ids: Tensor, now: Now, salt: str) -> Tensor:
@@ -90,9 +101,10 @@ class _Moment:
         return vary(x, self.ids(len(x), x.device), self.now, self.salt())
 
 
-def _follow(method: Method, moment: _Moment, gamma: float, every: int) -> None:
-    """Makes the method's steps tell `moment` where they are, and adds R1 to each `every`-th turn of D."""
-    plain = method.step
+def _follow(method: Method, moment: _Moment, craft: Craft) -> None:
+    """Makes the method's steps tell `moment` where they are, adds R1 to each `r1_every`-th turn of D, and steers the
+    adaptive augmentation."""
+    plain, gamma, every = method.step, craft.r1, craft.r1_every
     if gamma:
         method.double_backward = True
 
@@ -111,6 +123,9 @@ def _follow(method: Method, moment: _Moment, gamma: float, every: int) -> None:
                 name, terms = next(inner)
                 if gamma and name == "D" and now.every(every):
                     terms = {**terms, "r1": gamma * every * r1(score, batch.x)}
+                if craft.ada and name == "D" and now.every(STEER):
+                    with torch.no_grad():
+                        steer(method, score(batch.x), now.batch, craft)
             except StopIteration:
                 return
             finally:
@@ -118,6 +133,27 @@ def _follow(method: Method, moment: _Moment, gamma: float, every: int) -> None:
             yield name, terms
 
     method.step = step  # type: ignore[method-assign]
+
+
+def differentiably(text: str) -> Vary:
+    """What critics see under DiffAugment's policy `text`. Raises I2IError for a policy that is none."""
+    parts = policy(text)
+    return lambda x, ids, now, salt: diffaugment(x, draws(ids, DRAWS, now.seed, salt), parts)
+
+
+def adaptively(method: Method) -> Vary:
+    """What critics see under ADA, with the probability that the method then keeps in its buffer `ada_p`."""
+    method.register_buffer("ada_p", torch.zeros(()))
+    return lambda x, ids, now, salt: adaptive(x, draws(ids, ADAPTIVE, now.seed, salt), method.ada_p)  # type: ignore[arg-type]
+
+
+def steer(method: Method, scores: Tensor, images: int, craft: Craft) -> None:
+    """Moves `ada_p` up where D is too sure of real pictures, scores [B], and down where it is not (Karras et al.
+    2020, arXiv 2006.06676, section 3.1), by as much as `images` a step are of `ada_length`."""
+    sure = gather(scores.float().sign()).mean() - craft.ada
+    p = method.ada_p
+    assert isinstance(p, Tensor)
+    p.add_(sure.sign() * (STEER * images / max(1, craft.ada_length))).clamp_(0, 1)
 
 
 def noisy(x: Tensor, ids: Tensor, now: Now, salt: str, std: float, until: float) -> Tensor:

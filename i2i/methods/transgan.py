@@ -8,8 +8,8 @@ two sizes, the larger of which join half-way, and judges by a class token.
 
 What is unusual: maps above 32x32 tokens attend within windows only (grid attention), with learned biases for relative
 positions; G ends linearly; D makes four steps for one of G, G's on twice as many fakes. It needs what D sees to be
-varied, real pictures and fakes alike (DiffAugment, `augment` in the recipe), and gradients no longer than 5 (`clip`).
-The first version's co-training with super-resolution and its widening windows are not in the released code, nor here.
+varied, real pictures and fakes alike (`diffaugment` in the recipe), and gradients no longer than 5 (`clip`). The first
+version's co-training with super-resolution and its widening windows are not in the released code, nor here.
 """
 
 from __future__ import annotations

@@ -149,6 +149,7 @@ class ProgressiveGenerator(nn.Module):
     `level_at`) tells how far training has come; the method that trains the network sets it."""
 
     level: Tensor
+    first_norm = True  # of the 4x4 map before its convolution; not in the layout of some public weights
 
     def __init__(
         self,
@@ -186,7 +187,7 @@ class ProgressiveGenerator(nn.Module):
             return fn.interpolate(made, scale_factor=float(self.size // reached), mode="nearest")
         newest = sizes(self.size).index(size)
         h = lrelu(self.dense(pixel_norm(z)).view(len(z), -1, 4, 4) + self.bias)
-        h = pixel_norm(lrelu(self.conv(pixel_norm(h))))
+        h = pixel_norm(lrelu(self.conv(pixel_norm(h) if self.first_norm else h)))
         before = h
         for block in self.blocks[:newest]:
             before, h = h, block(h)
@@ -199,7 +200,10 @@ class ProgressiveGenerator(nn.Module):
 class ProgressiveCritic(nn.Module):
     """Pictures [B, channels, N, N], N from 4 to `size`, -> raw scores [B]; the mirror image of the generator.
 
-    Before the last convolution one channel tells how much the samples of a `group` differ. No normalisation."""
+    Before the last convolution one channel tells how much the samples of a `group` differ (in the layout of some public
+    weights of `contiguous` groups, `unbiased`). No normalisation."""
+
+    contiguous = unbiased = False
 
     def __init__(
         self,
@@ -230,7 +234,7 @@ class ProgressiveCritic(nn.Module):
             if k == newest and alpha < 1:
                 old = lrelu(self.from_picture[k - 1](fn.avg_pool2d(x, 2)))
                 h = alpha * h + (1 - alpha) * old
-        h = torch.cat([h, minibatch_deviation(h, self.group)], 1)
+        h = torch.cat([h, minibatch_deviation(h, self.group, 1, self.contiguous, self.unbiased)], 1)
         h = lrelu(self.dense(lrelu(self.conv(h)).flatten(1)))
         scores: Tensor = self.score(h).squeeze(1)
         return scores
