@@ -1,8 +1,9 @@
-"""Published models by name: the weights of the papers' authors, fetched on first use and converted once.
+"""Models by name: those shipped with i2i, and the weights of the papers' authors, fetched and converted once.
 
-They lie on the authors' host as pickled state dicts. `get` fetches one, reads it with weights-only loading, recognises
-its network from keys and shapes, and keeps it as one of our own files in the cache folder: `I2I_CACHE` if set, else
-the user's cache folder. `I2I_MODELS_URL` replaces the authors' host by another one with the same paths (a mirror).
+A shipped model is models/NAME.safetensors beside its card NAME.yaml and a picture of what it makes. The authors' lie
+on their host as pickled state dicts. `get` fetches one, reads it with weights-only loading, recognises its network from
+keys and shapes, and keeps it as one of our own files in the cache folder: `I2I_CACHE` if set, else the user's cache
+folder. `I2I_MODELS_URL` replaces the authors' host by another one with the same paths (a mirror).
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from i2i.data import cards
 from i2i.errors import I2IError, nearest
 
 HOST = "efrosgans.eecs.berkeley.edu"
@@ -44,10 +48,13 @@ class Card:
     network: str
     sha256: str = ""  # of the authors' file; none was ever published, so the first fetch records it
     size: int = 256  # pixels, side of the training crops
+    figures: str = ""  # what was measured on pictures it had not seen
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the file may be, in the order to try."""
+        """Where the file may be, in the order to try; none for a shipped one."""
+        if not self.path:
+            return ()
         base = os.environ.get("I2I_MODELS_URL")
         return tuple(f"{b.rstrip('/')}/{self.path}" for b in ((base,) if base else BASES))
 
@@ -106,16 +113,30 @@ CARDS = {
 }
 
 
+def shipped() -> Path:
+    """The folder of the models that come with i2i."""
+    return cards.shipped("models")
+
+
 def names() -> list[str]:
-    """The names of all published models."""
-    return sorted(CARDS)
+    """The names of all models: shipped and published."""
+    return sorted([*CARDS, *(p.stem for p in shipped().glob("*.yaml"))])
 
 
 def card(name: str) -> Card:
-    """The card of a published model. Raises I2IError for an unknown name."""
-    if name not in CARDS:
-        raise I2IError(f"No published model is called {name!r}.", nearest(name, CARDS))
-    return CARDS[name]
+    """The card of a model. Raises I2IError for an unknown name."""
+    if name in CARDS:
+        return CARDS[name]
+    if name not in names():
+        raise I2IError(f"No model is called {name!r}.", nearest(name, names()))
+    values = yaml.safe_load((shipped() / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Card(name=name, path="", **values)
+
+
+def place(name: str) -> Path:
+    """Where the file of a model is, or will be once it is fetched."""
+    kept = shipped() / f"{name}.safetensors"
+    return kept if kept.is_file() else cache() / f"{name}.safetensors"
 
 
 def cache() -> Path:
@@ -126,13 +147,13 @@ def cache() -> Path:
 
 
 def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """The file of a published model, fetched and converted if it is not in the cache yet.
+    """The file of a model; a published one is fetched and converted if it is not in the cache yet.
 
     progress(bytes so far, bytes in all or 0) is told during the fetch. Raises I2IError for an unknown name, when no
     address answers, and when what came is no such network.
     """
     wanted = card(name)
-    kept = cache() / f"{name}.safetensors"
+    kept = place(name)
     if kept.is_file():
         return kept
     from i2i import bundle, legacy

@@ -1,7 +1,8 @@
-"""`i2i models`: the published models that `--model NAME` fetches."""
+"""`i2i models`: the models that `--model NAME` takes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help=_list.__doc__, invoke_without_command=True)
     group.callback()(_list)
     group.command(name="show")(show)
+    group.command(name="pack")(pack)
     app.add_typer(group, name="models")
 
 
@@ -21,7 +23,7 @@ def _list(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List the published models; they are fetched on first use, once."""
+    """List the models by name: shipped ones, and published ones, which are fetched on first use, once."""
     if context.invoked_subcommand:
         return
     from i2i import zoo
@@ -41,8 +43,6 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what is known of a model: its network, data, terms, and where it comes from."""
-    from pathlib import Path
-
     from i2i import zoo
 
     if Path(name).exists():
@@ -60,7 +60,33 @@ def show(
     say.table([(k, v) for k, v in facts.items() if v not in ("", None)])
 
 
+def pack(
+    model: Annotated[str, typer.Argument(help="A run's folder, a model's file, or a name of `i2i models`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)],
+    only: Annotated[
+        str | None, typer.Option(help="Keep one network: G, the way it was trained, or F, the way back.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Keep 32 bits a weight.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a small copy of a model to pass on: 16 bits a weight, and one direction if asked."""
+    import torch
+
+    from i2i import bundle
+    from i2i.errors import I2IError
+    from i2i.translator import find
+
+    if output.exists() and not overwrite:
+        raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
+    found = bundle.load(find(model))
+    if only is not None and only not in found.networks:
+        raise I2IError(f"The model holds no network {only!r}.", f"It holds {', '.join(found.networks)}.")
+    kept = found.networks if only is None else {only: found.networks[only]}
+    bundle.save(output, kept, found.header, torch.float32 if full else torch.float16)
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
+
+
 def _here(name: str) -> bool:
     from i2i import zoo
 
-    return (zoo.cache() / f"{name}.safetensors").is_file()
+    return zoo.place(name).is_file()
