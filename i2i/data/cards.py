@@ -35,7 +35,7 @@ class Card:
 
 
 def shipped(kind: str) -> Path:
-    """The folder of what is shipped, kind "datasets", "recipes" or "models": beside the package in a checkout, else in it."""
+    """The folder of what is shipped ("datasets", "recipes", "models"): beside the package in a checkout, else in it."""
     package = Path(__file__).resolve().parent.parent
     checkout = (package.parent / "pyproject.toml").is_file()  # beside an installed i2i lie other packages' folders
     place = package.parent / kind if checkout else package / "_shipped" / kind
