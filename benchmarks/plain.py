@@ -1,7 +1,8 @@
 """pix2pix and CycleGAN as a textbook would write them: eager, default layouts, one line of the paper after the other.
 
 The yardstick of train_step.py and nothing else: it shares no code with i2i, so that what i2i saves can be seen.
-Modules are created in the order in which i2i creates them, so that weights can be copied over by position.
+Modules are created in the order in which i2i creates them, so that weights can be copied over by position. Each `step`
+returns {optimizer/term: loss}.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Pix2Pix:
         self.optimizer_G.zero_grad()
         g.backward()
         self.optimizer_G.step()
-        return {"fake": d_fake.item(), "real": d_real.item(), "adv": adv.item(), "l1": l1.item()}
+        return {"D/all": d.item(), "G/adv": adv.item(), "G/l1": l1.item()}
 
 
 class Pool:
@@ -177,7 +178,7 @@ class CycleGAN:
             with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
                 d = 0.5 * (self.gan(D(real), True) + self.gan(D(fake), False))
             d.backward()
-            losses[f"d_{name}"] = d.item()
+            losses[f"D/{name}"] = d.item()
         self.optimizer_D.step()
         terms = {"adv_x": adv_x, "adv_y": adv_y, "cycle": cycle, "identity": identity}
-        return losses | {k: v.item() for k, v in terms.items()}
+        return losses | {f"G/{k}": v.item() for k, v in terms.items()}

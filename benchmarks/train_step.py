@@ -1,0 +1,312 @@
+"""Speed of training steps beside the same maths written plainly (plain.py), in the same run on the same device.
+
+    python benchmarks/train_step.py [--cases pix2pix cyclegan ...] [--rounds 5] [--size 256] [--device auto|cpu|cuda]
+                                    [--precisions fp32 tf32 bf16] [--batches 1 4] [--compile] [--steps 0] [--check 2]
+
+Ours is the real path: `Method.step` driven by `Loop.step`, with backward passes, optimizers and the reading of losses.
+Plain is eager, with default layouts. Both start from the same weights, and the losses of the first `--check` steps must
+agree, or the script says so and ends with 1. Then they take turns, round by round; each counts by its fastest round.
+A turn is `--steps` steps, or so many as take about a second.
+
+One JSON line for each precision of each case. `ratio` is to the plain form in fp32 (TF32 on a GPU is a setting of its
+own: fp32 there has it off), `ratio_same_precision` to the plain form under the same autocast; `ratio_median` is the
+median over rounds of the first. bf16 is timed where the hardware computes in it, and elsewhere only if asked for. On a
+GPU, each precision is also timed compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # plain.py, from wherever this is run or imported
+import plain
+
+from i2i import registry
+from i2i.loop import Loop, Plan
+from i2i.method import Batch, Method, Now, Shape
+
+TOLERANCE = {"fp64": 1e-7, "fp32": 1e-3, "tf32": 2e-2, "bf16": 1e-1}  # relative, of an optimizer's summed losses
+
+
+@dataclass(frozen=True)
+class Case:
+    """One method beside its plain form. `cycle` steps make a whole turn of its optimizers."""
+
+    method: str
+    plain: Callable[[int], Any]  # size -> an object with `networks` and `step(x, y, autocast)`
+    settings: dict[str, Any] = field(default_factory=dict)
+    size: int = 0  # side in pixels; 0: as asked for on the command line
+    batches: tuple[int, ...] = (1,)
+    gpu_batches: tuple[int, ...] = (1, 16)
+    cycle: int = 1
+    classes: int = 0
+
+
+CASES = {
+    "pix2pix": Case("pix2pix", plain.Pix2Pix, {"dropout": False}, batches=(1, 4)),
+    "cyclegan": Case("cyclegan", lambda size: plain.CycleGAN(), {"blocks": 9}),
+}
+
+
+class Silent:
+    """Data and report of a loop that is only stepped."""
+
+    count = 1
+
+    def batches(self, *_: Any) -> Any:
+        raise NotImplementedError("the benchmark hands its batches over")
+
+    fixed = losses = event = samples = batches
+
+
+class Ours:
+    """A method driven by the training loop."""
+
+    def __init__(self, method: Method, batch: int, precision: str, device: str, compiled: bool) -> None:
+        plan = Plan(
+            batch=batch,
+            precision="fp32" if precision == "tf32" else precision,
+            device=device,
+            compile=compiled,
+            tf32=precision == "tf32",
+        )
+        silent: Any = Silent()
+        self.loop = Loop(method, silent, plan, Path(tempfile.gettempdir()), silent, total=10**12, facts={})
+        self.loop.method.train()
+        self.batch, self.images, self.reads = batch, 0, self.loop.device.type == "cpu"
+        self.name = "ours, compiled" if compiled else "ours"
+
+    def step(self, x: Tensor, y: Tensor, c: Tensor) -> None:
+        ids = torch.arange(self.images, self.images + self.batch, device=x.device)
+        now = Now(images=self.images, total=10**12, batch=self.batch)
+        self.loop.step(Batch(x, y, c, ids), now)
+        self.images += self.batch
+        if self.reads:  # as the loop does: every step on a CPU, now and then on a GPU
+            self.losses()
+
+    def losses(self) -> dict[str, float]:
+        """{optimizer: sum of its terms} of the steps since the last call (of each optimizer the last one)."""
+        found = {name: sum(values.tolist()) for _, name, _, values in self.loop.pending}
+        self.loop.pending.clear()
+        return found
+
+
+class Plain:
+    """The plain form, with the same interface."""
+
+    name = "plain"
+
+    def __init__(self, form: Any, precision: str) -> None:
+        self.form, self.autocast, self.last = form, precision == "bf16", {}
+
+    def step(self, x: Tensor, y: Tensor, c: Tensor) -> None:
+        self.last = self.form.step(x, y, self.autocast)
+
+    def losses(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, value in self.last.items():
+            optimizer = name.split("/")[0]
+            found[optimizer] = found.get(optimizer, 0.0) + value
+        return found
+
+
+def copy_weights(form: Any, method: Method) -> None:
+    """The plain form's weights into the method's networks, by position. Raises ValueError if the shapes differ."""
+    with torch.no_grad():
+        for name, network in form.networks.items():
+            source, target = list(network.parameters()), list(getattr(method, name).parameters())
+            if [p.shape for p in source] != [p.shape for p in target]:
+                raise ValueError(f"the networks {name} of both forms differ in shape")
+            for p, q in zip(target, source, strict=True):
+                p.copy_(q)
+
+
+def settle(precision: str, ours: bool) -> None:
+    """The global switches that a contender runs under: i2i's loop sets them once, a plain script leaves them alone."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.deterministic = ours
+
+
+def pair(case: Case, size: int, batch: int, precision: str, device: str) -> tuple[Method, Any]:
+    """(method, plain form) with the same weights, still on the CPU but for the plain form."""
+    torch.manual_seed(0)
+    form = case.plain(size)
+    for network in form.networks.values():  # the first weights of the papers: N(0, 0.02)
+        for p in network.parameters():
+            if p.ndim > 1:
+                torch.nn.init.normal_(p, 0.0, 0.02)
+    kind = registry.method(case.method)
+    method = kind(kind.Config(**case.settings), Shape(size=size, classes=case.classes, count=1000))
+    copy_weights(form, method)
+    dtype = torch.float64 if precision == "fp64" else torch.float32
+    for network in form.networks.values():
+        network.to(device=device, dtype=dtype).train()
+    return method, form
+
+
+def pictures(case: Case, size: int, batch: int, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """x, y [B, 3, size, size] in [-1, 1] and classes c [B]."""
+    g = torch.Generator().manual_seed(1)
+    x, y = (torch.rand(2, batch, 3, size, size, generator=g) * 2 - 1).to(device, dtype).unbind(0)
+    return x, y, (torch.arange(batch) % max(1, case.classes)).to(device)
+
+
+def compare(case: Case, size: int, batch: int, precision: str, device: str, steps: int) -> float:
+    """The largest relative difference of an optimizer's summed losses over the first steps of both forms."""
+    method, form = pair(case, size, batch, precision, device)
+    mine, other = Ours(method, batch, precision, device, False), Plain(form, precision)
+    dtype = torch.float64 if precision == "fp64" else torch.float32
+    x, y, c = pictures(case, size, batch, device, dtype)
+    mine.reads, worst = False, 0.0
+    for _ in range(steps):
+        settle(precision, True)
+        mine.step(x, y, c)
+        settle(precision, False)
+        other.step(x, y, c)
+        a, b = mine.losses(), other.losses()
+        if a.keys() != b.keys():
+            raise ValueError(f"optimizers differ: {sorted(a)} and {sorted(b)}")
+        worst = max(worst, *(abs(a[k] - b[k]) / max(1e-6, abs(b[k])) for k in a))
+    return worst
+
+
+def seconds(contender: Ours | Plain, precision: str, steps: int, batch: tuple[Tensor, Tensor, Tensor]) -> float:
+    """Seconds a step over `steps` steps."""
+    settle(precision, isinstance(contender, Ours))
+    cuda = batch[0].device.type == "cuda"
+    begun = time.perf_counter()
+    for _ in range(steps):
+        contender.step(*batch)
+    if cuda:
+        contender.losses()
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / steps
+
+
+def race(
+    case: Case, size: int, batch: int, precisions: Sequence[str], device: str, compiled: Sequence[bool], rounds: int,
+    steps: int,
+) -> dict[tuple[str, str], list[float]]:  # fmt: skip
+    """{(contender, precision): seconds a step in each round}."""
+    contenders: list[tuple[Ours | Plain, str]] = []
+    for precision in dict.fromkeys(["fp32", *precisions]):
+        method, form = pair(case, size, batch, precision, device)
+        contenders.append((Plain(form, precision), precision))
+        if precision in precisions:
+            contenders += [
+                (Ours(method if not k else pair(case, size, batch, precision, device)[0], batch, precision, device, k),
+                 precision)
+                for k in compiled
+            ]  # fmt: skip
+    data = pictures(case, size, batch, device, torch.float32)
+    times: dict[tuple[str, str], list[float]] = {(c.name, p): [] for c, p in contenders}
+    for contender, precision in contenders:  # warm up: allocator, cuDNN, compilation
+        seconds(contender, precision, case.cycle * (3 if device == "cuda" else 1), data)
+    if not steps:
+        once = min(seconds(c, p, case.cycle, data) for c, p in contenders)
+        steps = max(1, round(1.0 / once / case.cycle)) * case.cycle
+    for _ in range(rounds):
+        for contender, precision in contenders:
+            times[contender.name, precision].append(seconds(contender, precision, steps, data))
+    return times
+
+
+def processor() -> str:
+    """The CPU's name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def computes_bf16() -> bool:
+    """Whether this CPU multiplies in bfloat16 (x86: AVX-512 BF16 or AMX; Arm: BF16)."""
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text().split()) if info.exists() else set()
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (translation only)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precisions", nargs="+", choices=("fp32", "tf32", "bf16"))
+    parser.add_argument("--batches", nargs="+", type=int)
+    parser.add_argument("--compile", action="store_true", help="time ours compiled too (always on a GPU)")
+    parser.add_argument("--steps", type=int, default=0, help="steps in a turn; 0: about a second's worth")
+    parser.add_argument("--check", type=int, default=2, help="first steps whose losses must agree; 0: no check")
+    args = parser.parse_args(arguments)
+    device = args.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    cuda = device == "cuda"
+    slow_bf16 = not cuda and not computes_bf16()
+    precisions = args.precisions or (["fp32", "tf32", "bf16"] if cuda else ["fp32"] + ["bf16"] * (not slow_bf16))
+    facts: dict[str, Any] = {
+        "device": torch.cuda.get_device_name() if cuda else processor(),
+        "cores": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    if slow_bf16:
+        facts["bf16_in_hardware"] = False
+    failed = False
+    for name in args.cases:
+        case = CASES[name]
+        size = case.size or args.size
+        for batch in args.batches or (case.gpu_batches if cuda else case.batches):
+            head = {"case": name, "size": size, "batch": batch}
+            try:
+                compiled = [False, True] if cuda or args.compile else [False]
+                steps = args.check * case.cycle
+                apart = {p: compare(case, size, batch, p, device, steps) for p in precisions} if steps else {}
+                times = race(case, size, batch, precisions, device, compiled, args.rounds, args.steps)
+            except torch.OutOfMemoryError:
+                print(json.dumps(head | {"error": "out of memory"} | facts), flush=True)
+                gc.collect()
+                torch.cuda.empty_cache()
+                continue
+            base = times["plain", "fp32"]
+            for (contender, precision), mine in times.items():
+                if contender == "plain":
+                    continue
+                best, same = min(mine), min(times["plain", precision])
+                line = head | {
+                    "precision": precision,
+                    "compiled": contender != "ours",
+                    "images_per_second": round(batch / best, 3),
+                    "plain_images_per_second": round(batch / min(base), 3),
+                    "ratio": round(min(base) / best, 2),
+                    "ratio_median": round(statistics.median(b / m for b, m in zip(base, mine, strict=True)), 2),
+                    "ratio_same_precision": round(same / best, 2),
+                    "ms": round(1000 * best, 1),
+                    "plain_ms": round(1000 * min(base), 1),
+                }
+                if apart:
+                    good = apart[precision] < TOLERANCE[precision]
+                    failed |= not good
+                    line |= {"losses_agree": good, "losses_apart": float(f"{apart[precision]:.1e}")}
+                print(json.dumps(line | facts), flush=True)
+            gc.collect()
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
