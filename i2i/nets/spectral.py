@@ -30,7 +30,7 @@ class Spectral(nn.Module):
         matrix = self._matrix(weight.detach())
         self.register_buffer("u", self._unit(torch.randn(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)))
         self.register_buffer("v", self._unit(torch.randn(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)))
-        for _ in range(warm):  # a fresh estimate would be far too low
+        for _ in range(0 if weight.is_meta else warm):  # a fresh estimate would be far too low
             self.u, self.v = self._next(matrix)
 
     def _unit(self, x: Tensor) -> Tensor:
