@@ -40,13 +40,15 @@ def plan(
     recursive: bool = True,
     suffix: str | None = None,
     listed: Iterable[str | Path] = (),
+    root: str | Path | None = None,
 ) -> list[Pair]:
     """The pictures of `inputs` and of the list `listed`, and where each goes.
 
     output: a folder, or a file's name if there is one input file; None writes `photo.MODEL.jpg` beside `photo.jpg` and
     `holiday.MODEL/` beside `holiday/`. suffix: of all outputs, such as ".png"; None keeps each input's where it can be
-    written. Raises I2IError if an input does not exist (one of a list fails later, alone), there is no picture, two
-    inputs would have one output, or an output would replace an input.
+    written. root: the paths of the list keep their tree below it. Raises I2IError if an input does not exist (one of a
+    list fails later, alone), there is no picture, two inputs would have one output, or an output would replace an
+    input.
     """
     out = None if output is None else Path(output)
     listed = list(listed)
@@ -60,8 +62,9 @@ def plan(
         pairs += _pairs(given, out, model, recursive, single, suffix)
     for entry in listed:
         path = Path(entry)
-        inside = not path.is_absolute() and ".." not in path.parts
-        name = path.as_posix() if inside else path.name
+        below = path.relative_to(root) if root is not None and path.is_relative_to(root) else path
+        inside = not below.is_absolute() and ".." not in below.parts
+        name = below.as_posix() if inside else path.name
         pairs.append(Pair(path, _beside(path, model) if out is None else out / name, name))
     if not pairs:
         raise I2IError(

@@ -140,16 +140,25 @@ def receptive_radius(network: nn.Module, channels: int, multiple: int, most: int
             if module.bias is not None:
                 module.bias.data.zero_()
     probe.eval()
-    reach = -(-most // multiple) * multiple
+    reach = 64
+    while True:
+        found = _spread(probe, channels, multiple, -(-min(reach, most) // multiple) * multiple)
+        if found < reach or reach >= most:
+            return min(found, most)
+        reach *= 2
+
+
+def _spread(probe: nn.Module, channels: int, multiple: int, reach: int) -> int:
+    """How far a spot in a picture with `reach` pixels at either side of it comes; `reach` if it comes to the edge."""
     x = torch.zeros(1, channels, max(16, multiple), 2 * reach + multiple, dtype=torch.float64)
     x[..., reach : reach + multiple] = 1.0
     with torch.inference_mode():
         y = probe(x)
     scale = y.shape[-1] / x.shape[-1]
-    touched = (y != 0).any(dim=(0, 1, 2)).nonzero().flatten() / scale
+    touched = (y != 0).any(dim=1)[0].any(dim=0).nonzero().flatten() / scale
     if not len(touched):
         return 0
-    return int(min(most, max(reach - int(touched[0]), int(touched[-1]) + 1 - reach - multiple, 0)))
+    return max(reach - int(touched[0]), int(touched[-1]) + 1 - reach - multiple, 0)
 
 
 def bytes_per_pixel(network: nn.Module, channels: int, multiple: int) -> float:

@@ -81,6 +81,7 @@ def translate(
     model: str | Path | Translator = "",
     *,
     listed: Iterable[str | Path] = (),
+    root: str | Path | None = None,
     recursive: bool = True,
     format: str | None = None,
     size: Size = None,
@@ -109,7 +110,8 @@ def translate(
 ) -> Result:
     """Translates picture files, folders of them, and patterns such as "archive/**/*.png".
 
-    inputs, listed, output, recursive: see naming.plan. format: of all outputs, such as "png"; None keeps each input's.
+    inputs, listed, root, output, recursive: see naming.plan. format: of all outputs, such as "png"; None keeps each
+    input's.
     size: None keeps each picture's, N makes its shorter side N pixels, (width, height) is exact. quality, subsampling,
     alpha, profile, max_pixels: see codec.Options. overwrite: False leaves outputs that exist alone. resume: what the
     output folder's record says is done and intact is skipped, what is not is done again. record: whether to keep that
@@ -135,11 +137,13 @@ def translate(
     elif not isinstance(model, Translator):
         find(model)
     name = model.name if isinstance(model, Translator) else name_of(model)
-    pairs = naming.plan(given, output, name, recursive=recursive, suffix=format, listed=listed)
+    pairs = naming.plan(given, output, name, recursive=recursive, suffix=format, listed=listed, root=root)
     if shard is not None:
         pairs = [p for p in pairs if naming.in_shard(p.name, shard)]
     folder = _folder(given, output, pairs)
-    wanted = folder is not None and (len(pairs) > 1 or shard is not None) if record is None else record
+    wanted = (
+        folder is not None and (len(pairs) > 1 or shard is not None or root is not None) if record is None else record
+    )
     kept = None
     if wanted or resume:
         if folder is None:

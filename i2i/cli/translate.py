@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from i2i.cli import say
 from i2i.errors import I2IError
 
 if TYPE_CHECKING:
-    from i2i.translate import Result
+    from i2i.translate import Outcome, Result
 
 SOME_FAILED = 3  # the exit code when single pictures of a batch failed
 DEVICES = "auto, cpu, cuda, cuda:1, mps"
@@ -27,22 +28,78 @@ def register(app: typer.Typer) -> None:
 
 
 def translate(
-    inputs: Annotated[list[str], typer.Argument(help="Pictures and folders of pictures.", show_default=False)],
     model: Annotated[
         str,
-        typer.Option("--model", "-m", help="A model's file, a run's folder, or a name of `i2i models`."),
+        typer.Option(
+            "--model", "-m", help="A model's file, a run's folder, or a name of `i2i models`.", show_default=False
+        ),
     ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Pictures, folders, patterns such as 'archive/**/*.png'; - reads one picture and writes it to stdout.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", help="A folder, or a file for one picture. Without it: photo.MODEL.jpg beside photo.jpg."
         ),
     ] = None,
+    listed: Annotated[
+        Path | None, typer.Option("--list", help="A file with the pictures' names, one a line.", metavar="FILE")
+    ] = None,
+    null: Annotated[bool, typer.Option("-0", "--null", help="The names of --list end with NUL bytes.")] = False,
+    format: Annotated[
+        str | None, typer.Option(help="Of the outputs: jpg, png, webp, tif, bmp, gif, avif. Else as each input.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="Another size: N for the shorter side, or WIDTHxHEIGHT.", metavar="N|WxH")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Pictures in one pass of the network.", min=1)] = 1,
+    quality: Annotated[int | None, typer.Option(help="Of JPEG, WebP, AVIF: 1 to 100. [95; AVIF 90]", metavar="Q")] = (
+        None
+    ),
+    subsampling: Annotated[str, typer.Option(help="Of JPEG's colours: 4:4:4, 4:2:2 or 4:2:0.")] = "4:4:4",
+    alpha: Annotated[
+        str, typer.Option(help="Transparency: keep it, drop it (on white), or translate it like a grey picture.")
+    ] = "keep",
+    profile: Annotated[str, typer.Option(help="Colour profile: keep the input's, or srgb.")] = "keep",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Say nothing about outputs that exist; they are left alone.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip what the output folder's record says is done and intact.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with what is put into the folder later.")] = False,
+    settle: Annotated[float, typer.Option(help="With --watch: seconds a file must rest.", min=0)] = 2.0,
+    shard: Annotated[
+        str | None, typer.Option(help="Only part i of n, by a hash of each name: for job arrays.", metavar="I/N")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Processes of this machine that share the work.", min=1)] = 1,
+    batch: Annotated[int, typer.Option(help="Most pictures in one pass of the network; 0 chooses.", min=0)] = 0,
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Cut into windows of N pixels; 0 never. Else only above the memory limit.", metavar="N"),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels around each window. Else the network's receptive field.", metavar="N")
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="GiB that one pass of the network may take.", metavar="GIB")
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="In windows: the norms' statistics exact, even where that takes many passes."),
+    ] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Refuse pictures with more pixels. [100 million]", metavar="N", min=1)
+    ] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the network; pays after some 100 pictures.")] = (
+        False
+    ),
     device: Annotated[str, typer.Option(help=f"Where the network runs: {DEVICES}.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 (faster) or fp16 (GPUs).")] = "fp32",
     direction: Annotated[str, typer.Option(help="AtoB, or BtoA for a model that holds the way back.")] = "AtoB",
@@ -51,7 +108,7 @@ def translate(
     ),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
-    """Translate pictures: one, many, or whole folders with their tree.
+    """Translate pictures: one, many, or whole archives with their tree.
 
     Outputs keep their input's size, format and metadata. Nothing that exists is overwritten unless you say so, and a
     bad picture never stops the rest: it is listed at the end, and the exit code is 3.
@@ -60,24 +117,110 @@ def translate(
     Examples:
       i2i translate photo.jpg --model cyclegan_horse2zebra
       i2i translate holiday/ -o out/ --model runs/mine
+      i2i translate 'archive/**/*.png' -o out/ --model runs/mine --resume
+      i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
+      i2i translate - --model runs/mine < photo.jpg > out.jpg
     """
-    from i2i.translate import translate as run
+    from i2i.translator import find
+
+    with say.download(model, quiet or as_json) as fetching:
+        find(model, fetching)
+    given = inputs or []
+    settings: dict[str, Any] = {
+        "size": _size(size),
+        "quality": quality,
+        "subsampling": subsampling,
+        "alpha": alpha,
+        "profile": profile,
+        "max_pixels": max_pixels,
+    }
+    network = {"device": device, "precision": precision, "direction": direction}
+    windows = {"tile": tile, "overlap": overlap, "memory": None if memory is None else memory * 2**30, "exact": exact}
+    if "-" in given:
+        if len(given) > 1 or listed or watch:
+            raise I2IError("Standard input (-) is one picture, alone.", "Name files, or give - by itself.")
+        _stream(output, model, format, settings, network, windows, overwrite)
+        return
+    if not given and listed is None:
+        raise I2IError("No picture was given.", "Name pictures, folders or patterns, or a list of them with --list.")
+    from i2i import naming
+
+    run: dict[str, Any] = {**settings, **network, **windows, "format": format, "overwrite": overwrite, "batch": batch}
+    run |= {"compile": compile, "shard": naming.parse_shard(shard) if shard else None}
+    if watch:
+        if len(given) != 1 or output is None or listed:
+            raise I2IError("--watch needs one folder and an output folder.", "i2i translate in/ -o out/ --watch ...")
+        _watch(given[0], output, model, settle, run, as_json, quiet)
+        return
+    from i2i.translate import translate as translated
 
     started = time.monotonic()
     with _progress(quiet or as_json) as tell:
-        result = run(
-            inputs,
+        result = translated(
+            given,
             output,
             model,
-            size=_size(size),
-            batch=batch,
-            overwrite=overwrite,
+            listed=naming.read_list(listed, null) if listed else (),
+            resume=resume,
+            dry_run=dry_run,
+            processes=processes,
             progress=tell,
-            device=device,
-            precision=precision,
-            direction=direction,
+            **run,
         )
-    _report(result, len(inputs), time.monotonic() - started, as_json, quiet)
+    if len(result.outcomes) == 1 and result.skipped and not (skip_existing or resume or dry_run):
+        raise I2IError(f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing.")
+    _report(result, time.monotonic() - started, as_json, quiet, skip_existing or resume)
+
+
+def _stream(
+    output: Path | None,
+    model: str,
+    format: str | None,
+    settings: dict[str, Any],
+    network: dict[str, Any],
+    windows: dict[str, Any],
+    overwrite: bool,
+) -> None:
+    """One picture from standard input to standard output, or into a file."""
+    from i2i import images
+    from i2i.codec import Options
+    from i2i.translate import translate_bytes
+    from i2i.translator import Tiling, load
+
+    if output is not None and output.exists() and not overwrite:
+        raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
+    if output is None and sys.stdout.isatty():
+        raise I2IError("A picture would be written to the terminal.", "Send it into a file with >, or give --output.")
+    tiling = Tiling(windows["tile"], windows["overlap"], windows["memory"], windows["exact"])
+    options = Options(**{k: v for k, v in settings.items() if v is not None})
+    if format is None and output is not None:
+        format = output.suffix
+    data = translate_bytes(sys.stdin.buffer.read(), load(model, **network, tiling=tiling), options, format)
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with images.replacing(output) as file:
+        file.write(data)
+
+
+def _watch(
+    folder: str, output: Path, model: str, settle: float, run: dict[str, Any], as_json: bool, quiet: bool
+) -> None:
+    """Until it is interrupted: a line for each picture."""
+    from i2i.watch import watch
+
+    def tell(outcome: Outcome) -> None:
+        if as_json:
+            _line(_entry(outcome))
+        elif outcome.state == "failed":
+            _say(f"failed: {_named(outcome)}")
+        elif not quiet:
+            _say(f"{outcome.state}: {outcome.target}")
+
+    if not quiet:
+        _say(f"Watching {folder}; Ctrl-C ends it.")
+    watch(folder, output, model, settle=settle, tell=tell, **run)
 
 
 def _size(text: str | None) -> int | tuple[int, int] | None:
@@ -110,36 +253,63 @@ def _progress(silent: bool) -> Iterator[Callable[[int, int, Path], None] | None]
         yield tell
 
 
-def _report(result: Result, given: int, seconds: float, as_json: bool, quiet: bool) -> None:
+def _report(result: Result, seconds: float, as_json: bool, quiet: bool, silent_skips: bool) -> None:
     """Prints what became of the pictures and ends with the fitting exit code."""
+    counts = {s: sum(o.state == s for o in result.outcomes) for s in ("done", "skipped", "failed", "planned")}
     if as_json:
-        for path in result.done:
-            _line({"output": str(path), "state": "done"})
-        for path in result.skipped:
-            _line({"output": str(path), "state": "skipped"})
-        for path, reason in result.failed:
-            _line({"input": str(path), "state": "failed", "error": reason})
-        counts = {"done": len(result.done), "skipped": len(result.skipped), "failed": len(result.failed)}
+        for outcome in result.outcomes:
+            _line(_entry(outcome))
         _line({**counts, "seconds": round(seconds, 3)})
     else:
-        said = [f"{_count(len(result.done))} translated in {seconds:.1f} s"]
-        if len(result.done) == 1:
-            said = [f"{result.done[0]} written in {seconds:.1f} s"]
-        if result.skipped:
-            said += [f"{len(result.skipped)} left as they were, because they exist (--overwrite replaces them)"]
+        if counts["planned"]:
+            for source, target in result.planned:
+                typer.echo(_printable(f"{source} -> {target}"))
         if not quiet:
-            typer.echo("; ".join(said) + ".", err=True)
+            _say(_summary(result, counts, seconds, silent_skips))
         if result.failed:
-            typer.echo(f"{_count(len(result.failed))} failed:", err=True)
-        for path, reason in result.failed:
-            typer.echo(f"  {reason}" if str(path) in reason else f"  {path}: {reason}", err=True)
+            _say(f"{_count(counts['failed'])} failed:")
+        for outcome in result.outcomes:
+            if outcome.state == "failed":
+                _say(f"  {_named(outcome)}")
     if result.failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _summary(result: Result, counts: dict[str, int], seconds: float, silent_skips: bool) -> str:
+    said = [f"{_count(counts['done'])} translated in {seconds:.1f} s"]
+    if counts["planned"] or (counts["skipped"] and not counts["done"] + counts["failed"]):
+        said = [f"{_count(counts['planned'])} to translate"]
+    elif counts["done"] == 1:
+        said = [f"{result.done[0]} written in {seconds:.1f} s"]
+    if counts["skipped"]:
+        why = "" if silent_skips else " (--overwrite replaces them)"
+        said += [f"{counts['skipped']} left as they were, because they exist{why}"]
+    return "; ".join(said) + "."
+
+
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    entry = {"input": str(outcome.source), "output": str(outcome.target), "state": outcome.state}
+    return {**entry, "error": outcome.error} if outcome.error else entry
+
+
+def _named(outcome: Outcome) -> str:
+    """The error, with the picture's name if it does not say it."""
+    named = str(outcome.source) in outcome.error or str(outcome.target) in outcome.error
+    return outcome.error if named else f"{outcome.source}: {outcome.error}"
 
 
 def _count(number: int) -> str:
     return f"{number} picture{'' if number == 1 else 's'}"
 
 
+def _say(text: str) -> None:
+    typer.echo(_printable(text), err=True)
+
+
+def _printable(text: str) -> str:
+    """Names that are no valid text are shown with marks in place of their bytes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _line(entry: dict[str, Any]) -> None:
-    typer.echo(json.dumps(entry, ensure_ascii=False))
+    typer.echo(json.dumps(entry))

@@ -1,5 +1,6 @@
 """`i2i translate` as a user types it."""
 
+import io
 import json
 
 import numpy as np
@@ -31,16 +32,16 @@ def photos(tmp_path):
     return folder
 
 
-def i2i(*arguments, code=0):
-    """Runs the command; gives (stdout, stderr)."""
+def i2i(*arguments, code=0, given=None):
+    """Runs the command with the bytes `given` as its input; gives (stdout, stderr)."""
     app = typer.Typer()
     app.callback()(lambda: None)
     command.register(app)
-    result = CliRunner().invoke(app, ["translate", *map(str, arguments)])
+    result = CliRunner().invoke(app, ["translate", *map(str, arguments)], input=given)
     if isinstance(result.exception, I2IError):
         raise result.exception
     assert result.exit_code == code, result.output
-    return result.stdout, result.stderr
+    return (result.stdout_bytes if given is not None else result.stdout), result.stderr
 
 
 def test_one_picture(model, photos):
@@ -56,7 +57,7 @@ def test_a_folder_and_nothing_overwritten(model, photos, tmp_path):
     assert Image.open(tmp_path / "out" / "sub" / "c.png").size == (8, 6)
     before = (tmp_path / "out" / "a.png").read_bytes()
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model)
-    assert "0 pictures translated" in err
+    assert "0 pictures to translate" in err
     assert "3 left as they were" in err
     assert (tmp_path / "out" / "a.png").read_bytes() == before
     i2i(photos, "-o", tmp_path / "out", "-m", model, "--overwrite", "--quiet")
@@ -70,7 +71,7 @@ def test_bad_pictures_are_listed_and_the_code_is_3(model, photos, tmp_path):
     assert "bad.png is not a picture" in err
     out, err = i2i(photos, "-o", tmp_path / "out2", "-m", model, "--json", code=3)
     lines = [json.loads(line) for line in out.splitlines()]
-    assert [line.get("state") for line in lines] == ["done", "done", "done", "failed", None]
+    assert [line.get("state") for line in lines] == ["done", "done", "failed", "done", None]
     assert lines[-1]["done"] == 3
     assert lines[-1]["failed"] == 1
     assert err == ""
@@ -96,3 +97,75 @@ def test_what_is_missing_is_said(model, tmp_path):
         i2i(tmp_path / "none.png", "-m", model)
     with pytest.raises(I2IError, match="no model at"):
         i2i(tmp_path / "none.png", "-m", tmp_path / "x.safetensors")
+
+
+def test_standard_input_to_standard_output(model, photos, tmp_path):
+    data = (photos / "b.jpg").read_bytes()
+    out, _ = i2i("-", "-m", model, given=data)
+    made = Image.open(io.BytesIO(out))
+    assert (made.format, made.size) == ("JPEG", (16, 12))
+    i2i(photos / "b.jpg", "-m", model, "-o", tmp_path / "b.jpg")
+    assert (tmp_path / "b.jpg").read_bytes() == out
+    out, _ = i2i("-", "-m", model, "--format", "png", given=data)
+    assert Image.open(io.BytesIO(out)).format == "PNG"
+    i2i("-", "-m", model, "-o", tmp_path / "c.webp", given=data)
+    assert Image.open(tmp_path / "c.webp").format == "WEBP"
+    with pytest.raises(I2IError, match=r"c\.webp exists"):
+        i2i("-", "-m", model, "-o", tmp_path / "c.webp", given=data)
+    with pytest.raises(I2IError, match="standard input is not a picture"):
+        i2i("-", "-m", model, given=b"text")
+    with pytest.raises(I2IError, match="alone"):
+        i2i("-", photos, "-m", model, given=data)
+
+
+def test_lists_of_files(model, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos)
+    (tmp_path / "list").write_text("a.png\nsub/c.png\n\nmissing.png\n")
+    _, err = i2i("--list", tmp_path / "list", "-o", tmp_path / "out", "-m", model, code=3)
+    assert "missing.png does not exist" in err
+    assert (tmp_path / "out" / "sub" / "c.png").exists()
+    (tmp_path / "list0").write_bytes(b"b.jpg\0a.png\0")
+    i2i("--list", tmp_path / "list0", "-0", "-o", tmp_path / "out", "-m", model, "--skip-existing")
+    assert (tmp_path / "out" / "b.jpg").exists()
+    with pytest.raises(I2IError, match="cannot be read"):
+        i2i("--list", tmp_path / "no list", "-m", model)
+    with pytest.raises(I2IError, match="No picture was given"):
+        i2i("-m", model)
+
+
+def test_a_dry_run_says_what_would_be_done(model, photos, tmp_path):
+    out, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--dry-run", "--format", "webp")
+    assert f"{photos / 'a.png'} -> {tmp_path / 'out' / 'a.webp'}" in out
+    assert "3 pictures to translate" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_picture_that_exists_is_an_error(model, photos, tmp_path):
+    i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png")
+    with pytest.raises(I2IError, match=r"a\.png exists\. Give --overwrite"):
+        i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png")
+    i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png", "--skip-existing")
+
+
+def test_shards_resume_and_windows(model, photos, tmp_path):
+    for i in (1, 2):
+        i2i(photos, "-o", tmp_path / "out", "-m", model, "--shard", f"{i}/2")
+    _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--resume")
+    assert "3 left as they were" in err
+    with pytest.raises(I2IError, match="shard '0/2'"):
+        i2i(photos, "-o", tmp_path / "out", "-m", model, "--shard", "0/2")
+    big = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))
+    big.save(tmp_path / "big.png")
+    i2i(tmp_path / "big.png", "-m", model, "-o", tmp_path / "whole.png", "--tile", "0")
+    i2i(tmp_path / "big.png", "-m", model, "-o", tmp_path / "cut.png", "--tile", "64", "--overlap", "24")
+    whole, cut = (np.asarray(Image.open(tmp_path / n)).astype(int) for n in ("whole.png", "cut.png"))
+    assert np.abs(whole - cut).max() <= 1
+    with pytest.raises(I2IError, match="more than the limit of 1,000"):
+        i2i("-", "-m", model, "--max-pixels", "1000", given=(tmp_path / "big.png").read_bytes())
+
+
+def test_watching_needs_two_folders(model, photos, tmp_path):
+    with pytest.raises(I2IError, match="needs one folder and an output folder"):
+        i2i(photos, "-m", model, "--watch")
+    with pytest.raises(I2IError, match="is not a folder"):
+        i2i(photos / "a.png", "-m", model, "-o", tmp_path / "out", "--watch", "--quiet")

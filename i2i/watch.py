@@ -1,0 +1,84 @@
+"""A hot folder: what is put into it is translated as soon as it has settled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from i2i import images
+from i2i.errors import I2IError
+from i2i.translate import Outcome, Translator, load, translate
+
+POLL = 1.0  # seconds between looks at the folder
+SETTLE = 2.0  # seconds for which a file must not have changed
+
+
+def watch(
+    folder: Path | str,
+    output: Path | str,
+    model: str | Path | Translator,
+    *,
+    tell: Callable[[Outcome], None] | None = None,
+    stop: threading.Event | None = None,
+    poll: float = POLL,
+    settle: float = SETTLE,
+    **options: Any,
+) -> None:
+    """Translates the pictures of `folder` into `output`, and each that comes later, until `stop` is set.
+
+    A file is taken once its size and time have stayed the same for `settle` seconds; one that changes later is
+    translated again. Failures are told and tried again only when the file changes. options: see `translate`. Raises
+    I2IError if `folder` is none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise I2IError(f"{folder} is not a folder.", "Only a folder can be watched.")
+    names = ("device", "precision", "direction", "statistics")
+    if not isinstance(model, Translator):
+        model = load(model, **{n: options.pop(n) for n in names if n in options})
+    stop = stop or threading.Event()
+    seen: dict[Path, tuple[tuple[int, int], float]] = {}  # what it was like, and since when
+    known: dict[Path, tuple[int, int]] = {}  # what it was like when it was translated
+    inside = Path(output).resolve()
+    while not stop.is_set():
+        now = time.monotonic()
+        ready, changed = [], set()
+        for path in images.find(folder):
+            if inside != folder.resolve() and path.resolve().is_relative_to(inside):
+                continue
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # gone again
+            state = (status.st_size, status.st_mtime_ns)
+            if seen.get(path, (None, 0.0))[0] != state:
+                seen[path] = (state, now)
+            if now - seen[path][1] >= settle and known.get(path) != state:
+                ready.append(path)
+                if path in known:
+                    changed.add(path)
+        for again, some in ((False, [p for p in ready if p not in changed]), (True, sorted(changed))):
+            if some:
+                _some(some, folder, output, model, again, tell, options)
+        known.update({p: seen[p][0] for p in ready})
+        stop.wait(poll)
+
+
+def _some(
+    paths: list[Path],
+    folder: Path,
+    output: Path | str,
+    model: Translator,
+    again: bool,
+    tell: Callable[[Outcome], None] | None,
+    options: dict[str, Any],
+) -> None:
+    """Translates those files; their tree below `folder` is kept."""
+    overwrite = again or bool(options.get("overwrite"))
+    own = {**options, "overwrite": overwrite, "resume": not overwrite}
+    result = translate([], output, model, listed=paths, root=folder, **own)
+    for outcome in result.outcomes:
+        if tell:
+            tell(outcome)

@@ -1,0 +1,151 @@
+"""Pictures in windows: equal to the whole where statistics are exact, near it where they are not, and without seams."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from i2i import nets, tiles
+from i2i.errors import I2IError
+from i2i.translator import Tiling, Translator
+
+NETS = {
+    "resnet": {"name": "resnet", "blocks": 2, "width": 4},
+    "resnet blur": {"name": "resnet", "blocks": 1, "width": 4, "upsample": "blur", "antialias": True},
+    "unet batch": {"name": "unet", "depth": 3, "width": 4, "norm": "batch"},
+    "unet instance": {"name": "unet", "depth": 3, "width": 4, "norm": "instance", "upsample": "resize"},
+    "no norm": {"name": "resnet", "blocks": 1, "width": 4, "norm": "none"},
+}
+
+
+def model(spec, tiling, own=True):
+    torch.manual_seed(0)
+    return Translator(nets.init_weights(nets.build(**spec), gain=0.03), {"train_mode_norm": own}, tiling=tiling)
+
+
+def scene(height, width):
+    """A picture whose parts differ: dark to bright, smooth to rough, with edges."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    base = np.stack([x / width, y / height, 0.5 + 0.5 * np.sin(x / 9) * np.cos(y / 13)], -1)
+    rough = np.random.default_rng(0).random((height, width, 3)).astype(np.float32) * (x / width)[..., None]
+    edges = ((x // 40 + y // 56) % 2)[..., None]
+    return ((0.5 * base + 0.2 * rough + 0.3 * edges) * 255).astype(np.uint8)
+
+
+def psnr(a, b):
+    return 10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b.astype(float)) ** 2)))
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("exact", [False, True])
+def test_windows_equal_the_whole(name, exact):
+    picture = scene(150, 210)
+    whole = model(NETS[name], Tiling(0))(picture)
+    # little memory makes `exact` go norm by norm over the windows; with enough the whole is measured at once
+    memory = 1000.0 if exact else None
+    made = model(NETS[name], Tiling(112, overlap=40, memory=memory, exact=exact))(picture)
+    assert np.abs(made.astype(int) - whole).max() <= 1
+    assert psnr(made, whole) > 60
+
+
+@pytest.mark.parametrize("name", ["resnet", "unet batch"])
+def test_reduced_statistics_come_near(name):
+    picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
+    net = NETS[name]
+    whole = model(net, Tiling(0))(picture)
+    translator = model(net, Tiling(96, memory=1.0))
+    assert tiles.factor_for(256 * 192, 1, len(tiles.own_norms(translator.network)))[0] == 2
+    assert psnr(translator(picture), whole) >= 30
+    parts = [model(net, Tiling(0))(picture[:, x : x + 64]) for x in range(0, 256, 64)]
+    assert (
+        psnr(np.concatenate(parts, 1), whole) < psnr(translator(picture), whole) - 10
+    )  # each with its own statistics: what all this avoids
+
+
+def test_no_step_across_the_borders():
+    picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
+    translator = model(NETS["resnet"], Tiling(80, memory=1.0))
+    cut = translator.cut()
+    spans = cut.spans(256, cut.width, 4)
+    assert len(spans) > 3
+    made = translator(picture).astype(float)
+    steps = np.abs(np.diff(made, axis=1)).mean((0, 2))
+    borders = [s.first - 1 for s in spans[1:]]
+    assert steps[borders].mean() <= 1.1 * np.delete(steps, borders).mean()
+
+
+def test_stored_statistics_need_no_measuring():
+    picture = scene(100, 100)
+    net = {"name": "unet", "depth": 3, "width": 4, "norm": "batch"}
+    assert tiles.own_norms(model(net, None, own=False).network) == []
+    whole = model(net, Tiling(0), own=False)(picture)
+    assert np.abs(model(net, Tiling(64), own=False)(picture).astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("height", [8, 60, 61, 128, 300])
+def test_spans_cover_and_leave_the_margin(height):
+    length = -(-height // 4) * 4
+    spans = tiles.Grid(64, 64, 12, 10).spans(length, 64, 4)
+    assert spans[0].first == 0
+    assert spans[-1].last == length
+    for a, b in zip(spans, spans[1:]):  # noqa: RUF007
+        assert a.last == b.first
+        assert a.stop - a.last >= 12
+        assert b.first - b.start >= 12
+    assert all(s.start % 4 == 0 and s.first % 4 == 0 and s.stop <= length for s in spans)
+
+
+def test_an_overlap_that_leaves_nothing_is_refused():
+    with pytest.raises(I2IError, match="leave nothing in the middle"):
+        tiles.grid(64, 4, 10, overlap=32)
+
+
+def test_the_receptive_field_of_known_networks():
+    class Convs(nn.Module):
+        def __init__(self, *kernels):
+            super().__init__()
+            self.layers = nn.Sequential(*(nn.Conv2d(3, 3, k, padding=k // 2) for k in kernels))
+
+        def forward(self, x):
+            return self.layers(x)
+
+    assert tiles.receptive_radius(Convs(1), 3, 1) == 0
+    assert tiles.receptive_radius(Convs(7), 3, 1) == 3
+    assert tiles.receptive_radius(Convs(3, 3, 5), 3, 1) == 4
+    assert tiles.receptive_radius(Convs(*[3] * 40), 3, 1, most=30) == 30
+
+
+def test_an_enlarging_network_and_alpha_and_16_bits_in_windows():
+    class Twice(nn.Module):
+        multiple = 2
+
+        def __init__(self):
+            super().__init__()
+            self.arguments = {"channels_in": 1, "channels_out": 1}
+            self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, x):
+            return torch.tanh(nn.functional.interpolate(self.conv(x), scale_factor=2))
+
+    torch.manual_seed(0)
+    net = Twice()
+    rng = np.random.default_rng(0)
+    for array in (rng.integers(0, 65536, (70, 91), np.uint16), rng.integers(0, 256, (70, 91, 2), np.uint8)):
+        whole = Translator(net, {}, tiling=Tiling(0))(array)
+        made = Translator(net, {}, tiling=Tiling(32))(array)
+        assert whole.shape[:2] == (140, 182)
+        assert made.dtype == whole.dtype
+        assert np.abs(made.astype(int) - whole).max() <= 1
+
+
+def test_large_pictures_are_cut_by_themselves():
+    translator = model(NETS["resnet"], Tiling(memory=300 * 300 * 100.0))
+    assert translator.fits((256, 256))
+    assert not translator.fits((1024, 1024))
+    assert translator.cut().height <= 400
+    calls = []
+    kept = translator._forward
+    translator._forward = lambda net, x: calls.append(x.shape) or kept(net, x)
+    assert translator(np.zeros((400, 600, 3), np.uint8)).shape == (400, 600, 3)
+    assert max(s[-1] * s[-2] for s in calls) <= 400 * 400
