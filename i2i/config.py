@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import inspect
 import io
+import math
 import tokenize
 import types
 import typing
@@ -86,6 +87,8 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
         try:
             number = float(value)
         except ValueError:
+            return False, None
+        if not math.isfinite(number):
             return False, None
         if kind is float:
             return True, number

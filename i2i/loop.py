@@ -7,10 +7,12 @@ disagree with an uninterrupted one.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
 import random
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -26,12 +28,14 @@ from torch import Tensor, nn
 
 from i2i import checkpoint as checkpoints
 from i2i.ema import EMA
-from i2i.errors import I2IError
+from i2i.errors import I2IError, nearest
 from i2i.method import Batch, Method, Now
 from i2i.ops import seed_of
 
 PATIENCE = 15.0  # seconds after which losses are logged, however few steps were made
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+TRACKERS = ("tensorboard", "wandb")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,32 @@ class Plan:
     keep: int = 3  # newest checkpoints kept beside the best one
     log_every: int = 50  # steps between lines of the log; one process writes at least one each 15 seconds
     trackers: str = ""  # comma-separated: tensorboard, wandb
+
+    def check(self) -> None:
+        """Raises I2IError for a setting that is not allowed."""
+        choices = {"precision": PRECISIONS, "device": DEVICES, "channels_last": ("auto", "yes", "no")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise I2IError(f"{name} is {getattr(self, name)!r}.", f"Allowed: {', '.join(allowed)}.")
+        least = dict.fromkeys(("batch", "accumulate", "keep", "log_every"), 1)
+        least |= dict.fromkeys(("images", "epochs", "ema", "clip", "save_every", "sample_every"), 0)
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise I2IError(f"{name} is {getattr(self, name)}.", f"Allowed: {low} or more.")
+        if not self.images and not self.epochs:
+            raise I2IError("epochs is 0, and so is images.", "One of them says how long to train.")
+        if self.batch % self.accumulate:
+            raise I2IError(f"batch {self.batch} is no multiple of accumulate {self.accumulate}.", "Change one of them.")
+        for name in self.tracked:
+            if name not in TRACKERS:
+                raise I2IError(f"There is no tracker {name!r}.", nearest(name, TRACKERS))
+            if importlib.util.find_spec(name) is None:
+                raise I2IError(f"The tracker {name} is not installed.", f"Install it with: pip install {name}")
+
+    @property
+    def tracked(self) -> list[str]:
+        """The names in `trackers`."""
+        return [t.strip() for t in self.trackers.split(",") if t.strip()]
 
 
 class Interrupted(I2IError):
@@ -85,10 +115,11 @@ class Watch(Protocol):
 def accelerator_for(plan: Plan) -> Accelerator:
     """The Accelerator of this process: device, process group, trackers. Precision and wrapping stay with the loop."""
     if plan.device == "cuda" and not torch.cuda.is_available():
-        raise I2IError("device is cuda, but no CUDA device is available here.", "Allowed: auto, cpu.")
+        raise I2IError("device is cuda, but no CUDA device is available here.", "Give --device auto or cpu.")
+    if plan.device == "mps" and not torch.backends.mps.is_available():
+        raise I2IError("device is mps, but there is none here.", "Give --device auto or cpu.")
     cpu = plan.device == "cpu" or (plan.device == "auto" and not torch.cuda.is_available())
-    trackers = [t for t in plan.trackers.split(",") if t]
-    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=trackers or None, project_dir=None)
+    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=plan.tracked or None, project_dir=None)
     if accelerator.num_processes != processes():  # each of them would train by itself, on the same data
         raise I2IError(
             f"{processes()} processes were asked for, but {accelerator.num_processes} work together here.",
@@ -191,6 +222,19 @@ class Loop:
             dist.broadcast(on_device, 0)
             t.data.copy_(on_device)
 
+    def _same_moment(self, start: int) -> None:
+        """Raises I2IError in every process if one of them found another checkpoint than the first."""
+        if self.world == 1:
+            return
+        found = torch.tensor([start, -start], dtype=torch.int64, device=self.device)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        high, low = int(found[0]), -int(found[1])
+        if high != low:
+            raise I2IError(
+                f"Some processes found a checkpoint of {high} images, others of {low}.",
+                "All hosts must see the same run folder: keep it on a shared disk.",
+            )
+
     # ---- one step ----------------------------------------------------------------------------------------------
 
     def step(self, batch: Batch, now: Now) -> None:
@@ -276,6 +320,7 @@ class Loop:
     def run(self) -> int:
         """Trains from the newest checkpoint (or the start) to `total` images and returns the images seen."""
         start = self.restore()
+        self._same_moment(start)
         self.method.train()
         plan = self.plan
         now = Now(images=start, total=self.total, batch=plan.batch, seed=plan.seed)
@@ -310,7 +355,7 @@ class Loop:
                     if crossed(before, images, save_every) or due or stop or ended:
                         self.save(images)
                     if stop and not ended:
-                        hint = f"Go on with: i2i train --resume {self.folder}"
+                        hint = f"Go on with: i2i train --resume {shlex.quote(str(self.folder))}"
                         raise Interrupted(stop, hint)
                     if ended:
                         break
@@ -503,9 +548,9 @@ def crossed(before: int, after: int, every: int) -> bool:
     return after // every > before // every
 
 
-# Settings that change how a run is watched or where it is computed, but not what it computes.
+# Settings that change how a run is watched, where it is computed or its pictures lie, but not what it computes.
 FREE = frozenset(
-    {"workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
+    {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
 )
 
 

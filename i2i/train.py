@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -18,11 +19,12 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from i2i import bundle, config, craft, data, registry
 from i2i.craft import Craft
-from i2i.data import Data, Spec
+from i2i.data import Data, Spec, layouts
 from i2i.data.download import Progress
 from i2i.errors import I2IError
 from i2i.evaluate import conclude
@@ -35,6 +37,8 @@ from i2i.report import Report
 
 __all__ = ["Interrupted", "Run", "execute", "plan_resume", "plan_run", "resume", "train"]
 
+FEW = 10  # training pictures of a side below which a user is warned
+LOOKED_AT = 32  # pictures of a side whose size is looked at before a run
 JUDGED = 64  # validation pictures behind the choice of the best checkpoint
 
 
@@ -59,7 +63,13 @@ class Run:
     def build(self) -> Method:
         """The method with freshly initialised networks, a pure function of the seed."""
         torch.manual_seed(self.plan.seed)
-        method = self.method(self.config, self.shape)
+        try:
+            method = self.method(self.config, self.shape)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise I2IError(
+                f"The networks cannot be built with these settings: {' '.join(str(error).split())}.",
+                f"i2i recipes show {self.recipe} explains them.",
+            ) from error
         craft.apply(method, self.craft)
         return method
 
@@ -97,14 +107,13 @@ class Run:
             "networks": networks,
             "parameters": parameters,
             # weights, gradients and two moments of Adam, 4 bytes each; activations of the networks' forward passes
-            "memory_mib": round((16 * parameters + activations) / 2**20),
+            "memory_mib": math.ceil((16 * parameters + activations) / 2**20),
             "seconds": self.seconds(),
-            "notes": method.notes(),
+            "notes": [*method.notes(), *remarks(self.data)],
             "out": str(self.folder),
             "settings": self.settings,
             "changed": self.changed(),
         }
-
 
     def seconds(self) -> float | None:
         """How long the rest of a run takes at the speed it had, by its log; None for a run that has not begun."""
@@ -142,6 +151,24 @@ def _activations(method: Method, shape: Shape, batch: int) -> int:
     return 3 * total * batch  # a step keeps about three forwards of each generator, discriminators included
 
 
+def remarks(pictures: Data) -> list[str]:
+    """What a user should know of the training pictures before the run: that they are few, or small."""
+    said = []
+    few = min(len(side) for side in pictures.sides)
+    if few < FEW:
+        said.append(f"There {'is' if few == 1 else 'are'} only {few} training picture{'s' * (few > 1)}: hardly enough.")
+    places = [p for side in pictures.sides for p in side[:: max(1, len(side) // LOOKED_AT)][:LOOKED_AT]]
+    sizes = [(w // (1 if p.part == -1 else 2), h) for p in places for w, h, _ in [layouts.header(p.path)]]
+    size, small = pictures.spec.size, min(sizes, key=min)
+    if min(small) < size and "resize" in pictures.spec.preprocess:
+        under = sum(min(s) < size for s in sizes)
+        said.append(
+            f"{under} of {len(sizes)} pictures looked at are smaller than the {size} pixels of training (the smallest "
+            f"is {small[0]}x{small[1]}) and are enlarged; a smaller --size suits them better."
+        )
+    return said
+
+
 def _settle_shape(found: Data, spec: Spec) -> Shape:
     return Shape(
         channels_in=found.channels_in,
@@ -164,6 +191,18 @@ def plan_run(
     recipe: name of a recipe or method, or a path to a .yaml or .py file. data_sources: a folder, two folders, or the
     name of a data card; the recipe's own if left out. overrides: any setting by name. Raises I2IError on bad input.
     """
+    run = _resolved(recipe, data_sources, out, overrides, progress)
+    _free(run.folder)
+    return run
+
+
+def _resolved(
+    recipe: str,
+    data_sources: list[str] | None,
+    out: Path | None,
+    overrides: dict[str, Any] | None,
+    progress: Progress | None = None,
+) -> Run:
     values = dict(registry.recipe(recipe))
     values.update(overrides or {})
     method = registry.method(str(values.pop("method")))
@@ -175,6 +214,7 @@ def plan_run(
         values["layout"] = method.needs
     made = config.resolve(values, {"config": method.Config, "spec": data.Spec, "plan": Plan, "craft": Craft})
     spec, plan = made["spec"], made["plan"]
+    plan.check()
     pictures = data.open(sources, spec, "train", progress)
     held_out = None
     for split in ("val", "test"):
@@ -183,7 +223,8 @@ def plan_run(
             break
     images = plan.images or math.ceil(plan.epochs * pictures.count)
     total = max(1, math.ceil(images / plan.batch)) * plan.batch
-    settings: dict[str, Any] = {"recipe": recipe, "method": str(registry.name_of(method)), "data": sources}
+    kept = [str(Path(s).resolve()) if Path(s).is_dir() else s for s in sources]  # found again from another folder
+    settings: dict[str, Any] = {"recipe": recipe, "method": str(registry.name_of(method)), "data": kept}
     for part in made.values():
         settings |= dataclasses.asdict(part)
     name = f"{Path(recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -205,25 +246,45 @@ def plan_run(
     )
 
 
-def _begin(run: Run) -> None:
+def _begin(run: Run, main: bool) -> None:
+    """The main process makes the run's folder; every process raises I2IError if that failed."""
+    failed: list[Any] = [None]
+    if main:
+        try:
+            _make(run)
+        except I2IError as error:
+            failed = [(error.what, error.hint)]
+    told = broadcast_object_list(failed)[0]
+    if told is not None:
+        raise I2IError(*told)
+
+
+def _make(run: Run) -> None:
     """Makes the run's folder with its config.yaml in one rename, so that any folder there is can be resumed."""
-    if (run.folder / "config.yaml").exists():
-        raise I2IError(
-            f"{run.folder} already holds a run.",
-            f"Go on with `i2i train --resume {run.folder}`, or give another --out.",
-        )
-    if run.folder.exists() and any(run.folder.iterdir()):
-        raise I2IError(f"{run.folder} exists and is not empty.", "Give another --out.")
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    _free(run.folder)
     made = run.folder.with_name(f".{run.folder.name}.{os.getpid()}")
-    made.mkdir()
     lines = {**run.settings, "versions": versions()}
-    (made / "config.yaml").write_text(yaml.safe_dump(lines, sort_keys=False, allow_unicode=True), encoding="utf-8")
     try:
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        made.mkdir()
+        (made / "config.yaml").write_text(yaml.safe_dump(lines, sort_keys=False, allow_unicode=True), encoding="utf-8")
         os.replace(made, run.folder)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
         raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
+
+
+def _free(folder: Path) -> None:
+    """Raises I2IError if a run in `folder` would touch what is there."""
+    if (folder / "config.yaml").exists():
+        raise I2IError(
+            f"{folder} already holds a run.",
+            f"Go on with `i2i train --resume {shlex.quote(str(folder))}`, or give another --out.",
+        )
+    if folder.is_file():
+        raise I2IError(f"{folder} is a file.", "Give a folder for --out.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise I2IError(f"{folder} exists and is not empty.", "Give another --out.")
 
 
 def versions() -> dict[str, str]:
@@ -259,10 +320,22 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     does not fit."""
     accelerator = accelerator_for(run.plan)
     main = accelerator.is_main_process
-    if main and not resumed:
-        _begin(run)
-    accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:  # a name made of the time may differ between processes
+        run.folder = Path(broadcast_object_list([str(run.folder)])[0])
     method = run.build()
+    loop = Loop(
+        method,
+        run.data,
+        run.plan,
+        run.folder,
+        _Silent(),
+        total=run.total,
+        facts=run.facts(),
+        accelerator=accelerator,
+        preview=run.held_out,
+    )
+    if not resumed:  # only now, so that settings that do not go together leave nothing behind
+        _begin(run, main)
     report: Any = Report(run.folder, run.recipe, run.settings, run.total, live=not quiet) if main else _Silent()
     if run.plan.trackers:
         plain = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in run.settings.items()}
@@ -291,21 +364,9 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         return total / n
 
     report.event(0, "environment", **_environment(run, accelerator))
-    for note in method.notes():
+    for note in [*method.notes(), *(remarks(run.data) if main else [])]:
         report.event(0, "note", text=note)
-    loop = Loop(
-        method,
-        run.data,
-        run.plan,
-        run.folder,
-        report,
-        total=run.total,
-        facts=run.facts(),
-        accelerator=accelerator,
-        finish=finish,
-        judge=judge,
-        preview=run.held_out,
-    )
+    loop.watch, loop.finish, loop.judge = report, finish, judge
     reason = ""
     try:
         seen = loop.run()
@@ -370,9 +431,10 @@ def _conclude(run: Run, report: Any, images: int) -> None:
         report.event(images, "evaluation", **found)
 
 
-def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None) -> Run:
+def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None, sources: list[str] | None = None) -> Run:
     """Resolves the run in `folder` as its config.yaml says. overrides may only change how the run is watched or where
-    it is computed (workers, device, save_every, ...). Raises I2IError if there is no run."""
+    it is computed (workers, device, save_every, ...). sources: where its pictures lie now, if they have moved.
+    Raises I2IError if there is no run."""
     folder = Path(folder)
     path = folder / "config.yaml"
     if not path.is_file():
@@ -381,9 +443,11 @@ def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None) -> 
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise I2IError(f"{path} is no readable YAML: {error}.", "Put the original back.") from error
+    if not isinstance(values, dict) or not {"recipe", "method", "data"} <= values.keys():
+        raise I2IError(f"{path} is not the config.yaml of a run.", "Put the original back.")
     values.pop("versions", None)
-    recipe, sources = values.pop("recipe"), values.pop("data")
-    run = plan_run(str(values["method"]), sources, folder, {**values, **(overrides or {})})
+    recipe, written = values.pop("recipe"), values.pop("data")
+    run = _resolved(str(values["method"]), sources or written, folder, {**values, **(overrides or {})})
     run.recipe = run.settings["recipe"] = recipe
     return run
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -99,14 +100,14 @@ def run(words: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message())
             return USAGE
-        say.error(*_usage(error), machine)
+        say.error(*_usage(error, words), machine)
         return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         say.error("Interrupted.", "", machine, plain=True)
         return INTERRUPTED
     except BrokenPipeError:
         return 0
-    except Exception as error:  # a defect, or something outside such as a full disk: one sentence all the same
+    except Exception as error:  # noqa: BLE001 (a defect, or something outside such as a full disk: one sentence all the same)
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
         if isinstance(error, OSError) and error.strerror:
@@ -114,17 +115,25 @@ def run(words: list[str]) -> int:
             say.error(f"{where}{error.strerror}.", "", machine)
         else:
             text = " ".join(str(error).split())[:400]
-            say.error(f"Unexpected {type(error).__name__}: {text}", "I2I_DEBUG=1 shows where.", machine)
+            say.error(f"Unexpected {type(error).__name__}: {text.rstrip('.')}.", "I2I_DEBUG=1 shows where.", machine)
         return 1
 
 
-def _usage(error: Any) -> tuple[str, str]:
+def _usage(error: Any, words: list[str]) -> tuple[str, str]:
     """What was wrong with the words, and what helps."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "i2i"
+    if context is None and words and not words[0].startswith("-"):  # the parser tells not always of which command
+        path = f"i2i {words[0]}"
     hint = f"See {path} --help."
     text = error.format_message().rstrip(".").replace("\n", " ")
-    text = text.split(" (")[0].split(" Did you mean")[0].rstrip(".") + "."
+    text = (
+        re.split(r" \(Possible| Did you mean|, unable to parse", text)[0].removeprefix("Invalid value: ").rstrip(".")
+        + "."
+    )
+    refused = re.match(r"Invalid value for '(--[\w-]+)'[^:]*: (.*)", text)
+    if refused and (given := _given(refused[1], words)) is not None:
+        text = f"{refused[1]} is {given!r}. {refused[2]}"
     known = getattr(getattr(context, "command", None), "commands", None)
     if type(error).__name__ == "NoSuchOption":
         options = [o for p in context.command.params for o in p.opts] if context is not None else []
@@ -132,6 +141,17 @@ def _usage(error: Any) -> tuple[str, str]:
     elif known and "No such command" in text:
         hint = f"{nearest(text.split(chr(39))[1], known)} {hint}"
     return text, hint
+
+
+def _given(option: str, words: list[str]) -> str | None:
+    """The last value that `words` give an option."""
+    found = None
+    for word, after in zip(words, [*words[1:], None]):
+        if word == option:
+            found = after
+        elif word.startswith(f"{option}="):
+            found = word.removeprefix(f"{option}=")
+    return found
 
 
 def spread(words: list[str]) -> list[str]:

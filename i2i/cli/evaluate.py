@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[
         str,
-        typer.Option("--model", "-m", help="A model's file, a run's folder, or a name of `i2i models`.", show_default=False),
+        typer.Option(
+            "--model", "-m", help="A model's file, a run's folder, or a name of `i2i models`.", show_default=False
+        ),
     ],
     data: Annotated[
         list[str] | None,
@@ -58,6 +60,9 @@ def scores(found: dict[str, Any]) -> None:
     typer.echo(f"On {found['count']} pairs of {found.get('split') or 'the data'}:")
     guesses = [(title, values) for title, values in found.items() if isinstance(values, dict)]
     say.table(
-        [[title, *(f"{values[k]:.4f}" if k in values else "-" for k in ("l1", "psnr", "ssim"))] for title, values in guesses],
+        [
+            [title, *(f"{values[k]:.4f}" if k in values else "-" for k in ("l1", "psnr", "ssim"))]
+            for title, values in guesses
+        ],
         ["", "L1", "PSNR dB", "SSIM"],
     )

@@ -50,8 +50,11 @@ def launch(words: list[str], count: int) -> int:
         }
         base.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
         running: list[subprocess.Popen[bytes]] = []
+        asked = 0  # the signal that came, if one did
 
         def forward(number: int, _: Any) -> None:
+            nonlocal asked
+            asked = number
             for process in running:
                 if process.poll() is None:
                     process.send_signal(number)
@@ -71,7 +74,7 @@ def launch(words: list[str], count: int) -> int:
                     process.wait()
             for number, handler in old.items():
                 signal.signal(number, handler)
-        return _conclude(Path(together), code, "--json" in words)
+        return _conclude(Path(together), code, asked, "--json" in words)
 
 
 def _wait(running: list[subprocess.Popen[bytes]]) -> int:
@@ -94,13 +97,16 @@ def _wait(running: list[subprocess.Popen[bytes]]) -> int:
     return first
 
 
-def _conclude(together: Path, code: int, machine: bool) -> int:
+def _conclude(together: Path, code: int, asked: int, machine: bool) -> int:
     """Says what went wrong first, and turns a death by signal into the conventional code."""
     said = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(together.glob("error-*.json"))]
     if said:
         first = min(said, key=lambda s: s["time"])
         say.error(first["what"], first["hint"], machine, plain=first["plain"])
+    elif code and asked:  # before the training had begun, which saves and says so
+        say.error("Interrupted.", "", machine, plain=True)
+        return 128 + asked
     elif code:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        raise I2IError(f"A process of the training ended {how}.", "Resume the run, with fewer processes if memory is short.")
+        raise I2IError(f"A process of the training ended {how}.", "Resume the run; if memory was short, with fewer.")
     return code if code >= 0 else 128 - code

@@ -56,7 +56,9 @@ def show(
     settings = {title: config.settings(part) for title, part in parts.items()}
     if as_json:
         listed: list[dict[str, Any]] = [
-            {**vars(s), "part": title, "value": given.get(s.name, s.default)} for title, ss in settings.items() for s in ss
+            {**vars(s), "part": title, "value": given.get(s.name, s.default)}
+            for title, ss in settings.items()
+            for s in ss
         ]
         say.machine({"name": name, **values, "about": about, "settings": listed})
         return
@@ -66,19 +68,19 @@ def show(
     doc = (sys.modules[method.__module__].__doc__ or "").strip()
     if doc != about:
         typer.echo(f"\nMethod {values['method']}: {doc}")
-    typer.echo(f"\nneeds data of layout: {method.needs}" + (f"; by default {values['data']}" if "data" in values else ""))
+    typer.echo(
+        f"\nneeds data of layout: {method.needs}" + (f"; by default {values['data']}" if "data" in values else "")
+    )
     typer.echo("settings (* differs from the method's default), each reached by --set KEY=VALUE")
     for title, found in settings.items():
         typer.echo(f"\n{title}")
         say.table(
             [
-                [f"{'*' if s.name in given else ' '} {s.name}", _text(given.get(s.name, s.default)), s.comment or s.type]
+                [
+                    f"{'*' if s.name in given else ' '} {s.name}",
+                    say.value(given.get(s.name, s.default)),
+                    s.comment or s.type,
+                ]
                 for s in found
             ]
         )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else repr(value) if value == "" else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -31,6 +32,13 @@ def error(what: str, hint: str = "", machine: bool = False, plain: bool = False)
     typer.echo(text if plain else f"Error: {text}", err=True)
 
 
+def value(given: Any) -> str:
+    """The value of a setting as --set takes it."""
+    if isinstance(given, bool):
+        return "yes" if given else "no"
+    return "none" if given is None else repr(given) if given == "" else str(given)
+
+
 def machine(value: Any) -> None:
     """One JSON value on a line of stdout."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
@@ -41,7 +49,9 @@ def table(rows: Iterable[Sequence[object]], titles: Sequence[str] = ()) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(*titles, box=None, show_header=bool(titles), pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    shown = Table(
+        *titles, box=None, show_header=bool(titles), pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
+    )
     kept = [[str(cell) for cell in row] for row in rows]
     if not titles:
         for _ in kept[0] if kept else ():
@@ -50,8 +60,13 @@ def table(rows: Iterable[Sequence[object]], titles: Sequence[str] = ()) -> None:
         column.no_wrap = True
     for row in kept:
         shown.add_row(*row)
-    width = None if sys.stdout.isatty() else 1000
-    Console(highlight=False, markup=False, emoji=False, width=width).print(shown)
+    if sys.stdout.isatty():
+        Console(highlight=False, markup=False, emoji=False).print(shown)
+        return
+    plain = Console(file=io.StringIO(), highlight=False, markup=False, emoji=False, width=10_000)
+    with plain.capture() as captured:
+        plain.print(shown)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
 
 
 @contextmanager

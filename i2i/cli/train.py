@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,9 +70,9 @@ def train(
     named |= {"precision": precision, "device": device, "seed": seed, "workers": workers}
     overrides = {k: v for k, v in named.items() if v is not None} | pairs(settings or [])
     if recipe is None and resume is None:
-        raise typer.BadParameter("Name a recipe (see `i2i recipes`), or --resume a run's folder")
-    if resume is not None and (recipe or data or out):
-        raise typer.BadParameter("A run is resumed with its own recipe, data and folder: give --resume alone")
+        raise typer.BadParameter("Name a recipe of `i2i recipes`, or --resume the folder of a run")
+    if resume is not None and (recipe or out):
+        raise typer.BadParameter("A run is resumed with its own recipe and in its own folder: give --resume alone")
     if processes > 1 and not dry_run:
         from i2i.cli import launch
 
@@ -80,7 +81,7 @@ def train(
     from i2i.train import execute, plan_resume, plan_run
 
     if resume is not None:
-        run = plan_resume(resume, overrides)
+        run = plan_resume(resume, overrides, data)
     else:
         assert recipe is not None
         with say.download(" ".join(data or []), quiet or as_json) as progress:
@@ -121,12 +122,33 @@ def _conclude(folder: Path, as_json: bool, quiet: bool) -> None:
     typer.echo(f"Model:   {folder / 'model.safetensors'}")
     if (folder / "test.png").is_file():
         typer.echo(f"Samples: {folder / 'test.png'}")
-    typer.echo(f"Use it:  i2i translate photo.jpg --model {folder}")
+    use = "generate" if _from_noise(folder) else "translate photo.jpg"
+    typer.echo(f"Use it:  i2i {use} --model {shlex.quote(str(folder))}")
+
+
+def _from_noise(folder: Path) -> bool:
+    from i2i import registry
+    from i2i.bundle import read_header
+    from i2i.kinds import Generate
+
+    return issubclass(registry.method(str(read_header(folder / "model.safetensors")["method"])), Generate)
 
 
 def _print(plan: dict[str, Any]) -> None:
     """The plan in words."""
-    shown = ("recipe", "method", "data", "layout", "pictures", "held out", "channels", "epochs", "images", "steps", "out")
+    shown = (
+        "recipe",
+        "method",
+        "data",
+        "layout",
+        "pictures",
+        "held out",
+        "channels",
+        "epochs",
+        "images",
+        "steps",
+        "out",
+    )
     rows = [[key, _text(plan[key])] for key in shown]
     rows += [["parameters", f"{plan['parameters']:,}"], ["memory", f"about {plan['memory_mib']:,} MiB"]]
     if plan.get("seconds"):
@@ -144,4 +166,6 @@ def _print(plan: dict[str, Any]) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return say.value(value)
