@@ -1,0 +1,368 @@
+"""Archives: what is translated where, the record that survives crashes, shards, processes, a watched folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from i2i import bundle, images, manifest, naming, nets, watch
+from i2i.errors import I2IError
+from i2i.translate import Translator, translate
+from i2i.translator import load
+
+
+class Dim(nn.Module):
+    """A network that halves what it gets."""
+
+    multiple = 1
+
+    def __init__(self, factor=0.5):
+        super().__init__()
+        self.arguments = {"channels_in": 3, "channels_out": 3}
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x):
+        return x * self.factor
+
+
+def dim(factor=0.5):
+    return Translator(Dim(factor), {}, "dim")
+
+
+def picture(i, size=(12, 9)):
+    return Image.fromarray(np.random.default_rng(i).integers(0, 256, (size[1], size[0], 3), np.uint8))
+
+
+@pytest.fixture
+def archive(tmp_path):
+    folder = tmp_path / "in"
+    for i in range(6):
+        place = folder / ("a" if i % 2 else "b/c") / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        picture(i).save(place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("m") / "small.safetensors"
+    return bundle.save(path, {"G": nets.build("resnet", blocks=1, width=2)})
+
+
+def listed(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def entries(out):
+    return [json.loads(line) for line in (out / manifest.NAME).read_text().splitlines()]
+
+
+# ---- names ---------------------------------------------------------------------------------------------------------
+
+
+def test_patterns_keep_the_tree_below_their_fixed_part(archive, tmp_path):
+    result = translate(str(archive / "**" / "*.png"), tmp_path / "out", dim())
+    assert {p.relative_to(tmp_path / "out").as_posix() for p in result.done} == {
+        *(f"a/{i}.png" for i in (1, 3, 5)),
+        *(f"b/c/{i}.png" for i in (0, 2, 4)),
+    }
+    result = translate(str(archive / "b" / "*" / "[02].png"), None, dim())
+    assert [p.name for p in result.done] == ["0.dim.png", "2.dim.png"]
+    again = translate(str(archive / "b" / "*" / "*.png"), None, dim())  # never what it wrote before
+    assert len(again.skipped) == 2
+    assert [p.name for p in again.done] == ["4.dim.png"]
+    with pytest.raises(I2IError, match="no picture in"):
+        translate(str(archive / "*.webp"), tmp_path / "out", dim())
+
+
+def test_names_that_meet_are_found_before_work_begins(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        picture(0).save(tmp_path / name)
+    with pytest.raises(I2IError, match="would both become") as caught:
+        translate(tmp_path, tmp_path / "out", dim(), format="webp")
+    assert "a.png" in str(caught.value)
+    assert "a.jpg" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        picture(0).save(tmp_path / name / "b.png")
+    with pytest.raises(I2IError, match="would both become"):
+        translate([tmp_path / "x" / "b.png", tmp_path / "y" / "b.png"], tmp_path / "out", dim())
+
+
+def test_outputs_stay_inside_the_folder(tmp_path, archive, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(elsewhere)
+    with pytest.raises(I2IError, match="leads out of"):
+        translate(archive, tmp_path / "out", dim())
+    monkeypatch.chdir(archive / "a")
+    (archive / "a" / "list").write_text("../b/c/0.png\n")
+    result = translate([], tmp_path / "out2", dim(), listed=naming.read_list(archive / "a" / "list"))
+    assert result.done == [tmp_path / "out2" / "0.png"]
+    assert os.listdir(elsewhere) == []
+
+
+def test_odd_names_and_links(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = ["ümläut é.png", "日本語.png", "🦓.png", "with\nline.png", "-dash.png", "%s.png", "trailing .png"]
+    raw = os.fsdecode(b"bad\xff.png")
+    for name in [*names, raw, "x" * 240 + ".png"]:
+        picture(1).save(folder / name)
+    (folder / "link.png").symlink_to(folder / "%s.png")
+    (folder / "dangling.png").symlink_to("nowhere")
+    (folder / "loop").symlink_to(folder)
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "folder.png").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.png")
+        with pytest.raises(I2IError, match="neither a file nor a folder"):
+            translate(folder / "pipe.png", tmp_path / "o.png", dim())
+    result = translate(folder, tmp_path / "out", dim())
+    assert result.failed == []
+    assert {p.name for p in result.done} == {*names, raw, "x" * 240 + ".png", "link.png"}
+    resumed = translate(folder, tmp_path / "out", dim(), resume=True)
+    assert len(resumed.skipped) == 10
+
+
+def test_bad_files_of_ten_kinds(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture(0, (64, 64)).save(folder / "good.jpg", quality=95)
+    whole = (folder / "good.jpg").read_bytes()
+    picture(0, (64, 64)).save(folder / "good.png")
+    png = (folder / "good.png").read_bytes()
+    (folder / "bad-empty.png").write_bytes(b"")
+    (folder / "bad-text.jpg").write_text("hello")
+    (folder / "bad-cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "bad-cut.png").write_bytes(png[: len(png) // 2])
+    (folder / "bad-head.png").write_bytes(png[:20])
+    (folder / "bad-zeros.tif").write_bytes(bytes(500))
+    Image.new("1", (12000, 12000)).save(folder / "bad-bomb.png")
+    lie = bytearray(png)
+    lie[16:24] = (65000).to_bytes(4, "big") * 2
+    (folder / "bad-lie.png").write_bytes(bytes(lie))
+    (folder / "bad-html.webp").write_text("<html></html>")
+    Image.new("I", (8, 8), -5).save(folder / "bad-negative.tif")
+    result = translate(folder, tmp_path / "out", dim())
+    assert [p.name for p in result.done] == ["good.jpg", "good.png"]
+    assert sorted(p.name for p, _ in result.failed) == sorted(p for p in os.listdir(folder) if p.startswith("bad"))
+    assert all("bad-" in reason or "32-bit" in reason for _, reason in result.failed)
+    assert listed(tmp_path / "out") == [manifest.NAME, "good.jpg", "good.png"]
+    states = {e["input"]: e["state"] for e in entries(tmp_path / "out")}
+    assert states["good.jpg"] == "done"
+    assert states["bad-bomb.png"] == "failed"
+    wide = translate(folder / "bad-bomb.png", tmp_path / "x.png", dim(), max_pixels=20, dry_run=True)
+    assert len(wide.planned) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read anything")
+def test_files_without_permission_fail_alone(archive, tmp_path):
+    (archive / "a" / "1.png").chmod(0)
+    result = translate(archive, tmp_path / "out", dim())
+    assert [p.name for p, _ in result.failed] == ["1.png"]
+
+
+def test_a_file_where_a_folder_should_be_fails_each_picture(archive, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("in the way")
+    result = translate(archive, tmp_path / "out", dim())
+    assert len(result.failed) == 3
+    assert all("cannot be written" in reason for _, reason in result.failed)
+    assert len(result.done) == 3
+
+
+# ---- the record ----------------------------------------------------------------------------------------------------
+
+
+def test_resuming_does_what_is_not_done_or_not_intact(archive, tmp_path):
+    out = tmp_path / "out"
+    translate(archive, out, dim())
+    good = {p: p.read_bytes() for p in out.rglob("*.png")}
+    (out / "a" / "1.png").write_bytes(b"half")
+    (out / "a" / "3.png").unlink()
+    picture(99).save(archive / "a" / "5.png")  # a new input under an old name
+    result = translate(archive, out, dim(), resume=True)
+    assert sorted(p.name for p in result.done) == ["1.png", "3.png", "5.png"]
+    assert len(result.skipped) == 3
+    for path, data in good.items():
+        assert (path.read_bytes() == data) == (path.name != "5.png")
+
+
+def test_the_users_own_files_are_never_taken_for_outputs(archive, tmp_path):
+    out = tmp_path / "out"
+    (out / "a").mkdir(parents=True)
+    (out / "a" / "1.png").write_bytes(b"mine")
+    result = translate(archive, out, dim(), resume=True)
+    assert result.skipped == [out / "a" / "1.png"]
+    assert (out / "a" / "1.png").read_bytes() == b"mine"
+
+
+def test_another_model_or_other_settings_are_refused(archive, tmp_path):
+    out = tmp_path / "out"
+    translate(archive, out, dim())
+    with pytest.raises(I2IError, match="6 outputs were made with another model"):
+        translate(archive, out, dim(0.25), resume=True)
+    with pytest.raises(I2IError, match="other settings"):
+        translate(archive, out, dim(), resume=True, size=5)
+    assert len(translate(archive, out, dim(0.25), resume=True, overwrite=True).done) == 6
+    assert len(translate(archive, out, dim(0.25), resume=True).skipped) == 6
+
+
+def test_failures_are_tried_again(archive, tmp_path):
+    bad = archive / "a" / "1.png"
+    data = bad.read_bytes()
+    bad.write_bytes(data[:30])
+    assert len(translate(archive, tmp_path / "out", dim()).failed) == 1
+    bad.write_bytes(data)
+    again = translate(archive, tmp_path / "out", dim(), resume=True)
+    assert [p.name for p in again.done] == ["1.png"]
+
+
+def test_a_torn_line_loses_only_itself(archive, tmp_path):
+    out = tmp_path / "out"
+    translate(archive, out, dim())
+    path = out / manifest.NAME
+    path.write_bytes(path.read_bytes()[:-20])
+    result = translate(archive, out, dim(), resume=True)
+    assert len(result.done) + len(result.skipped) == 6
+    with open(path, "ab") as file:
+        file.write(b'{"torn')
+    picture(7).save(archive / "new.png")
+    assert [p.name for p in translate(archive, out, dim(), resume=True).done] == ["new.png"]
+    assert len(translate(archive, out, dim(), resume=True).skipped) == 7
+
+
+def test_left_temporary_files_are_swept(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead = tmp_path / f".i2i-{images.host()}-{child.pid}-00.tmp"
+    alive = tmp_path / f".i2i-{images.host()}-{os.getpid()}-00.tmp"
+    other = tmp_path / f".i2i-00000000-{child.pid}-00.tmp"
+    old = tmp_path / ".i2i-00000000-1-00.tmp"
+    mine = tmp_path / ".mine.tmp"
+    for path in (dead, alive, other, old, mine):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    assert manifest.sweep([tmp_path, tmp_path / "none"]) == 2
+    assert sorted(os.listdir(tmp_path)) == sorted(p.name for p in (alive, other, mine))
+
+
+KILLED = """
+import sys, time, torch
+from i2i import images
+from i2i.translate import translate
+from tests.test_translate_archive import dim
+slow = images.os.fsync
+images.os.fsync = lambda n: (time.sleep(0.03), slow(n))
+translate(sys.argv[1], sys.argv[2], dim(), resume=True)
+"""
+
+
+def test_killed_in_the_middle_and_resumed_gives_the_same_bytes(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for i in range(40):
+        picture(i).save(folder / f"{i:02}.png")
+    translate(folder, tmp_path / "straight", dim())
+    for done in (12,):
+        child = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(out)], cwd=os.getcwd())
+        for _ in range(2000):
+            if out.exists() and len([*out.glob("*.png")]) >= done:
+                break
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert done <= len([*out.glob("*.png")]) < 40
+    translate(folder, out, dim(), resume=True)
+    names = [f"{i:02}.png" for i in range(40)]
+    assert listed(out) == [manifest.NAME, *names]
+    assert all((out / n).read_bytes() == (tmp_path / "straight" / n).read_bytes() for n in names)
+
+
+# ---- shards, processes, watching -----------------------------------------------------------------------------------
+
+
+def test_shards_share_the_work_without_overlap(archive, tmp_path):
+    done = []
+    for i in (1, 2, 3):
+        done += translate(archive, tmp_path / "out", dim(), shard=(i, 3)).done
+    assert len(done) == len(set(done)) == 6
+    assert len(entries(tmp_path / "out")) == 6
+    counts = [sum(naming.in_shard(f"p/{n}.png", (i, 8)) for n in range(4000)) for i in range(1, 9)]
+    assert sum(counts) == 4000
+    assert max(counts) < 1.2 * min(counts)
+    assert naming.in_shard("a/b.png", (2, 4)) == naming.in_shard("a/b.png", (2, 4))
+    for bad in ("0/4", "5/4", "a/b", "3", "/"):
+        with pytest.raises(I2IError, match="not understood"):
+            naming.parse_shard(bad)
+
+
+def test_processes_share_one_record(archive, tmp_path, model):
+    (archive / "bad.png").write_bytes(b"no")
+    told = []
+    result = translate(
+        archive, tmp_path / "out", model, processes=2, device="cpu", progress=lambda *a: told.append(a[:2])
+    )
+    alone = translate(archive, tmp_path / "alone", model, device="cpu")
+    assert len(result.done) == 6
+    assert [p.name for p, _ in result.failed] == ["bad.png"]
+    assert told == [(i, 7) for i in range(1, 8)]
+    for a, b in zip(result.done, alone.done):
+        assert a.read_bytes() == b.read_bytes()
+    assert len(translate(archive, tmp_path / "out", model, device="cpu", resume=True).skipped) == 6
+    with pytest.raises(I2IError, match="cannot be shared"):
+        translate(archive, tmp_path / "out3", load(model, "cpu"), processes=2)
+
+
+def test_a_watched_folder(tmp_path):
+    folder, out, stop, told = tmp_path / "in", tmp_path / "out", threading.Event(), []
+    folder.mkdir()
+    picture(0).save(folder / "first.png")
+    thread = threading.Thread(
+        target=watch.watch,
+        args=(folder, out, dim()),
+        kwargs={"tell": told.append, "stop": stop, "poll": 0.02, "settle": 0.1},
+    )
+
+    def wait(number):
+        for _ in range(500):
+            if len(told) >= number:
+                return
+            time.sleep(0.02)
+        raise AssertionError(told)
+
+    thread.start()
+    try:
+        wait(1)
+        (folder / "sub").mkdir()
+        picture(1).save(folder / "sub" / "second.png")
+        with open(folder / "slow.png", "wb") as file:  # written slowly: not taken before it rests
+            picture(2).save(tmp_path / "x.png")
+            for byte in np.array_split(np.frombuffer((tmp_path / "x.png").read_bytes(), np.uint8), 8):
+                file.write(byte.tobytes())
+                file.flush()
+                time.sleep(0.03)
+        (folder / "bad.png").write_bytes(b"no")
+        wait(4)
+        before = (out / "first.png").read_bytes()
+        picture(3).save(folder / "first.png")
+        wait(5)
+        assert (out / "first.png").read_bytes() != before
+    finally:
+        stop.set()
+        thread.join()
+    assert [o.source.name for o in told if o.state == "failed"] == ["bad.png"]
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*.png")} == {"first.png", "slow.png", "sub/second.png"}
