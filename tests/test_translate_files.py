@@ -1,0 +1,384 @@
+"""What is kept around the pixels: profiles, transparency, depth, EXIF, animations, pages, and options of writing."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms, ImageSequence
+from torch import nn
+
+from i2i import codec, colour
+from i2i.codec import Options
+from i2i.errors import I2IError
+from i2i.translate import Translator, translate, translate_bytes
+
+
+class Net(nn.Module):
+    """Gives back what it gets, or its negative, and notes what it saw."""
+
+    multiple = 1
+
+    def __init__(self, channels=3, sign=1.0):
+        super().__init__()
+        self.arguments = {"channels_in": channels, "channels_out": channels}
+        self.sign = nn.Parameter(torch.tensor(sign))
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(((x[0] + 1) * 127.5).round().permute(1, 2, 0).numpy().astype(int))
+        return x * self.sign
+
+
+def same(channels=3):
+    return Translator(Net(channels), {}, "same")
+
+
+def negative(channels=3):
+    return Translator(Net(channels, -1.0), {}, "negative")
+
+
+def noise(*shape, dtype=np.uint8):
+    top = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(0, top, shape, dtype=dtype, endpoint=True)
+
+
+def soft(height, width):
+    """Colours without sharp edges, well inside every gamut."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return np.stack([80 + 60 * x / width, 90 + 50 * y / height, 120 - 40 * x / width], -1).astype(np.uint8)
+
+
+def wide():
+    """An RGB profile unlike sRGB: linear light with the primaries of sRGB."""
+    if "linear" not in wide.__dict__:
+        data = bytearray(colour.srgb())
+        # give each tone curve (rTRC, gTRC, bTRC share one) the single gamma 1.0
+        count = int.from_bytes(data[128:132], "big")
+        for i in range(count):
+            tag = bytes(data[132 + 12 * i : 136 + 12 * i])
+            place = int.from_bytes(data[136 + 12 * i : 140 + 12 * i], "big")
+            if tag in (b"rTRC", b"gTRC", b"bTRC"):
+                data[place : place + 14] = b"curv" + bytes(4) + (1).to_bytes(4, "big") + (0x0100).to_bytes(2, "big")
+                data[140 + 12 * i : 144 + 12 * i] = (14).to_bytes(4, "big")
+        wide.linear = bytes(data)
+    return wide.linear
+
+
+def grey_profile():
+    """A grey profile with linear light, put together by hand: header, white point and tone curve."""
+    white = b"XYZ " + bytes(4) + b"".join(v.to_bytes(4, "big") for v in (0xF6D6, 0x10000, 0xD32D))
+    curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + (0x0100).to_bytes(2, "big") + bytes(2)
+    text = b"desc" + bytes(4) + (2).to_bytes(4, "big") + b"x\0" + bytes(78)
+    tags, place, body = b"", 128 + 4 + 36, b""
+    for name, data in ((b"wtpt", white), (b"kTRC", curve), (b"desc", text)):
+        tags += name + (place + len(body)).to_bytes(4, "big") + len(data).to_bytes(4, "big")
+        body += data + bytes(-len(data) % 4)
+    size = place + len(body)
+    head = size.to_bytes(4, "big") + bytes(4) + b"\x02\x40\0\0" + b"mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28)
+    illuminant = b"".join(v.to_bytes(4, "big") for v in (0xF6D6, 0x10000, 0xD32D))
+    head = head + illuminant
+    return head + bytes(128 - len(head)) + (3).to_bytes(4, "big") + tags + body
+
+
+# ---- colour profiles -----------------------------------------------------------------------------------------------
+
+
+def test_the_network_sees_srgb_and_the_profile_is_kept(tmp_path):
+    array = soft(16, 24)
+    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=wide())
+    model = same()
+    translate(tmp_path / "a.png", tmp_path / "b.png", model)
+    linear = array / 255
+    expected = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+    assert np.abs(model.network.seen[0] - expected).max() <= 2
+    made = Image.open(tmp_path / "b.png")
+    assert made.info["icc_profile"] == wide()
+    assert np.abs(np.asarray(made).astype(int) - array).max() <= 2
+
+
+def test_or_stays_srgb_and_says_so(tmp_path):
+    Image.fromarray(soft(8, 8)).save(tmp_path / "a.jpg", icc_profile=wide(), quality=95)
+    model = same()
+    translate(tmp_path / "a.jpg", tmp_path / "b.png", model, profile="srgb")
+    made = Image.open(tmp_path / "b.png")
+    assert made.info["icc_profile"] == colour.srgb()
+    assert np.abs(np.asarray(made).astype(int) - model.network.seen[0]).max() <= 1
+
+
+def test_srgb_itself_changes_nothing(tmp_path):
+    array = noise(8, 8, 3)
+    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=colour.srgb())
+    translate(tmp_path / "a.png", tmp_path / "b.png", same())
+    made = Image.open(tmp_path / "b.png")
+    assert np.array_equal(made, array)
+    assert made.info["icc_profile"] == colour.srgb()
+
+
+def test_alpha_beside_a_profile(tmp_path):
+    array = np.dstack([soft(8, 10), noise(8, 10)])
+    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=wide())
+    translate(tmp_path / "a.png", tmp_path / "b.png", same())
+    made = np.asarray(Image.open(tmp_path / "b.png")).astype(int)
+    assert np.array_equal(made[..., 3], array[..., 3])
+    assert np.abs(made - array).max() <= 2
+
+
+def test_grey_with_a_grey_profile(tmp_path):
+    array = soft(8, 16)[..., 0]
+    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=grey_profile())
+    for channels, mode in ((3, "RGB"), (1, "L")):
+        model = same(channels)
+        assert translate(tmp_path / "a.png", tmp_path / f"b{channels}.png", model).failed == []
+        assert model.network.seen[0].mean() > array.mean() + 30  # linear light is brighter in sRGB
+        made = Image.open(tmp_path / f"b{channels}.png")
+        assert made.mode == mode
+        if mode == "L":
+            assert made.info["icc_profile"] == grey_profile()
+            assert np.abs(np.asarray(made).astype(int) - array).max() <= 2
+        else:
+            assert made.info["icc_profile"] == colour.srgb()
+
+
+@pytest.mark.parametrize("profile", [b"", b"rubbish" * 100, None])
+def test_broken_profiles_cost_nothing_but_themselves(tmp_path, profile):
+    array = noise(8, 8, 3)
+    if profile is None:
+        profile = wide()[:400]
+    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=profile)
+    assert translate(tmp_path / "a.png", tmp_path / "b.png", same()).failed == []
+    assert np.array_equal(Image.open(tmp_path / "b.png"), array)
+
+
+def test_cmyk_and_palette(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "c.jpg", quality=95)
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "c.tif")
+    for name in ("c.jpg", "c.tif"):
+        assert translate(tmp_path / name, tmp_path / f"o-{name}", same()).failed == []
+        made = Image.open(tmp_path / f"o-{name}").convert("RGB")
+        assert np.abs(np.asarray(made)[4, 4].astype(int) - (255, 0, 0)).max() <= 12
+    palette = Image.fromarray(noise(8, 8, 3)).quantize(16)
+    palette.save(tmp_path / "p.png", transparency=palette.getpixel((2, 3)))
+    translate(tmp_path / "p.png", tmp_path / "q.png", same())
+    made = Image.open(tmp_path / "q.png")
+    assert made.mode == "RGBA"
+    assert made.getpixel((2, 3))[3] == 0
+
+
+# ---- transparency --------------------------------------------------------------------------------------------------
+
+
+def test_alpha_is_kept_dropped_or_translated(tmp_path):
+    array = noise(8, 10, 4)
+    Image.fromarray(array).save(tmp_path / "a.png")
+
+    def made(alpha):
+        translate(tmp_path / "a.png", tmp_path / f"{alpha}.png", negative(), alpha=alpha)
+        return np.asarray(Image.open(tmp_path / f"{alpha}.png")).astype(int)
+
+    assert np.array_equal(made("keep")[..., 3], array[..., 3])
+    assert np.array_equal(made("translate")[..., 3], 255 - array[..., 3])
+    assert np.array_equal(made("translate")[..., :3], 255 - array[..., :3])
+    flat = Image.alpha_composite(Image.new("RGBA", (10, 8), "white"), Image.fromarray(array)).convert("RGB")
+    dropped = made("drop")
+    assert dropped.shape == (8, 10, 3)
+    assert np.abs(dropped - (255 - np.asarray(flat).astype(int))).max() <= 1
+    Image.fromarray(array[..., :3]).save(tmp_path / "o.png")  # none to translate
+    translate(tmp_path / "o.png", tmp_path / "p.png", negative(), alpha="translate")
+    assert Image.open(tmp_path / "p.png").mode == "RGB"
+
+
+# ---- depth ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bit_colour_png(tmp_path, channels):
+    import cv2
+
+    array = noise(9, 12, channels, dtype=np.uint16)
+    swap = [2, 1, 0, 3][:channels]
+    cv2.imwrite(str(tmp_path / "a.png"), array[..., swap])
+    assert translate(tmp_path / "a.png", tmp_path / "b.png", same()).failed == []
+    made = cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_UNCHANGED)[..., swap]
+    assert made.dtype == np.uint16
+    assert np.abs(made.astype(int) - array).max() <= 1
+    translate(tmp_path / "a.png", tmp_path / "c.jpg", same())
+    assert Image.open(tmp_path / "c.jpg").mode == "RGB"
+
+
+def test_sixteen_bit_colour_keeps_profile_exif_resolution_and_is_upright(tmp_path):
+    import cv2
+
+    array = noise(9, 12, 3, dtype=np.uint16)
+    turned = np.rot90(array)  # stored lying; orientation 6 turns it clockwise
+    _, data = cv2.imencode(".png", np.ascontiguousarray(turned[..., ::-1]))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a scanner"
+    document = codec.Document([], 1, {"exif": exif.tobytes(), "dpi": (300.0, 300.0)}, profile=wide())
+    whole = codec._deep_png(turned, document)
+    assert len(whole) > len(data)
+    (tmp_path / "a.png").write_bytes(whole)
+    assert translate(tmp_path / "a.png", tmp_path / "b.png", same()).failed == []
+    made = Image.open(tmp_path / "b.png")
+    made.load()
+    assert made.size == (12, 9)
+    assert made.info["icc_profile"] == wide()
+    assert round(made.info["dpi"][0]) == 300
+    assert made.getexif()[0x010F] == "a scanner"
+    assert 0x0112 not in made.getexif()
+    deep = cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert np.abs(deep[..., ::-1].astype(int) - array).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_every_orientation_by_hand_equals_pillows(orientation):
+    array = noise(4, 6, 3)
+    image = Image.fromarray(array)
+    image.getexif()[0x0112] = orientation
+    from PIL import ImageOps
+
+    assert np.array_equal(codec._turn(array, orientation), ImageOps.exif_transpose(image))
+
+
+# ---- EXIF ----------------------------------------------------------------------------------------------------------
+
+
+def test_exif_of_tiff_and_sizes_after_turning(tmp_path):
+    image = Image.fromarray(noise(8, 12, 3))
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", 6
+    image.save(tmp_path / "a.tif", exif=exif)
+    translate(tmp_path / "a.tif", tmp_path / "b.jpg", same())
+    made = Image.open(tmp_path / "b.jpg")
+    assert made.size == (8, 12)
+    assert made.getexif()[0x010F] == "a camera"
+    assert 0x0100 not in made.getexif()  # the layout of the TIFF stays behind
+    inner = exif.get_ifd(0x8769)
+    inner[0xA002], inner[0xA003] = 12, 8
+    image.save(tmp_path / "c.jpg", exif=exif)
+    translate(tmp_path / "c.jpg", tmp_path / "d.jpg", same())
+    sides = Image.open(tmp_path / "d.jpg").getexif().get_ifd(0x8769)
+    assert (sides[0xA002], sides[0xA003]) == (8, 12)
+    translate(tmp_path / "c.jpg", tmp_path / "e.jpg", same(), size=4)
+    assert 0xA002 not in Image.open(tmp_path / "e.jpg").getexif().get_ifd(0x8769)
+
+
+def test_broken_exif_costs_nothing_but_itself(tmp_path):
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
+    assert translate(tmp_path / "a.jpg", tmp_path / "b.jpg", same()).failed == []
+
+
+# ---- many frames ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_animations_frame_by_frame_with_their_timing(tmp_path, suffix):
+    frames = [Image.new("RGB", (10, 8), c) for c in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    times = [100, 250, 400]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], duration=times, loop=2, **options)
+    result = translate(tmp_path / f"a{suffix}", tmp_path / "out", negative())
+    assert result.failed == []
+    with Image.open(result.done[0]) as made:
+        assert result.done[0].suffix == suffix
+        assert made.n_frames == 3
+        found = []
+        for i, frame in enumerate(ImageSequence.Iterator(made)):
+            frame.load()
+            found.append(frame.info["duration"])
+            expected = 255 - np.asarray(frames[i])[0, 0].astype(int)
+            assert np.abs(np.asarray(frame.convert("RGB"))[4, 4].astype(int) - expected).max() <= 8
+        assert found == times
+        assert made.info["loop"] == 2
+    still = translate(tmp_path / f"a{suffix}", tmp_path / "a.jpg", negative())
+    assert still.failed == []
+    assert np.abs(np.asarray(Image.open(tmp_path / "a.jpg"))[4, 4].astype(int) - (0, 255, 255)).max() <= 8
+
+
+def test_a_transparent_animation(tmp_path):
+    frames = []
+    for i in range(3):
+        array = np.zeros((8, 8, 4), np.uint8)
+        array[i : i + 3, 2:5] = (200, 40 * i, 0, 255)
+        frames.append(Image.fromarray(array))
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=80, disposal=2)
+    translate(tmp_path / "a.gif", tmp_path / "b.gif", same())
+    with Image.open(tmp_path / "b.gif") as made:
+        assert made.n_frames == 3
+        for i, frame in enumerate(ImageSequence.Iterator(made)):
+            alpha = np.asarray(frame.convert("RGBA"))[..., 3]
+            assert np.array_equal(alpha > 0, np.asarray(frames[i])[..., 3] > 0)
+
+
+def test_every_page_of_a_tiff_in_its_own_size(tmp_path):
+    pages = [Image.fromarray(noise(h, w, 3)) for h, w in ((8, 10), (12, 6), (8, 10))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert translate(tmp_path / "a.tif", tmp_path / "b.tif", same()).failed == []
+    with Image.open(tmp_path / "b.tif") as made:
+        assert made.n_frames == 3
+        for page, expected in zip(ImageSequence.Iterator(made), pages):
+            assert np.array_equal(page, expected)
+
+
+def test_too_many_frames_are_refused(tmp_path):
+    frames = [Image.new("RGB", (10, 10), (i, 0, 0)) for i in range(12)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    result = translate(tmp_path / "a.gif", tmp_path / "b.gif", same(), max_pixels=1000)
+    assert "12 frames of 10x10" in result.failed[0][1]
+    assert "--max-pixels" in result.failed[0][1]
+
+
+# ---- writing -------------------------------------------------------------------------------------------------------
+
+
+def test_format_and_quality(tmp_path):
+    Image.fromarray(noise(64, 64, 3)).save(tmp_path / "a.png")
+    for format in ("jpg", "webp", "tif", "bmp", "gif", "avif"):
+        result = translate(tmp_path / "a.png", tmp_path / format, same(), format=format)
+        assert [p.name for p in result.done] == [f"a.{format}"], result.failed
+        assert Image.open(result.done[0]).size == (64, 64)
+    sizes = [
+        translate(tmp_path / "a.png", tmp_path / f"{q}.jpg", same(), quality=q).done[0].stat().st_size
+        for q in (20, 60, 95)
+    ]
+    assert sizes == sorted(sizes)
+    full = Image.open(tmp_path / "95.jpg")
+    translate(tmp_path / "a.png", tmp_path / "s.jpg", same(), subsampling="4:2:0")
+    from PIL import JpegImagePlugin
+
+    assert JpegImagePlugin.get_sampling(full) == 0
+    assert JpegImagePlugin.get_sampling(Image.open(tmp_path / "s.jpg")) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"alpha": "kep"}, "Did you mean keep"),
+        ({"profile": "sRGB!"}, "Allowed: keep, srgb"),
+        ({"subsampling": "4:2:1"}, "Allowed: 4:4:4"),
+        ({"quality": 0}, "quality is 0"),
+        ({"max_pixels": 0}, "limit of pixels is 0"),
+    ],
+)
+def test_options_that_do_not_exist(options, match):
+    with pytest.raises(I2IError, match=match):
+        Options(**options)
+    with pytest.raises(I2IError, match=r"Did you mean \.png"):
+        translate("a.png", "b", same(), format="pgn")
+
+
+def test_bytes_to_bytes():
+    buffer = io.BytesIO()
+    Image.fromarray(noise(8, 8, 3)).save(buffer, "PNG")
+    made = Image.open(io.BytesIO(translate_bytes(buffer.getvalue(), negative())))
+    assert made.format == "PNG"
+    assert np.array_equal(made, 255 - noise(8, 8, 3))
+    with pytest.raises(I2IError, match="not written as"):
+        translate_bytes(buffer.getvalue(), same(), format="xyz")
+
+
+def test_the_profile_helper_itself():
+    assert ImageCms.ImageCmsProfile(io.BytesIO(wide())).profile.xcolor_space.strip() == "RGB"
+    assert colour.space(grey_profile()) == "L"
+    assert colour.space(b"short") == ""
+    assert colour.space(None) == ""
