@@ -1,5 +1,7 @@
 """The fast convolution is the convolution."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -80,3 +82,56 @@ def test_a_gradient_penalty_goes_through():
     gradient_penalty(critic, real, fake, torch.full((1,), 0.3)).backward()
     assert torch.isfinite(critic[1].weight.grad).all()
     assert critic[1].weight.grad.abs().sum() > 0
+
+
+STRIDED = [
+    (winograd.Conv2d, nn.Conv2d, {"kernel_size": 4, "stride": 2, "padding": 1}, (2, 256, 12, 20)),
+    (winograd.Conv2d, nn.Conv2d, {"kernel_size": 4, "stride": (2, 1), "padding": 2, "bias": False}, (1, 256, 9, 9)),
+    (winograd.ConvTranspose2d, nn.ConvTranspose2d, {"kernel_size": 4, "stride": 2, "padding": 1}, (3, 256, 5, 7)),
+    (winograd.ConvTranspose2d, nn.ConvTranspose2d, {"kernel_size": (4, 3), "stride": (2, 1)}, (1, 352, 1, 1)),
+]
+
+
+@pytest.mark.parametrize(("kind", "plain", "arguments", "shape"), STRIDED)
+def test_small_maps_are_convolved_by_one_product(kind, plain, arguments, shape):
+    torch.manual_seed(0)
+    layer = kind(shape[1], 256, **arguments)
+    exact = plain(shape[1], 256, **arguments).double()
+    exact.load_state_dict(layer.state_dict())
+    x = torch.randn(shape, requires_grad=True)
+    z = x.detach().double().requires_grad_()
+    assert layer._small(x)
+    y, w = layer(x), exact(z)
+    assert y.shape == w.shape
+    assert y.is_contiguous()
+    assert relative(y, w) < 1e-5
+    # first and second derivatives, as in a gradient penalty
+    slopes = [torch.autograd.grad((a**2).sum(), b, create_graph=True)[0] for a, b in ((y, x), (w, z))]
+    assert relative(slopes[0], slopes[1]) < 1e-5
+    for slope in slopes:
+        slope.square().sum().backward()
+    assert relative(layer.weight.grad, exact.weight.grad) < 1e-4
+    assert layer.weight.grad.is_contiguous()
+    assert relative(x.grad, z.grad) < 1e-4
+
+
+@pytest.mark.parametrize(("kind", "plain", "arguments", "shape"), STRIDED)
+def test_copies_autocast_and_direct_go_torch_s_way(kind, plain, arguments, shape):
+    layer, x = copy.deepcopy(kind(shape[1], 256, **arguments)), torch.randn(shape)
+    base = plain(shape[1], 256, **arguments)
+    base.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        with winograd.direct():
+            assert torch.equal(layer(x), base(x))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(layer(x), base(x))
+        assert torch.equal(layer.double()(x.double()), base.double()(x.double()))
+        traced = torch.jit.trace(layer.float(), x, check_trace=False)
+    assert "convolution" in str(traced.graph)
+
+
+def test_large_maps_and_given_sizes_go_torch_s_way():
+    up = winograd.ConvTranspose2d(256, 256, 4, 2, 1)
+    assert not up._small(torch.zeros(1, 256, 17, 16))
+    assert not winograd.Conv2d(256, 256, 4, 2, 1)._small(torch.zeros(2, 256, 32, 32))
+    assert up(torch.zeros(1, 256, 2, 2), output_size=[5, 5]).shape[2:] == (5, 5)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from i2i.errors import I2IError
 from i2i.nets.blocks import ResizeConv, check, norm_layer, uses_bias
+from i2i.winograd import Conv2d, ConvTranspose2d
 
 
 class Level(nn.Module):
@@ -64,10 +65,10 @@ class UNet(nn.Module):
         def up(inside: int, outside: int, bias: bool) -> nn.Module:
             if upsample == "resize":
                 return ResizeConv(inside, outside, bias)
-            return nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
+            return ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
 
         def down(outside: int, inside: int) -> nn.Module:
-            return nn.Conv2d(outside, inside, 4, stride=2, padding=1, bias=bias)
+            return Conv2d(outside, inside, 4, stride=2, padding=1, bias=bias)
 
         level = None
         for k in range(depth - 1, 0, -1):  # from the innermost level outwards
