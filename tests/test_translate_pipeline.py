@@ -1,0 +1,165 @@
+"""The pipeline: batches, memory that runs out, bounded waiting, bytes that depend on nothing, what is imported."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from i2i import nets, pipeline
+from i2i.codec import Options
+from i2i.errors import I2IError
+from i2i.pipeline import Job, Pipeline
+from i2i.translate import Translator, translate
+from i2i.translator import Tiling
+
+
+class Limited(nn.Module):
+    """Runs out of memory above a number of pixels in one pass."""
+
+    multiple = 1
+
+    def __init__(self, most):
+        super().__init__()
+        self.arguments = {"channels_in": 3, "channels_out": 3}
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.most, self.seen = most, []
+
+    def forward(self, x):
+        pixels = x.shape[0] * x.shape[2] * x.shape[3]
+        self.seen.append(tuple(x.shape))
+        if pixels > self.most:
+            raise torch.OutOfMemoryError("out of memory")
+        return torch.tanh(self.conv(x))
+
+
+def folder_of(tmp_path, count, size=(16, 16)):
+    folder = tmp_path / "in"
+    folder.mkdir(exist_ok=True)
+    for i in range(count):
+        array = np.random.default_rng(i).integers(0, 256, (size[1], size[0], 3), np.uint8)
+        Image.fromarray(array).save(folder / f"{i:03}.png")
+    return folder
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_stays_so(tmp_path):
+    torch.manual_seed(0)
+    net = Limited(3 * 16 * 16)
+    # in half precision, as a CPU takes fp32 one by one
+    result = translate(folder_of(tmp_path, 24), tmp_path / "out", Translator(net, {}, dtype=torch.bfloat16), batch=8)
+    assert len(result.done) == 24
+    sizes = [s[0] for s in net.seen]
+    assert sizes[0] == 8
+    assert sizes.count(8) == 1
+    assert max(sizes[4:]) <= 4
+    assert sizes[-1] == 2
+
+
+def test_a_picture_that_does_not_fit_is_cut(tmp_path):
+    torch.manual_seed(0)
+    net = Limited(200 * 200)
+    result = translate(folder_of(tmp_path, 1, (300, 280)), tmp_path / "out", Translator(net, {}))
+    assert result.failed == []
+    whole = Translator(net, {}, tiling=Tiling(0))
+    net.most = 10**9
+    expected = whole(Image.open(tmp_path / "in" / "000.png"))
+    assert np.abs(np.asarray(Image.open(result.done[0])).astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_one_that_never_fits_fails_alone(tmp_path):
+    folder = folder_of(tmp_path, 2)
+    Image.new("RGB", (400, 300)).save(folder / "large.png")
+    result = translate(folder, tmp_path / "out", Translator(Limited(1500), {}))
+    assert [p.name for p, _ in result.failed] == ["large.png"]
+    assert "out of memory" in result.failed[0][1]
+    assert len(result.done) == 2
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_bytes_do_not_depend_on_batch_or_workers(tmp_path, norm, monkeypatch):
+    torch.manual_seed(0)
+    net = nets.init_weights(nets.build("resnet", blocks=2, width=16, norm=norm))
+    folder = folder_of(tmp_path, 5, (64, 64))
+    outputs = []
+    for batch, workers in ((1, 1), (3, 2), (8, 4)):
+        monkeypatch.setattr(pipeline, "READERS", workers)
+        monkeypatch.setattr(pipeline, "WRITERS", workers)
+        made = translate(folder, tmp_path / f"out{batch}", Translator(net, {"train_mode_norm": True}), batch=batch)
+        outputs.append([p.read_bytes() for p in made.done])
+    assert len(outputs[0]) == 5
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_few_pictures_wait_at_any_time(tmp_path):
+    folder = folder_of(tmp_path, 60, (8, 8))
+    model = Translator(Limited(10**9), {})
+    line = Pipeline(model, Options(), batch=2)
+    jobs = [Job(i, p, tmp_path / "out" / p.name, p.name) for i, p in enumerate(sorted(folder.iterdir()))]
+    most, told, lock = 0, [], threading.Lock()
+    kept = line._read
+
+    def read(job):
+        nonlocal most
+        kept(job)
+        with lock:
+            most = max(most, sum(j.document is not None for j in jobs))
+
+    line._read = read
+    line.run(iter(jobs), lambda job, error: told.append((job.number, error)))
+    assert sorted(told) == [(i, None) for i in range(60)]
+    assert most <= 3 * pipeline.AHEAD * 2 + 4
+    assert all(j.document is None and not j.made for j in jobs)
+
+
+def test_large_pictures_wait_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "PIXELS", 100)
+    result = translate(folder_of(tmp_path, 6), tmp_path / "out", Translator(Limited(10**9), {}))
+    assert len(result.done) == 6
+
+
+def test_an_interrupt_ends_it_and_leaves_whole_files(tmp_path):
+    def stop(done, total, path):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    folder = folder_of(tmp_path, 30)
+    with pytest.raises(KeyboardInterrupt):
+        translate(folder, tmp_path / "out", Translator(Limited(10**9), {}), progress=stop)
+    left = [p for p in (tmp_path / "out").iterdir() if p.suffix == ".png"]
+    assert 3 <= len(left) < 30
+    assert all(Image.open(p).load() for p in left)
+    resumed = translate(folder, tmp_path / "out", Translator(Limited(10**9), {}), resume=True, overwrite=True)
+    assert len(resumed.done) + len(resumed.skipped) == 30
+
+
+def test_errors_before_work_begins(tmp_path):
+    model = Translator(Limited(10), {})
+    with pytest.raises(I2IError, match="Batch -1"):
+        translate(folder_of(tmp_path, 1), tmp_path / "out", model, batch=-1)
+    with pytest.raises(I2IError, match="No model was given"):
+        translate(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(I2IError, match="needs a folder of outputs"):
+        translate(tmp_path / "in" / "000.png", None, model, resume=True)
+
+
+def test_compiled_networks_are_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda net: lambda x: -net(x))
+    model = Translator(Limited(10**9), {})
+    plain = translate(folder_of(tmp_path, 1), tmp_path / "a", model).done[0]
+    compiled = translate(tmp_path / "in", tmp_path / "b", model, compile=True).done[0]
+    total = np.asarray(Image.open(plain)).astype(int) + np.asarray(Image.open(compiled))
+    assert np.abs(total - 255).max() <= 1
+
+
+def test_translating_imports_nothing_of_training():
+    code = (
+        "import sys, i2i.translate, i2i.pipeline, i2i.watch; "
+        "print([m for m in ('accelerate', 'albumentations', 'kornia', 'cv2', 'skimage', 'torchvision') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
