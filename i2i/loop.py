@@ -112,14 +112,16 @@ class Watch(Protocol):
     def samples(self, images: int, columns: dict[str, Tensor]) -> Any: ...
 
 
-def accelerator_for(plan: Plan) -> Accelerator:
-    """The Accelerator of this process: device, process group, trackers. Precision and wrapping stay with the loop."""
+def accelerator_for(plan: Plan, folder: Path | None = None) -> Accelerator:
+    """The Accelerator of this process: device, process group, trackers, which write into `folder`.
+
+    Precision and wrapping stay with the loop."""
     if plan.device == "cuda" and not torch.cuda.is_available():
         raise I2IError("device is cuda, but no CUDA device is available here.", "Give --device auto or cpu.")
     if plan.device == "mps" and not torch.backends.mps.is_available():
         raise I2IError("device is mps, but there is none here.", "Give --device auto or cpu.")
     cpu = plan.device == "cpu" or (plan.device == "auto" and not torch.cuda.is_available())
-    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=plan.tracked or None, project_dir=None)
+    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=plan.tracked or None, project_dir=folder)
     if accelerator.num_processes != processes():  # each of them would train by itself, on the same data
         raise I2IError(
             f"{processes()} processes were asked for, but {accelerator.num_processes} work together here.",

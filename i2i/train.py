@@ -318,7 +318,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
 
     Raises Interrupted after SIGINT or SIGTERM (state saved), I2IError when the loss is not finite or the checkpoint
     does not fit."""
-    accelerator = accelerator_for(run.plan)
+    accelerator = accelerator_for(run.plan, run.folder)
     main = accelerator.is_main_process
     if accelerator.num_processes > 1:  # a name made of the time may differ between processes
         run.folder = Path(broadcast_object_list([str(run.folder)])[0])
@@ -337,9 +337,8 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     if not resumed:  # only now, so that settings that do not go together leave nothing behind
         _begin(run, main)
     report: Any = Report(run.folder, run.recipe, run.settings, run.total, live=not quiet) if main else _Silent()
-    if run.plan.trackers:
+    if run.plan.tracked:
         plain = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in run.settings.items()}
-        accelerator.project_configuration.set_directories(str(run.folder))
         accelerator.init_trackers(f"i2i-{run.recipe}".replace("/", "-"), config=plain)
         report = _Tracked(report, accelerator)
     if issubclass(run.method, Generate) and main:
@@ -377,7 +376,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         raise
     finally:
         report.close(reason)
-        if run.plan.trackers:
+        if run.plan.tracked:
             accelerator.end_training()
     return run.folder
 
