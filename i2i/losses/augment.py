@@ -45,8 +45,8 @@ def contrast(x: Tensor, u: Tensor) -> Tensor:
 def translation(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """y[i, j] = x[i + down, j + across], zero outside; int64 [B] each."""
     b, _, high, wide = x.shape
-    rows = torch.arange(high, device=x.device) + down.view(-1, 1)
-    columns = torch.arange(wide, device=x.device) + across.view(-1, 1)
+    rows = torch.arange(high, device=x.device) + down.to(x.device).view(-1, 1)
+    columns = torch.arange(wide, device=x.device) + across.to(x.device).view(-1, 1)
     inside = ((rows >= 0) & (rows < high))[:, :, None] & ((columns >= 0) & (columns < wide))[:, None]
     at = torch.arange(b, device=x.device)[:, None, None]
     moved = x.permute(0, 2, 3, 1)[at, rows.clamp(0, high - 1)[:, :, None], columns.clamp(0, wide - 1)[:, None]]
@@ -57,7 +57,7 @@ def cutout(x: Tensor, row: Tensor, column: Tensor, share: float = 0.5) -> Tensor
     """Zero in a block of `share` of each side, rows from row - side // 2 on and columns likewise, cut at the border;
     int64 [B] each."""
     kept = []
-    for size, center in ((x.shape[2], row.view(-1, 1)), (x.shape[3], column.view(-1, 1))):
+    for size, center in ((x.shape[2], row.to(x.device).view(-1, 1)), (x.shape[3], column.to(x.device).view(-1, 1))):
         side = int(size * share + 0.5)
         at = torch.arange(size, device=x.device)
         # the block's places are clamped to the picture, so that one outside still covers the border
@@ -156,7 +156,7 @@ def sampled(x: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     for k in range(4):
         part = (k % 2, k // 2)
         across, down = ((c - a) if d else (1 - (c - a)) for c, a, d in zip(pixels, low, part, strict=True))
-        column, row = (_mirrored(a + d, size) for a, d, size in zip(low, part, (wide, high), strict=True))
+        column, row = (_mirrored(a + d, size).to(x.device) for a, d, size in zip(low, part, (wide, high), strict=True))
         made = made + x.permute(0, 2, 3, 1)[at, row, column] * (across * down)[..., None].to(x)
     return made.permute(0, 3, 1, 2)
 

@@ -236,6 +236,13 @@ def test_standing_statistics_are_those_of_truncated_noise():
     assert torch.equal(norm.running_var, whole)
 
 
+def test_large_batches_are_computed_in_parts(tmp_path):
+    run = loop("biggan", tmp_path, accumulate=2)
+    run.run()
+    lines = [line for line in run.watch.lines if line["kind"] == "losses"]
+    assert {k for line in lines for k in line["terms"]} == {"D/real", "D/fake", "G/adv", "G/ortho"}
+
+
 def test_first_weights_are_orthogonal():
     net = big(width=8)
     for layer in (net.project, net.blocks[0].conv1, net.blocks[2].shortcut, net.shared):
