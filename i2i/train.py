@@ -318,6 +318,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
 
     Raises Interrupted after SIGINT or SIGTERM (state saved), I2IError when the loss is not finite or the checkpoint
     does not fit."""
+    _one_device_each(run.plan)
     accelerator = accelerator_for(run.plan, run.folder)
     main = accelerator.is_main_process
     if accelerator.num_processes > 1:  # a name made of the time may differ between processes
@@ -379,6 +380,17 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         if run.plan.tracked:
             accelerator.end_training()
     return run.folder
+
+
+def _one_device_each(plan: Plan) -> None:
+    """Raises I2IError if more processes than GPUs work on this host."""
+    here, found = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if plan.device in ("auto", "cuda") and 0 < found < here:
+        raise I2IError(
+            f"{here} processes were asked for, but there {'is' if found == 1 else 'are'} {found} CUDA "
+            f"device{'s' * (found > 1)} here.",
+            f"Give --processes {found}, or --device cpu.",
+        )
 
 
 def _environment(run: Run, accelerator: Any) -> dict[str, Any]:

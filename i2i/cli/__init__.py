@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from i2i.cli import say
+from i2i.cli import launch, say
 from i2i.errors import I2IError, nearest
 
 ORDER = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")  # of the help; the rest by name
+FLAGS = ("--dry-run", "--json", "--quiet", "-q", "--help", "-h")  # options of train and evaluate without a value
 USAGE, INTERRUPTED = 2, 130
 ParserError: Any = typer.BadParameter.__mro__[2]  # ClickException, of whichever click this typer brings along
 
@@ -35,10 +37,23 @@ them.
 i2i COMMAND --help explains a command."""
 
 
+class _Commands(TyperGroup):
+    """Typer's group, but an interrupt is told as such, and output that nobody reads any more is no failure."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+        except BrokenPipeError as error:
+            raise typer.Exit(0) from error
+
+
 def program() -> typer.Typer:
     """The program with all its commands."""
     app = typer.Typer(
         name="i2i",
+        cls=_Commands,
         help=HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -87,6 +102,7 @@ def run(words: list[str]) -> int:
     """Runs the program with `words` and returns its exit code: 0 done, 1 error, 2 usage, 3 some pictures failed,
     128 + the signal's number when interrupted."""
     machine = "--json" in words
+    launch.bound()
     try:
         command: Any = typer.main.get_command(program())
         code = command.main(args=spread(words), prog_name="i2i", standalone_mode=False, obj=words)
@@ -102,17 +118,18 @@ def run(words: list[str]) -> int:
             return USAGE
         say.error(*_usage(error, words), machine)
         return int(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         say.error("Interrupted.", "", machine, plain=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        return 0
     except Exception as error:  # noqa: BLE001 (a defect, or something outside such as a full disk: one sentence all the same)
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
         if isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
             say.error(f"{where}{error.strerror}.", "", machine)
+        elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            hint = "A smaller --batch or --size takes less; more --set accumulate too, for training."
+            say.error("The memory is full.", hint, machine)
         else:
             text = " ".join(str(error).split())[:400]
             say.error(f"Unexpected {type(error).__name__}: {text.rstrip('.')}.", "I2I_DEBUG=1 shows where.", machine)
@@ -157,33 +174,28 @@ def _given(option: str, words: list[str]) -> str | None:
 def spread(words: list[str]) -> list[str]:
     """`--data A B` as `--data A --data B`, which is what the parser understands.
 
-    Before a recipe was named, the last word after --data is the recipe: `i2i train --data A B cyclegan`."""
+    Where no word stands alone, the last one after --data is the recipe, unless it is a folder: `i2i train --data A B
+    cyclegan`."""
     if not words or words[0] not in ("train", "evaluate"):
         return words
-    made, rest, named = [words[0]], words[1:], words[0] == "evaluate" or "--resume" in words
-    takes_value = True  # whether a word may belong to the option before it
+    rest = [part for word in words[1:] for part in (word.split("=", 1) if word.startswith("--data=") else [word])]
+    made, data, alone, without = [words[0]], list[str](), False, False
     while rest:
         word = rest.pop(0)
         if word == "--data":
-            values = []
+            start = len(data)
             while rest and not rest[0].startswith("-"):
-                values.append(rest.pop(0))
-            recipe = [values.pop()] if len(values) > 1 and not named and not _positional(rest) else []
-            named = named or bool(recipe)
-            made += [part for value in values for part in ("--data", value)] or ["--data"]
-            made += recipe
-            takes_value = False
+                data.append(rest.pop(0))
+            without = without or len(data) == start
             continue
-        if not word.startswith("-") and (not takes_value or made[-1] == words[0]):
-            named = True
-        takes_value = word.startswith("-") and "=" not in word and word not in ("--dry-run", "--json", "--quiet", "-q")
         made.append(word)
-    return made
-
-
-def _positional(rest: list[str]) -> bool:
-    """Whether a later word stands alone, not as the value of an option."""
-    return any(
-        not word.startswith("-") and (i == 0 or not rest[i - 1].startswith("-") or "=" in rest[i - 1])
-        for i, word in enumerate(rest)
-    )
+        if word == "--":
+            made, rest, alone = [*made, *rest], [], alone or bool(rest)
+        elif not word.startswith("-"):
+            alone = True
+        elif word not in FLAGS and "=" not in word and rest:
+            made.append(rest.pop(0))
+    alone = alone or words[0] == "evaluate" or any(word.split("=")[0] == "--resume" for word in made)
+    recipe = [data.pop()] if not alone and len(data) > 1 and not os.path.isdir(data[-1]) else []
+    given = [part for value in data for part in ("--data", value)]
+    return [made[0], *recipe, *given, *made[1:], *(["--data"] if without else [])]  # the last: the parser complains

@@ -34,8 +34,9 @@ def _list(
         say.machine([_facts(c) for c in found])
         return
     say.table(
-        [(c.name, c.layout, _size(c), "yes" if _here(c.name) else "no", c.summary) for c in found],
-        ["data", "layout", "download", "here", "about"],
+        [(c.name, c.layout, _size(c), "yes" if _here(c.name) else "no", c.summary, c.licence) for c in found],
+        ["data", "layout", "download", "here", "about", "terms"],
+        wrapped=2,
     )
 
 

@@ -24,7 +24,11 @@ def evaluate(
     ],
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="Pairs: a folder, two folders, or a name. [what the model was trained on]"),
+        typer.Option(
+            "--data",
+            help="Pairs: a folder, two folders, or a name. [what the model was trained on]",
+            metavar="DIR|NAME",
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first N pairs.", metavar="N", min=1)] = None,
@@ -43,10 +47,17 @@ def evaluate(
       i2i evaluate --model pix2pix_sat2map --data maps --split val --limit 100
       i2i evaluate --model runs/mine --save runs/mine/test
     """
+    from i2i.data import cards, source
     from i2i.evaluate import evaluate as run
+    from i2i.translator import find
 
-    with say.download(" ".join(data or []), as_json):
-        found = run(model, data or None, limit, split=split, device=device, save=save)
+    for name in [model, *(data or [])]:
+        with say.download(name, as_json) as progress:
+            if name == model:
+                find(name, progress)
+            elif name in cards.names() and not Path(name).is_dir():
+                source.get(name, progress)
+    found = run(model, data or None, limit, split=split, device=device, save=save)
     if as_json:
         say.machine(found)
         return

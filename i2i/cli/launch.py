@@ -6,6 +6,7 @@ a signal reaches them once, through here. Whichever fails first is heard, once; 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -21,6 +22,17 @@ from i2i.cli import say
 from i2i.errors import I2IError
 
 GRACE = 20.0  # seconds that the others have to end by themselves after one has ended
+
+
+def bound() -> None:
+    """In a process that `launch` started: SIGTERM ends it when its starter is gone (on Linux)."""
+    if "I2I_TOGETHER" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG of prctl.h
+
+
+def alone() -> bool:
+    """Whether this process is the only one, or the first of several that train together: the one that prints."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def without_processes(words: list[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -29,12 +31,19 @@ def _list(
     rows = []
     for name in registry.recipes():
         values = registry.recipe(name)
-        first = registry.about(name).split("\n")[0].rstrip(".")
-        rows.append((name, str(values["method"]), first))
+        about = registry.about(name)
+        paper = _paper(about) or _paper(registry.about(str(values["method"])))
+        rows.append((name, str(values["method"]), paper, about.split("\n")[0].rstrip(".")))
     if as_json:
-        say.machine([dict(zip(("name", "method", "about"), row)) for row in rows])
+        say.machine([dict(zip(("name", "method", "paper", "about"), row)) for row in rows])
         return
-    say.table(rows, ["recipe", "method", "about"])
+    say.table(rows, ["recipe", "method", "paper", "about"])
+
+
+def _paper(text: str) -> str:
+    """The first paper that a text names by its number."""
+    found = re.search(r"arXiv[:\s]*(\d{4}\.\d{4,5})", text)
+    return f"arXiv {found[1]}" if found else ""
 
 
 def show(
@@ -63,8 +72,6 @@ def show(
         say.machine({"name": name, **values, "about": about, "settings": listed})
         return
     typer.echo(about)
-    import sys
-
     doc = (sys.modules[method.__module__].__doc__ or "").strip()
     if doc != about:
         typer.echo(f"\nMethod {values['method']}: {doc}")

@@ -18,7 +18,8 @@ import typer
 def error(what: str, hint: str = "", machine: bool = False, plain: bool = False) -> None:
     """One sentence and what helps on stderr; with `machine` an object on stdout. plain: without the word Error.
 
-    A process that others work beside (see i2i.cli.launch) leaves its sentence to the one that started it."""
+    Of several processes that work together one sentence is heard: those of i2i.cli.launch leave theirs to the one that
+    started them, and under torchrun the first on each host speaks."""
     text = f"{what} {hint}".strip()
     together = os.environ.get("I2I_TOGETHER")
     if together:
@@ -27,9 +28,25 @@ def error(what: str, hint: str = "", machine: bool = False, plain: bool = False)
         path.with_suffix(".part").write_text(json.dumps(sentence), encoding="utf-8")
         path.with_suffix(".part").replace(path)
         return
+    if not _first():
+        return
     if machine:
         typer.echo(json.dumps({"error": what, "hint": hint}))
     typer.echo(text if plain else f"Error: {text}", err=True)
+
+
+def _first() -> bool:
+    """Whether no other process that torchrun started on this host has failed yet. Its folder for errors is shared."""
+    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not place:
+        return True
+    try:
+        (Path(place).parent.parent / "i2i-error").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def value(given: Any) -> str:
@@ -44,8 +61,8 @@ def machine(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def table(rows: Iterable[Sequence[object]], titles: Sequence[str] = ()) -> None:
-    """Rows in columns on stdout; the last column wraps in a terminal."""
+def table(rows: Iterable[Sequence[object]], titles: Sequence[str] = (), wrapped: int = 1) -> None:
+    """Rows in columns on stdout; the last `wrapped` columns wrap in a terminal."""
     from rich.console import Console
     from rich.table import Table
 
@@ -56,7 +73,7 @@ def table(rows: Iterable[Sequence[object]], titles: Sequence[str] = ()) -> None:
     if not titles:
         for _ in kept[0] if kept else ():
             shown.add_column()
-    for column in shown.columns[:-1]:
+    for column in shown.columns[:-wrapped]:
         column.no_wrap = True
     for row in kept:
         shown.add_row(*row)
@@ -72,7 +89,7 @@ def table(rows: Iterable[Sequence[object]], titles: Sequence[str] = ()) -> None:
 @contextmanager
 def download(name: str, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
     """What a fetch is told to call with (bytes so far, bytes in all or 0): a bar on a terminal, nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
         yield None
         return
     from rich.console import Console

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from i2i.cli import say
+from i2i.cli import launch, say
 
 
 def register(app: typer.Typer) -> None:
@@ -22,11 +21,16 @@ def train(
     context: typer.Context,
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A name of `i2i recipes`, or a .yaml or .py file.", show_default=False),
+        typer.Argument(help="A name of `i2i recipes`, or a .yaml or .py file.", metavar="RECIPE", show_default=False),
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="A folder, two folders (A and B), or a name of `i2i data`.", show_default=False),
+        typer.Option(
+            "--data",
+            help="A folder, two folders (A and B), or a name of `i2i data`.",
+            metavar="DIR|NAME",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this folder.", metavar="DIR", show_default=False)
@@ -34,16 +38,16 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. [runs/RECIPE-DATA-TIME]", metavar="DIR", show_default=False)
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Pixels, side of the square training pictures.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
-    images: Annotated[int | None, typer.Option(help="Length in images, instead of epochs.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures in a step, all processes together.")] = None,
-    direction: Annotated[str | None, typer.Option(help="AtoB or BtoA.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same run.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads that prepare pictures.")] = None,
-    processes: Annotated[int, typer.Option(help="Processes of this machine: one a GPU.", min=1)] = 1,
+    size: Annotated[int | None, typer.Option(help="Pixels, side of the square training pictures.", metavar="N")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")] = None,
+    images: Annotated[int | None, typer.Option(help="Length in images, instead of epochs.", metavar="N")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures in a step, all processes together.", metavar="N")] = None,
+    direction: Annotated[str | None, typer.Option(help="AtoB or BtoA.", metavar="AtoB|BtoA")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", metavar="NAME")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same run.", metavar="N")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads that prepare pictures.", metavar="N")] = None,
+    processes: Annotated[int, typer.Option(help="Processes of this machine: one a GPU.", metavar="N", min=1)] = 1,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any setting of the recipe; may be repeated.", metavar="KEY=VALUE"),
@@ -74,8 +78,6 @@ def train(
     if resume is not None and (recipe or out):
         raise typer.BadParameter("A run is resumed with its own recipe and in its own folder: give --resume alone")
     if processes > 1 and not dry_run:
-        from i2i.cli import launch
-
         raise typer.Exit(launch.launch(launch.without_processes(context.find_root().obj), processes))
 
     from i2i.train import execute, plan_resume, plan_run
@@ -88,10 +90,11 @@ def train(
             run = plan_run(recipe, data, out, overrides, progress)
     if dry_run:
         plan = run.describe()
-        say.machine(plan) if as_json else _print(plan)
+        if launch.alone():
+            say.machine(plan) if as_json else _print(plan)
         return
     folder = execute(run, quiet=quiet or as_json, resumed=resume is not None)
-    if os.environ.get("RANK", "0") == "0":
+    if launch.alone():
         _conclude(folder, as_json, quiet)
 
 

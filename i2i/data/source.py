@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import platformdirs
 
-from i2i.data import cards, download, layouts
-from i2i.data.dataset import Data
+from i2i.data import cards, download
 from i2i.data.download import Progress
-from i2i.data.spec import Spec
 from i2i.errors import I2IError
+
+if TYPE_CHECKING:
+    from i2i.data.dataset import Data
+    from i2i.data.spec import Spec
 
 
 def cache_folder() -> Path:
@@ -30,6 +33,10 @@ def open(
     """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use; `progress` is told).
 
     Raises I2IError in one sentence if there is no such source or split, or if the pictures do not fit the layout."""
+    from i2i.data import layouts  # torch comes with these: not for those who only list data sets
+    from i2i.data.dataset import Data
+    from i2i.data.spec import Spec
+
     spec = spec or Spec()
     spec.check()
     given = [sources] if isinstance(sources, str | Path) else list(sources)
@@ -85,6 +92,8 @@ def where(name: str) -> Path:
 
 def _inner(place: Path) -> Path:
     """The folder in which the pictures begin: archives hold one folder of the set's name."""
+    from i2i.data import layouts
+
     inside = [p for p in place.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     while len(inside) == 1 and inside[0].is_dir() and inside[0].name not in layouts.SPLITS:
         place = inside[0]

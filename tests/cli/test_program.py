@@ -1,0 +1,121 @@
+"""The program as a whole: help, versions, what goes wrong, and what it leaves to be imported later."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import typer
+
+from i2i import registry
+from i2i.cli import run
+from i2i.errors import I2IError
+from tests.cli.tools import ROOT, i2i, start
+
+COMMANDS = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")
+
+
+def test_help_names_every_command_in_order():
+    out, _ = i2i("--help")
+    places = [out.index(f"\n  {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+    assert "i2i train cyclegan --data photos/ paintings/" in out
+    assert i2i("-h")[0] == out
+
+
+@pytest.mark.parametrize("name", COMMANDS[:4])
+def test_help_of_a_command_has_examples(name):
+    out, _ = i2i(name, "--help")
+    assert f"  i2i {name} " in out[out.index("Examples:") :]
+    assert "\x1b" not in out  # no colours outside of a terminal
+
+
+def test_help_does_not_import_torch():
+    code = "import sys, i2i.cli as c\nfor w in (['--help'], ['train', '--help'], ['recipes'], ['data'], ['models']):"
+    code += " assert c.run(w) == 0\nheavy = {'torch', 'accelerate', 'albumentations'} & set(sys.modules)"
+    code += "\nprint('heavy:', *sorted(heavy))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.rstrip().endswith("heavy:")
+
+
+def test_python_m_is_the_same_program():
+    out, err = start("--version").communicate()
+    assert (out, err) == (f"i2i {version('i2i')}\n", "")
+    assert i2i("--version")[0] == out
+
+
+def test_no_words_print_the_help():
+    out, err = i2i(code=2)
+    assert "Commands:" in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "Error: No such command 'trian'. Did you mean train"),
+        (["train", "pix2pix", "--sise", "3"], "Did you mean --size"),
+        (["train", "pix2pix", "--size", "x"], "Error: --size is 'x'."),
+        (["train", "pix2pix", "--processes", "0"], "Error: --processes is '0'."),
+        (["train"], "Error: Name a recipe of `i2i recipes`"),
+        (["train", "pix2pix", "--resume", "runs/x"], "give --resume alone"),
+        (["train", "a", "b"], "Error: Got unexpected extra argument"),
+        (["evaluate"], "Error: Missing option '--model'"),
+        (["data", "get"], "Error: Missing argument"),
+    ],
+)
+def test_words_that_are_not_understood(words, said):
+    out, err = i2i(*words, code=2)
+    assert said in err
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (I2IError("It is so.", "Do that."), 1, "Error: It is so. Do that.\n"),
+        (OSError(28, "No space left on device", "runs/x"), 1, "Error: runs/x: No space left on device.\n"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "Error: /x: Permission denied.\n"),
+        (ValueError("of\nmany lines"), 1, "Error: Unexpected ValueError: of many lines. I2I_DEBUG=1 shows where.\n"),
+        (MemoryError(), 1, "Error: The memory is full. A smaller --batch"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (typer.Abort(), 130, "Interrupted.\n"),
+    ],
+)
+def test_errors_are_one_sentence(monkeypatch, error, code, said):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(registry, "recipes", fail)
+    monkeypatch.delenv("I2I_DEBUG", raising=False)
+    out, err = i2i("recipes", code=code)
+    assert out == ""
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+    out, err = i2i("recipes", "--json", code=code)
+    assert json.loads(out)["error"] in err
+    assert set(json.loads(out)) == {"error", "hint"}
+
+
+def test_a_traceback_on_request(monkeypatch, capsys):
+    monkeypatch.setattr(registry, "recipes", lambda: 1 / 0)
+    monkeypatch.setenv("I2I_DEBUG", "1")
+    assert run(["recipes"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_nobody_reads_to_the_end():
+    process = start("data", "--json")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+
+
+def test_a_module_with_register_is_a_command(monkeypatch, tmp_path):
+    import i2i.cli as package
+
+    (tmp_path / "zebra.py").write_text("def register(app):\n    app.command(name='zebra')(lambda: print('stripes'))\n")
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "i2i.cli.zebra", raising=False)
+    assert i2i("zebra")[0] == "stripes\n"
