@@ -7,10 +7,12 @@ disagree with an uninterrupted one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import json
 import math
 import os
+import platform
 import random
 import shlex
 import signal
@@ -199,6 +201,8 @@ class Loop:
         torch.backends.cudnn.deterministic = True
         last = plan.channels_last == "yes" or (plan.channels_last == "auto" and device.type == "cuda")
         self.layout = torch.channels_last if last else torch.contiguous_format
+        if device.type == "cpu":
+            keep_memory()
         if self.world > 1:
             self._same_start()
             if device.type == "cuda":
@@ -517,6 +521,17 @@ class Loop:
             self.precision.scalers[name].load_state_dict(state)
         self.watch.event(facts["images"], "resumed")
         return int(facts["images"])
+
+
+def keep_memory(most: int = 2**31 - 1) -> None:
+    """Tells glibc's allocator to keep blocks of up to `most` bytes when they are freed, instead of returning them.
+
+    Every step asks for the same large blocks again; from the system they come as fresh pages, which are cleared at the
+    first touch: a fifth of a step of pix2pix on a CPU. Elsewhere than with glibc nothing happens."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+            libc.mallopt(parameter, most)
 
 
 def seed_everything(seed: int) -> None:
