@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # plain.py, from where
 import plain
 
 from i2i import registry
-from i2i.loop import Loop, Plan
+from i2i.loop import Loop, Plan, keep_memory
 from i2i.method import Batch, Method, Now, Shape
 
 TOLERANCE = {"fp64": 1e-7, "fp32": 1e-3, "tf32": 2e-2, "bf16": 1e-1}  # relative, of an optimizer's summed losses
@@ -139,6 +139,10 @@ def settle(precision: str, ours: bool) -> None:
     """The global switches that a contender runs under: i2i's loop sets them once, a plain script leaves them alone."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = ours
+    if ours:
+        keep_memory()
+    else:
+        keep_memory(32 << 20)  # what glibc comes to by itself
 
 
 def pair(case: Case, size: int, batch: int, precision: str, device: str) -> tuple[Method, Any]:
