@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +47,25 @@ class Case:
     """One method beside its plain form. `cycle` steps make a whole turn of its optimizers."""
 
     method: str
-    plain: Callable[[int], Any]  # size -> an object with `networks` and `step(x, y, autocast)`
+    plain: Callable[[int, int, int], Any]  # size, width, d_width -> what has `networks` and `step(x, y, autocast)`
     settings: dict[str, Any] = field(default_factory=dict)
     size: int = 0  # side in pixels; 0: as asked for on the command line
+    widths: tuple[int, int] = (64, 64)  # channels of generator and critic
     batches: tuple[int, ...] = (1,)
     gpu_batches: tuple[int, ...] = (1, 16)
     cycle: int = 1
     classes: int = 0
 
+    def shrunk(self) -> Case:
+        """The same maths in milliseconds, for tests."""
+        return replace(self, size=min(self.size, 16), widths=(4, 4))
+
 
 CASES = {
     "pix2pix": Case("pix2pix", plain.Pix2Pix, {"dropout": False}, batches=(1, 4)),
-    "cyclegan": Case("cyclegan", lambda size: plain.CycleGAN(), {"blocks": 9}),
+    "cyclegan": Case("cyclegan", plain.CycleGAN, {"blocks": 9}),
+    "dcgan": Case("dcgan", plain.DCGAN, size=64, batches=(16,), gpu_batches=(128,)),
+    "sngan": Case("sngan", plain.SNGAN, size=32, widths=(256, 128), batches=(16,), gpu_batches=(64,), cycle=5),
 }
 
 
@@ -90,10 +97,16 @@ class Ours:
         self.batch, self.images, self.reads = batch, 0, self.loop.device.type == "cpu"
         self.name = "ours, compiled" if compiled else "ours"
 
+    def ids(self, ago: int = 0) -> Tensor:
+        """Numbers of the pictures of the next step, or of one `ago` (negative) images before."""
+        return torch.arange(self.batch, device=self.loop.device) + self.images + ago
+
+    def now(self, ago: int = 0) -> Now:
+        """The moment of the next step, or of one `ago` images before."""
+        return Now(images=self.images + ago, total=10**12, batch=self.batch)
+
     def step(self, x: Tensor, y: Tensor, c: Tensor) -> None:
-        ids = torch.arange(self.images, self.images + self.batch, device=x.device)
-        now = Now(images=self.images, total=10**12, batch=self.batch)
-        self.loop.step(Batch(x, y, c, ids), now)
+        self.loop.step(Batch(x, y, c, self.ids()), self.now())
         self.images += self.batch
         if self.reads:  # as the loop does: every step on a CPU, now and then on a GPU
             self.losses()
@@ -125,10 +138,17 @@ class Plain:
 
 
 def copy_weights(form: Any, method: Method) -> None:
-    """The plain form's weights into the method's networks, by position. Raises ValueError if the shapes differ."""
+    """The plain form's weights (and the vectors of spectral norm) into the method's networks, by position.
+
+    Raises ValueError if the shapes differ."""
+
+    def held(network: torch.nn.Module) -> list[Tensor]:
+        vectors = [b for n, b in network.named_buffers() if n.endswith((".u", ".v", "_u", "_v"))]
+        return [*network.parameters(), *vectors]
+
     with torch.no_grad():
         for name, network in form.networks.items():
-            source, target = list(network.parameters()), list(getattr(method, name).parameters())
+            source, target = held(network), held(getattr(method, name))
             if [p.shape for p in source] != [p.shape for p in target]:
                 raise ValueError(f"the networks {name} of both forms differ in shape")
             for p, q in zip(target, source, strict=True):
@@ -148,13 +168,14 @@ def settle(precision: str, ours: bool) -> None:
 def pair(case: Case, size: int, batch: int, precision: str, device: str) -> tuple[Method, Any]:
     """(method, plain form) with the same weights, still on the CPU but for the plain form."""
     torch.manual_seed(0)
-    form = case.plain(size)
+    form = case.plain(size, *case.widths)
     for network in form.networks.values():  # the first weights of the papers: N(0, 0.02)
         for p in network.parameters():
             if p.ndim > 1:
                 torch.nn.init.normal_(p, 0.0, 0.02)
     kind = registry.method(case.method)
-    method = kind(kind.Config(**case.settings), Shape(size=size, classes=case.classes, count=1000))
+    config = kind.Config(**case.settings, width=case.widths[0], d_width=case.widths[1])
+    method = kind(config, Shape(size=size, classes=case.classes, count=1000))
     copy_weights(form, method)
     dtype = torch.float64 if precision == "fp64" else torch.float32
     for network in form.networks.values():
@@ -176,6 +197,8 @@ def compare(case: Case, size: int, batch: int, precision: str, device: str, step
     dtype = torch.float64 if precision == "fp64" else torch.float32
     x, y, c = pictures(case, size, batch, device, dtype)
     mine.reads, worst = False, 0.0
+    if hasattr(form, "draw"):  # both from the same noise
+        form.draw = lambda x, salt: mine.loop.method.draw(Batch(x, ids=mine.ids(-batch)), mine.now(-batch), salt).to(x)
     for _ in range(steps):
         settle(precision, True)
         mine.step(x, y, c)

@@ -1,0 +1,47 @@
+"""The benchmark of training steps compares the same maths: both forms, from the same weights, lose the same."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FILE = Path(__file__).resolve().parent.parent / "benchmarks" / "train_step.py"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    spec = importlib.util.spec_from_file_location("bench_train_step", FILE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
+    yield module
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = kept
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "dcgan", "sngan"])
+def test_both_forms_lose_the_same_in_float64(bench, name):
+    case = bench.CASES[name].shrunk()
+    size = case.size or 32
+    assert bench.compare(case, size, 2, "fp64", "cpu", 2 * case.cycle) < bench.TOLERANCE["fp64"]
+
+
+def test_another_maths_is_noticed(bench):
+    case = bench.CASES["dcgan"].shrunk()
+    other = bench.replace(case, settings=case.settings | {"real_target": 0.9})
+    assert bench.compare(other, case.size, 2, "fp64", "cpu", 1) > 100 * bench.TOLERANCE["fp64"]
+
+
+def test_one_line_a_case(bench, capsys, monkeypatch):
+    monkeypatch.setitem(bench.CASES, "dcgan", bench.CASES["dcgan"].shrunk())
+    arguments = ["--cases", "dcgan", "--batches", "2", "--rounds", "1", "--steps", "1", "--device", "cpu"]
+    assert bench.main([*arguments, "--precisions", "fp32"]) == 0
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert line["case"] == "dcgan"
+    assert line["precision"] == "fp32"
+    assert line["losses_agree"] is True
+    assert line["ratio"] == pytest.approx(line["plain_ms"] / line["ms"], rel=0.1)
+    assert {"images_per_second", "plain_images_per_second", "device", "cores", "torch"} <= line.keys()
