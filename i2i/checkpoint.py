@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -50,7 +50,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Writes one checkpoint `folder/<images>` atomically and returns its path. Raises OSError when the disk is full."""
+    """Writes one checkpoint `folder/<images>` atomically and returns its path.
+
+    Raises OSError when it cannot be written, to a full disk for example; nothing is left of it then."""
     folder.mkdir(parents=True, exist_ok=True)
     clean(folder)
     temporary = folder / f"{_TEMPORARY}{os.getpid()}-{images:012d}"
@@ -69,6 +71,9 @@ def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str,
             shutil.rmtree(final)
         os.rename(temporary, final)
         _sync(folder)
+    except SafetensorError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OSError(str(error)) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

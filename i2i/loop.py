@@ -359,7 +359,7 @@ class Loop:
                     if crossed(before, images, sample_every) or ended:
                         self._sample(images)
                     if crossed(before, images, save_every) or due or stop or ended:
-                        self.save(images)
+                        self.save(images, needed=bool(stop) or ended)
                     if stop and not ended:
                         hint = f"Go on with: i2i train --resume {shlex.quote(str(self.folder))}"
                         raise Interrupted(stop, hint)
@@ -461,32 +461,44 @@ class Loop:
         scalers = {name: s.state_dict() for name, s in self.precision.scalers.items()}
         return tensors, {"optimizers": scalars, "scalers": scalers}
 
-    def save(self, images: int) -> None:
-        """Writes a checkpoint and lets `finish` write the model. A full disk is reported and training goes on."""
+    def save(self, images: int, needed: bool = False) -> None:
+        """Writes a checkpoint and lets `finish` write the model.
+
+        What cannot be written, to a full disk for example, is reported and training goes on; if the state is `needed`,
+        because training ends here, it raises I2IError."""
         self._look()
         self.saved_at = time.monotonic()
+        failed: Exception | None = None
         if self.rank == 0:
-            tensors, rest = self.state()
-            # safetensors refuses tensors that share memory and drops strides; both are settled by a plain copy.
-            tensors = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
-            place = self.folder / "checkpoints"
             try:
-                written = checkpoints.save(place, images, tensors, {"images": images, "run": self.facts, **rest})
-            except OSError as error:
+                self._write(images)
+            except (OSError, I2IError) as error:
+                failed = error
                 self.watch.event(images, "save failed", error=str(error))
-                return
-            with torch.no_grad(), self.ema.applied(self.method) as method:
-                score = self.judge(method) if self.judge else None
-                if self.finish:
-                    self.finish(method, images)
-            if score is not None:
-                best = checkpoints.best_of(place)
-                if score < best.get("score", math.inf):
-                    checkpoints.mark_best(place, written, score=score, images=images)
-                self.watch.event(images, "score", score=score)
-            checkpoints.rotate(place, self.plan.keep)
-            self.watch.event(images, "saved", checkpoint=written.name)
         self.accelerator.wait_for_everyone()
+        if failed is not None and needed:
+            raise I2IError(
+                f"The state at {images} images could not be saved in {self.folder}: {str(failed).rstrip('.')}.",
+                "Make room there; i2i train --resume goes on from the last checkpoint.",
+            ) from failed
+
+    def _write(self, images: int) -> None:
+        tensors, rest = self.state()
+        # safetensors refuses tensors that share memory and drops strides; both are settled by a plain copy.
+        tensors = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
+        place = self.folder / "checkpoints"
+        written = checkpoints.save(place, images, tensors, {"images": images, "run": self.facts, **rest})
+        with torch.no_grad(), self.ema.applied(self.method) as method:
+            score = self.judge(method) if self.judge else None
+            if self.finish:
+                self.finish(method, images)
+        if score is not None:
+            best = checkpoints.best_of(place)
+            if score < best.get("score", math.inf):
+                checkpoints.mark_best(place, written, score=score, images=images)
+            self.watch.event(images, "score", score=score)
+        checkpoints.rotate(place, self.plan.keep)
+        self.watch.event(images, "saved", checkpoint=written.name)
 
     def restore(self) -> int:
         """Loads the newest intact checkpoint and returns its images; 0 if there is none.
