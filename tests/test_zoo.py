@@ -124,3 +124,19 @@ def test_discriminators_are_no_translators(tmp_path):
     torch.save(nets.build("patchgan", channels=3, width=2).state_dict(), tmp_path / "latest_net_D.pth")
     with pytest.raises(I2IError, match="makes no pictures"):
         load(tmp_path / "latest_net_D.pth", "cpu")
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted(zoo.shipped().glob("*.yaml"))])
+def test_a_shipped_model_is_small_complete_and_works_without_a_network(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "empty"))
+    card, path = zoo.card(name), zoo.get(name)
+    assert path.stat().st_size < 3e6
+    assert path.with_suffix(".png").is_file()
+    assert card.addresses == ()
+    assert card.figures
+    assert "arXiv" in card.paper
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8))
+    made = load(name, "cpu")(picture)
+    assert made.size == (70, 60)
+    assert np.asarray(made).std() > 1
+    assert not (tmp_path / "empty").exists()
