@@ -253,6 +253,24 @@ class Translator:
         made.tiling = tiling
         return made
 
+    def to(self, device: str | torch.device) -> Translator:
+        """Moves the network to a device ("cpu", "cuda:1", ...) and gives the translator itself back. Raises I2IError if
+        the device cannot be used."""
+        self.device = _device(str(device))
+        self.network.to(self.device)
+        self._compiled = None
+        return self
+
+    def half(self) -> Translator:
+        """The same model computing in half precision: fp16 on a GPU, bf16 on a CPU. Its weights are shared."""
+        made = copy.copy(self)
+        made.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
+        made._compiled = None
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}  # compiled code stays in its process
+
     @cached_property
     def digest(self) -> str:
         """Of the weights and of what else decides this model's output."""

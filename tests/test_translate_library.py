@@ -1,0 +1,92 @@
+"""A loaded model as a library: threads, workers, devices, precision, gradients."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import i2i
+from i2i import bundle, nets
+from i2i.errors import I2IError
+from i2i.translator import Tiling, load
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    torch.manual_seed(0)
+    net = nets.init_weights(nets.build("resnet", blocks=1, width=4), gain=0.05)
+    return bundle.save(tmp_path_factory.mktemp("m") / "small.safetensors", {"G": net})
+
+
+def pictures(count, size=40):
+    return [np.random.default_rng(i).integers(0, 256, (size, size + 8 * (i % 3), 3), np.uint8) for i in range(count)]
+
+
+@pytest.mark.parametrize("tiling", [Tiling(), Tiling(32, overlap=8)])
+def test_threads_may_share_it(path, tiling):
+    model = load(path, "cpu", tiling=tiling)
+    given = pictures(12)
+    alone = [model(p) for p in given]
+    with ThreadPoolExecutor(4) as pool:
+        together = [*pool.map(model, given)]
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together))
+
+
+class Made(Dataset):
+    """A data set whose pictures are translations."""
+
+    def __init__(self, model):
+        self.model, self.given = model, pictures(4)
+
+    def __len__(self):
+        return len(self.given)
+
+    def __getitem__(self, i):
+        return torch.from_numpy(self.model(self.given[i]))
+
+
+def test_workers_of_a_data_loader_may_hold_it(path):
+    model = load(path, "cpu")
+    made = Made(model)
+    copied = pickle.loads(pickle.dumps(made))
+    assert torch.equal(copied[1], made[1])
+    torch.set_num_threads(1)
+    for i, batch in enumerate(DataLoader(made, batch_size=1, num_workers=1)):
+        assert np.array_equal(batch[0], model(made.given[i]))
+
+
+def test_devices_and_half_precision(path):
+    model = load(path, "cpu")
+    picture = pictures(1)[0]
+    exact = model(picture).astype(int)
+    rough = model.half()(picture).astype(int)
+    assert 0 < np.abs(exact - rough).max() <= 16
+    assert np.array_equal(model(picture), exact)
+    assert model.to("cpu") is model
+    with pytest.raises(I2IError, match="cannot be used"):
+        model.to("cuda:77")
+
+
+def test_no_gradients_and_yet_ordinary_tensors(path):
+    model = load(path, "cpu")
+    x = torch.rand(3, 16, 16, requires_grad=True)
+    y = model(x * 2 - 1)
+    assert not y.requires_grad
+    weight = torch.ones(3, 1, 1, requires_grad=True)
+    (y * weight).sum().backward()  # may be used in a training of one's own
+    assert weight.grad is not None
+
+
+def test_the_public_names(path, tmp_path):
+    model = i2i.load(path, "cpu")
+    from PIL import Image
+
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "a.png")
+    result = i2i.translate(tmp_path / "a.png", model=model)
+    assert result.done == [tmp_path / "a.small.png"]
+    assert np.array_equal(Image.open(result.done[0]), model(pictures(1)[0]))
+    assert len(model.digest) == 32
+    assert model.digest == load(path, "cpu").digest
