@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from i2i import bundle, pixels, tiles, zoo
+from i2i import bundle, hub, pixels, tiles, zoo
 from i2i.errors import I2IError, nearest
 from i2i.nets.blocks import as_tested
 from i2i.pixels import Size, Taken
@@ -53,10 +53,11 @@ def load(
 ) -> Translator:
     """The translator of a saved model.
 
-    model: a .safetensors file, a run's folder, a .pth file of the papers' authors, or a name of `i2i models` (fetched
-    on first use; `progress(bytes, total)` is told). precision: fp32, bf16 or fp16. direction: AtoB, the way the model
-    was trained, or BtoA, the way back, which CycleGAN models hold too. statistics: what batch normalisation uses, the
-    `picture`'s own (as pix2pix does) or the `stored` ones of the training; `auto` does what the model says.
+    model: a .safetensors file, a run's folder, a .pth file of the papers' authors, an .onnx file of `i2i export`
+    (onnxruntime runs it, on the CPU), hf:USER/NAME[@REVISION] of the Hugging Face Hub, or a name of `i2i models`
+    (fetched on first use; `progress(bytes, total)` is told). precision: fp32, bf16 or fp16. direction: AtoB, the way
+    the model was trained, or BtoA, the way back, which CycleGAN models hold too. statistics: what batch normalisation
+    uses, the `picture`'s own (as pix2pix does) or the `stored` ones of the training; `auto` does what the model says.
     tiling: when and how large pictures are cut into windows.
     Raises I2IError for anything unknown, missing or unreadable.
     """
@@ -70,6 +71,8 @@ def load(
     if statistics not in ("auto", "picture", "stored"):
         raise I2IError(f"Statistics {statistics!r} is unknown.", nearest(statistics, ("auto", "picture", "stored")))
     path = find(model, progress)
+    if path.suffix == ".onnx":
+        return _onnx(path, name_of(model), device, precision, direction, statistics, tiling)
     header, net = _read(path, NETWORK_OF[direction], direction)
     if statistics != "auto":
         header = {**header, "train_mode_norm": statistics == "picture"}
@@ -78,6 +81,8 @@ def load(
 
 def find(model: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
     """The file of a model given by path, run folder or name; a published model is fetched. Raises I2IError."""
+    if str(model).startswith(hub.PREFIX):
+        return hub.pull(str(model))
     path = Path(model)
     if path.is_dir():
         inside = path / "model.safetensors"
@@ -88,19 +93,21 @@ def find(model: str | Path, progress: Callable[[int, int], None] | None = None) 
         return path
     if str(model) in zoo.names():
         return zoo.get(str(model), progress=progress)
-    if path.suffix in (".safetensors", ".pth", ".pt") or len(path.parts) > 1:
+    if path.suffix in (".safetensors", ".pth", ".pt", ".onnx") or len(path.parts) > 1:
         raise I2IError(f"There is no model at {path}.", "Give a file, a run's folder, or a name of `i2i models`.")
     raise I2IError(f"No model is called {str(model)!r}, and there is no such file.", nearest(str(model), zoo.names()))
 
 
 def name_of(model: str | Path) -> str:
     """A short name for a model: its file's stem, its run's folder, or its name."""
+    if str(model).startswith(hub.PREFIX):
+        return hub.split(str(model))[0].partition("/")[2]
     path = Path(model)
     if path.name == "model.safetensors":
         path = path.resolve().parent
     elif path.is_dir():
         path = path.resolve()
-    return path.stem if path.suffix in (".safetensors", ".pth", ".pt") else path.name
+    return path.stem if path.suffix in (".safetensors", ".pth", ".pt", ".onnx") else path.name
 
 
 def _read(path: Path, network: str, direction: str) -> tuple[dict[str, Any], nn.Module]:
@@ -123,6 +130,25 @@ def _read(path: Path, network: str, direction: str) -> tuple[dict[str, Any], nn.
             raise I2IError(f"{path} holds no generator that translates pictures.", "Give a model of a translation.")
         raise I2IError(f"{path} cannot translate {direction}.", f"It holds {' and '.join(held)}.")
     return header, bundle.load(path, [network]).networks[network]
+
+
+def _onnx(
+    path: Path, name: str, device: str, precision: str, direction: str, statistics: str, tiling: Tiling | None
+) -> Translator:
+    """What an ONNX file holds is settled: its way, its norms' statistics, its precision."""
+    from i2i.onnx_net import OnnxNet
+
+    if device not in ("auto", "cpu"):
+        raise I2IError(f"ONNX files run on the CPU here; the device {device!r} was asked for.", "Give auto or cpu.")
+    if precision != "fp32":
+        raise I2IError(f"ONNX files run in fp32; {precision} was asked for.", "Give the model it was made from.")
+    net = OnnxNet(path)
+    if direction != net.direction:
+        raise I2IError(f"{path} cannot translate {direction}.", f"It holds {net.direction}.")
+    kept = "picture" if net.header.get("train_mode_norm") else "stored"
+    if statistics not in ("auto", kept):
+        raise I2IError(f"{path} was exported with the {kept} statistics, not the {statistics} ones.", "Export it anew.")
+    return Translator(net, net.header, name, None, tiling)
 
 
 def _device(name: str) -> torch.device:
@@ -167,6 +193,14 @@ class Translator:
         self.channels_out = int(arguments.get("channels_out", header.get("channels_out", 3)))
         self.multiple = int(getattr(network, "multiple", header.get("multiple", 1)))
         self._compiled: nn.Module | None = None
+        self._check_windows()
+
+    def _check_windows(self) -> None:
+        if getattr(self.network, "whole", False) and self.tiling.size:
+            raise I2IError(
+                f"{self.name} is an ONNX file whose norms look at the whole picture; it cannot be cut into windows.",
+                "Give the model that it was made from, or no --tile.",
+            )
 
     def __call__(self, pictures: Any, *, size: Size = None, batch: int = 8) -> Any:
         """Translates a picture or a list of pictures.
@@ -204,6 +238,8 @@ class Translator:
 
     def fits(self, padded: tuple[int, int]) -> bool:
         """Whether a picture of this padded size goes through the network whole."""
+        if getattr(self.network, "whole", False):
+            return True
         if self.tiling.size is not None:
             return self.tiling.size == 0 or max(padded) <= self.tiling.size
         return padded[0] * padded[1] <= LARGE or padded[0] * padded[1] * self.bytes_per_pixel <= self.memory
@@ -211,6 +247,8 @@ class Translator:
     @cached_property
     def bytes_per_pixel(self) -> float:
         """Memory for one pass of the network, a pixel of its input."""
+        if (known := getattr(self.network, "bytes_per_pixel", None)) is not None:
+            return float(known)
         return tiles.bytes_per_pixel(self.network, self.channels_in, self.multiple)
 
     @property
@@ -225,6 +263,8 @@ class Translator:
     @cached_property
     def radius(self) -> int:
         """How far, in pixels, one pixel of the input reaches in the output."""
+        if (known := getattr(self.network, "radius", None)) is not None:
+            return int(known)
         return tiles.receptive_radius(self.network, self.channels_in, self.multiple)
 
     def levels(self, pictures: Sequence[Taken]) -> list[np.ndarray]:
@@ -251,6 +291,7 @@ class Translator:
         """The same model with another way of cutting large pictures."""
         made = copy.copy(self)
         made.tiling = tiling
+        made._check_windows()
         return made
 
     def to(self, device: str | torch.device) -> Translator:

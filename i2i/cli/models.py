@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import say
+from i2i.cli import hub, say
 
 
 def register(app: typer.Typer) -> None:
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(_list)
     group.command(name="show")(show)
     group.command(name="pack")(pack)
+    hub.add(group)
     app.add_typer(group, name="models")
 
 

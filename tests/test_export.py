@@ -1,0 +1,116 @@
+"""Models as ONNX: the same pictures from onnxruntime, for any size and batch, and nothing written that differs."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i import bundle, export, nets, onnx_net
+from i2i.errors import I2IError
+from i2i.translate import translate
+from i2i.translator import load
+from tests.cli.tools import i2i
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    noise = np.random.default_rng(0)
+    for i, (width, height) in enumerate(((40, 30), (50, 1), (33, 67))):
+        Image.fromarray(noise.integers(0, 256, (height, width, 3), np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, pictures):
+    """{name: (.safetensors, .onnx, what the check found)} of a pix2pix and a CycleGAN generator."""
+    folder, found = tmp_path_factory.mktemp("models"), {}
+    torch.manual_seed(0)
+    unet = nets.init_weights(nets.build("unet", depth=3, width=4), gain=0.3)
+    back = nets.build("resnet", blocks=1, width=4)
+    for name, networks, direction in (("unet", {"G": unet}, "AtoB"), ("resnet", {"G": unet, "F": back}, "BtoA")):
+        path = bundle.save(folder / f"{name}.safetensors", networks, {"train_mode_norm": True, "method": "test"})
+        out = folder / f"{name}.onnx"
+        found[name] = path, out, export.export(path, out, direction=direction, check=pictures)
+    return found
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet"])
+def test_onnxruntime_equals_torch_at_any_size_and_batch(made, name):
+    source, path, check = made[name]
+    assert 0 <= check.mean <= check.largest < 1e-3
+    direction = "AtoB" if name == "unet" else "BtoA"
+    a, b = load(source, "cpu", direction=direction), load(path, direction=direction)
+    torch.manual_seed(1)
+    for batch, height, width in ((1, 1, 37), (3, 21, 50), (2, 64, 8)):
+        x = torch.rand(batch, 3, height, width) * 2 - 1
+        assert b(x).shape == x.shape
+        assert (a(x) - b(x)).abs().max() < 1e-3
+    x = torch.rand(3, 3, 24, 40) * 2 - 1  # a batch in one pass, each picture by its own statistics
+    with torch.inference_mode():
+        assert (a.network(x) - b.network(x)).abs().max() < 1e-3
+
+
+def test_a_folder_by_the_onnx_file_is_the_same_to_one_grey_level(made, pictures, tmp_path):
+    source, path, _ = made["unet"]
+    translate(pictures, tmp_path / "a", source, device="cpu")
+    i2i("translate", pictures, "-o", tmp_path / "b", "--model", path)
+    files = sorted(p.name for p in (tmp_path / "a").glob("*.png"))
+    assert len(files) == 3
+    for name in files:
+        a, b = (np.asarray(Image.open(tmp_path / side / name)).astype(int) for side in "ab")
+        assert a.std() > 1
+        assert abs(a - b).max() <= 1
+
+
+def test_a_graph_that_differs_is_refused_and_not_written(made, pictures, tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    source, path, _ = made["unet"]
+    graph = onnx.load(path)
+    weights = next(w for w in graph.graph.initializer if len(w.dims) == 4)
+    changed = onnx.numpy_helper.to_array(weights) * 1.5
+    weights.CopyFrom(onnx.numpy_helper.from_array(changed, weights.name))
+    monkeypatch.setattr(export, "graph", lambda _: graph)
+    with pytest.raises(I2IError, match=r"off by .* more than 0.001; it was not written"):
+        export.export(source, tmp_path / "m.onnx", check=pictures)
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / "kept.onnx").write_text("before")
+    i2i("export", "--model", source, "-o", tmp_path / "kept.onnx", "--check", pictures, "--overwrite", code=1)
+    assert (tmp_path / "kept.onnx").read_text() == "before"
+    _, err = i2i("export", "--model", source, "-o", tmp_path / "kept.onnx", code=1)
+    assert "exists" in err
+    out, _ = i2i("export", "--model", source, "-o", tmp_path / "m.onnx", "--check", pictures, "--limit", 9)
+    assert "largest difference" in out
+
+
+def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
+    source, path, _ = made["unet"]
+    with pytest.raises(I2IError, match="holds AtoB"):
+        load(path, direction="BtoA")
+    with pytest.raises(I2IError, match="picture statistics"):
+        load(path, statistics="stored")
+    with pytest.raises(I2IError, match="fp32"):
+        load(path, precision="bf16")
+    with pytest.raises(I2IError, match="windows"):
+        translate(pictures, tmp_path / "o", path, tile=16)
+    with pytest.raises(I2IError, match="ONNX file already"):
+        export.export(path, tmp_path / "m.onnx")
+    with pytest.raises(I2IError, match=r"end in \.onnx"):
+        export.export(source, tmp_path / "m.pb")
+    with pytest.raises(I2IError, match="no pictures"):
+        export.export(source, tmp_path / "m.onnx", check=tmp_path)
+    (tmp_path / "bad.onnx").write_bytes(path.read_bytes()[:900])
+    with pytest.raises(I2IError, match="no ONNX file, or is damaged"):
+        load(tmp_path / "bad.onnx")
+    graph = pytest.importorskip("onnx").load(path)
+    onnx_net.write(graph, {}, tmp_path / "other.onnx")
+    with pytest.raises(I2IError, match="another program"):
+        load(tmp_path / "other.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(I2IError, match=r"onnxruntime, which is not installed\. .*i2i\[onnx\]"):
+        load(path)

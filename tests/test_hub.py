@@ -1,0 +1,161 @@
+"""Models of the Hub, against a local server that answers the few calls that huggingface_hub makes."""
+
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from i2i import bundle, hub, nets
+from i2i.errors import I2IError
+from i2i.translator import name_of
+
+pytest.importorskip("huggingface_hub")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SCRIPT = "import sys; from i2i import hub; from pathlib import Path; from i2i.errors import I2IError\n"
+SCRIPT += "try: print(hub.pull(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None))\n"
+SCRIPT += "except I2IError as error: print(error, file=sys.stderr); sys.exit(1)"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    files: dict[str, bytes] = {}  # noqa: RUF012
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_HEAD(self):
+        self.asked.append(self.path)
+        name, _, rest = self.path.lstrip("/").partition("/resolve/")
+        revision, _, file = rest.partition("/")
+        if name == "user/secret":
+            return self.answer(401, b"", {"X-Error-Message": "Invalid credentials"})
+        if name != "user/good":
+            return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+        if revision not in ("main", "v1", COMMIT):
+            return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        if file not in self.files:
+            return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        data = self.files[file]
+        tag = hashlib.sha256(data).hexdigest()
+        return self.answer(200, data, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
+
+    do_GET = do_HEAD
+
+    def answer(self, status, data, headers):
+        self.send_response(status)
+        for key, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    header = {"method": "pix2pix", "data": ["earth"], "licence": "CC0"}
+    path = bundle.save(folder / "model.safetensors", {"G": nets.build("unet", depth=3, width=2)}, header)
+    (folder / "metrics.json").write_text(json.dumps({"count": 3, "model": {"l1": 0.125, "psnr": 20.5}}))
+    (folder / "test.png").write_bytes(b"picture")
+    (folder / "config.yaml").write_text("width: 2\n")
+    (folder / "secret.pt").write_bytes(b"pickle")
+    return path
+
+
+@pytest.fixture
+def pulled(tmp_path, model):
+    """Runs `hub.pull` in a process of its own, as the library reads its variables once; gives (code, out, err)."""
+    Handler.files = {p.name: p.read_bytes() for p in model.parent.iterdir()}
+    Handler.files["README.md"] = hub.card(model.parent, "user/good").encode()
+    Handler.asked = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    root = str(Path(__file__).resolve().parents[1])
+    env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith("HF_")}
+    env |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hf")}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": root, "HF_HUB_DISABLE_XET": "1"}
+
+    def run(*words, **more):
+        words = [sys.executable, "-c", SCRIPT, *map(str, words)]
+        done = subprocess.run(words, env={**env, **more}, capture_output=True, text=True, timeout=120)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+    yield run
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_model_is_fetched_with_its_card_and_nothing_else(pulled, model, tmp_path):
+    code, out, err = pulled("hf:user/good@v1", tmp_path / "new")
+    assert code == 0, err
+    assert Path(out).read_bytes() == model.read_bytes()
+    assert {p.name for p in (tmp_path / "new").iterdir()} == {hub.FILE, "README.md", *hub.KEPT}
+    assert {p.rpartition("/")[2] for p in Handler.asked} == {hub.FILE, "README.md", *hub.KEPT}
+    code, _, err = pulled("hf:user/other", HF_HUB_OFFLINE="1")
+    assert code == 1
+    assert "hf:user/other is not in the cache, and HF_HUB_OFFLINE is set." in err
+    code, out, err = pulled("hf:user/good@v1", HF_HUB_OFFLINE="1")
+    assert code == 0, err
+    assert Path(out).read_bytes() == model.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("hf:user/none", "There is no hf:user/none on the Hub."),
+        ("hf:user/secret", "refused access to hf:user/secret"),
+        ("hf:user/good@v9", "no such revision"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_sentence(pulled, address, said):
+    code, _, err = pulled(address)
+    assert code == 1
+    assert said in err.splitlines()[-1]
+
+
+def test_a_damaged_file_is_refused_and_leaves_no_folder(pulled, tmp_path):
+    data = bytearray(Handler.files[hub.FILE])
+    data[-5] ^= 255
+    Handler.files[hub.FILE] = bytes(data)
+    code, _, err = pulled("hf:user/good", tmp_path / "new")
+    assert code == 1
+    assert "damaged" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_names_and_card(model):
+    assert hub.split("hf:user/name@v1.0") == ("user/name", "v1.0")
+    assert name_of("hf:user/name@v1.0") == "name"
+    for wrong in ("hf:name", "hf:../x", "hf:a/b/c", "hf:a/b@", "hf:a/..b"):
+        with pytest.raises(I2IError, match="no name of the Hub"):
+            hub.split(wrong)
+    text = hub.card(model.parent, "user/good")
+    for part in ("pix2pix trained on earth", "| model | 0.125 | 20.5 |", "(test.png)", "width: 2", "CC0"):
+        assert part in text
+
+
+def test_push_sends_the_model_and_its_card(model, monkeypatch):
+    import huggingface_hub
+
+    sent = {}
+
+    class Api:
+        def create_repo(self, name, **_):
+            return f"https://hub/{name}"
+
+        def upload_folder(self, *, repo_id, folder_path, **_):
+            sent.update({p.name: p.read_bytes() for p in Path(folder_path).iterdir()})
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    assert hub.push(model, "user/good") == "https://hub/user/good"
+    assert set(sent) == {hub.FILE, "README.md", *hub.KEPT}
+    assert sent[hub.FILE] == model.read_bytes()
