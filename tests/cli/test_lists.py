@@ -1,0 +1,118 @@
+"""The commands that list, explain, fetch and check."""
+
+import json
+import shutil
+
+import pytest
+
+from i2i import registry, zoo
+from i2i.data import cards
+from tests.cli.tools import i2i, make_pairs
+
+
+def test_recipes_are_listed():
+    out, _ = i2i("recipes")
+    lines = out.splitlines()
+    assert lines[0].split() == ["recipe", "method", "paper", "about"]
+    assert [line.split()[0] for line in lines[1:]] == registry.recipes()
+    row = next(line for line in lines if line.startswith("pix2pix_earth "))
+    assert "arXiv 1611.07004  pix2pix from satellite picture to map" in row
+    found = json.loads(i2i("recipes", "--json")[0])
+    assert [f["name"] for f in found] == registry.recipes()
+    assert all(f["paper"].startswith("arXiv") for f in found)
+
+
+def test_a_recipe_is_explained():
+    out, _ = i2i("recipes", "show", "pix2pix_earth")
+    assert out.startswith("pix2pix from satellite picture to map")
+    assert "i2i train pix2pix_earth" in out
+    assert "min_G max_D" in out  # the method's docstring
+    assert "by default earth" in out
+    rows = {line[2:].split()[0]: line for line in out.splitlines() if line[:2] in ("* ", "  ") and line[2:].split()}
+    assert rows["width"].startswith("* width")
+    assert " 32 " in rows["width"]
+    assert "channels of the generator's first layer" in rows["width"]
+    assert rows["l1"].startswith("  l1")
+    assert " 100.0 " in rows["l1"]
+    for name in ("size", "batch", "accumulate", "diffaugment"):  # of the data, the training, the craft
+        assert name in rows
+
+
+def test_a_recipe_for_machines():
+    found = json.loads(i2i("recipes", "show", "pix2pix_earth", "--json")[0])
+    width = next(s for s in found["settings"] if s["name"] == "width")
+    assert (width["value"], width["default"], width["part"]) == (32, 64, "method")
+    assert found["method"] == "pix2pix"
+
+
+def test_a_file_of_ones_own_is_explained(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("# Mine.\nmethod: pix2pix\nwidth: 7\n")
+    out, _ = i2i("recipes", "show", mine)
+    assert out.startswith("Mine.\n")
+    assert "* width" in out
+    mine.write_text("method: pix2pix\nwidht: 7\n")
+    assert "Error: There is no setting 'widht'. Did you mean width" in i2i("recipes", "show", mine, code=1)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["recipes", "show", "pix2pixx"], "There is no recipe 'pix2pixx'. Did you mean pix2pix"),
+        (["recipes", "show", "no/such.yaml"], "There is no recipe no/such.yaml."),
+        (["data", "show", "erth"], "Did you mean earth?"),
+        (["data", "get", "map"], "Did you mean maps"),
+        (["data", "check", "no/such/folder"], "no/such/folder"),
+        (["models", "show", "cyclegan_horse2zebr"], "cyclegan_horse2zebra"),
+    ],
+)
+def test_unknown_names_are_told_with_the_nearest(words, said):
+    out, err = i2i(*words, code=1)
+    assert err.startswith("Error: ")
+    assert said in err
+    assert out == ""
+    out, err = i2i(*words, "--json", code=1)
+    assert said in "{error} {hint}".format(**json.loads(out))
+
+
+def test_data_sets_are_listed(tmp_path, monkeypatch):
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path))
+    rows = {line.split()[0]: line for line in i2i("data")[0].splitlines()[1:]}
+    assert list(rows) == cards.names()
+    assert rows["earth"].split()[1:4] == ["paired", "shipped", "yes"]
+    assert rows["horse2zebra"].split()[1:5] == ["unpaired", "111", "MiB", "no"]
+    assert "ImageNet terms" in rows["horse2zebra"]
+    (tmp_path / "datasets" / "horse2zebra").mkdir(parents=True)
+    found = {f["name"]: f for f in json.loads(i2i("data", "--json")[0])}
+    assert found["horse2zebra"]["here"]
+    assert not found["maps"]["here"]
+    assert "licence" in i2i("data", "show", "maps")[0]
+
+
+def test_a_data_set_that_is_here():
+    out, err = i2i("data", "get", "earth")
+    assert (out.strip(), err) == (str(cards.shipped("datasets") / "earth"), "")
+    assert json.loads(i2i("data", "get", "earth", "--json")[0])["name"] == "earth"
+
+
+def test_models_are_listed_and_explained(trained):
+    rows = {line.split()[0]: line for line in i2i("models")[0].splitlines()[1:]}
+    assert list(rows) == zoo.names()
+    assert "horses -> zebras" in rows["cyclegan_horse2zebra"]
+    assert "https://" in i2i("models", "show", "cyclegan_horse2zebra")[0]
+    of_run = json.loads(i2i("models", "show", trained[0], "--json")[0])
+    assert (of_run["method"], of_run["images"]) == ("pix2pix", 8)
+
+
+def test_check_tells_by_its_exit_code(tmp_path):
+    folder = make_pairs(tmp_path / "pairs", (("train", 3), ("test", 1)))
+    out, _ = i2i("data", "check", folder)
+    assert "0 serious" in out or "Nothing is wrong." in out
+    (folder / "train" / "broken.png").write_bytes(b"no picture")
+    shutil.copy(folder / "train" / "0.png", folder / "test" / "leaked.png")
+    out, _ = i2i("data", "check", folder, code=1)
+    serious = [line for line in out.splitlines() if line.startswith("serious ")]
+    assert any("broken.png" in line for line in serious)
+    assert any("leaked.png" in line or "0.png" in line for line in serious)
+    found = json.loads(i2i("data", "check", folder, "--json", code=1)[0])
+    assert sum(f["serious"] for f in found) == len(serious)

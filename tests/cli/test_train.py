@@ -1,0 +1,165 @@
+"""`i2i train` and `i2i evaluate`, in one process, on small noise."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from i2i.bundle import read_header
+from tests.cli.tools import TINY, i2i, make_pairs
+
+
+def test_a_dry_run_prints_the_plan_and_leaves_nothing(pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out, err = i2i("train", "pix2pix", "--data", pairs, "--images", 10, "--batch", 2, "--dry-run", *TINY)
+    assert err == ""
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
+    assert rows["pictures"] == ["12"]
+    assert rows["held"] == ["out", "3"]
+    assert (rows["images"], rows["steps"]) == (["10"], ["5"])
+    assert rows["G"][0] == "UNet"
+    assert rows["memory"][0] == "about"
+    marked = {line.split()[1] for line in out.splitlines() if line.startswith("* ")}
+    assert marked == {"depth", "width", "layers", "d_width", "size", "workers", "images", "batch", "device"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_for_machines(pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = json.loads(i2i("train", "pix2pix", "--data", pairs, "--epochs", 0.5, "--dry-run", "--json", *TINY)[0])
+    assert plan["images"] == plan["steps"] == 6
+    assert plan["parameters"] == sum(n["parameters"] for n in plan["networks"].values())
+    assert plan["settings"]["width"] == 4
+    assert "width" in plan["changed"]
+
+
+def test_two_folders_whose_names_have_spaces(sides, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--dry-run", "--json", "--size", 16, "--set", "width=4", "--set", "blocks=1", "--set", "layers=1"]
+    plan = json.loads(i2i("train", "cyclegan", "--data", *sides, *words)[0])
+    assert plan["data"] == [str(s) for s in sides]
+    assert plan["layout"] == "unpaired"
+    again = json.loads(i2i("train", "--data", *sides, "cyclegan", *words)[0])
+    assert again["data"] == plan["data"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pix2pixx", "--data", "earth"], "There is no recipe 'pix2pixx'. Did you mean pix2pix"),
+        (["pix2pix", "--data", "erth"], "Did you mean earth?"),
+        (["pix2pix"], "No data was given."),
+        (["pix2pix", "--data", "no/such"], "The folder no/such does not exist."),
+        (["pix2pix", "--data", "PAIRS", "--set", "widht=4"], "There is no setting 'widht'. Did you mean width"),
+        (["pix2pix", "--data", "PAIRS", "--set", "width=wide"], "width is 'wide'. It must be a whole number."),
+        (["pix2pix", "--data", "PAIRS", "--precision", "fp8"], "precision is 'fp8'."),
+        (["pix2pix", "--data", "PAIRS", "--device", "abacus"], "device is 'abacus'."),
+        (["pix2pix", "--data", "PAIRS", "--out", "PAIRS"], "exists and is not empty."),
+        (["pix2pix", "--data", "PAIRS", "--set", "norm=loud"], "norm is 'loud'."),
+        (["--resume", "PAIRS"], "holds no run"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(pairs, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    typed = [str(pairs) if w == "PAIRS" else w for w in words]
+    out, err = i2i("train", *typed, "--dry-run", code=1)
+    assert err.startswith("Error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_says_where_things_are(trained):
+    folder, out, err = trained
+    scores = json.loads((folder / "metrics.json").read_text())
+    rows = {line[:12].strip(): line[12:].split() for line in out.splitlines()}
+    for guess in ("model", "mean picture", "input copied"):
+        assert rows[guess][:2] == [f"{scores[guess]['l1']:.4f}", f"{scores[guess]['psnr']:.4f}"]
+    assert "On 3 pairs of test:" in out
+    for title, name in (("Report:", "report.html"), ("Model:", "model.safetensors"), ("Samples:", "test.png")):
+        assert f"{title.ljust(8)} {folder / name}" in out
+        assert (folder / name).is_file()
+    assert f"i2i translate photo.jpg --model '{folder}'" in out
+    assert "finished at 8 images" in err
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    told = next(e for e in events if e["kind"] == "evaluation")
+    assert told["model"] == scores["model"]
+
+
+def test_a_finished_run_for_machines_and_quietly(trained):
+    folder = trained[0]
+    out, err = i2i("train", "--resume", folder, "--json")
+    found = json.loads(out)
+    assert found["folder"] == str(folder)
+    assert set(found["metrics"]["model"]) >= {"l1", "psnr"}
+    assert err == ""
+    assert i2i("train", "--resume", folder, "--quiet") == ("", "")
+
+
+def test_a_run_is_not_overwritten(trained, pairs):
+    _, err = i2i("train", "pix2pix", "--data", pairs, "--out", trained[0], code=1)
+    assert f"already holds a run. Go on with `i2i train --resume '{trained[0]}'`" in err
+
+
+def test_only_what_does_not_change_the_run_may_change(trained, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained[0], folder)
+    i2i("train", "--resume", folder, "--workers", 1, "--set", "log_every=7", "--quiet")
+    _, err = i2i("train", "--resume", folder, "--set", "lr=0.1", code=1)
+    assert "lr" in err
+    _, err = i2i("train", "--resume", folder, "--images", 9, code=1)
+    assert err.startswith("Error: ")
+
+
+def test_generating_runs_name_their_command(tmp_path):
+    from tests.cli.tools import picture
+
+    for i in range(8):
+        picture(tmp_path / "data" / f"{i}.png", i)
+    words = ["--size", 16, "--images", 4, "--batch", 2, "--device", "cpu", "--workers", 0, "--set", "hidden=8"]
+    out, _ = i2i("train", "gan_small", "--data", tmp_path / "data", "--out", tmp_path / "run", *words)
+    assert f"Use it:  i2i generate --model {tmp_path / 'run'}" in out
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_evaluate_prints_and_saves(trained, pairs, tmp_path):
+    folder = trained[0]
+    out, err = i2i("evaluate", "--model", folder, "--device", "cpu")
+    assert out == "\n".join(trained[1].splitlines()[:5]) + "\n"  # what training said at its end
+    assert err == ""
+    found = json.loads(i2i("evaluate", "-m", folder, "--data", pairs, "--split", "val", "--limit", 2, "--json")[0])
+    assert (found["count"], found["split"]) == (2, "val")
+    out, _ = i2i("evaluate", "-m", folder / "model.safetensors", "--save", tmp_path / "made")
+    assert len(list((tmp_path / "made").rglob("*.png"))) == 3
+    assert f"Translations: {tmp_path / 'made'}" in out
+
+
+def test_evaluate_refuses(trained, sides):
+    assert "No model is called 'nothing'" in i2i("evaluate", "-m", "nothing", code=1)[1]
+    _, err = i2i("evaluate", "-m", trained[0], "--split", "tset", code=1)
+    assert "has no split 'tset'. It has: train, val, test." in err
+    _, err = i2i("evaluate", "-m", trained[0], "--data", *sides, code=1)
+    assert err.startswith("Error: ")
+
+
+def test_a_model_says_what_made_it(trained, pairs):
+    header = read_header(trained[0] / "model.safetensors")
+    assert (header["method"], header["images"], header["size"]) == ("pix2pix", 8, 16)
+    assert header["data"] == [str(pairs)]
+
+
+def test_more_processes_than_gpus(monkeypatch, pairs, tmp_path):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    words = [w for w in TINY if w not in ("--device", "cpu")]
+    _, err = i2i("train", "pix2pix", "--data", pairs, "--out", tmp_path / "run", *words, code=1)
+    assert "3 processes were asked for, but there are 2 CUDA devices here. Give --processes 2" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_pairs_without_a_split_to_judge_on(tmp_path):
+    folder = make_pairs(tmp_path / "pairs", (("train", 4),))
+    out, _ = i2i("train", "pix2pix", "--data", folder, "--images", 2, "--out", tmp_path / "run", *TINY)
+    assert out.startswith("Report: ")
