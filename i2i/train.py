@@ -38,7 +38,7 @@ from i2i.report import Report
 __all__ = ["Interrupted", "Run", "execute", "plan_resume", "plan_run", "resume", "train"]
 
 FEW = 10  # training pictures of a side below which a user is warned
-LOOKED_AT = 32  # pictures of a side whose size is looked at before a run
+LOOKED_AT = 500  # pictures of a side whose headers are looked at before a run
 JUDGED = 64  # validation pictures behind the choice of the best checkpoint
 
 
@@ -152,13 +152,18 @@ def _activations(method: Method, shape: Shape, batch: int) -> int:
 
 
 def remarks(pictures: Data) -> list[str]:
-    """What a user should know of the training pictures before the run: that they are few, or small."""
+    """What a user should know of the training pictures before the run: that they are few, or small.
+
+    Raises I2IError naming a file that is no picture."""
     said = []
     few = min(len(side) for side in pictures.sides)
     if few < FEW:
         said.append(f"There {'is' if few == 1 else 'are'} only {few} training picture{'s' * (few > 1)}: hardly enough.")
     places = [p for side in pictures.sides for p in side[:: max(1, len(side) // LOOKED_AT)][:LOOKED_AT]]
-    sizes = [(w // (1 if p.part == -1 else 2), h) for p in places for w, h, _ in [layouts.header(p.path)]]
+    try:
+        sizes = [(w // (1 if p.part == -1 else 2), h) for p in places for w, h, _ in [layouts.header(p.path)]]
+    except I2IError as error:
+        raise I2IError(error.what, "Remove it; `i2i data check FOLDER` finds all such files.") from error
     size, small = pictures.spec.size, min(sizes, key=min)
     if min(small) < size and "resize" in pictures.spec.preprocess:
         under = sum(min(s) < size for s in sizes)
@@ -324,6 +329,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     if accelerator.num_processes > 1:  # a name made of the time may differ between processes
         run.folder = Path(broadcast_object_list([str(run.folder)])[0])
     method = run.build()
+    notes = [*method.notes(), *remarks(run.data)]
     loop = Loop(
         method,
         run.data,
@@ -364,7 +370,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         return total / n
 
     report.event(0, "environment", **_environment(run, accelerator))
-    for note in [*method.notes(), *(remarks(run.data) if main else [])]:
+    for note in notes:
         report.event(0, "note", text=note)
     loop.watch, loop.finish, loop.judge = report, finish, judge
     reason = ""

@@ -1,0 +1,223 @@
+"""The use case "train" below the command line: what is refused before anything is made, what is said of the pictures,
+and runs that go on although their pictures moved."""
+
+import json
+import os
+import signal
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+import i2i
+from i2i import loop
+from i2i.errors import I2IError
+from i2i.train import plan_resume, plan_run, resume
+
+PIX2PIX = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "depth": 3, "images": 8, "device": "cpu", "workers": 0}
+CYCLEGAN = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "blocks": 1, "images": 2, "device": "cpu", "workers": 0}
+
+
+def picture(path, width=16, height=16, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng([seed, width, height]).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def fill(folder, count, width=16, height=16):
+    for i in range(count):
+        picture(folder / f"{folder.name} {i}.png", width, height, i)
+    return folder
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    fill(tmp_path / "my pairs" / "train", 12, 32)
+    return tmp_path / "my pairs"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"batch": 0}, "batch is 0. Allowed: 1 or more."),
+        ({"batch": -1}, "batch is -1."),
+        ({"accumulate": 0}, "accumulate is 0."),
+        ({"batch": 3, "accumulate": 2}, "batch 3 is no multiple of accumulate 2."),
+        ({"images": -4}, "images is -4."),
+        ({"images": 0, "epochs": 0}, "epochs is 0, and so is images."),
+        ({"keep": 0}, "keep is 0."),
+        ({"log_every": 0}, "log_every is 0."),
+        ({"lr": "nan"}, "lr is 'nan'."),
+        ({"device": "gpu"}, "device is 'gpu'. Allowed: auto, cpu, cuda, mps."),
+        ({"precision": "fp8"}, "precision is 'fp8'."),
+        ({"channels_last": "perhaps"}, "channels_last is 'perhaps'."),
+        ({"trackers": "tensorbord"}, "There is no tracker 'tensorbord'. Did you mean tensorboard?"),
+        ({"generator": "unett"}, "generator is 'unett'. Did you mean unet"),
+        ({"direction": "BA"}, "direction is 'BA'. Allowed: AtoB, BtoA."),
+        ({"sise": 3}, "There is no setting 'sise'. Did you mean size"),
+    ],
+)
+def test_settings_that_cannot_be_leave_nothing_behind(pairs, tmp_path, settings, said):
+    with pytest.raises(I2IError) as caught:
+        i2i.train("pix2pix", pairs, tmp_path / "run", **{**PIX2PIX, **settings})
+    assert said in str(caught.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["my pairs"]
+
+
+def test_networks_that_cannot_be_built_are_one_sentence(pairs, tmp_path, monkeypatch):
+    from i2i.methods.pix2pix import Pix2Pix
+
+    def fail(self, config, shape):
+        raise RuntimeError("a size\nof -1")
+
+    monkeypatch.setattr(Pix2Pix, "__init__", fail)
+    with pytest.raises(I2IError, match=r"cannot be built with these settings: a size of -1\. i2i recipes show pix2pix"):
+        i2i.train("pix2pix", pairs, tmp_path / "run", **PIX2PIX)
+    assert not (tmp_path / "run").exists()
+
+
+def test_places_where_no_run_can_be(pairs, tmp_path):
+    (tmp_path / "file").write_text("x")
+    fill(tmp_path / "full", 1)
+    for out, said in (("full", "exists and is not empty"), ("file", "is a file"), ("file/run", "cannot be made")):
+        with pytest.raises(I2IError, match=said):
+            i2i.train("pix2pix", pairs, tmp_path / out, **PIX2PIX)
+    assert (tmp_path / "file").read_text() == "x"
+    assert len(list((tmp_path / "full").iterdir())) == 1
+
+
+def notes(*sources, recipe="cyclegan", **settings):
+    run = plan_run(recipe, [str(s) for s in sources], None, {**CYCLEGAN, **settings})
+    return "\n".join(run.describe()["notes"])
+
+
+def test_few_and_small_pictures_are_told_before_the_run(tmp_path):
+    a, b = fill(tmp_path / "a", 12, 40, 30), fill(tmp_path / "b", 10, 16, 50)
+    assert notes(a, b) == ""
+    one, few = fill(tmp_path / "one", 1), fill(tmp_path / "few", 3)
+    assert "There is only 1 training picture: hardly enough." in notes(a, one)
+    assert "There are only 3 training pictures: hardly enough." in notes(few, a)
+    picture(b / "small.png", 40, 7)
+    said = notes(a, b)
+    assert "1 of 23 pictures looked at are smaller than the 16 pixels of training (the smallest is 40x7)" in said
+
+
+def test_halves_of_a_file_are_measured_by_themselves(pairs):
+    run = plan_run("pix2pix", [str(pairs)], None, {**PIX2PIX, "size": 32})
+    assert "12 of 24" not in "".join(run.describe()["notes"])
+    assert "24 of 24 pictures looked at are smaller than the 32 pixels" in "".join(run.describe()["notes"])
+    assert "enlarged" not in "".join(plan_run("pix2pix", [str(pairs)], None, PIX2PIX).describe()["notes"])
+
+
+def test_folders_as_people_have_them_are_trained_on(tmp_path, monkeypatch):
+    a = fill(tmp_path / "my photos", 3, 40, 30)
+    fill(tmp_path / "my paintings", 2, 17, 60)
+    picture(a / "deeper" / "grey.png")
+    Image.open(a / "deeper" / "grey.png").convert("L").save(a / "deeper" / "grey.png")
+    (a / "notes.txt").write_text("not a picture")
+    (a / ".DS_Store").write_bytes(b"\0")
+    monkeypatch.chdir(tmp_path)
+    folder = i2i.train("cyclegan", ["my photos", "my paintings"], **CYCLEGAN)
+    assert folder.parent.name == "runs"
+    assert folder.name.startswith("cyclegan-my photos-")
+    assert (folder / "model.safetensors").is_file()
+    assert not (folder / "metrics.json").exists()  # without pairs nothing tells right from wrong
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path):
+    a, b = fill(tmp_path / "a", 2), fill(tmp_path / "b", 2)
+    (a / "torn.jpg").write_bytes(b"no picture")
+    with pytest.raises(I2IError, match=r"torn\.jpg is not a picture.*i2i data check FOLDER"):
+        i2i.train("cyclegan", [a, b], tmp_path / "run", **CYCLEGAN)
+    assert not (tmp_path / "run").exists()
+
+
+def stopped(monkeypatch, folder, pairs, at, number=signal.SIGTERM, **settings):
+    """A run that gets a signal in the step at `at` images."""
+    step = loop.Loop.step
+
+    def signalled(self, batch, now):
+        if now.images == at:
+            os.kill(os.getpid(), number)
+        step(self, batch, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "step", signalled)
+        with pytest.raises(loop.Interrupted) as caught:
+            i2i.train("pix2pix", pairs, folder, **{**PIX2PIX, **settings})
+    return caught.value
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_goes_on_bit_by_bit_though_its_pictures_moved(pairs, tmp_path, monkeypatch, number):
+    monkeypatch.chdir(tmp_path)
+    whole = i2i.train("pix2pix", pairs, tmp_path / "whole", **PIX2PIX)
+    error = stopped(monkeypatch, tmp_path / "my run", "my pairs", 4, number)
+    assert error.code == 128 + number
+    assert error.hint == f"Go on with: i2i train --resume '{tmp_path / 'my run'}'"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # the folder of pictures was named relative to another place
+    assert plan_resume(tmp_path / "my run").sources == [str(pairs)]
+    moved = pairs.rename(tmp_path / "moved")
+    with pytest.raises(I2IError, match="does not exist"):
+        resume(tmp_path / "my run", quiet=True)
+    from i2i.train import execute
+
+    execute(plan_resume(tmp_path / "my run", sources=[str(moved)]), quiet=True, resumed=True)
+    names = [p.name for p in (whole / "checkpoints").iterdir() if p.is_dir()]
+    states = [load_file(f / "checkpoints" / max(names) / "state.safetensors") for f in (whole, tmp_path / "my run")]
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+def test_what_changed_is_named(pairs, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    stopped(monkeypatch, folder, pairs, 2)
+    with pytest.raises(I2IError, match=r"recipe changed since the checkpoint: lr was 0\.0002 and is 0\.1"):
+        resume(folder, overrides={"lr": "0.1"}, quiet=True)
+    with pytest.raises(I2IError, match="no setting 'workrs'"):
+        plan_resume(folder, {"workrs": 2})
+    picture(pairs / "train" / "new.png", 32)
+    with pytest.raises(I2IError, match="data set changed since the checkpoint: count was 12 and is 13"):
+        resume(folder, quiet=True)
+    (pairs / "train" / "new.png").unlink()
+    resume(folder, overrides={"workers": 1, "log_every": 1}, quiet=True)
+    assert json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["kind"] == "ended"
+
+
+def test_a_config_that_is_none(tmp_path):
+    (tmp_path / "config.yaml").write_text("width: 3\n")
+    with pytest.raises(I2IError, match=r"not the config\.yaml of a run"):
+        plan_resume(tmp_path)
+    (tmp_path / "config.yaml").write_text("a: [")
+    with pytest.raises(I2IError, match="no readable YAML"):
+        plan_resume(tmp_path)
+
+
+def test_config_yaml_is_enough_to_repeat_a_run(pairs, tmp_path):
+    first = i2i.train("pix2pix", pairs, tmp_path / "first", **PIX2PIX)
+    values = yaml.safe_load((first / "config.yaml").read_text())
+    assert values["versions"]["torch"] == version("torch")
+    kept = {k: v for k, v in values.items() if k not in ("recipe", "method", "data", "versions")}
+    second = i2i.train(values["method"], values["data"], tmp_path / "second", **kept)
+    made = [load_file(f / "model.safetensors") for f in (first, second)]
+    assert all(torch.equal(t, made[1][n]) for n, t in made[0].items())
+
+
+def test_trackers_write_into_the_run(pairs, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = i2i.train("pix2pix", pairs, tmp_path / "run", **{**PIX2PIX, "trackers": "tensorboard", "log_every": 4})
+    events = EventAccumulator(str(folder / "i2i-pix2pix"))
+    events.Reload()
+    assert {"G/l1", "lr/G", "images/s"} <= set(events.Tags()["scalars"])
+    assert [e.step for e in events.Scalars("G/l1")] == [4, 8]
+    logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    values = [line["terms"]["G/l1"] for line in logged if line["kind"] == "losses"]
+    assert [e.value for e in events.Scalars("G/l1")] == pytest.approx(values, rel=1e-6)
