@@ -326,7 +326,7 @@ def test_every_card_is_complete(name):
 
 
 def test_all_named_sets_have_a_card():
-    assert sorted(NAMED) == cards.names()
+    assert sorted([*NAMED, "daynight"]) == cards.names()
     with pytest.raises(I2IError, match="Did you mean facades"):
         cards.card("facade")
 
@@ -368,7 +368,7 @@ def _png() -> bytes:
 def test_twins_serve_the_layout_that_is_wanted(monkeypatch):
     asked: list[str] = []
 
-    def get(name: str) -> Path:
+    def get(name: str, progress: object = None) -> Path:
         asked.append(name)
         return cards.shipped("datasets") / "earth"
 
