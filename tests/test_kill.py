@@ -23,7 +23,8 @@ def command(*words: str) -> list[str]:
 
 def begin(pairs, out, images: int) -> list[str]:
     settings = [f"images={images}", "batch=2", "save_every=2", "sample_every=8", *SMALL]
-    return command("pix2pix", "--data", str(pairs), "--size", "16", "--out", str(out), *(f"--set={s}" for s in settings))
+    chosen = [f"--set={s}" for s in settings]
+    return command("pix2pix", "--data", str(pairs), "--size", "16", "--out", str(out), *chosen)
 
 
 @pytest.mark.slow
@@ -39,7 +40,8 @@ def test_twenty_kills_at_random_moments_leave_a_state_to_resume_from_every_time(
     draw = random.Random(7)
     seen = [0]
     for attempt in range(KILLS):
-        words = begin(pairs, killed, images) if not (killed / "config.yaml").exists() else command("--resume", str(killed))
+        begun = (killed / "config.yaml").exists()
+        words = command("--resume", str(killed)) if begun else begin(pairs, killed, images)
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_env()) as process:
             started = time.monotonic()
             while len(_checkpoints(killed)) == 0 and attempt == 0 and time.monotonic() - started < 120:
@@ -56,7 +58,8 @@ def test_twenty_kills_at_random_moments_leave_a_state_to_resume_from_every_time(
         assert seen[-1] > seen[-2], f"resumption {attempt} did not go on from {seen[-2]} images"
     # and the state is not only readable but right: what one uninterrupted run holds at the same image
     wanted = f"checkpoints/{seen[-1]:012d}/state.safetensors"
-    with subprocess.Popen([*begin(pairs, whole, images), "--set=keep=1000000"], stderr=subprocess.PIPE, env=_env()) as run:
+    words = [*begin(pairs, whole, images), "--set=keep=1000000"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=_env()) as run:
         while seen[-1] not in _checkpoints(whole):
             assert run.poll() is None, run.stderr.read().decode()
             time.sleep(0.05)
@@ -77,6 +80,8 @@ def _checkpoints(folder) -> list[int]:
         return []
     found = []
     for p in place.iterdir():
+        if not p.name.isdigit():  # one that is still being written
+            continue
         try:
             found.append(int(json.loads((p / "manifest.json").read_text())["images"]))
         except (OSError, ValueError):
