@@ -93,8 +93,11 @@ def main(words: Sequence[str] | None = None) -> None:
     code = run(given)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # that is `| head`, which has read enough
+            say.error(f"The output cannot be written: {error.strerror}.")
+            code = code or 1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be written
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def error(what: str, hint: str = "", machine: bool = False, plain: bool = False)
     if not _first():
         return
     if machine:
-        typer.echo(json.dumps({"error": what, "hint": hint}))
+        with suppress(OSError):  # which may be the very error
+            typer.echo(json.dumps({"error": what, "hint": hint}))
     typer.echo(text if plain else f"Error: {text}", err=True)
 
 

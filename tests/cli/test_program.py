@@ -1,6 +1,7 @@
 """The program as a whole: help, versions, what goes wrong, and what it leaves to be imported later."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -110,6 +111,18 @@ def test_nobody_reads_to_the_end():
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("words", [["models"], ["models", "--json"]])
+def test_output_that_cannot_be_written(words):
+    with open("/dev/full", "w") as full:
+        process = start(*words, stdout=full)
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.startswith("Error: ")
+    assert "No space left on device." in err
+    assert "Traceback" not in err
 
 
 def test_a_module_with_register_is_a_command(monkeypatch, tmp_path):

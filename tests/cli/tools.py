@@ -36,7 +36,8 @@ def start(*words, **more):
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more.pop("env", {})}
     env.pop("I2I_DEBUG", None)
     command = [sys.executable, "-m", "i2i", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **more)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+    return subprocess.Popen(command, text=True, env=env, **pipes)
 
 
 def picture(path, seed, width=16, height=16):
