@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from i2i import data as datasets
@@ -44,6 +45,8 @@ def evaluate(
     where pictures are under 11 pixels. Raises I2IError if there are no pairs, or no such split.
     """
     translator = model if isinstance(model, Translator) else load(model, device)
+    if data is None and isinstance(model, str | Path):
+        data = _recorded(Path(model))
     found = data if isinstance(data, datasets.Data) else _open(translator.header, data, split)
     if len(found.sides) != 2 or found.layout != "paired":
         raise I2IError(
@@ -86,6 +89,15 @@ def conclude(folder: Path, held_out: datasets.Data, split: str, device: str = "a
     columns = {"input": shown["x"], "translated": torch.stack(model([*shown["x"]])), "real": shown["y"]}
     images.save(folder / "test.png", grid.draw(columns))
     return found
+
+
+def _recorded(model: Path) -> list[str] | None:
+    """Where the folder of a run says its pictures lie, wherever it is called from; None for another model."""
+    path = (model if model.is_dir() else model.parent) / "config.yaml"
+    if not path.is_file():
+        return None
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return list(values["data"]) if isinstance(values, dict) and values.get("data") else None
 
 
 def _open(header: dict[str, Any], data: str | Path | Sequence[str | Path] | None, split: str) -> datasets.Data:

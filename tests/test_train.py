@@ -209,6 +209,19 @@ def test_config_yaml_is_enough_to_repeat_a_run(pairs, tmp_path):
     assert all(torch.equal(t, made[1][n]) for n, t in made[0].items())
 
 
+def test_a_run_is_judged_from_any_folder(pairs, tmp_path, monkeypatch):
+    fill(pairs / "test", 2, 32)
+    monkeypatch.chdir(tmp_path)
+    i2i.train("pix2pix", "my pairs", "run", **PIX2PIX)
+    judged = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for model in ("../run", "../run/model.safetensors"):
+        found = i2i.evaluate(model, device="cpu")
+        assert found["count"] == 2
+        assert found["model"]["l1"] == pytest.approx(judged["model"]["l1"], rel=1e-5)
+
+
 def test_trackers_write_into_the_run(pairs, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
