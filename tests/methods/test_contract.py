@@ -222,7 +222,11 @@ def test_saved_model_makes_equal_pictures(name: str, place: Path) -> None:
 @pytest.fixture(scope="module")
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which one pair of processes has left the weights of all methods asked for."""
-    asked = [i for i in request.session.items if getattr(i, "originalname", "") == "test_two_processes_equal_one"]
+    asked = [
+        i
+        for i in request.session.items
+        if getattr(i, "originalname", "") == "test_two_processes_equal_one" and i.module is request.module  # type: ignore[attr-defined]
+    ]
     names = [i.callspec.params["name"] for i in asked]  # type: ignore[attr-defined]
     out = tmp_path_factory.mktemp("pair")
     with socket.socket() as s:
