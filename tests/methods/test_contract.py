@@ -222,11 +222,8 @@ def test_saved_model_makes_equal_pictures(name: str, place: Path) -> None:
 @pytest.fixture(scope="module")
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which one pair of processes has left the weights of all methods asked for."""
-    asked = [
-        i
-        for i in request.session.items
-        if getattr(i, "originalname", "") == "test_two_processes_equal_one" and i.module is request.module  # type: ignore[attr-defined]
-    ]
+    here = [i for i in request.session.items if getattr(i, "module", None) is request.module]
+    asked = [i for i in here if getattr(i, "originalname", "") == "test_two_processes_equal_one"]
     names = [i.callspec.params["name"] for i in asked]  # type: ignore[attr-defined]
     out = tmp_path_factory.mktemp("pair")
     with socket.socket() as s:
