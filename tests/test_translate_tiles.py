@@ -1,5 +1,7 @@
 """Pictures in windows: equal to the whole where statistics are exact, near it where they are not, and without seams."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 
 from i2i import nets, tiles
 from i2i.errors import I2IError
-from i2i.translator import Tiling, Translator
+from i2i.translator import Tiling, Translator, load
 
 NETS = {
     "resnet": {"name": "resnet", "blocks": 2, "width": 4},
@@ -49,10 +51,9 @@ def test_windows_equal_the_whole(name, exact):
     assert psnr(made, whole) > 60
 
 
-@pytest.mark.parametrize("name", ["resnet", "unet batch"])
-def test_reduced_statistics_come_near(name):
+def test_reduced_statistics_come_near():
     picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
-    net = NETS[name]
+    net = NETS["resnet"]
     whole = model(net, Tiling(0))(picture)
     translator = model(net, Tiling(96, memory=1.0))
     assert tiles.factor_for(256 * 192, 1, len(tiles.own_norms(translator.network)))[0] == 2
@@ -149,3 +150,59 @@ def test_large_pictures_are_cut_by_themselves():
     translator._forward = lambda net, x: calls.append(x.shape) or kept(net, x)
     assert translator(np.zeros((400, 600, 3), np.uint8)).shape == (400, 600, 3)
     assert max(s[-1] * s[-2] for s in calls) <= 400 * 400
+
+
+# ---- with a trained model ------------------------------------------------------------------------------------------
+
+
+def earth(rows, columns):
+    """A large picture put together from satellite pictures of the shipped data set."""
+    folder = Path(__file__).resolve().parents[1] / "datasets" / "earth" / "test"
+    parts = [np.asarray(Image.open(p).convert("RGB"))[:, :128] for p in sorted(folder.glob("*.jpg"))[: rows * columns]]
+    lines = [np.concatenate(parts[i * columns : (i + 1) * columns], 1) for i in range(rows)]
+    return np.concatenate(lines, 0)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A trained model, a large picture, and its translation as a whole."""
+    model = load("cyclegan_daynight", "cpu")
+    picture = earth(2, 3)[30:222]
+    return model, picture, model.tiled(Tiling(0))(picture)
+
+
+def seams(made, whole, spans):
+    """How much larger steps across the borders of windows are than in the whole picture, by how much they are so
+    elsewhere: the content, which has steps of its own, falls out."""
+    ours, theirs = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2)) for p in (made, whole))
+    borders = [s.first - 1 for s in spans[1:]]
+    return (ours[borders] / theirs[borders]).mean() / np.delete(ours / theirs, borders).mean()
+
+
+def test_a_trained_model_in_windows_with_exact_statistics(trained):
+    model, picture, whole = trained
+    cut = model.tiled(Tiling(160, overlap=model.radius))
+    made = cut(picture)
+    assert model.radius > 40
+    assert psnr(made, whole) >= 40
+    assert seams(made, whole, cut.cut().spans(384, 160, model.multiple)) <= 1.1
+
+
+@pytest.mark.slow
+def test_a_trained_model_norm_by_norm(trained):
+    model, picture, whole = trained
+    made = model.tiled(Tiling(160, overlap=model.radius, memory=1.0, exact=True))(picture)
+    assert psnr(made, whole) >= 40
+
+
+def test_a_trained_model_in_windows_with_reduced_statistics(trained):
+    model, picture, whole = trained
+    cut = model.tiled(Tiling(160, memory=1.0))
+    made = cut(picture)
+    assert psnr(made, whole) >= 30
+    assert seams(made, whole, cut.cut().spans(384, 160, model.multiple)) <= 1.1
+    own = np.concatenate([model.tiled(Tiling(0))(picture[:, x : x + 128]) for x in range(0, 384, 128)], 1)
+    assert psnr(own, whole) < psnr(made, whole) - 6  # each window by its own statistics
+    cuts = np.array([128, 256]) - 1
+    steps, plain = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2))[cuts].mean() for p in (own, whole))
+    assert steps > 1.2 * plain
