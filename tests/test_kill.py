@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 KILLS = 20
+PATIENCE = 300.0  # seconds for a start and a step, on a machine that is busy otherwise
 SMALL = ["width=4", "d_width=4", "layers=1", "depth=3", "workers=1", "log_every=1", "ema=8"]
 
 
@@ -28,7 +29,7 @@ def begin(pairs, out, images: int) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_twenty_kills_at_random_moments_leave_a_state_to_resume_from_every_time(tmp_path):
     rng = np.random.default_rng(0)
     pairs = tmp_path / "pairs"
@@ -44,11 +45,10 @@ def test_twenty_kills_at_random_moments_leave_a_state_to_resume_from_every_time(
         words = command("--resume", str(killed)) if begun else begin(pairs, killed, images)
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_env()) as process:
             started = time.monotonic()
-            while len(_checkpoints(killed)) == 0 and attempt == 0 and time.monotonic() - started < 120:
-                time.sleep(0.05)  # the first one lives until there is something to resume
-                assert process.poll() is None, process.stderr.read().decode()
-            while _newest(killed) <= seen[-1] and time.monotonic() - started < 120:
-                time.sleep(0.01)  # every later one until it has gone on
+            while _newest(killed) <= seen[-1]:  # until it has gone on
+                time.sleep(0.01)
+                if time.monotonic() - started > PATIENCE:
+                    process.send_signal(signal.SIGABRT)  # which tells where it hangs
                 assert process.poll() is None, process.stderr.read().decode()
             time.sleep(draw.uniform(0, 0.6))
             assert process.poll() is None, process.stderr.read().decode()
@@ -71,7 +71,7 @@ def test_twenty_kills_at_random_moments_leave_a_state_to_resume_from_every_time(
 
 
 def _env() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
 
 
 def _checkpoints(folder) -> list[int]:
