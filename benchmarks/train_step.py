@@ -10,8 +10,10 @@ A turn is `--steps` steps, or so many as take about a second.
 
 One JSON line for each precision of each case. `ratio` is to the plain form in fp32 (TF32 on a GPU is a setting of its
 own: fp32 there has it off), `ratio_same_precision` to the plain form under the same autocast; `ratio_median` is the
-median over rounds of the first. bf16 is timed where the hardware computes in it, and elsewhere only if asked for. On a
-GPU, each precision is also timed compiled.
+median over rounds of the first.
+`ratio_cpu_time` compares processor time instead of the clock's, which other programs on the machine disturb less (with
+OMP_NUM_THREADS=1, so that no thread waits for another). bf16 is timed where the hardware computes in it, and elsewhere
+only if asked for. On a GPU, each precision is also timed compiled.
 """
 
 from __future__ import annotations
@@ -211,24 +213,26 @@ def compare(case: Case, size: int, batch: int, precision: str, device: str, step
     return worst
 
 
-def seconds(contender: Ours | Plain, precision: str, steps: int, batch: tuple[Tensor, Tensor, Tensor]) -> float:
-    """Seconds a step over `steps` steps."""
+def seconds(
+    contender: Ours | Plain, precision: str, steps: int, batch: tuple[Tensor, Tensor, Tensor]
+) -> tuple[float, float]:
+    """Seconds a step over `steps` steps: by the clock, and of processor time in all threads."""
     settle(precision, isinstance(contender, Ours))
     cuda = batch[0].device.type == "cuda"
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     for _ in range(steps):
         contender.step(*batch)
     if cuda:
         contender.losses()
         torch.cuda.synchronize()
-    return (time.perf_counter() - begun) / steps
+    return (time.perf_counter() - begun) / steps, (time.process_time() - worked) / steps
 
 
 def race(
     case: Case, size: int, batch: int, precisions: Sequence[str], device: str, compiled: Sequence[bool], rounds: int,
     steps: int,
-) -> dict[tuple[str, str], list[float]]:  # fmt: skip
-    """{(contender, precision): seconds a step in each round}."""
+) -> dict[tuple[str, str], list[tuple[float, float]]]:  # fmt: skip
+    """{(contender, precision): `seconds` in each round}."""
     contenders: list[tuple[Ours | Plain, str]] = []
     for precision in dict.fromkeys(["fp32", *precisions]):
         method, form = pair(case, size, batch, precision, device)
@@ -240,11 +244,11 @@ def race(
                 for k in compiled
             ]  # fmt: skip
     data = pictures(case, size, batch, device, torch.float32)
-    times: dict[tuple[str, str], list[float]] = {(c.name, p): [] for c, p in contenders}
+    times: dict[tuple[str, str], list[tuple[float, float]]] = {(c.name, p): [] for c, p in contenders}
     for contender, precision in contenders:  # warm up: allocator, cuDNN, compilation
         seconds(contender, precision, case.cycle * (3 if device == "cuda" else 1), data)
     if not steps:
-        once = min(seconds(c, p, case.cycle, data) for c, p in contenders)
+        once = min(seconds(c, p, case.cycle, data)[0] for c, p in contenders)
         steps = max(1, round(1.0 / once / case.cycle)) * case.cycle
     for _ in range(rounds):
         for contender, precision in contenders:
@@ -310,11 +314,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 gc.collect()
                 torch.cuda.empty_cache()
                 continue
-            base = times["plain", "fp32"]
-            for (contender, precision), mine in times.items():
+            clock = {key: [wall for wall, _ in found] for key, found in times.items()}
+            work = {key: min(cpu for _, cpu in found) for key, found in times.items()}
+            base = clock["plain", "fp32"]
+            for (contender, precision), mine in clock.items():
                 if contender == "plain":
                     continue
-                best, same = min(mine), min(times["plain", precision])
+                best, same = min(mine), min(clock["plain", precision])
                 line = head | {
                     "precision": precision,
                     "compiled": contender != "ours",
@@ -326,6 +332,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "ms": round(1000 * best, 1),
                     "plain_ms": round(1000 * min(base), 1),
                 }
+                if not cuda:
+                    line["ratio_cpu_time"] = round(work["plain", "fp32"] / work[contender, precision], 2)
                 if apart:
                     good = apart[precision] < TOLERANCE[precision]
                     failed |= not good
