@@ -74,7 +74,7 @@ def export(
     source = translator.load(model, "cpu", direction=direction, statistics=statistics)
     if isinstance(source.network, OnnxNet):
         raise I2IError(f"{model} is an ONNX file already.", "Give the model that it was made from.")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if source.noisy:
         source = Translator(source.network, {**source.header, "dropout_at_test": False}, source.name)
         notes = ("The model's dropout at test time, its source of noise, is left off.",)
