@@ -135,3 +135,59 @@ def test_large_maps_and_given_sizes_go_torch_s_way():
     assert not up._small(torch.zeros(1, 256, 17, 16))
     assert not winograd.Conv2d(256, 256, 4, 2, 1)._small(torch.zeros(2, 256, 32, 32))
     assert up(torch.zeros(1, 256, 2, 2), output_size=[5, 5]).shape[2:] == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (winograd.Conv2d(64, 64, 3), (1, 64, 40, 40)),
+        (winograd.Conv2d(256, 256, 4, 2, 1), (1, 256, 8, 8)),
+        (winograd.ConvTranspose2d(256, 256, 4, 2, 1), (1, 256, 4, 4)),
+    ],
+)
+def test_compiled_and_exported_graphs_hold_one_plain_convolution(layer, shape):
+    x = torch.randn(shape)
+    base = copy.deepcopy(layer)
+    with torch.no_grad(), winograd.direct():
+        expected = base(x)
+    compiled = torch.compile(copy.deepcopy(layer), backend="eager", fullgraph=True)
+    y = compiled(x)
+    assert torch.equal(y, expected)
+    y.sum().backward()
+    assert torch.isfinite(compiled.weight.grad).all()
+    graph = torch.export.export(layer, (x,)).graph
+    called = [str(node.target) for node in graph.nodes if node.op == "call_function"]
+    assert len(called) == 1
+    assert "conv" in called[0]
+
+
+def test_a_copied_layer_is_fast_too_and_learns_by_itself():
+    layer, x = winograd.Conv2d(64, 64, 3), torch.randn(1, 64, 40, 40)
+    other = copy.deepcopy(layer)
+    assert other._fast(x)
+    other(x).square().sum().backward()
+    assert layer.weight.grad is None
+    assert other.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("places", [(2, 2), (4, 1), (1, 1), (4, 4)])
+def test_few_places_make_the_same_gradients(places):
+    torch.manual_seed(0)
+    for kind, plain, shape in (
+        (winograd.ConvTranspose2d, nn.ConvTranspose2d, (1, 256, *places)),
+        (winograd.Conv2d, nn.Conv2d, (1, 256, 2 * places[0], 2 * places[1])),
+    ):
+        layer, exact = kind(256, 256, 4, 2, 1), plain(256, 256, 4, 2, 1).double()
+        exact.load_state_dict(layer.state_dict())
+        x = torch.randn(shape, requires_grad=True)
+        z = x.detach().double().requires_grad_()
+        assert layer._small(x)
+        y, w = layer(x), exact(z)
+        g = torch.randn_like(y)
+        y.backward(g)
+        w.backward(g.double())
+        assert relative(y, w) < 1e-5
+        assert relative(x.grad, z.grad) < 1e-5
+        assert relative(layer.weight.grad, exact.weight.grad) < 1e-5
+        assert relative(layer.bias.grad, exact.bias.grad) < 1e-5
+        assert layer.weight.grad.is_contiguous()
