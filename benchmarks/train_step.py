@@ -41,7 +41,9 @@ from i2i import registry
 from i2i.loop import Loop, Plan, keep_memory
 from i2i.method import Batch, Method, Now, Shape
 
-TOLERANCE = {"fp64": 1e-7, "fp32": 1e-3, "tf32": 2e-2, "bf16": 1e-1}  # relative, of an optimizer's summed losses
+# Largest relative difference of an optimizer's summed losses (of sums below 0.1: relative to 0.1). Adam makes much of
+# rounding: its first steps are signs. That the maths is the same is tested in float64.
+TOLERANCE = {"fp64": 1e-7, "fp32": 5e-3, "tf32": 2e-2, "bf16": 1e-1}
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def compare(case: Case, size: int, batch: int, precision: str, device: str, step
         a, b = mine.losses(), other.losses()
         if a.keys() != b.keys():
             raise ValueError(f"optimizers differ: {sorted(a)} and {sorted(b)}")
-        worst = max(worst, *(abs(a[k] - b[k]) / max(1e-6, abs(b[k])) for k in a))
+        worst = max(worst, *(abs(a[k] - b[k]) / max(0.1, abs(b[k])) for k in a))
     return worst
 
 
@@ -306,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             head = {"case": name, "size": size, "batch": batch}
             try:
                 compiled = [False, True] if cuda or args.compile else [False]
-                steps = args.check * case.cycle
+                steps = max(args.check, case.cycle) if args.check else 0  # each optimizer has its turn
                 apart = {p: compare(case, size, batch, p, device, steps) for p in precisions} if steps else {}
                 times = race(case, size, batch, precisions, device, compiled, args.rounds, args.steps)
             except torch.OutOfMemoryError:
