@@ -2,14 +2,16 @@
 
     python benchmarks/translate.py [--cases network tiny cold] [--images 12] [--rounds 3] [--size 256] [--device auto]
                                    [--precision fp32] [--batch 0]
-    python benchmarks/translate.py --cases large --side 8192 [--width 8]
-    python benchmarks/translate.py --cases archive --images 10000 [--side 32]
+    python benchmarks/translate.py --cases large --side 8192 [--model cyclegan_daynight | --width 8] [--tile 512]
+    python benchmarks/translate.py --cases archive --images 10000 [--side 32] [--kill 1]
 
 network: JPEGs through the ResNet-9 generator, end to end, against the bare network on the same batches in memory
 (`ratio` of images/s). tiny: the same with a generator of width 8, against a plain loop of open, forward, save. cold:
 one `i2i translate photo.jpg` as typed, against `python -c "import torch, torchvision"` plus one forward (`ratio` of
-seconds). large: peak memory of one picture of --side pixels a side. archive: small pictures, 1 % of them bad: memory
-at the start and at the end.
+seconds). large: peak memory of one picture of --side pixels a side, through --model or random weights. archive: small
+pictures, 1 % of them bad in ten ways: memory after a tenth of them and at the end. With --kill N the same archive goes
+through `i2i translate` as typed, which is ended N times by SIGKILL at random moments and then goes on with --resume;
+every file is compared with those of the run that nobody ended.
 
 The two sides of a case take turns, round by round, and each counts by its fastest. One JSON line a case.
 """
@@ -17,15 +19,20 @@ The two sides of a case take turns, round by round, and each counts by its faste
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import platform
+import random
 import resource
 import shutil
+import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +41,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i import bundle, images, nets
+from i2i import bundle, images, manifest, nets
 from i2i.translate import translate
 from i2i.translator import Translator, load
 
@@ -196,9 +203,9 @@ print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, ti
 
 def large(args: argparse.Namespace, work: Path) -> None:
     """Peak memory of one large picture, in a process of its own."""
-    path = model(work, args.width or 8)
+    named = args.model or str(model(work, args.width or 8))
     scene(0, args.side or 8192).save(work / "large.tif")
-    words = [sys.executable, "-c", LARGE, str(work / "large.tif"), str(work / "out.tif"), str(path), str(args.tile)]
+    words = [sys.executable, "-c", LARGE, str(work / "large.tif"), str(work / "out.tif"), named, str(args.tile)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     peak, seconds = json.loads(done.stdout)
     with Image.open(work / "out.tif") as made:
@@ -206,7 +213,7 @@ def large(args: argparse.Namespace, work: Path) -> None:
     said(
         "large",
         side=args.side or 8192,
-        width=args.width or 8,
+        model=args.model or f"random, width {args.width or 8}",
         tile=args.tile,
         peak_GiB=round(peak, 2),
         seconds=round(seconds, 1),
@@ -214,14 +221,46 @@ def large(args: argparse.Namespace, work: Path) -> None:
     )
 
 
+def bad_ones(folder: Path, numbers: range, side: int) -> set[str]:
+    """Puts pictures that cannot be translated in the place of good ones, of ten kinds in turn; gives their names."""
+    jpeg = (folder / f"{numbers[0]:05}.jpg").read_bytes()
+    buffer = io.BytesIO()
+    scene(0, side).save(buffer, "PNG")
+    png = buffer.getvalue()
+    bomb = png[:16] + struct.pack(">II", 65000, 65000) + png[24:29]
+    bomb += struct.pack(">I", zlib.crc32(bomb[12:29])) + png[33:]
+    buffer = io.BytesIO()
+    Image.new("I", (side, side), -5).save(buffer, "TIFF")
+    kinds: list[tuple[str, bytes | None]] = [
+        ("jpg", b""),  # empty
+        ("jpg", b"no picture at all"),
+        ("jpg", jpeg[: len(jpeg) // 2]),  # cut short
+        ("jpg", jpeg[:30]),  # the head alone
+        ("png", png[: len(png) // 2]),
+        ("png", bomb),  # says that it has four thousand million pixels
+        ("webp", b"<html><body>404</body></html>"),
+        ("tif", bytes(500)),  # zeros, as a full disk leaves them
+        ("tif", buffer.getvalue()),  # of a kind that is not supported: negative numbers of 32 bits
+        ("jpg", None),  # a link to nowhere
+    ]
+    names = set()
+    for i, number in enumerate(numbers):
+        suffix, data = kinds[i % len(kinds)]
+        (folder / f"{number:05}.jpg").unlink()
+        path = folder / f"{number:05}.{suffix}"
+        names.add(path.name)
+        if data is None:
+            path.symlink_to("nowhere.jpg")
+        else:
+            path.write_bytes(data)
+    return names
+
+
 def archive(args: argparse.Namespace, work: Path) -> None:
-    """Many small pictures, one in a hundred bad: memory after a tenth of them and at the end."""
+    """Many small pictures, one in a hundred bad: memory after a tenth of them and at the end, and what kills change."""
     folder, side = photos(work / "in", args.images, args.side or 32), args.side or 32
-    bad = [folder / f"{i:05}.jpg" for i in range(0, args.images, 100)]
-    for i, path in enumerate(bad):
-        data = path.read_bytes()
-        path.write_bytes([b"", b"no picture", data[: len(data) // 2], bytes(100), data[:30]][i % 5])
-    translator = load(model(work, args.width or 4, blocks=1), args.device)
+    bad = bad_ones(folder, range(0, args.images, 100), side)
+    path = model(work, args.width or 4, blocks=1)
     seen: list[float] = []
 
     def tell(done: int, total: int, _: Path) -> None:
@@ -230,9 +269,11 @@ def archive(args: argparse.Namespace, work: Path) -> None:
             seen.append(pages * resource.getpagesize() / 2**20)
 
     started = time.monotonic()
-    result = translate(folder, work / "out", translator, progress=tell)
+    result = translate(folder, work / "out", load(path, args.device), progress=tell)
     seconds = time.monotonic() - started
-    assert len(result.failed) == len(bad), (len(result.failed), len(bad))
+    assert {p.name for p, _ in result.failed} == bad
+    assert len(result.done) == args.images - len(bad)
+    facts = killed(folder, work, path, bad, args) if args.kill else {}
     said(
         "archive",
         images=args.images,
@@ -241,7 +282,37 @@ def archive(args: argparse.Namespace, work: Path) -> None:
         per_s=round(args.images / seconds, 1),
         after_a_tenth_MiB=round(seen[0], 1),
         at_the_end_MiB=round(seen[-1], 1),
+        **facts,
     )
+
+
+def killed(folder: Path, work: Path, path: Path, bad: set[str], args: argparse.Namespace) -> dict[str, Any]:
+    """The archive by `i2i translate`, killed at random moments and resumed, compared with work/out."""
+    out, chance, moments = work / "again", random.Random(args.seed), []
+    words = [sys.executable, "-m", "i2i", "translate", str(folder), "-o", str(out), "--model", str(path)]
+    words += ["--device", args.device, "--resume", "--json"]
+    good = args.images - len(bad)
+    for i in range(args.kill):
+        until = chance.randrange(good * i // args.kill + 1, good * (i + 1) // args.kill)
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        while child.poll() is None and (not out.exists() or len(os.listdir(out)) < until):
+            time.sleep(0.002)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+        moments.append(sum(not name.startswith(".") for name in os.listdir(out)))
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    *each, summary = map(json.loads, done.stdout.splitlines())
+    failed = [Path(e["input"]).name for e in each if e["state"] == "failed"]
+    assert sorted(failed) == sorted(bad)  # each listed, and once
+    assert summary["done"] + summary["skipped"] == good
+    names = sorted(p.name for p in (work / "out").iterdir() if not p.name.startswith("."))
+    assert sorted(os.listdir(out)) == sorted([manifest.NAME, *names])
+    different = [n for n in names if (out / n).read_bytes() != (work / "out" / n).read_bytes()]
+    assert not different, different[:5]
+    states = [e["state"] for e in manifest.Manifest(out, "").entries().values()]
+    assert (states.count("done"), states.count("failed")) == (good, len(bad))
+    return {"killed_after": moments, "resumed_skipped": summary["skipped"], "files_that_differ": 0}
 
 
 def main() -> None:
@@ -254,6 +325,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=0)
     parser.add_argument("--width", type=int, default=0)
     parser.add_argument("--tile", type=int, default=0)
+    parser.add_argument("--model", default="", help="for large; else random weights of --width")
+    parser.add_argument("--kill", type=int, default=0, help="for archive: how often the run is killed")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments at which it is killed")
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")

@@ -54,6 +54,11 @@ def _is_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
     return bool(np.abs(moved - cube).max() <= 1)
 
 
+def is_srgb(profile: bytes) -> bool:
+    """Whether a profile of RGB is that of sRGB, if only under another name."""
+    return space(profile) == "RGB" and _transform(profile, False, True) is _same
+
+
 def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
     """`image` with its colours in sRGB, and whether its profile could be read and fits it.
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageCms, ImageSequence
 from torch import nn
 
-from i2i import codec, colour
+from i2i import colour, deep
 from i2i.codec import Options
 from i2i.errors import I2IError
 from i2i.translate import Translator, translate, translate_bytes
@@ -214,8 +214,7 @@ def test_sixteen_bit_colour_keeps_profile_exif_resolution_and_is_upright(tmp_pat
     _, data = cv2.imencode(".png", np.ascontiguousarray(turned[..., ::-1]))
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "a scanner"
-    document = codec.Document([], 1, {"exif": exif.tobytes(), "dpi": (300.0, 300.0)}, profile=wide())
-    whole = codec._deep_png(turned, document)
+    whole = deep.png(turned, wide(), {"exif": exif.tobytes(), "dpi": (300.0, 300.0)})
     assert len(whole) > len(data)
     (tmp_path / "a.png").write_bytes(whole)
     assert translate(tmp_path / "a.png", tmp_path / "b.png", same()).failed == []
@@ -226,8 +225,8 @@ def test_sixteen_bit_colour_keeps_profile_exif_resolution_and_is_upright(tmp_pat
     assert round(made.info["dpi"][0]) == 300
     assert made.getexif()[0x010F] == "a scanner"
     assert 0x0112 not in made.getexif()
-    deep = cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    assert np.abs(deep[..., ::-1].astype(int) - array).max() <= 1
+    found = cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert np.abs(found[..., ::-1].astype(int) - array).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -237,7 +236,7 @@ def test_every_orientation_by_hand_equals_pillows(orientation):
     image.getexif()[0x0112] = orientation
     from PIL import ImageOps
 
-    assert np.array_equal(codec._turn(array, orientation), ImageOps.exif_transpose(image))
+    assert np.array_equal(deep.turn(array, orientation), ImageOps.exif_transpose(image))
 
 
 # ---- EXIF ----------------------------------------------------------------------------------------------------------
@@ -324,7 +323,7 @@ def test_too_many_frames_are_refused(tmp_path):
     frames = [Image.new("RGB", (10, 10), (i, 0, 0)) for i in range(12)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     result = translate(tmp_path / "a.gif", tmp_path / "b.gif", same(), max_pixels=1000)
-    assert "12 frames of 10x10" in result.failed[0][1]
+    assert "1,200 pixels in 12 frames" in result.failed[0][1]
     assert "--max-pixels" in result.failed[0][1]
 
 
