@@ -79,12 +79,15 @@ def opened(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bo
     except Image.DecompressionBombError as error:
         raise I2IError(f"{name} has more than {max_pixels:,} pixels.", "Shrink it first.") from error
     except FileNotFoundError as error:
-        raise I2IError(f"{name} does not exist.") from error
+        where = "is a link to a file that does not exist" if os.path.islink(name) else "does not exist"
+        raise I2IError(f"{name} {where}.") from error
     except Image.UnidentifiedImageError as error:
         raise I2IError(f"{name} is not a picture, or of a format that Pillow does not read.") from error
     except MemoryError as error:
         raise I2IError(f"{name} is too large for the memory.", "Shrink it first.") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
+        if isinstance(error, OSError) and error.errno:  # of the system: permissions, links in a circle, a bad disk
+            raise I2IError(f"{name} cannot be read: {error.strerror}.") from error
         reason = str(error) or type(error).__name__
         raise I2IError(f"{name} cannot be read: {reason}.", "It is damaged or cut short.") from error
 
@@ -252,10 +255,11 @@ def scaled_size(width: int, height: int, preprocess: str, load: int, crop: int) 
 # ---- files -----------------------------------------------------------------------------------------------------
 
 
-def find(folder: str | Path) -> list[Path]:
+def find(folder: str | Path, broken: bool = False) -> list[Path]:
     """All pictures under `folder` by suffix, recursively, sorted by their path; hidden files and folders are skipped.
 
-    A linked folder is followed once; a loop of links ends where it began."""
+    A linked folder is followed once; a loop of links ends where it began. broken: links that lead nowhere count as
+    pictures, so that they are named when they are read. Raises I2IError if a folder cannot be read."""
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     todo = [str(folder)]
@@ -270,13 +274,24 @@ def find(folder: str | Path) -> list[Path]:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir():
+                    kind = _kind(entry)
+                    if kind == "folder":
                         todo.append(entry.path)
-                    elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                    elif entry.name.lower().endswith(SUFFIXES) and (kind == "file" or (broken and kind == "link")):
                         found.append(Path(entry.path))
         except OSError as error:
             raise I2IError(f"The folder {place} cannot be read: {error.strerror}.") from error
     return sorted(found, key=lambda p: p.as_posix())
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """folder or file, also through links; link if it leads nowhere or in a circle; else nothing."""
+    with contextlib.suppress(OSError):
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    return "link" if entry.is_symlink() and not os.path.exists(entry.path) else ""
 
 
 def save(path: str | Path, image: Image.Image | np.ndarray, **options: Any) -> Path:

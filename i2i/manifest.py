@@ -65,15 +65,26 @@ class Manifest:
                     found[entry["output"]] = entry
         return found
 
-    def add(self, **entry: Any) -> None:
-        """Adds one line; safe from threads and from several processes."""
+    def open(self) -> int:
+        """Opens the record for adding and gives its descriptor. Raises I2IError if that is not allowed."""
         if self._file is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-            length = os.fstat(self._file).st_size
-            if length and os.pread(self._file, 1, length - 1) != b"\n":
-                os.write(self._file, b"\n")  # after a torn line
-        os.write(self._file, json.dumps({**entry, "settings": self.settings}).encode() + b"\n")
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+                length = os.fstat(self._file).st_size
+                if length and os.pread(self._file, 1, length - 1) != b"\n":
+                    os.write(self._file, b"\n")  # after a torn line
+            except OSError as error:
+                raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
+        return self._file
+
+    def add(self, **entry: Any) -> None:
+        """Adds one line; safe from threads and from several processes. Raises I2IError if the disk refuses."""
+        line = json.dumps({**entry, "settings": self.settings}).encode() + b"\n"
+        try:
+            os.write(self.open(), line)
+        except OSError as error:
+            raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
 
     def done(self, name: str, source: Path, target: Path, data: bytes) -> None:
         """Says that `data` is about to land as `target`."""

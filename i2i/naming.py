@@ -104,23 +104,28 @@ def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list
     base = folder.resolve().with_name(f"{folder.resolve().name}.{model}") if out is None else out
     if base.is_file():
         raise I2IError(f"{base} is a file, but a folder was given to translate.", "Give a folder as output.")
-    found = images.find(folder) if recursive else [p for p in images.find(folder) if p.parent == folder]
+    found = [p for p in images.find(folder, broken=True) if recursive or p.parent == folder]
     inside = base.resolve()  # never read what was written before
     if inside != folder.resolve() and inside.is_relative_to(folder.resolve()):
-        found = [p for p in found if not p.resolve().is_relative_to(inside)]
+        found = [p for p in found if not _below(p, inside)]
     return [Pair(p, base / p.relative_to(folder), p.relative_to(folder).as_posix()) for p in found]
 
 
 def _pattern(pattern: str, out: Path | None, model: str) -> list[Pair]:
     fixed = Path(*(_before_magic(Path(pattern).parts) or ["."]))
-    found = sorted(p for p in map(Path, glob.iglob(pattern, recursive=True)) if p.is_file())
+    matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
+    found = [p for p in matches if p.is_file() or (p.is_symlink() and not p.exists())]
     found = [p for p in found if p.suffix.lower() in images.SUFFIXES]
     if out is None:  # what an earlier run wrote beside them
         found = [p for p in found if not p.stem.endswith(f".{model}")]
         return [Pair(p, _beside(p, model), p.relative_to(fixed).as_posix()) for p in found]
     inside = out.resolve()
-    found = [p for p in found if not p.resolve().is_relative_to(inside) or inside == fixed.resolve()]
+    found = [p for p in found if not _below(p, inside) or inside == fixed.resolve()]
     return [Pair(p, out / p.relative_to(fixed), p.relative_to(fixed).as_posix()) for p in found]
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(folder)  # Path.resolve refuses links that go in a circle
 
 
 def _before_magic(parts: Sequence[str]) -> list[str]:

@@ -177,6 +177,8 @@ def _run(
         if progress:
             progress(len(outcomes), len(pairs), pair.source)
 
+    if jobs and record is not None:
+        record.open()  # before any work: without its record an archive is not begun
     try:
         if jobs and processes > 1:
             parallel.run(work, jobs, min(processes, len(jobs)), record, tell)

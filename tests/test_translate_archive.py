@@ -2,11 +2,15 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,7 +126,6 @@ def test_odd_names_and_links(tmp_path):
     for name in [*names, raw, "x" * 240 + ".png"]:
         picture(1).save(folder / name)
     (folder / "link.png").symlink_to(folder / "%s.png")
-    (folder / "dangling.png").symlink_to("nowhere")
     (folder / "loop").symlink_to(folder)
     (folder / ".hidden.png").write_bytes(b"")
     (folder / "folder.png").mkdir()
@@ -135,6 +138,37 @@ def test_odd_names_and_links(tmp_path):
     assert {p.name for p in result.done} == {*names, raw, "x" * 240 + ".png", "link.png"}
     resumed = translate(folder, tmp_path / "out", dim(), resume=True)
     assert len(resumed.skipped) == 10
+
+
+def test_links_that_lead_nowhere_are_named(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture(1).save(folder / "good.png")
+    (folder / "dangling.png").symlink_to("nowhere")
+    (folder / "itself.png").symlink_to("itself.png")
+    (folder / "no picture").symlink_to("nowhere")
+    for given in (folder, str(folder / "*")):
+        result = translate(given, tmp_path / "out", dim(), overwrite=True)
+        assert [p.name for p in result.done] == ["good.png"]
+        assert [p.name for p, _ in result.failed] == ["dangling.png", "itself.png"]
+        assert "is a link to a file that does not exist" in result.failed[0][1]
+        assert "damaged" not in result.failed[1][1]
+    assert images.find(folder) == [folder / "good.png"]  # what training reads
+
+
+def test_a_wrong_suffix_is_no_fault(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture(1).save(folder / "a.png", "JPEG", quality=95)
+    picture(2).save(folder / "b.jpg", "PNG")
+    picture(3).save(folder / "c.tif", "WEBP", lossless=True)
+    (folder / "d.png").mkdir()  # and a folder is one, whatever its name
+    picture(4).save(folder / "d.png" / "e.webp", lossless=True)
+    result = translate(folder, tmp_path / "out", dim())
+    assert result.failed == []
+    assert [(p.name, Image.open(p).format) for p in result.done] == [
+        ("a.png", "PNG"), ("b.jpg", "JPEG"), ("c.tif", "TIFF"), ("e.webp", "WEBP"),
+    ]  # fmt: skip
 
 
 def test_bad_files_of_ten_kinds(tmp_path):
@@ -168,11 +202,61 @@ def test_bad_files_of_ten_kinds(tmp_path):
     assert len(wide.planned) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read anything")
-def test_files_without_permission_fail_alone(archive, tmp_path):
-    (archive / "a" / "1.png").chmod(0)
-    result = translate(archive, tmp_path / "out", dim())
-    assert [p.name for p, _ in result.failed] == ["1.png"]
+@pytest.fixture
+def home():
+    """The folder of a user who may not do everything; for root, the test goes on as nobody."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("no users here")
+    root, place = os.geteuid() == 0, Path(tempfile.mkdtemp())
+    if root:
+        os.chown(place, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        yield place
+    finally:
+        if root:
+            os.seteuid(0)
+        for path in place.rglob("*"):
+            if path.is_dir():
+                path.chmod(0o700)
+        shutil.rmtree(place)
+
+
+def test_files_without_permission_fail_alone(home):
+    (home / "in").mkdir()
+    for i in range(3):
+        picture(i).save(home / "in" / f"{i}.png")
+    (home / "in" / "1.png").chmod(0)
+    result = translate(home / "in", home / "out", dim())
+    assert [(p.name, "Permission denied" in reason) for p, reason in result.failed] == [("1.png", True)]
+    assert [p.name for p in result.done] == ["0.png", "2.png"]
+
+
+def test_an_archive_that_may_only_be_read(home):
+    (home / "in" / "sub").mkdir(parents=True)
+    picture(0).save(home / "in" / "sub" / "a.png")
+    for path in (home / "in" / "sub" / "a.png", home / "in" / "sub", home / "in"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    result = translate(home / "in", home / "out", dim())
+    assert [p.relative_to(home).as_posix() for p in result.done] == ["out/sub/a.png"]
+    (beside,) = translate(home / "in" / "sub" / "a.png", None, dim()).failed
+    assert "cannot be written: Permission denied" in beside[1]
+
+
+@pytest.mark.parametrize("record", [None, False])
+def test_an_output_folder_that_may_not_be_written(home, record):
+    (home / "in").mkdir()
+    for i in range(3):
+        picture(i).save(home / "in" / f"{i}.png")
+    (home / "out").mkdir(mode=0o555)
+    if record is None:
+        with pytest.raises(I2IError, match="cannot be written: Permission denied"):
+            translate(home / "in", home / "out", dim())
+    else:
+        result = translate(home / "in", home / "out", dim(), record=record)
+        assert len(result.failed) == 3
+        assert all("cannot be written: Permission denied" in reason for _, reason in result.failed)
+    assert os.listdir(home / "out") == []
 
 
 def test_a_file_where_a_folder_should_be_fails_each_picture(archive, tmp_path):
@@ -290,6 +374,45 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_bytes(tmp_path):
     names = [f"{i:02}.png" for i in range(40)]
     assert listed(out) == [manifest.NAME, *names]
     assert all((out / n).read_bytes() == (tmp_path / "straight" / n).read_bytes() for n in names)
+
+
+@pytest.mark.slow
+def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model):
+    seed = random.randrange(1000)  # another moment each time; a failure shows which
+    folder, chance, count, bad = tmp_path / "in", random.Random(seed), 320, []
+    folder.mkdir()
+    for i in range(count):
+        path = folder / f"{i:03}.jpg"
+        if i % 40:
+            picture(i, (24, 16)).save(path, quality=95)
+        else:
+            bad.append(path.name)
+            path.write_bytes([b"", b"no picture", bytes(200)][i // 40 % 3])
+    words = [sys.executable, "-m", "i2i", "translate", str(folder), "--model", str(model), "--device", "cpu", "--json"]
+    straight = subprocess.run([*words, "-o", str(tmp_path / "straight")], capture_output=True, text=True)
+    assert straight.returncode == 3, straight.stderr
+    out = tmp_path / "out"
+    child = subprocess.Popen([*words, "-o", str(out), "--resume"], stdout=subprocess.DEVNULL)
+    until = chance.randrange(10, count * 3 // 4)
+    while child.poll() is None and (not out.exists() or len(os.listdir(out)) < until):
+        time.sleep(0.002)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert len([*out.glob("*.jpg")]) < count - len(bad)
+    resumed = subprocess.run([*words, "-o", str(out), "--resume"], capture_output=True, text=True)
+    assert resumed.returncode == 3, resumed.stderr
+    *each, summary = map(json.loads, resumed.stdout.splitlines())
+    assert sorted(Path(e["input"]).name for e in each if e["state"] == "failed") == bad
+    assert summary["skipped"] >= until // 2
+    assert summary["skipped"] + summary["done"] == count - len(bad)
+    names = listed(tmp_path / "straight")
+    assert listed(out) == names
+    assert len(names) == count - len(bad) + 1
+    for name in names[1:]:
+        assert (out / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+    last = {e["output"]: e["state"] for e in entries(out)}
+    assert sorted(n for n, state in last.items() if state == "failed") == bad
+    assert len(last) == count
 
 
 # ---- shards, processes, watching -----------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """What is kept around the pixels: profiles, transparency, depth, EXIF, animations, pages, and options of writing."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms, ImageSequence
+from PIL import ExifTags, Image, ImageCms, ImageSequence
 from torch import nn
 
 from i2i import colour, deep
@@ -262,6 +263,35 @@ def test_exif_of_tiff_and_sizes_after_turning(tmp_path):
     assert 0xA002 not in Image.open(tmp_path / "e.jpg").getexif().get_ifd(0x8769)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_place_and_resolution_are_kept_and_the_old_thumbnail_is_not(tmp_path, suffix):
+    image, thumbnail = Image.fromarray(noise(40, 60, 3)), io.BytesIO()
+    image.resize((12, 8)).save(thumbnail, "JPEG")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x013B] = 8, "somebody"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.5)})
+    data = bytearray(exif.tobytes())  # and by hand a second directory with a thumbnail, which Pillow does not write
+    order = "<" if data[6:8] == b"II" else ">"
+    (count,) = struct.unpack_from(f"{order}H", data, 14)
+    place, size = len(data) - 6, len(thumbnail.getvalue())
+    struct.pack_into(f"{order}I", data, 16 + 12 * count, place)
+    data += struct.pack(f"{order}H HHII HHII I", 2, 0x0201, 4, 1, place + 30, 0x0202, 4, 1, size, 0)
+    data = bytes(data) + thumbnail.getvalue()
+    image.save(tmp_path / "a.jpg", exif=data, dpi=(300, 150), quality=95)
+    assert Image.open(tmp_path / "a.jpg").getexif().get_ifd(ExifTags.IFD.IFD1)[0x0202] == size
+    translate(tmp_path / "a.jpg", tmp_path / f"b{suffix}", same())
+    made = Image.open(tmp_path / f"b{suffix}")
+    made.load()
+    exif = made.getexif()
+    assert made.size == (40, 60)
+    assert exif[0x013B] == "somebody"
+    assert exif.get(0x0112, 1) == 1
+    assert [float(v) for v in exif.get_ifd(0x8825)[2]] == [52.0, 31.0, 12.5]
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)
+    if suffix in (".jpg", ".png", ".tif"):
+        assert [round(float(v)) for v in made.info["dpi"]] == [150, 300]  # the sides have changed places
+
+
 def test_broken_exif_costs_nothing_but_itself(tmp_path):
     Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
     assert translate(tmp_path / "a.jpg", tmp_path / "b.jpg", same()).failed == []
@@ -294,6 +324,51 @@ def test_animations_frame_by_frame_with_their_timing(tmp_path, suffix):
     assert np.abs(np.asarray(Image.open(tmp_path / "a.jpg"))[4, 4].astype(int) - (0, 255, 255)).max() <= 8
 
 
+@pytest.mark.parametrize("loop", [None, 0, 3])
+def test_how_often_an_animation_plays_goes_from_format_to_format(tmp_path, loop):
+    frames = [Image.new("RGB", (10, 8), c) for c in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    options = {} if loop is None else {"loop": loop}
+    for duration in ([100, 250, 400], 0):  # a duration of nothing is one too
+        frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=duration, **options)
+        for suffix in (".gif", ".webp", ".png"):
+            result = translate(tmp_path / "a.gif", tmp_path / f"b{suffix}", same(), overwrite=True)
+            assert result.failed == []
+            with Image.open(tmp_path / f"b{suffix}") as made:
+                assert made.n_frames == 3
+                once = None if suffix == ".gif" else 1  # a GIF that says nothing plays once
+                if loop is not None or duration:
+                    assert made.info.get("loop") == (once if loop is None else loop)
+                found = []
+                for frame in ImageSequence.Iterator(made):
+                    frame.load()
+                    found.append(frame.info.get("duration", 0))
+                assert found == (duration or [0, 0, 0])
+
+
+@pytest.mark.parametrize("disposal", [0, 1, 2])
+@pytest.mark.parametrize("blend", [0, 1])
+def test_frames_of_an_apng_are_seen_as_they_are_shown(tmp_path, disposal, blend):
+    frames = []
+    for i in range(3):
+        array = np.zeros((16, 16, 4), np.uint8)
+        array[4 * i : 4 * i + 4, 2:7] = (250, 60 * i, 9, 255)
+        frames.append(Image.fromarray(array))
+    options = {"disposal": disposal, "blend": blend, "duration": 80}
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], **options)
+    translate(tmp_path / "a.png", tmp_path / "b.png", negative())
+
+    def shown(name):
+        with Image.open(tmp_path / name) as picture:
+            return [np.asarray(f.convert("RGBA")).astype(int) for f in ImageSequence.Iterator(picture)]
+
+    before, after = shown("a.png"), shown("b.png")
+    assert len(before) == len(after) == 3
+    for a, b in zip(before, after):
+        assert np.array_equal(a[..., 3], b[..., 3])
+        visible = a[..., 3] > 0
+        assert np.array_equal(255 - a[visible][:, :3], b[visible][:, :3])
+
+
 def test_a_transparent_animation(tmp_path):
     frames = []
     for i in range(3):
@@ -317,6 +392,35 @@ def test_every_page_of_a_tiff_in_its_own_size(tmp_path):
         assert made.n_frames == 3
         for page, expected in zip(ImageSequence.Iterator(made), pages):
             assert np.array_equal(page, expected)
+
+
+def test_every_page_has_its_own_profile(tmp_path):
+    inks = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    inks.save(tmp_path / "inks.tif", save_all=True, append_images=[inks])
+    assert translate(tmp_path / "inks.tif", tmp_path / "b.tif", same()).failed == []
+    with Image.open(tmp_path / "b.tif") as made:
+        for page in ImageSequence.Iterator(made):
+            assert np.abs(np.asarray(page.convert("RGB"))[4, 4].astype(int) - (255, 0, 0)).max() <= 2
+    plain, marked = Image.fromarray(soft(8, 10)), Image.fromarray(soft(8, 10))
+    marked.info["icc_profile"] = wide()
+    marked.save(tmp_path / "a.tif", save_all=True, append_images=[plain], icc_profile=wide())
+    model = same()
+    translate(tmp_path / "a.tif", tmp_path / "c.tif", model)
+    with Image.open(tmp_path / "a.tif") as given:  # Pillow may have marked both
+        marks = [page.tag_v2.get(34675) for page in ImageSequence.Iterator(given)]
+    for seen, mark in zip(model.network.seen, marks):
+        assert (seen.mean() > soft(8, 10).mean() + 20) == (mark is not None)  # linear light is brighter in sRGB
+
+
+def test_pages_that_grow_beyond_the_limit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    pages = [Image.new("RGB", size) for size in ((10, 10), (300, 300))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    decoded = []
+    kept = Image.Image.load
+    monkeypatch.setattr(Image.Image, "load", lambda self: decoded.append(self.size) or kept(self))
+    result = translate(tmp_path / "a.tif", tmp_path / "b.tif", same(), max_pixels=50_000)
+    assert "more than the limit of 50,000" in result.failed[0][1]
+    assert (300, 300) not in decoded
 
 
 def test_too_many_frames_are_refused(tmp_path):
