@@ -237,11 +237,15 @@ def _settings(work: Work) -> str:
 
 
 def translate_bytes(
-    data: bytes, translator: Translator, options: Options | None = None, format: str | None = None
+    data: bytes,
+    translator: Translator,
+    options: Options | None = None,
+    format: str | None = None,
+    name: str = "what came from standard input",
 ) -> bytes:
     """One picture file's bytes to those of its translation, in its own format (or png) or in `format`.
 
-    Raises I2IError if it cannot be read or written."""
+    name: what errors call it. Raises I2IError if it cannot be read or written."""
     options = options or Options()
     if format is None:
         try:
@@ -253,7 +257,7 @@ def translate_bytes(
     if suffix not in naming.WRITABLE:
         raise I2IError(f"Pictures are not written as {suffix}.", f"Give one of {', '.join(naming.WRITABLE)}.")
     source = io.BytesIO(data)
-    source.name = "what came from standard input"
+    source.name = name
     document = codec.read(source, translator.channels_in, options, suffix)
     levels = [translator.levels([part])[0] for part in document.parts]
     return codec.encode(document, levels, suffix, options)

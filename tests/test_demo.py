@@ -1,0 +1,184 @@
+"""The web page: what it does without a server, what the command says, and the page itself in a real browser."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import i2i as library
+from i2i import bundle, demo, nets
+from i2i.errors import I2IError
+from tests.cli.tools import i2i, start
+
+DAYNIGHT = "cyclegan_daynight"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def encoded(width=40, height=24, kind="PNG", **more):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **more)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    header = {"method": "test", "data": ["earth"], "direction": "BtoA"}
+    return bundle.save(path, {"G": nets.build("resnet", blocks=1, width=4)}, header)
+
+
+@pytest.fixture(scope="module")
+def studio(tiny):
+    return demo.Studio([str(tiny)], "cpu", max_pixels=10_000)
+
+
+def test_a_picture_is_what_the_library_makes_of_it(studio, tiny):
+    data = encoded(dpi=(300, 300))
+    made = studio.translate("tiny", "my.photo.png", data)
+    assert made.name == "my.photo.tiny.png"
+    out = Image.open(io.BytesIO(made.data))
+    assert round(out.info["dpi"][0]) == 300
+    expected = library.load(tiny, "cpu")(Image.open(io.BytesIO(data)))
+    assert np.array_equal(np.asarray(out), np.asarray(expected))
+    assert np.array_equal(np.asarray(made.after), np.asarray(expected))
+    assert np.array_equal(np.asarray(made.before), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_format_turn_and_size_are_kept(studio):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    made = studio.translate("tiny", "photo.jpeg", encoded(kind="JPEG", exif=exif))
+    assert made.name == "photo.tiny.jpg"
+    assert Image.open(io.BytesIO(made.data)).format == "JPEG"
+    assert made.size == made.before.size == made.after.size == (24, 40)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"text", "bad.png is not a picture"),
+        (b"", "bad.png"),
+        (encoded()[:500], "bad.png"),
+        (encoded(200, 200), "10,000"),
+    ],
+)
+def test_bad_files_are_a_sentence(studio, data, words):
+    with pytest.raises(I2IError, match=words):
+        studio.translate("tiny", "bad.png", data)
+
+
+def test_models_are_loaded_once_and_only_those_of_the_page(studio):
+    assert studio.translator("tiny") is studio.translator("tiny")
+    for name in ("other", "../tiny", DAYNIGHT):
+        with pytest.raises(I2IError, match="No model of this page"):
+            studio.translator(name)
+    assert DAYNIGHT in demo.Studio(device="cpu").models
+
+
+def test_examples_are_the_side_that_the_model_reads(studio):
+    found = studio.examples("tiny")
+    assert len(found) == demo.EXAMPLES
+    for name, data in found:
+        picture = Image.open(io.BytesIO(data))
+        assert name.endswith(".png")
+        assert picture.size == (128, 128)  # one half of a pair
+    assert len(demo.Studio([DAYNIGHT], "cpu").examples(DAYNIGHT)) == demo.EXAMPLES
+
+
+def test_what_the_command_refuses(tmp_path, monkeypatch):
+    _, err = i2i("demo", "--model", "cyclegan_daynigth", code=1)
+    assert DAYNIGHT in err
+    noise = bundle.save(
+        tmp_path / "noise.safetensors", {"G": nets.build("resnet", blocks=1, width=4)}, {"kind": "generate"}
+    )
+    _, err = i2i("demo", "--model", noise, code=1)
+    assert "i2i generate" in err
+    i2i("demo", "--port", "99999", code=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        _, err = i2i("demo", "--port", taken.getsockname()[1], code=1)
+    assert "is taken" in err
+    _, err = i2i("demo", "--host", "192.0.2.1", code=1)
+    assert "no address of this machine" in err
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch, tiny):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "GRADIO_TEMP_DIR"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    before = signal.getsignal(signal.SIGTERM)
+    _, err = i2i("demo", "--model", tiny, code=1)
+    assert "pip install 'i2i[demo]'" in err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def page(tmp_path):
+    """The address of the page of a process of its own, and that process's folder for temporary files."""
+    pytest.importorskip("gradio")
+    port = demo.free_port("127.0.0.1", None)
+    words = ("demo", "--model", DAYNIGHT, "--port", port, "--max-upload", "0.1", "--device", "cpu", "--json")
+    process = start(*words, env={"TMPDIR": str(tmp_path)})
+    try:
+        line = json.loads(process.stdout.readline())
+        assert line["models"] == [DAYNIGHT]
+        yield line["address"], tmp_path
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert list(tmp_path.glob("i2i-demo-*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_the_page_in_a_browser(page, tmp_path):
+    api = pytest.importorskip("playwright.sync_api")
+    address, _ = page
+    good, text, large = tmp_path / "good.png", tmp_path / "text.png", tmp_path / "large.png"
+    good.write_bytes(encoded(64, 48))
+    text.write_text("no picture")
+    large.write_bytes(encoded(300, 300))
+    assert large.stat().st_size > 100_000
+    asked = []
+    with api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        shown = browser.new_page()
+        shown.set_default_timeout(60_000)
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.goto(address)
+        field = shown.locator("#picture input[type=file]")
+        field.set_input_files(good)
+        with shown.expect_download() as waiting:
+            shown.locator("#download").click()
+        waiting.value.save_as(tmp_path / "made.png")
+        assert waiting.value.suggested_filename == f"good.{DAYNIGHT}.png"
+        assert shown.locator("#result img").count() == 2
+        for wrong, words in ((text, "text.png is not a picture"), (large, "size")):
+            shown.locator("#picture button[aria-label=Clear]").click()
+            field.set_input_files(wrong)
+            shown.locator(".toast-body", has_text=words).last.wait_for()
+        browser.close()
+    made, expected = Image.open(tmp_path / "made.png"), library.load(DAYNIGHT, "cpu")(Image.open(good))
+    assert np.array_equal(np.asarray(made), np.asarray(expected))
+    outside = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+    assert asked
+    assert outside == []
+    for path in ("/etc/passwd", str(good), "pyproject.toml"):  # no file of this machine is handed out
+        with pytest.raises(urllib.error.HTTPError, match=r"40\d"):
+            urllib.request.urlopen(f"{address}/gradio_api/file={path}")
