@@ -33,7 +33,8 @@ def i2i(*words, code=0):
 
 def start(*words, **more):
     """Starts the program as a process of its own; quick to start on a machine that does other things too."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more.pop("env", {})}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **more.pop("env", {})}
     env.pop("I2I_DEBUG", None)
     command = [sys.executable, "-m", "i2i", *map(str, words)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
