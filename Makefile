@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	@out=runs/demo-$$(date +%Y%m%d-%H%M%S) && \
-	$(BIN)/i2i train pix2pix_earth --out $$out && \
+	$(BIN)/i2i train pix2pix_earth_demo --out $$out && \
 	$(BIN)/i2i evaluate --model $$out --save $$out/translated > /dev/null && \
 	echo "Open $$out/report.html in a browser, and look at $$out/test.png and $$out/translated/."
 

@@ -83,7 +83,10 @@ def pack(
     if only is not None and only not in found.networks:
         raise I2IError(f"The model holds no network {only!r}.", f"It holds {', '.join(found.networks)}.")
     kept = found.networks if only is None else {only: found.networks[only]}
-    bundle.save(output, kept, found.header, torch.float32 if full else torch.float16)
+    header = dict(found.header)
+    if "data" in header:  # names of data sets and folders, but not where they lie: that is nobody else's business
+        header["data"] = [Path(str(d)).name for d in header["data"]]
+    bundle.save(output, kept, header, torch.float32 if full else torch.float16)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 

@@ -7,7 +7,8 @@ found by one step of power iteration a forward pass (algorithm 1), so that D is 
 
 What is unusual: no penalty, no clamping; real pictures and fakes pass D apart, so that its vectors move at each pass;
 D makes five steps for one of G, G's on twice as many fakes; both learning rates fall to 0 in a straight line. The
-networks are the paper's residual ones; for small critics see the recipe's remark.
+networks are the paper's residual ones (table 4) or its plain convolutions (table 3), which took one step of D, one
+batch of fakes and momenta 0.5 and 0.999; for small critics see the recipe's remark.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import kinds
 from i2i.losses import hinge
 from i2i.method import Batch, Now, Shape, Terms
-from i2i.nets import ResNetCritic, ResNetGenerator
+from i2i.nets import ResNetCritic, ResNetGenerator, init_weights, register, spectral_norm
+from i2i.nets.blocks import check
+from i2i.nets.resgan import stages
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,62 @@ class Settings:
 
     z: int = 128  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: int = 256  # channels of G's blocks up to 32 pixels; above, of the last one, doubled for each halving
-    d_width: int = 128  # the same for D's blocks, above 32 pixels of the first one
+    network: str = "resnet"  # resnet, plain
+    width: int = 256  # channels of G's blocks up to 32 pixels; above (and plain: 64) of the last one, doubled backwards
+    d_width: int = 128  # the same for D's blocks, above 32 pixels (and plain: 64) of the first one
     critic_steps: int = 5  # steps of D for one of G
     g_batch: int = 2  # fakes in a step of G, in batches
     lr: float = 2e-4  # learning rate of G's Adam
     d_lr: float = 2e-4  # learning rate of D's Adam
     beta1: float = 0.0  # first momentum of both Adams
     beta2: float = 0.9  # second momentum of both Adams
+
+
+@register("sngan_plain_g")
+class PlainGenerator(nn.Module):
+    """z -> dense -> 4x4, transposed convolutions 4/2/1 up to `width` channels, a convolution 3x3 (table 3)."""
+
+    def __init__(self, z: int, channels: int = 3, size: int = 32, width: int = 64) -> None:
+        super().__init__()
+        self.arguments = {"z": z, "channels": channels, "size": size, "width": width}
+        count = stages(size)
+        self.dense = nn.Linear(z, width * 2**count * 16)
+        layers: list[nn.Module] = []
+        for k in reversed(range(count)):
+            after = width * 2**k
+            layers += [nn.ConvTranspose2d(2 * after, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, 1, 1), nn.Tanh())
+        init_weights(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [B, z] -> [B, channels, size, size]."""
+        made: Tensor = self.main(self.dense(z).view(len(z), -1, 4, 4))
+        return made
+
+
+class PlainCritic(nn.Module):
+    """Convolutions 3x3 and 4/2/1 by turns down to 4x4, one more 3x3, dense: all normalised (table 3)."""
+
+    def __init__(self, channels: int = 3, size: int = 32, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = channels
+        for k in range(stages(size)):
+            wide = width * 2**k
+            layers += [nn.Conv2d(before, wide, 3, 1, 1), nn.LeakyReLU(0.1)]
+            layers += [nn.Conv2d(wide, wide, 4, 2, 1), nn.LeakyReLU(0.1)]
+            before = wide
+        layers += [nn.Conv2d(before, 2 * before, 3, 1, 1), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(32 * before, 1)]
+        self.main = nn.Sequential(*layers)
+        init_weights(self)
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                spectral_norm(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, channels, size, size] -> [B]."""
+        scores: Tensor = self.main(x)
+        return scores.squeeze(1)
 
 
 class SNGAN(kinds.Generate):
@@ -49,8 +101,15 @@ class SNGAN(kinds.Generate):
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.G = ResNetGenerator(config.z, shape.channels_in, shape.size, config.width)
-        self.D = ResNetCritic(shape.channels_in, shape.size, config.d_width)
+        check("network", config.network, ("resnet", "plain"))
+        self.G: nn.Module
+        self.D: nn.Module
+        if config.network == "resnet":
+            self.G = ResNetGenerator(config.z, shape.channels_in, shape.size, config.width)
+            self.D = ResNetCritic(shape.channels_in, shape.size, config.d_width)
+        else:
+            self.G = PlainGenerator(config.z, shape.channels_in, shape.size, config.width)
+            self.D = PlainCritic(shape.channels_in, shape.size, config.d_width)
         self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
         self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
 

@@ -15,7 +15,7 @@ def test_recipes_are_listed():
     lines = out.splitlines()
     assert lines[0].split() == ["recipe", "method", "paper", "about"]
     assert [line.split()[0] for line in lines[1:]] == registry.recipes()
-    row = next(line for line in lines if line.startswith("pix2pix_earth "))
+    row = next(line for line in lines if line.startswith("pix2pix_earth_demo "))
     assert "arXiv 1611.07004  pix2pix from satellite picture to map" in row
     found = json.loads(i2i("recipes", "--json")[0])
     assert [f["name"] for f in found] == registry.recipes()
@@ -23,9 +23,9 @@ def test_recipes_are_listed():
 
 
 def test_a_recipe_is_explained():
-    out, _ = i2i("recipes", "show", "pix2pix_earth")
+    out, _ = i2i("recipes", "show", "pix2pix_earth_demo")
     assert out.startswith("pix2pix from satellite picture to map")
-    assert "i2i train pix2pix_earth" in out
+    assert "i2i train pix2pix_earth_demo" in out
     assert "min_G max_D" in out  # the method's docstring
     assert "by default earth" in out
     rows = {line[2:].split()[0]: line for line in out.splitlines() if line[:2] in ("* ", "  ") and line[2:].split()}
@@ -39,7 +39,7 @@ def test_a_recipe_is_explained():
 
 
 def test_a_recipe_for_machines():
-    found = json.loads(i2i("recipes", "show", "pix2pix_earth", "--json")[0])
+    found = json.loads(i2i("recipes", "show", "pix2pix_earth_demo", "--json")[0])
     width = next(s for s in found["settings"] if s["name"] == "width")
     assert (width["value"], width["default"], width["part"]) == (32, 64, "method")
     assert found["method"] == "pix2pix"

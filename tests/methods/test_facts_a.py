@@ -26,6 +26,7 @@ from i2i.losses import (
     wasserstein,
 )
 from i2i.method import Batch, Now, Shape
+from i2i.methods import sngan
 from i2i.methods.acgan import ACGAN
 from i2i.methods.cgan import CGAN
 from i2i.methods.dcgan import DCGAN
@@ -478,6 +479,20 @@ def test_every_layer_of_the_critic_is_normalised_and_none_of_the_generators():
 def test_the_residual_pair_at_32_pixels_has_the_parameters_of_its_layout():
     assert count(ResNetGenerator()) == 4_276_739
     assert count(ResNetCritic()) == 1_053_825
+
+
+def test_the_plain_pair_of_sngan_is_that_of_table_3():
+    G, D = sngan.PlainGenerator(128), sngan.PlainCritic()
+    # dense 128 -> 4x4x512, transposed 4x4 to 256, 128 and 64 with batch norm, 3x3 to 3
+    assert sum(p.numel() for p in G.parameters()) == 1_056_768 + 2_097_408 + 524_416 + 131_136 + 896 + 1731
+    # 3x3 and 4x4 of 64, 128 and 256, 3x3 of 512, dense of 8192
+    pairs = (1792 + 65_600) + (73_856 + 262_272) + (295_168 + 1_048_832)
+    assert sum(p.numel() for p in D.parameters()) == pairs + 1_180_160 + 8193
+    assert G(torch.randn(2, 128)).shape == (2, 3, 32, 32)
+    for layer in (m for m in D.modules() if isinstance(m, nn.Conv2d | nn.Linear)):
+        for _ in range(50):
+            weight = layer.weight.detach()
+        assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1, abs=0.01)
 
 
 def test_the_projection_critics_scores_of_two_classes_differ_by_the_embeddings_product():
