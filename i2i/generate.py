@@ -6,11 +6,11 @@ the same place of a pass of the same shape whatever else is asked for, so it has
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from i2i import bundle, images
+from i2i import bundle, film, images
 from i2i.errors import I2IError, nearest
 from i2i.kinds import Latent
 from i2i.translator import _device, find, name_of
@@ -233,11 +233,11 @@ def generate(
     number = None if label is None else made.label(label)
     made.check(truncation, size)
     out, sheet_at = (None if p is None else Path(p) for p in (output, grid))
-    film = out is not None and out.suffix.lower() in FILMS
-    _refuse(made, n, seed, out, sheet_at, interpolate, frames, fps, film)
+    moving = out is not None and out.suffix.lower() in FILMS
+    _refuse(made, n, seed, out, sheet_at, interpolate, frames, fps, moving)
     seeds = range(seed, seed + (interpolate or n))
-    targets = [] if out is None or film else _names(made, out, seeds, number, frames if interpolate else 0)
-    _free([*targets, *([out] if film and out else []), *([sheet_at] if sheet_at else [])], overwrite)
+    targets = [] if out is None or moving else _names(made, out, seeds, number, frames if interpolate else 0)
+    _free([*targets, *([out] if moving and out else []), *([sheet_at] if sheet_at else [])], overwrite)
     found = made.walk(seeds, frames, number, truncation, size, progress) if interpolate else None
     pictures = found or made.pictures(seeds, number, truncation, size, progress)
     result = Made()
@@ -249,9 +249,9 @@ def generate(
         result.pictures += 1
         if targets:
             result.files.append(images.save(targets[i], array))
-        if film or sheet_at:
+        if moving or sheet_at:
             kept.append(array)
-    if film and out:
+    if moving and out:
         _folder(out.parent)
         result.files.append(gif(out, kept, fps) if out.suffix.lower() == ".gif" else video(out, kept, fps))
     if sheet_at:
@@ -269,7 +269,7 @@ def _refuse(
     points: int,
     frames: int,
     fps: float,
-    film: bool,
+    moving: bool,
 ) -> None:
     """Raises I2IError for a request that makes no sense."""
     if out is None and grid is None:
@@ -280,12 +280,12 @@ def _refuse(
         raise I2IError(f"interpolate is {points}.", "A walk needs at least 2 pictures to go between.")
     if points and frames < points:
         raise I2IError(f"{frames} frames are too few for a walk through {points} pictures.", "Give at least as many.")
-    if film and not 0 < fps <= 100:
+    if moving and not 0 < fps <= 100:
         raise I2IError(f"fps is {fps:g}.", "It must be above 0 and at most 100.")
-    if out is not None and out.suffix and not film and out.suffix.lower() in (*images.SUFFIXES, ".avi", ".mov"):
+    if out is not None and out.suffix and not moving and out.suffix.lower() in (*images.SUFFIXES, ".avi", ".mov"):
         raise I2IError(f"{out} is no folder and no film.", f"Give a folder, a film ({', '.join(FILMS)}), or --grid.")
-    if film and out is not None and out.suffix.lower() != ".gif":
-        _av(out)
+    if moving and out is not None and out.suffix.lower() != ".gif":
+        film.library(f"Writing {out.suffix} films")
 
 
 def _names(made: Generator, out: Path, seeds: Sequence[int], label: int | None, frames: int) -> list[Path]:
@@ -344,27 +344,12 @@ def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
     return path
 
 
-def _av(path: Path) -> Any:
-    try:
-        return importlib.import_module("av")
-    except ImportError as error:
-        hint = "pip install 'i2i[video]', or give .gif."
-        raise I2IError(f"Writing {path.suffix} films needs PyAV, which is not installed.", hint) from error
-
-
 def video(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
     """Writes an .mp4 (H.264) or .webm (VP9) film by PyAV. Pictures uint8 [H, W, C]."""
-    av = _av(path)
-    kind, codec = ("webm", "libvpx-vp9") if path.suffix.lower() == ".webm" else ("mp4", "libx264")
-    with images.replacing(path) as file, av.open(file, "w", format=kind) as film:
-        stream = film.add_stream(codec, rate=round(fps))
-        high, wide = enlarged(pictures[0]).shape[:2]
-        stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
+    film.library(f"Writing {path.suffix} films")
+    with images.replacing(path) as file:
+        writer = film.Writer(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
         for picture in pictures:
-            frame = enlarged(picture)
-            frame = frame.repeat(3, 2) if frame.shape[2] == 1 else frame[..., :3]
-            for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")):
-                film.mux(packet)
-        for packet in stream.encode():
-            film.mux(packet)
+            writer.add(enlarged(picture))
+        writer.end()
     return path

@@ -86,15 +86,15 @@ class Manifest:
         except OSError as error:
             raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
 
-    def done(self, name: str, source: Path, target: Path, data: bytes) -> None:
-        """Says that `data` is about to land as `target`."""
+    def done(self, name: str, source: Path, target: Path, data: bytes | Path) -> None:
+        """Says that `data`, or the file of that name, is about to land as `target`."""
         self.add(
             input=name,
             output=self.name(target),
             state="done",
             **{"from": stamp(source)},
-            size=len(data),
-            digest=digest(data),
+            size=data.stat().st_size if isinstance(data, Path) else len(data),
+            digest=digest_of(data) if isinstance(data, Path) else digest(data),
         )
 
     def failed(self, name: str, target: Path, error: str) -> None:

@@ -1,8 +1,9 @@
 """Which files are translated, and what their outputs are called: all of it settled before work begins.
 
-Inputs are files, folders (with all below them), patterns such as `archive/**/*.png`, and lists of files. A folder's or
-pattern's tree is kept below the output folder. Two inputs never share an output, no output replaces an input, and none
-lies outside the output folder.
+Inputs are files, folders (with all pictures below them), patterns such as `archive/**/*.png`, and lists of files. A film
+has to be named, by itself, a pattern or a list: a folder is one of pictures. A folder's or pattern's tree is kept below
+the output folder. Two inputs never share an output, no output replaces an input, and none lies outside the output
+folder.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from i2i import images
+from i2i import film, images
 from i2i.errors import I2IError, nearest
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
+
+_PICTURES = f"Pictures become {', '.join(WRITABLE)}."
+_FILMS = f"Films become {', '.join(film.WRITABLE)}."
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ def plan(
     listed = list(listed)
     if suffix is not None:
         suffix = f".{suffix.lstrip('.').lower()}"
-        if suffix not in WRITABLE:
-            raise I2IError(f"Pictures are not written as {suffix}.", nearest(suffix, WRITABLE))
+        if suffix not in WRITABLE + film.WRITABLE:
+            raise I2IError(f"Pictures are not written as {suffix}.", nearest(suffix, WRITABLE + film.WRITABLE))
     single = len(inputs) == 1 and not listed
     pairs: list[Pair] = []
     for given in inputs:
@@ -91,12 +95,12 @@ def _pairs(
         raise I2IError(f"{path} is neither a file nor a folder.")
     if out is None:
         return [Pair(path, _beside(path, model), path.name)]
-    if single and not out.is_dir() and out.suffix.lower() in WRITABLE:
+    if single and not out.is_dir() and out.suffix.lower() in WRITABLE + film.WRITABLE:
         if suffix is not None and out.suffix.lower() != suffix:
             raise I2IError(f"{out} is asked for, and the format {suffix}.", "Give one of them.")
         return [Pair(path, out, path.name)]
-    if single and not out.is_dir() and out.suffix.lower() in images.SUFFIXES:
-        raise I2IError(f"Pictures are not written as {out.suffix}.", f"Give one of {', '.join(WRITABLE)}.")
+    if single and not out.is_dir() and out.suffix.lower() in images.SUFFIXES + film.READABLE:
+        raise I2IError(f"Pictures are not written as {out.suffix}.", f"{_PICTURES} {_FILMS}")
     return [Pair(path, out / path.name, path.name)]
 
 
@@ -115,7 +119,7 @@ def _pattern(pattern: str, out: Path | None, model: str) -> list[Pair]:
     fixed = Path(*(_before_magic(Path(pattern).parts) or ["."]))
     matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
     found = [p for p in matches if p.is_file() or (p.is_symlink() and not p.exists())]
-    found = [p for p in found if p.suffix.lower() in images.SUFFIXES]
+    found = [p for p in found if p.suffix.lower() in images.SUFFIXES + film.READABLE]
     if out is None:  # what an earlier run wrote beside them
         found = [p for p in found if not p.stem.endswith(f".{model}")]
         return [Pair(p, _beside(p, model), p.relative_to(fixed).as_posix()) for p in found]
@@ -169,6 +173,13 @@ def _settle(pairs: list[Pair], suffix: str | None) -> list[Pair]:
 def _own_suffix(pair: Pair, suffix: str | None) -> str:
     """The suffix of the output: as asked, or the input's own, or .png where that cannot be written well."""
     own = pair.target.suffix
+    if film.is_film(pair.source):
+        if pair.target.suffix.lower() in WRITABLE:
+            raise I2IError(f"{pair.source} is a film; it cannot be written as {own}.", _FILMS)
+        kept = own if own.lower() in film.WRITABLE else ".mp4"
+        return suffix if suffix in film.WRITABLE and own.lower() != suffix else kept
+    if (suffix or own.lower()) in film.WRITABLE:
+        raise I2IError(f"{pair.source} is no film; it cannot be written as {suffix or own}.", _PICTURES)
     if suffix is not None:
         return own if own.lower() == suffix else suffix
     if own.lower() == ".gif" and pair.source.suffix.lower() == ".gif" and not _moves(pair.source):

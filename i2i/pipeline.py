@@ -3,7 +3,7 @@
 Everything that waits is bounded in number and in pixels, so memory does not grow with the number of files. Pictures of
 one padded size share a batch. A batch that does not fit the device's memory is halved, and the limit stays lower from
 then on; a single picture that does not fit is cut into windows. A file that cannot be read or written is told and never
-stops the rest.
+stops the rest. Films come last, one after the other, each in one pass (i2i.film).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from i2i import codec, images
+from i2i import codec, film, images
 from i2i.codec import Document, Options
 from i2i.errors import I2IError
 from i2i.manifest import Manifest
@@ -72,8 +72,17 @@ class Pipeline:
         """Translates the jobs; `tell(job, error or None)` once for each, in this thread."""
         readers, writers = ThreadPoolExecutor(READERS, "read"), ThreadPoolExecutor(WRITERS, "write")
         writing: list[tuple[Job, Future[None]]] = []
+        films: list[Job] = []
+
+        def pictures() -> Iterator[Job]:
+            for job in jobs:
+                if film.is_film(job.source):
+                    films.append(job)
+                else:
+                    yield job
+
         try:
-            for group in self._batches(self._read_ahead(readers, jobs, tell)):
+            for group in self._batches(self._read_ahead(readers, pictures(), tell)):
                 for job, error in self._through(group):
                     if error is not None:
                         tell(job, error)
@@ -85,6 +94,8 @@ class Pipeline:
                     _finish(*writing.pop(0), tell)
             for job, future in writing:
                 _finish(job, future, tell)
+            for job in films:
+                tell(job, self._film(job))
         finally:
             readers.shutdown(cancel_futures=True)
             writers.shutdown(cancel_futures=True)
@@ -186,6 +197,38 @@ class Pipeline:
                 if not out_of_memory(error):
                     raise
                 window //= 2
+        return None
+
+    def _film(self, job: Job) -> BaseException | None:
+        """Translates a film; gives why it failed."""
+
+        def run(frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+            try:
+                made: Sequence[np.ndarray] = self.translator(list(frames), size=self.options.size, batch=self.most)
+                return made
+            except (RuntimeError, MemoryError) as error:
+                if self.most == 1 or not out_of_memory(error):
+                    raise
+                self.most //= 2
+                return run(frames)
+
+        def landing(file: Path) -> None:
+            if self.record is not None:
+                self.record.done(job.name, job.source, job.target, file)
+
+        own = self.options
+        try:
+            film.translate(
+                job.source,
+                job.target,
+                run,
+                quality=own.quality,
+                batch=self.most,
+                max_pixels=own.max_pixels,
+                before_landing=landing,
+            )
+        except (RuntimeError, MemoryError, I2IError, OSError) as error:
+            return error
         return None
 
     # ---- writing ---------------------------------------------------------------------------------------------------

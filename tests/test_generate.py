@@ -259,6 +259,21 @@ def test_a_walk_becomes_an_animation(dcgan, tmp_path):
     assert [p.name for p in result.files] == [f"frame0000{i}.png" for i in range(4)]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_walk_becomes_a_film(dcgan, tmp_path, suffix):
+    av = pytest.importorskip("av")
+    generate.generate(dcgan[0], seed=2, output=tmp_path / f"walk{suffix}", interpolate=3, frames=12, fps=10)
+    generate.generate(dcgan[0], seed=2, output=tmp_path / "frames", interpolate=3, frames=12)
+    with av.open(str(tmp_path / f"walk{suffix}")) as film:
+        stream = film.streams.video[0]
+        frames = list(film.decode(stream))
+    assert [round(f.time * 10) for f in frames] == list(range(12))
+    assert (stream.average_rate, stream.width, stream.height) == (10, 128, 128)
+    for i, frame in enumerate(frames):
+        still = Image.open(tmp_path / "frames" / f"frame{i:05d}.png").convert("RGB").resize((128, 128), 0)
+        assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - np.asarray(still)).mean() < 4
+
+
 def test_films_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(I2IError, match="PyAV"):

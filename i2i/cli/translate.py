@@ -37,7 +37,7 @@ def translate(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures, folders, patterns such as 'archive/**/*.png'; - reads one picture and writes it to stdout.",
+            help="Pictures, films, folders, patterns such as 'archive/**/*.png'; - is standard input and output.",
             show_default=False,
         ),
     ] = None,
@@ -118,6 +118,7 @@ def translate(
       i2i translate photo.jpg --model cyclegan_horse2zebra
       i2i translate holiday/ -o out/ --model runs/mine
       i2i translate 'archive/**/*.png' -o out/ --model runs/mine --resume
+      i2i translate film.mp4 -o out.mp4 --model runs/mine
       i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
       i2i translate - --model runs/mine < photo.jpg > out.jpg
     """
