@@ -1,9 +1,9 @@
 """Which files are translated, and what their outputs are called: all of it settled before work begins.
 
-Inputs are files, folders (with all pictures below them), patterns such as `archive/**/*.png`, and lists of files. A film
-has to be named, by itself, a pattern or a list: a folder is one of pictures. A folder's or pattern's tree is kept below
-the output folder. Two inputs never share an output, no output replaces an input, and none lies outside the output
-folder.
+Inputs are files, folders (with all pictures below them), patterns such as `archive/**/*.png`, and lists of files.
+A film has to be named, by itself, a pattern or a list: a folder is one of pictures. The tree of a folder or pattern is
+kept below the output folder. Two inputs never share an output, no output replaces an input, and none lies outside the
+output folder.
 """
 
 from __future__ import annotations
