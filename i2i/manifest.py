@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from i2i import images
+from i2i import images, places
 from i2i.errors import I2IError
 
 NAME = ".i2i-manifest.jsonl"
@@ -92,7 +92,7 @@ class Manifest:
             input=name,
             output=self.name(target),
             state="done",
-            **{"from": stamp(source)},
+            **{"from": places.stamp(source)},
             size=data.stat().st_size if isinstance(data, Path) else len(data),
             digest=digest_of(data) if isinstance(data, Path) else digest(data),
         )
@@ -105,14 +105,14 @@ class Manifest:
         """An output's path below the folder, as lines hold it."""
         return target.relative_to(self.folder).as_posix()
 
-    def intact(self, entry: dict[str, Any], source: Path, target: Path) -> bool:
-        """Whether `entry` says that this output was made from this input as it is now, and the file agrees."""
+    def intact(self, entry: dict[str, Any], source: Path, target: Path, size: int) -> bool:
+        """Whether `entry` says that this output, of `size` bytes, was made from this input as it is now."""
         try:
             return (
                 entry.get("state") == "done"
                 and entry.get("settings") == self.settings
-                and entry.get("from") == stamp(source)
-                and entry.get("size") == target.stat().st_size
+                and entry.get("from") == places.stamp(source)
+                and entry.get("size") == size
                 and entry.get("digest") == digest_of(target)
             )
         except OSError:
@@ -124,12 +124,6 @@ class Manifest:
             os.fsync(self._file)
             os.close(self._file)
             self._file = None
-
-
-def stamp(source: Path) -> list[int]:
-    """What tells an input from a later one of the same name: its size and time of change in nanoseconds."""
-    status = source.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def sweep(folders: Iterable[Path]) -> int:

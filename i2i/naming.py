@@ -14,11 +14,11 @@ import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from i2i import film, images
+from i2i import film, images, places
 from i2i.errors import I2IError, nearest
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
@@ -54,7 +54,7 @@ def plan(
     list fails later, alone), there is no picture, two inputs would have one output, or an output would replace an
     input.
     """
-    out = None if output is None else Path(output)
+    out = None if output is None else places.at(output)
     listed = list(listed)
     if suffix is not None:
         suffix = f".{suffix.lstrip('.').lower()}"
@@ -65,9 +65,9 @@ def plan(
     for given in inputs:
         pairs += _pairs(given, out, model, recursive, single, suffix)
     for entry in listed:
-        path = Path(entry)
+        path = places.at(entry)
         below = path.relative_to(root) if root is not None and path.is_relative_to(root) else path
-        inside = not below.is_absolute() and ".." not in below.parts
+        inside = not (below.is_absolute() or places.is_address(below)) and ".." not in below.parts
         name = below.as_posix() if inside else path.name
         pairs.append(Pair(path, _beside(path, model) if out is None else out / name, name))
     if not pairs:
@@ -76,7 +76,10 @@ def plan(
             f"Known formats: {' '.join(sorted(images.SUFFIXES))}.",
         )
     settled = _settle(pairs, suffix)
-    if out is not None:
+    for pair in settled:
+        if ".." in PurePosixPath(pair.name).parts:  # an object's name may hold anything
+            raise I2IError(f"{pair.source} has a name that leads out of its folder.", "Give it another name.")
+    if out is not None and not places.is_address(out):
         _inside(settled, out)
     return settled
 
@@ -84,35 +87,75 @@ def plan(
 def _pairs(
     given: str | Path, out: Path | None, model: str, recursive: bool, single: bool, suffix: str | None
 ) -> list[Pair]:
-    path = Path(given)
-    if path.is_dir():
+    path = places.at(given)
+    if places.is_address(path):
+        found = _at_address(path, out, model, recursive)
+        if found is not None:
+            return found
+    elif path.is_dir():
         return _folder(path, out, model, recursive)
-    if not path.exists() and glob.has_magic(str(given)):
+    elif not path.exists() and glob.has_magic(str(given)):
         return _pattern(str(given), out, model)
-    if not path.exists():
+    elif not path.exists():
         raise I2IError(f"There is no file or folder {path}.")
-    if not path.is_file():
+    elif not path.is_file():
         raise I2IError(f"{path} is neither a file nor a folder.")
     if out is None:
         return [Pair(path, _beside(path, model), path.name)]
-    if single and not out.is_dir() and out.suffix.lower() in WRITABLE + film.WRITABLE:
+    names_file = single and (places.is_address(out) or not out.is_dir())
+    if names_file and out.suffix.lower() in WRITABLE + film.WRITABLE:
         if suffix is not None and out.suffix.lower() != suffix:
             raise I2IError(f"{out} is asked for, and the format {suffix}.", "Give one of them.")
         return [Pair(path, out, path.name)]
-    if single and not out.is_dir() and out.suffix.lower() in images.SUFFIXES + film.READABLE:
+    if names_file and out.suffix.lower() in images.SUFFIXES + film.READABLE:
         raise I2IError(f"Pictures are not written as {out.suffix}.", f"{_PICTURES} {_FILMS}")
     return [Pair(path, out / path.name, path.name)]
 
 
 def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list[Pair]:
     base = folder.resolve().with_name(f"{folder.resolve().name}.{model}") if out is None else out
+    found = [p for p in images.find(folder, broken=True) if recursive or p.parent == folder]
+    if places.is_address(base):
+        return [Pair(p, base / p.relative_to(folder).as_posix(), p.relative_to(folder).as_posix()) for p in found]
     if base.is_file():
         raise I2IError(f"{base} is a file, but a folder was given to translate.", "Give a folder as output.")
-    found = [p for p in images.find(folder, broken=True) if recursive or p.parent == folder]
     inside = base.resolve()  # never read what was written before
     if inside != folder.resolve() and inside.is_relative_to(folder.resolve()):
         found = [p for p in found if not _below(p, inside)]
     return [Pair(p, base / p.relative_to(folder), p.relative_to(folder).as_posix()) for p in found]
+
+
+def _at_address(path: Path, out: Path | None, model: str, recursive: bool) -> list[Pair] | None:
+    """The pictures below a folder, or of a pattern, at an address; None if it is a file."""
+    if glob.has_magic(str(path)):
+        fixed = places.at(str(path)[: str(path).index(_first_magic(path))].rpartition("/")[0])
+        found = places.matching(str(path), images.SUFFIXES + film.READABLE)
+        base = out
+        if out is None:
+            found = [p for p in found if not p.stem.endswith(f".{model}")]
+    else:
+        with places.reaching(path):
+            if not path.exists():
+                raise I2IError(f"There is no file or folder {path}.")
+            if path.is_file():
+                return None
+        fixed, found = path, places.find(path)
+        base = path.with_name(f"{path.name}.{model}") if out is None else out
+    pairs = []
+    for place in found:
+        name = str(place)[len(str(fixed)) :].lstrip("/")
+        if (recursive or "/" not in name) and not (base is not None and _written_there(place, base, fixed)):
+            pairs.append(Pair(place, _beside(place, model) if base is None else base / name, name))
+    return pairs
+
+
+def _first_magic(path: Path) -> str:
+    return next(part for part in str(path).split("/") if glob.has_magic(part))
+
+
+def _written_there(place: Path, base: Path, fixed: Path) -> bool:
+    """Whether an output folder below the inputs holds it already."""
+    return str(base) != str(fixed) and str(place).startswith(f"{str(base).rstrip('/')}/")
 
 
 def _pattern(pattern: str, out: Path | None, model: str) -> list[Pair]:
@@ -123,6 +166,8 @@ def _pattern(pattern: str, out: Path | None, model: str) -> list[Pair]:
     if out is None:  # what an earlier run wrote beside them
         found = [p for p in found if not p.stem.endswith(f".{model}")]
         return [Pair(p, _beside(p, model), p.relative_to(fixed).as_posix()) for p in found]
+    if places.is_address(out):
+        return [Pair(p, out / p.relative_to(fixed).as_posix(), p.relative_to(fixed).as_posix()) for p in found]
     inside = out.resolve()
     found = [p for p in found if not _below(p, inside) or inside == fixed.resolve()]
     return [Pair(p, out / p.relative_to(fixed), p.relative_to(fixed).as_posix()) for p in found]
@@ -149,7 +194,7 @@ def _settle(pairs: list[Pair], suffix: str | None) -> list[Pair]:
     """Gives outputs a format that can be written, and sees that no two are one and none is an input."""
     plain = {_key(p.target) for p in pairs if _own_suffix(p, suffix) == p.target.suffix}
     settled: dict[str, Pair] = {}
-    originals = {os.path.realpath(p.source) for p in pairs}
+    originals = {places.identity(p.source) for p in pairs}
     for pair in pairs:
         target, wanted = pair.target, _own_suffix(pair, suffix)
         if wanted != target.suffix:
@@ -158,13 +203,13 @@ def _settle(pairs: list[Pair], suffix: str | None) -> list[Pair]:
             target = target.with_name(target.name + wanted) if clash else short  # a.ppm beside a.png: a.ppm.png
         key = _key(target)
         if key in settled:
-            if os.path.realpath(settled[key].source) == os.path.realpath(pair.source):
+            if places.identity(settled[key].source) == places.identity(pair.source):
                 continue
             raise I2IError(
                 f"{settled[key].source} and {pair.source} would both become {target}.",
                 "Translate them one by one, or into two folders.",
             )
-        if os.path.realpath(target) in originals:
+        if places.identity(target) in originals:
             raise I2IError(f"The output {target} would replace an input.", "Give another folder as output.")
         settled[key] = Pair(pair.source, target, pair.name)
     return list(settled.values())
@@ -189,7 +234,7 @@ def _own_suffix(pair: Pair, suffix: str | None) -> str:
 
 def _moves(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with Image.open(places.source(path)) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception as error:  # it will be named when it is read
         if isinstance(error, MemoryError):

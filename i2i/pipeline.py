@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from i2i import codec, film, images
+from i2i import codec, film, places
 from i2i.codec import Document, Options
 from i2i.errors import I2IError
 from i2i.manifest import Manifest
@@ -122,7 +122,8 @@ class Pipeline:
                 tell(job, error)
 
     def _read(self, job: Job) -> None:
-        found = codec.read(job.source, self.translator.channels_in, self.options, job.target.suffix.lower())
+        source, suffix = places.source(job.source), job.target.suffix.lower()
+        found = codec.read(source, self.translator.channels_in, self.options, suffix)
         job.made = [None] * len(found.parts)
         job.document = found
 
@@ -218,15 +219,16 @@ class Pipeline:
 
         own = self.options
         try:
-            film.translate(
-                job.source,
-                job.target,
-                run,
-                quality=own.quality,
-                batch=self.most,
-                max_pixels=own.max_pixels,
-                before_landing=landing,
-            )
+            with places.as_file(job.source) as source, places.landing(job.target) as target:
+                film.translate(
+                    source,
+                    target,
+                    run,
+                    quality=own.quality,
+                    batch=self.most,
+                    max_pixels=own.max_pixels,
+                    before_landing=landing,
+                )
         except (RuntimeError, MemoryError, I2IError, OSError) as error:
             return error
         return None
@@ -246,8 +248,7 @@ class Pipeline:
         job.document, job.made = None, []
         if self.record is not None:
             self.record.done(job.name, job.source, job.target, data)
-        with images.replacing(job.target) as file:
-            file.write(data)
+        places.write(job.target, data)
 
 
 def _finish(job: Job, future: Future[None], tell: Tell) -> None:

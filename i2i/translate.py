@@ -21,13 +21,14 @@ from typing import Any
 
 from PIL import Image
 
-from i2i import codec, naming, parallel
+from i2i import codec, naming, parallel, places
 from i2i.codec import Options
 from i2i.errors import I2IError
 from i2i.manifest import Manifest, sweep
 from i2i.naming import Pair
 from i2i.parallel import Work
 from i2i.pipeline import Job, reason
+from i2i.remote_manifest import RemoteManifest
 from i2i.translator import Size, Tiling, Translator, find, load, name_of
 
 __all__ = ["Outcome", "Result", "Translator", "find", "load", "name_of", "translate", "translate_bytes"]
@@ -148,11 +149,11 @@ def translate(
     if wanted or resume:
         if folder is None:
             raise I2IError("A record needs a folder of outputs.", "Give one with --output.")
-        kept = Manifest(folder, _settings(work))
+        kept = (RemoteManifest if places.is_address(folder) else Manifest)(folder, _settings(work))
     states = _states(pairs, kept, overwrite, resume)
     if dry_run:
         return Result([Outcome(p.source, p.target, "planned" if s == "todo" else s) for p, s in zip(pairs, states)])
-    sweep({p.target.parent for p in pairs})
+    sweep({p.target.parent for p in pairs if not places.is_address(p.target)})
     return _run(work, pairs, states, kept, processes, progress)
 
 
@@ -194,13 +195,14 @@ def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume:
     """For each pair: todo, or skipped because its output is there."""
     entries = record.entries() if record is not None and resume else {}
     states, other = [], 0
+    there = places.sizes(p.target for p in pairs)
     for pair in pairs:
-        if not pair.target.exists():
+        if pair.target not in there:
             states.append("todo")
             continue
         entry = entries.get(record.name(pair.target)) if record is not None else None
         if record is not None and entry is not None:
-            intact = record.intact(entry, pair.source, pair.target)
+            intact = record.intact(entry, pair.source, pair.target, there[pair.target])
             other += not intact and entry.get("settings") != record.settings
             states.append("skipped" if intact else "todo")
         else:
@@ -216,9 +218,9 @@ def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume:
 def _folder(given: Sequence[str | Path], output: str | Path | None, pairs: list[Pair]) -> Path | None:
     """The folder that holds all outputs and may hold their record; None if they lie beside their inputs."""
     if output is not None:
-        out = Path(output)
+        out = places.at(output)
         return None if any(p.target == out for p in pairs) else out
-    if len(given) == 1 and Path(given[0]).is_dir() and pairs:
+    if len(given) == 1 and places.at(given[0]).is_dir() and pairs:
         return pairs[0].target.parents[len(Path(pairs[0].name).parts) - 1]
     return None
 

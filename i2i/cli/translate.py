@@ -42,7 +42,7 @@ def translate(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output", "-o", help="A folder, or a file for one picture. Without it: photo.MODEL.jpg beside photo.jpg."
         ),
@@ -119,6 +119,7 @@ def translate(
       i2i translate holiday/ -o out/ --model runs/mine
       i2i translate 'archive/**/*.png' -o out/ --model runs/mine --resume
       i2i translate film.mp4 -o out.mp4 --model runs/mine
+      i2i translate s3://bucket/in/ -o s3://bucket/out/ --model runs/mine
       i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
       i2i translate - --model runs/mine < photo.jpg > out.jpg
     """
@@ -140,7 +141,7 @@ def translate(
     if "-" in given:
         if len(given) > 1 or listed or watch:
             raise I2IError("Standard input (-) is one picture, alone.", "Name files, or give - by itself.")
-        _stream(output, model, format, settings, network, windows, overwrite)
+        _stream(None if output is None else Path(output), model, format, settings, network, windows, overwrite)
         return
     if not given and listed is None:
         raise I2IError("No picture was given.", "Name pictures, folders or patterns, or a list of them with --list.")
@@ -151,6 +152,8 @@ def translate(
     if watch:
         if len(given) != 1 or output is None or listed:
             raise I2IError("--watch needs one folder and an output folder.", "i2i translate in/ -o out/ --watch ...")
+        if "://" in given[0]:
+            raise I2IError(f"{given[0]} is an address; only a folder of this machine can be watched.")
         _watch(given[0], output, model, settle, run, as_json, quiet)
         return
     from i2i.translate import translate as translated
@@ -206,7 +209,7 @@ def _stream(
 
 
 def _watch(
-    folder: str, output: Path, model: str, settle: float, run: dict[str, Any], as_json: bool, quiet: bool
+    folder: str, output: str, model: str, settle: float, run: dict[str, Any], as_json: bool, quiet: bool
 ) -> None:
     """Until it is interrupted: a line for each picture."""
     from i2i.watch import watch
