@@ -21,7 +21,7 @@ from typing import Any
 
 from PIL import Image
 
-from i2i import codec, naming, parallel, places
+from i2i import cluster, codec, naming, parallel, places
 from i2i.codec import Options
 from i2i.errors import I2IError
 from i2i.manifest import Manifest, sweep
@@ -97,6 +97,7 @@ def translate(
     dry_run: bool = False,
     shard: tuple[int, int] | None = None,
     processes: int = 1,
+    ray: str | None = None,
     batch: int = 0,
     tile: int | None = None,
     overlap: int | None = None,
@@ -117,9 +118,9 @@ def translate(
     alpha, profile, max_pixels: see codec.Options. overwrite: False leaves outputs that exist alone. resume: what the
     output folder's record says is done and intact is skipped, what is not is done again. record: whether to keep that
     record; None: when pictures go into a folder of their own. shard (i, n): only the i-th of n parts, by a hash of each
-    name. processes: on this machine, sharing the work. batch: most pictures in one pass; 0 chooses. tile, overlap
-    (pixels), memory (bytes), exact: see Tiling. The rest: see load. progress(number done, number in all, input) is
-    told after each file.
+    name. processes: on this machine, sharing the work. ray: the address of a cluster that does it instead (see
+    cluster.run). batch: most pictures in one pass; 0 chooses. tile, overlap (pixels), memory (bytes), exact: see
+    Tiling. The rest: see load. progress(number done, number in all, input) is told after each file.
 
     Raises I2IError before anything is read if an input does not exist, there is no picture, two inputs would have one
     output, an output would replace an input, or the record belongs to another model or other settings.
@@ -133,7 +134,9 @@ def translate(
     tiling = Tiling(tile, overlap, memory, exact)
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     work = Work(model, options, tiling, batch, compile, device, precision, direction, statistics)
-    if processes == 1:
+    if processes > 1 and ray:
+        raise I2IError(f"{processes} processes and a cluster were asked for.", "Give one of them.")
+    if processes == 1 and not ray:
         work = dataclasses.replace(work, model=work.translator())
     elif not isinstance(model, Translator):
         find(model)
@@ -154,7 +157,7 @@ def translate(
     if dry_run:
         return Result([Outcome(p.source, p.target, "planned" if s == "todo" else s) for p, s in zip(pairs, states)])
     sweep({p.target.parent for p in pairs if not places.is_address(p.target)})
-    return _run(work, pairs, states, kept, processes, progress)
+    return _run(work, pairs, states, kept, processes, ray, progress)
 
 
 def _run(
@@ -163,6 +166,7 @@ def _run(
     states: list[str],
     record: Manifest | None,
     processes: int,
+    ray: str | None,
     progress: Progress | None,
 ) -> Result:
     jobs = [Job(i, p.source, p.target, p.name) for i, (p, s) in enumerate(zip(pairs, states)) if s == "todo"]
@@ -181,7 +185,9 @@ def _run(
     if jobs and record is not None:
         record.open()  # before any work: without its record an archive is not begun
     try:
-        if jobs and processes > 1:
+        if jobs and ray:
+            cluster.run(work, jobs, ray, record, tell)
+        elif jobs and processes > 1:
             parallel.run(work, jobs, min(processes, len(jobs)), record, tell)
         elif jobs:
             work.pipeline(record).run(jobs, lambda job, error: tell(job.number, reason(error) if error else None))

@@ -79,6 +79,10 @@ def translate(
         str | None, typer.Option(help="Only part i of n, by a hash of each name: for job arrays.", metavar="I/N")
     ] = None,
     processes: Annotated[int, typer.Option(help="Processes of this machine that share the work.", min=1)] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster for the work: auto, local, HOST:PORT, ray://HOST:PORT.", metavar="ADDRESS"),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Most pictures in one pass of the network; 0 chooses.", min=0)] = 0,
     tile: Annotated[
         int | None,
@@ -152,6 +156,8 @@ def translate(
     if watch:
         if len(given) != 1 or output is None or listed:
             raise I2IError("--watch needs one folder and an output folder.", "i2i translate in/ -o out/ --watch ...")
+        if ray or processes > 1:
+            raise I2IError("A watched folder is translated by one process.", "Leave out --ray and --processes.")
         if "://" in given[0]:
             raise I2IError(f"{given[0]} is an address; only a folder of this machine can be watched.")
         _watch(given[0], output, model, settle, run, as_json, quiet)
@@ -168,6 +174,7 @@ def translate(
             resume=resume,
             dry_run=dry_run,
             processes=processes,
+            ray=ray,
             progress=tell,
             **run,
         )
