@@ -56,6 +56,60 @@ def test_onnxruntime_equals_torch_at_any_size_and_batch(made, name):
         assert (a.network(x) - b.network(x)).abs().max() < 1e-3
 
 
+NETS = {
+    "resnet, batch norm": ("resnet", {"blocks": 2, "width": 8, "norm": "batch"}),
+    "resnet, antialiased": ("resnet", {"blocks": 2, "width": 8, "upsample": "blur", "antialias": True}),
+    "resnet, resized": ("resnet", {"blocks": 1, "width": 8, "upsample": "resize"}),
+    "resnet, dropout": ("resnet", {"blocks": 2, "width": 8, "dropout": True}),
+    "resnet, grey to colour": ("resnet", {"blocks": 1, "width": 8, "channels_in": 1}),
+    "unet, dropout": ("unet", {"depth": 4, "width": 8, "dropout": True}),
+    "unet, instance norm, resized": ("unet", {"depth": 4, "width": 8, "norm": "instance", "upsample": "resize"}),
+    "unet, colour to grey": ("unet", {"depth": 3, "width": 8, "channels_out": 1}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "own"), [*((n, True) for n in NETS), ("resnet, batch norm", False), ("unet, dropout", False)]
+)
+def test_every_generator_is_the_same_there(tmp_path, name, own):
+    """At sides that the check of an export does not try. Flat pictures are left out: a norm that divides by the spread
+    of nothing shows the rounding of whoever computes it, torch's own from one machine to the next too."""
+    kind, arguments = NETS[name]
+    torch.manual_seed(0)
+    net = nets.init_weights(nets.build(kind, **arguments), gain=0.1)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    path = bundle.save(tmp_path / "net.safetensors", {"G": net}, {"train_mode_norm": own, "method": "test"})
+    export.export(path, tmp_path / "net.onnx")
+    a, b = load(path, "cpu"), load(tmp_path / "net.onnx")
+    for side in ((72, 56), (1, 40), (5, 90)):
+        x = torch.rand(2, a.channels_in, *side) * 2 - 1
+        assert (a(x) - b(x)).abs().max() < 1e-3
+
+
+@pytest.mark.slow
+def test_the_paper_s_width_is_the_same_there(tmp_path):
+    torch.manual_seed(0)
+    net = nets.init_weights(nets.build("resnet", blocks=9, width=64))
+    path = bundle.save(tmp_path / "net.safetensors", {"G": net}, {"method": "test"})
+    check = export.export(path, tmp_path / "net.onnx")
+    assert check.largest < 1e-3
+
+
+def test_models_of_other_kinds_are_refused(tmp_path):
+    made = nets.build("dcgan_g", z=4, size=8, width=2)
+    header = {"kind": "generate", "latent": [["normal", 4]]}
+    path = bundle.save(tmp_path / "dcgan.safetensors", {"G": made}, header)
+    with pytest.raises(I2IError, match="makes pictures from noise"):
+        export.export(path, tmp_path / "x.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"no graph")
+    with pytest.raises(I2IError, match=r"bad\.onnx"):
+        load(tmp_path / "bad.onnx")
+
+
 def test_a_folder_by_the_onnx_file_is_the_same_to_one_grey_level(made, pictures, tmp_path):
     source, path, _ = made["unet"]
     translate(pictures, tmp_path / "a", source, device="cpu")

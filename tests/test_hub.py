@@ -1,5 +1,6 @@
 """Models of the Hub, against a local server that answers the few calls that huggingface_hub makes."""
 
+import base64
 import hashlib
 import http.server
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from i2i import bundle, hub, nets
 from i2i.errors import I2IError
@@ -83,8 +85,8 @@ def pulled(tmp_path, model):
     env |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hf")}
     env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": root, "HF_HUB_DISABLE_XET": "1"}
 
-    def run(*words, **more):
-        words = [sys.executable, "-c", SCRIPT, *map(str, words)]
+    def run(*words, command=False, **more):
+        words = [sys.executable, *(["-m", "i2i"] if command else ["-c", SCRIPT]), *map(str, words)]
         done = subprocess.run(words, env={**env, **more}, capture_output=True, text=True, timeout=120)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout.strip(), done.stderr.strip()
@@ -143,19 +145,115 @@ def test_names_and_card(model):
         assert part in text
 
 
-def test_push_sends_the_model_and_its_card(model, monkeypatch):
-    import huggingface_hub
+class Taking(http.server.BaseHTTPRequestHandler):
+    """The calls by which huggingface_hub pushes a folder: who may write is known by the token."""
 
-    sent = {}
+    kept: dict[str, bytes] = {}  # noqa: RUF012
+    blobs: dict[str, bytes] = {}  # noqa: RUF012
+    asked: list[str] = []  # noqa: RUF012
 
-    class Api:
-        def create_repo(self, name, **_):
-            return f"https://hub/{name}"
+    def take(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.asked.append(f"{self.command} {self.path}")
+        signed = self.path.startswith("/blobs/")  # large files go to a store, by an address that is secret itself
+        if not signed and self.headers.get("Authorization") != "Bearer hf_good":
+            return self.say(401, {"error": "Invalid username or password."})
+        here = f"http://{self.headers['Host']}"
+        if self.path == "/api/repos/create":
+            asked = json.loads(body)
+            name = f"{asked['organization']}/{asked['name']}"
+            return self.say(200, {"url": f"{here}/{name}", "name": name, "id": "1"})
+        if self.path == "/api/validate-yaml":
+            return self.say(200, {"errors": [], "warnings": []})
+        if "/preupload/" in self.path:
+            names = [f["path"] for f in json.loads(body)["files"]]
+            modes = ["lfs" if n.endswith(".safetensors") else "regular" for n in names]
+            files = [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in zip(names, modes)]
+            return self.say(200, {"files": files})
+        if self.path.endswith("/info/lfs/objects/batch"):
+            objects = [
+                {**o, "authenticated": True, "actions": {"upload": {"href": f"{here}/blobs/{o['oid']}"}}}
+                for o in json.loads(body)["objects"]
+            ]
+            return self.say(200, {"transfer": "basic", "objects": objects})
+        if self.path.startswith("/blobs/"):
+            self.blobs[self.path.removeprefix("/blobs/")] = body
+            return self.say(200, {})
+        if "/commit/" in self.path:
+            for line in map(json.loads, body.splitlines()):
+                value = line["value"]
+                if line["key"] == "file":
+                    self.kept[value["path"]] = base64.b64decode(value["content"])
+                elif line["key"] == "lfsFile":
+                    self.kept[value["path"]] = self.blobs[value["oid"]]
+            url = f"{here}/user/good/commit/{COMMIT}"
+            return self.say(200, {"success": True, "commitOid": COMMIT, "commitUrl": url})
+        return self.say(404, {"error": "not found"})
 
-        def upload_folder(self, *, repo_id, folder_path, **_):
-            sent.update({p.name: p.read_bytes() for p in Path(folder_path).iterdir()})
+    do_GET = do_HEAD = do_POST = do_PUT = take
 
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    assert hub.push(model, "user/good") == "https://hub/user/good"
-    assert set(sent) == {hub.FILE, "README.md", *hub.KEPT}
-    assert sent[hub.FILE] == model.read_bytes()
+    def say(self, status, answer):
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def pushed(tmp_path):
+    """Runs `i2i models push` in a process of its own, against a server that takes models; gives (code, out, err)."""
+    Taking.kept, Taking.blobs, Taking.asked = {}, {}, []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith("HF_")}
+    env |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hf")}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "HF_HUB_DISABLE_XET": "1"}
+
+    def run(*words, **more):
+        words = [sys.executable, "-m", "i2i", "models", "push", *map(str, words)]
+        done = subprocess.run(words, env={**env, **more}, capture_output=True, text=True, timeout=120)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    yield run
+    server.shutdown()
+    server.server_close()
+
+
+def test_push_sends_the_model_its_card_and_nothing_else(pushed, model):
+    code, out, err = pushed(model.parent, "hf:user/good", HF_TOKEN="hf_good")
+    assert code == 0, err
+    assert "/user/good" in out
+    assert set(Taking.kept) == {hub.FILE, "README.md", *hub.KEPT}
+    assert Taking.kept[hub.FILE] == model.read_bytes()
+    assert Taking.kept["README.md"].decode() == hub.card(model.parent, "user/good")
+
+
+def test_push_without_leave_is_one_sentence(pushed, model):
+    for token in ({}, {"HF_TOKEN": "hf_bad"}):
+        code, _, err = pushed(model, "hf:user/good", **token)
+        assert code == 1
+        assert "The Hub refused access to hf:user/good" in err
+        assert "hf auth login" in err
+    assert not Taking.kept
+
+
+def test_the_command_pulls_and_translates_by_the_hub_s_name(pulled, model, tmp_path):
+    """`i2i translate --model hf:user/good`, and `i2i models pull` into a folder that is then a model."""
+    Image.new("RGB", (16, 16), "teal").save(tmp_path / "photo.png")
+    words = [tmp_path / "photo.png", "--model", "hf:user/good", "-o", tmp_path / "out.png", "--device", "cpu"]
+    code, _, err = pulled("translate", *words, command=True)
+    assert code == 0, err
+    code, _, err = pulled("models", "pull", "hf:user/good", "-o", tmp_path / "good", command=True)
+    assert code == 0, err
+    words[2] = tmp_path / "good"
+    words[4] = tmp_path / "again.png"
+    code, _, err = pulled("translate", *words, command=True, HF_HUB_OFFLINE="1")
+    assert code == 0, err
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "again.png").read_bytes()
