@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from i2i import registry
+
 FILE = Path(__file__).resolve().parent.parent / "benchmarks" / "train_step.py"
 
 
@@ -22,7 +24,19 @@ def bench():
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = kept
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "dcgan", "sngan"])
+WRITTEN_OUT = ["pix2pix", "cyclegan", "dcgan", "sngan"]
+LOOPED = [
+    *("gan", "cgan", "acgan", "infogan", "lsgan", "wgan", "wgan_gp", "sngan_plain", "sagan", "biggan", "gngan"),
+    *("progressive", "transgan"),
+]
+
+
+def test_every_method_has_its_case(bench):
+    assert list(bench.CASES) == WRITTEN_OUT + LOOPED
+    assert {c.method for c in bench.CASES.values()} == set(registry.methods()) - {"cut"}
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT + LOOPED)
 def test_both_forms_lose_the_same_in_float64(bench, name):
     case = bench.CASES[name].shrunk()
     size = case.size or 32
