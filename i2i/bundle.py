@@ -29,6 +29,7 @@ from i2i.errors import I2IError, nearest
 
 FORMAT = 1
 KEY = "i2i"
+MOST = 65536  # of any whole number among a network's arguments; a header of a few bytes must not ask for hours
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,17 @@ def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
         )
     try:
         header = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise I2IError(f"The header of {path} is not readable: {error}.", "Copy or fetch it again.") from error
     if not isinstance(header, dict) or not isinstance(header.get("networks"), dict):
         raise I2IError(f"The header of {path} names no networks.", "Copy or fetch it again.")
+    for name, described in header["networks"].items():
+        if not (
+            isinstance(described, dict)
+            and isinstance(described.get("type"), str)
+            and isinstance(described.get("arguments", {}), dict)
+        ):
+            raise I2IError(f"The header of {path} does not describe its network {name}.", "Copy or fetch it again.")
     if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
         raise I2IError(
             f"{path} has format {header.get('format')}; this version of i2i reads up to {FORMAT}.", "Update i2i."
@@ -180,10 +188,11 @@ def _build(path: Path, name: str, description: Mapping[str, Any], tensors: Mappi
     # copies: in the file a tensor lies at any address, and products of badly aligned ones round otherwise
     state = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
     try:
+        _bounded(arguments, sum(v.numel() for v in state.values()))
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
             net: nn.Module = nets.build(kind, **arguments)
-    except I2IError as error:
-        raise I2IError(f"{path} describes its network {name} in a way this version cannot build: {error}.") from error
+    except (I2IError, RuntimeError, ArithmeticError, ValueError, TypeError) as error:  # whatever odd numbers lead to
+        raise I2IError(f"{path} describes its network {name} in a way this version cannot build: {error}") from error
     expected = net.state_dict()
     missing = sorted(expected.keys() - state.keys())
     extra = sorted(state.keys() - expected.keys())
@@ -199,6 +208,13 @@ def _build(path: Path, name: str, description: Mapping[str, Any], tensors: Mappi
         net = nets.build(kind, **arguments)
     net.load_state_dict(state, assign=True)
     return net.eval()
+
+
+def _bounded(arguments: Mapping[str, Any], values: int) -> None:
+    """Refuses arguments that no network of so many values has, before anything is built of them."""
+    for key, value in arguments.items():
+        if isinstance(value, int | float) and not -1 <= value <= min(MOST, max(values, 8)):
+            raise I2IError(f"{key} is {value}, and there are {values} values in its tensors.")
 
 
 def _sync(path: Path) -> None:

@@ -24,7 +24,7 @@ class I2IError(Exception):
 def nearest(name: str, allowed: Iterable[str], most: int = 3) -> str:
     """The sentence that helps after an unknown `name`: the nearest allowed names, or all of them if none is near."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), names, n=most, cutoff=0.5)
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"Known: {', '.join(names)}." if names else "None is known."

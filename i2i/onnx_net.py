@@ -59,7 +59,10 @@ class OnnxNet(nn.Module):
             self.radius = int(self.header["radius"])
             self.bytes_per_pixel = float(self.header["bytes_per_pixel"])
             self.direction = str(self.header["direction"])
-        except (ValueError, KeyError, TypeError) as error:
+            numbers = (*self.arguments.values(), self.multiple, self.radius + 1, self.bytes_per_pixel)
+            if not all(0 < n < 1e9 for n in numbers):
+                raise ValueError(f"numbers out of range: {numbers}")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise I2IError(
                 f"{path} is an ONNX file of another program: it has no i2i header.", "Give one that `i2i export` wrote."
             ) from error

@@ -3,17 +3,18 @@
 | kind                                  | values                              | comes back as                       |
 |---------------------------------------|-------------------------------------|-------------------------------------|
 | `PIL.Image`                           | any mode; EXIF orientation applied  | `PIL.Image`                         |
-| path                                  | as above                            | `PIL.Image`                         |
+| path, bytes of a file, open file      | as above                            | `PIL.Image`                         |
 | array [H, W] or [H, W, C]             | uint8, uint16, or floats in [0, 1]  | array of the same dtype             |
 | tensor [C, H, W]                      | floats in [-1, 1], or uint8         | tensor of the same dtype and device |
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -56,8 +57,10 @@ class Taken:
 
 def take(picture: Any, channels: int) -> Taken:
     """Reads a picture of any kind for a network of `channels` input channels. Raises I2IError if it is none."""
-    if isinstance(picture, str | Path):
-        with images.opened(picture) as image:
+    if isinstance(picture, bytes | bytearray | memoryview):
+        picture = io.BytesIO(picture)
+    if isinstance(picture, str | Path) or hasattr(picture, "read"):
+        with images.opened(cast("str | Path | BinaryIO", picture)) as image:
             return _take_pil(image, channels)
     if isinstance(picture, Image.Image):
         return _take_pil(images.upright(picture), channels)
@@ -67,7 +70,8 @@ def take(picture: Any, channels: int) -> Taken:
     if isinstance(picture, Tensor):
         return _take_tensor(picture, channels)
     raise I2IError(
-        f"A {type(picture).__name__} is no picture.", "Give a PIL picture, an array, a tensor, a path, or a list."
+        f"A {type(picture).__name__} is no picture.",
+        "Give a PIL picture, an array, a tensor, a path, a file's bytes, or a list of them.",
     )
 
 
@@ -101,6 +105,8 @@ def _take_tensor(picture: Tensor, channels: int) -> Taken:
     if not whole and not picture.is_floating_point():
         raise I2IError(f"A tensor of {picture.dtype} is no picture.", "Give floats in [-1, 1], or uint8.")
     held = picture.detach()
+    if not whole:
+        _check_range(float(held.min()), float(held.max()), "A tensor", "Give floats in [-1, 1], or uint8.")
 
     def read(rows: slice, columns: slice) -> Tensor:
         part = held[:, rows, columns].to("cpu", torch.float32)
@@ -125,6 +131,9 @@ def take_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], 
     top = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(dtype, 1)
     if top == 1 and dtype.kind != "f":
         raise I2IError(f"An array of {dtype} is no picture.", "Give uint8, uint16, or floats in [0, 1].")
+    if top == 1:
+        low, high = float(array.min()), float(array.max())
+        _check_range(low, high, "An array of floats", "Give floats in [0, 1], or uint8.")
     alpha = None
     if array.shape[-1] in (2, 4) and array.shape[-1] != channels:
         alpha, array = array[..., -1:], array[..., :-1]
@@ -143,12 +152,22 @@ def take_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], 
     return Taken(array.shape[0], array.shape[1], read, level, finish, alpha)
 
 
+def _check_range(low: float, high: float, what: str, hint: str) -> None:
+    """Refuses floats that are no picture's: not numbers, or on another scale; a resize may overshoot a little."""
+    if not -2 <= low <= high <= 2:
+        raise I2IError(f"{what} with values from {low:g} to {high:g} is no picture.", hint)
+
+
 def _fit_channels(array: np.ndarray, wanted: int) -> np.ndarray:
     channels = array.shape[-1]
     if channels == wanted:
         return array
     if channels == 1 and wanted == 3:
         return np.broadcast_to(array, (*array.shape[:2], 3))
+    if wanted == 4 and channels in (1, 3):  # what has no transparency is opaque
+        colours = _fit_channels(array, 3)
+        opaque = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+        return np.concatenate([colours, np.full_like(colours[..., :1], opaque)], -1)
     if channels == 3 and wanted == 1:
         if array.dtype == np.uint8:  # exactly what training on grey pictures reads
             return np.asarray(Image.fromarray(array).convert("L"))[..., None]
@@ -162,6 +181,9 @@ def resize(pixels: Tensor, size: Size) -> Tensor:
     if size is None:
         return pixels
     height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
+    sides = (size,) if isinstance(size, int) else tuple(size) if isinstance(size, tuple | list) else ()
+    if not sides or len(sides) != (1 if isinstance(size, int) else 2) or not all(isinstance(n, int) for n in sides):
+        raise I2IError(f"The size {size!r} is not understood.", "Give N for the shorter side, or a width and a height.")
     if isinstance(size, int):
         factor = size / min(height, width)
         size = (max(1, round(width * factor)), max(1, round(height * factor))) if size > 0 else (0, 0)

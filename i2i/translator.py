@@ -5,7 +5,7 @@ PIL pictures, arrays, tensors, paths and lists of them go in; the same kinds com
 | in                                    | values                              | out                                 |
 |---------------------------------------|-------------------------------------|-------------------------------------|
 | `PIL.Image`                           | any mode; EXIF orientation applied  | `PIL.Image`                         |
-| path                                  | as above                            | `PIL.Image`                         |
+| path, bytes of a file, open file      | as above                            | `PIL.Image`                         |
 | array [H, W] or [H, W, C]             | uint8, uint16, or floats in [0, 1]  | array of the same dtype             |
 | tensor [C, H, W] or [B, C, H, W]      | floats in [-1, 1], or uint8         | tensor of the same dtype and device |
 
@@ -44,7 +44,7 @@ GENERATORS = ("unet", "resnet")
 
 def load(
     model: str | Path,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     precision: str = "fp32",
     direction: str = "AtoB",
     statistics: str = "auto",
@@ -61,9 +61,11 @@ def load(
     tiling: when and how large pictures are cut into windows.
     Raises I2IError for anything unknown, missing or unreadable.
     """
+    if not isinstance(model, str | Path):
+        raise I2IError(f"A {type(model).__name__} is no model.", "Give a path, or a name of `i2i models`.")
     place = _device(device)
     if precision not in PRECISIONS:
-        raise I2IError(f"Precision {precision!r} is unknown.", nearest(precision, PRECISIONS))
+        raise I2IError(f"Precision {precision!r} is unknown.", nearest(str(precision), PRECISIONS))
     if precision == "fp16" and place.type == "cpu":
         raise I2IError("fp16 is for GPUs; this would run on the CPU.", "Give bf16 or fp32.")
     if direction not in NETWORK_OF:
@@ -72,7 +74,7 @@ def load(
         raise I2IError(f"Statistics {statistics!r} is unknown.", nearest(statistics, ("auto", "picture", "stored")))
     path = find(model, progress)
     if path.suffix == ".onnx":
-        return _onnx(path, name_of(model), device, precision, direction, statistics, tiling)
+        return _onnx(path, name_of(model), str(device), precision, direction, statistics, tiling)
     header, net = _read(path, NETWORK_OF[direction], direction)
     if statistics != "auto":
         header = {**header, "train_mode_norm": statistics == "picture"}
@@ -151,15 +153,17 @@ def _onnx(
     return Translator(net, net.header, name, None, tiling)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
+def _device(name: str | torch.device) -> torch.device:
+    if isinstance(name, str) and name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
+        if (made := torch.device(name)).type == "meta":
+            raise RuntimeError("it holds no values")
+        torch.empty(0, device=made)
+        return made
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise I2IError(f"The device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
@@ -210,11 +214,14 @@ class Translator:
         on it (but for rounding in the last bits on a GPU). Pictures too large for the memory are cut into windows.
         Raises I2IError for what is no picture or has channels that do not fit.
         """
+        if not isinstance(batch, int):
+            raise I2IError(f"The batch is {batch!r}.", "Give a whole number.")
         if isinstance(pictures, list | tuple):
             flat = list(pictures)
         elif isinstance(pictures, Tensor) and pictures.ndim == 4:
-            made = self([*pictures], size=size, batch=batch)
-            return torch.stack(made)
+            if not len(pictures):
+                raise I2IError("A batch without pictures was given.", "Give [B, C, H, W] with B of 1 or more.")
+            return torch.stack(self([*pictures], size=size, batch=batch))
         else:
             return self([pictures], size=size, batch=batch)[0]
         taken = [self.take(p).resized(size) for p in flat]
@@ -228,6 +235,10 @@ class Translator:
                 for i, levels in zip(part, self.levels([taken[i] for i in part])):
                     made[i] = self.give(taken[i], levels)
         return made
+
+    def __repr__(self) -> str:
+        kind = type(self.network).__name__
+        return f"Translator({self.name!r}, {kind} {self.channels_in} -> {self.channels_out} channels, {self.device})"
 
     # ---- the network -----------------------------------------------------------------------------------------------
 
@@ -297,7 +308,7 @@ class Translator:
     def to(self, device: str | torch.device) -> Translator:
         """Moves the network to a device ("cpu", "cuda:1", ...) and gives the translator itself back. Raises I2IError if
         the device cannot be used."""
-        self.device = _device(str(device))
+        self.device = _device(device)
         self.network.to(self.device)
         self._compiled = None
         return self

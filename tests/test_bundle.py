@@ -181,3 +181,35 @@ def test_half_the_size_makes_nearly_the_same_picture(tmp_path):
     made = [bundle.load(p).networks["G"](x) for p in (whole, half)]
     assert made[1].dtype == torch.float32
     assert (made[0] - made[1]).abs().max() < 1 / 127.5
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        {"G": {"type": "unet", "arguments": {"depth": 1e308}}},
+        {"G": {"type": "unet", "arguments": {"depth": 10**7, "width": 2}}},
+        {"G": {"type": "unet", "arguments": {"depth": 8, "width": 10**9}}},
+        {"G": {"type": "resnet", "arguments": {"blocks": 10**7, "width": 2}}},
+        {"G": {"type": "resnet", "arguments": {"width": -3}}},
+        {"G": {"type": "resnet", "arguments": {"width": "3"}}},
+        {"G": {"type": "resnet", "arguments": {"evil": 1}}},
+        {"G": {"type": "resnet", "arguments": [1, 2]}},
+        {"G": {"type": ["resnet"]}},
+        {"G": {"type": "os.system", "arguments": {"command": "true"}}},
+        {"G": "resnet"},
+    ],
+)
+def test_hostile_headers_are_one_sentence_at_once(tmp_path, networks):
+    path = tmp_path / "m.safetensors"
+    header = {"format": 1, "networks": networks, "method": "os"}
+    save_file({"G.x": torch.zeros(4)}, path, metadata={bundle.KEY: json.dumps(header)})
+    with pytest.raises(I2IError) as caught:
+        bundle.load(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_header_as_deep_as_a_well_is_refused(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={bundle.KEY: "[" * 100_000})
+    with pytest.raises(I2IError, match="not readable"):
+        bundle.load(path)

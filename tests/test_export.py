@@ -9,6 +9,7 @@ from PIL import Image
 
 from i2i import bundle, export, nets, onnx_net
 from i2i.errors import I2IError
+from i2i.onnx_net import OnnxNet
 from i2i.translate import translate
 from i2i.translator import load
 from tests.cli.tools import i2i
@@ -165,6 +166,10 @@ def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
     onnx_net.write(graph, {}, tmp_path / "other.onnx")
     with pytest.raises(I2IError, match="another program"):
         load(tmp_path / "other.onnx")
+    for odd in ({"multiple": 0}, {"channels_in": -3}, {"bytes_per_pixel": 0}, {"radius": "x"}):
+        onnx_net.write(graph, {**OnnxNet(path).header, **odd}, tmp_path / "odd.onnx")
+        with pytest.raises(I2IError, match="another program"):
+            load(tmp_path / "odd.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(I2IError, match=r"onnxruntime, which is not installed\. .*i2i\[onnx\]"):
         load(path)

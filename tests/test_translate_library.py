@@ -1,11 +1,13 @@
 """A loaded model as a library: threads, workers, devices, precision, gradients."""
 
+import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import i2i
@@ -30,7 +32,7 @@ def test_threads_may_share_it(path, tiling):
     model = load(path, "cpu", tiling=tiling)
     given = pictures(12)
     alone = [model(p) for p in given]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(8) as pool:
         together = [*pool.map(model, given)]
     assert all(np.array_equal(a, b) for a, b in zip(alone, together))
 
@@ -48,14 +50,10 @@ class Made(Dataset):
         return torch.from_numpy(self.model(self.given[i]))
 
 
-def test_workers_of_a_data_loader_may_hold_it(path):
-    model = load(path, "cpu")
-    made = Made(model)
+def test_a_copy_sent_to_another_process_is_the_same(path):
+    made = Made(load(path, "cpu"))
     copied = pickle.loads(pickle.dumps(made))
     assert torch.equal(copied[1], made[1])
-    torch.set_num_threads(1)
-    for i, batch in enumerate(DataLoader(made, batch_size=1, num_workers=1)):
-        assert np.array_equal(batch[0], model(made.given[i]))
 
 
 def test_devices_and_half_precision(path):
@@ -82,11 +80,64 @@ def test_no_gradients_and_yet_ordinary_tensors(path):
 
 def test_the_public_names(path, tmp_path):
     model = i2i.load(path, "cpu")
-    from PIL import Image
-
     Image.fromarray(pictures(1)[0]).save(tmp_path / "a.png")
     result = i2i.translate(tmp_path / "a.png", model=model)
     assert result.done == [tmp_path / "a.small.png"]
     assert np.array_equal(Image.open(result.done[0]), model(pictures(1)[0]))
     assert len(model.digest) == 32
     assert model.digest == load(path, "cpu").digest
+
+
+def test_every_kind_of_picture_and_lists_of_all_of_them(path, tmp_path):
+    model = load(path, "cpu")
+    array = pictures(1)[0]
+    Image.fromarray(array).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    wanted = model(array)
+    with (tmp_path / "a.png").open("rb") as file:
+        for made in model([tmp_path / "a.png", data, bytearray(data), io.BytesIO(data), file, Image.fromarray(array)]):
+            assert np.array_equal(made, wanted)
+    x = torch.from_numpy(array).permute(2, 0, 1)
+    mixed = model((x, data, array / 255.0, x / 127.5 - 1))
+    assert [type(m).__name__ for m in mixed] == ["Tensor", "Image", "ndarray", "Tensor"]
+    assert np.array_equal(mixed[0].permute(1, 2, 0), wanted)
+    assert mixed[2].dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("picture", "match"),
+    [
+        (b"rubbish", "not a picture"),
+        (np.full((9, 9, 3), np.nan), "values from nan"),
+        (np.full((9, 9, 3), 200.0), "values from 200 to 200"),
+        (torch.full((3, 9, 9), 255.0), "values from 255"),
+        (torch.zeros(0, 3, 9, 9), "without pictures"),
+        (None, "NoneType is no picture"),
+        ([[np.zeros((9, 9, 3), np.uint8)]], "list is no picture"),
+    ],
+)
+def test_what_is_no_picture_is_said(path, picture, match):
+    with pytest.raises(I2IError, match=match):
+        load(path, "cpu")(picture)
+
+
+@pytest.mark.parametrize("given", [{"size": "64"}, {"size": 1.5}, {"size": (1, 2, 3)}, {"size": 0}, {"batch": "a"}])
+def test_odd_settings_are_said(path, given):
+    with pytest.raises(I2IError):
+        load(path, "cpu")(pictures(1)[0], **given)
+
+
+@pytest.mark.parametrize("given", [{"device": None}, {"device": "meta"}, {"precision": None}, {"direction": 3}])
+def test_odd_ways_of_loading_are_said(path, given):
+    with pytest.raises(I2IError):
+        load(path, **given)
+    with pytest.raises(I2IError, match="NoneType is no model"):
+        load(None)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_data_loader_starts_its_workers_either_way(path, method):
+    torch.set_num_threads(1)
+    made = Made(load(path, "cpu"))
+    for i, batch in enumerate(DataLoader(made, batch_size=1, num_workers=1, multiprocessing_context=method)):
+        assert np.array_equal(batch[0], made[i])
