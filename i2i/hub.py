@@ -23,7 +23,9 @@ from i2i.errors import I2IError
 
 PREFIX = "hf:"
 FILE = "model.safetensors"
-KEPT = ("metrics.json", "test.png", "config.yaml")  # of a run's folder; they travel with the model
+SAMPLES = "samples.png"  # the last of a run's samples/
+KEPT = ("metrics.json", "test.png", SAMPLES, "config.yaml")  # of a run's folder; they travel with the model
+FACTS = {"size": "size of the training pictures", "images": "images seen", "version": "version of i2i"}
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -81,6 +83,9 @@ def push(path: Path, address: str, private: bool = False) -> str:
         for other in KEPT:
             if path.name == FILE and (path.parent / other).is_file():
                 shutil.copyfile(path.parent / other, made / other)
+        drawn = sorted((path.parent / "samples").glob("*.png")) if path.name == FILE else []
+        if drawn:
+            shutil.copyfile(drawn[-1], made / SAMPLES)
         (made / "README.md").write_text(card(made, name), encoding="utf-8")
         with _told(address):
             api = library.HfApi()
@@ -102,6 +107,11 @@ def card(folder: Path, name: str) -> str:
     lines += ["```", f"i2i translate photo.jpg --model {PREFIX}{name}", "```", ""]
     if (folder / "test.png").is_file():
         lines += ["![Inputs, translations and true pictures](test.png)", ""]
+    if (folder / SAMPLES).is_file():
+        lines += [f"![What it made at the end of the training]({SAMPLES})", ""]
+    facts = [(title, header[key]) for key, title in FACTS.items() if isinstance(header.get(key), int | float | str)]
+    if facts:
+        lines += ["| | |", "|---|---|", *(f"| {title} | {_cell(value)} |" for title, value in facts), ""]
     if (folder / "metrics.json").is_file():
         found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         rows = {k: v for k, v in found.items() if isinstance(v, dict)} or {"model": found}
@@ -115,6 +125,10 @@ def card(folder: Path, name: str) -> str:
         settings = (folder / "config.yaml").read_text(encoding="utf-8").rstrip()
         lines += ["## Settings", "", "```yaml", settings, "```", ""]
     return "\n".join([*lines, "## Licence", "", licence, ""])
+
+
+def _cell(value: int | float | str) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")[:200]
 
 
 def _library() -> Any:

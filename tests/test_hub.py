@@ -33,6 +33,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.asked.append(self.path)
         name, _, rest = self.path.lstrip("/").partition("/resolve/")
         revision, _, file = rest.partition("/")
+        if name == "user/empty":
+            return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         if name == "user/secret":
             return self.answer(401, b"", {"X-Error-Message": "Invalid credentials"})
         if name != "user/good":
@@ -63,19 +65,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
-    header = {"method": "pix2pix", "data": ["earth"], "licence": "CC0"}
+    header = {"method": "pix2pix", "data": ["earth"], "licence": "CC0", "images": 20}
     path = bundle.save(folder / "model.safetensors", {"G": nets.build("unet", depth=3, width=2)}, header)
     (folder / "metrics.json").write_text(json.dumps({"count": 3, "model": {"l1": 0.125, "psnr": 20.5}}))
     (folder / "test.png").write_bytes(b"picture")
     (folder / "config.yaml").write_text("width: 2\n")
     (folder / "secret.pt").write_bytes(b"pickle")
+    (folder / "samples").mkdir()
+    for images in (0, 10, 20):
+        (folder / "samples" / f"{images:09d}.png").write_bytes(b"picture of %d" % images)
     return path
 
 
 @pytest.fixture
 def pulled(tmp_path, model):
     """Runs `hub.pull` in a process of its own, as the library reads its variables once; gives (code, out, err)."""
-    Handler.files = {p.name: p.read_bytes() for p in model.parent.iterdir()}
+    Handler.files = {p.name: p.read_bytes() for p in model.parent.iterdir() if p.is_file()}
+    Handler.files[hub.SAMPLES] = b"samples"
     Handler.files["README.md"] = hub.card(model.parent, "user/good").encode()
     Handler.asked = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -116,6 +122,7 @@ def test_a_model_is_fetched_with_its_card_and_nothing_else(pulled, model, tmp_pa
         ("hf:user/none", "There is no hf:user/none on the Hub."),
         ("hf:user/secret", "refused access to hf:user/secret"),
         ("hf:user/good@v9", "no such revision"),
+        ("hf:user/empty", "hf:user/empty holds no model.safetensors"),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(pulled, address, said):
@@ -232,7 +239,11 @@ def test_push_sends_the_model_its_card_and_nothing_else(pushed, model):
     assert "/user/good" in out
     assert set(Taking.kept) == {hub.FILE, "README.md", *hub.KEPT}
     assert Taking.kept[hub.FILE] == model.read_bytes()
-    assert Taking.kept["README.md"].decode() == hub.card(model.parent, "user/good")
+    assert Taking.kept[hub.SAMPLES] == b"picture of 20"  # the last of its samples
+    text = Taking.kept["README.md"].decode()
+    assert text.startswith("---\nlibrary_name: i2i")
+    for part in ("| model | 0.125 | 20.5 |", "(test.png)", f"({hub.SAMPLES})", "| images seen | 20 |"):
+        assert part in text
 
 
 def test_push_without_leave_is_one_sentence(pushed, model):
