@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i import onnx_net, pixels, tiles, translator, winograd
+from i2i import onnx_net, pixels, steady, translator, winograd
 from i2i.data import cards
 from i2i.errors import I2IError
 from i2i.onnx_net import OnnxNet
@@ -176,7 +176,7 @@ def _header(source: Translator, direction: str) -> dict[str, Any]:
         "channels_in": source.channels_in,
         "channels_out": source.channels_out,
         "multiple": source.multiple,
-        "whole": bool(tiles.own_norms(network)),
+        "whole": bool(steady.own_norms(network)),
         "radius": source.radius,
         "bytes_per_pixel": source.bytes_per_pixel,
     }

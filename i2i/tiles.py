@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.errors import I2IError
-from i2i.nets.blocks import BatchNorm
+from i2i.steady import ABSOLUTE, RELATIVE, own_norms, replace, twin
 
 Read = Callable[[slice, slice], Tensor]  # rows, columns -> float32 [C, h, w] in [-1, 1]
 Forward = Callable[[nn.Module, Tensor], Tensor]  # network, [B, C, h, w] on any device -> float32 output on the CPU
@@ -103,29 +103,6 @@ def _ramp(spans: Sequence[Span], at: int, radius: int) -> Tensor:
 # ---- what is asked of a network ------------------------------------------------------------------------------------
 
 
-def own_norms(network: nn.Module) -> list[str]:
-    """Names of the norms that use a picture's own statistics."""
-    return [n for n, m in network.named_modules() if _is_own(m)]
-
-
-def _is_own(module: nn.Module) -> bool:
-    if isinstance(module, BatchNorm):
-        return module.own and not module.training
-    instance = isinstance(module, nn.InstanceNorm2d)
-    return instance and (module.training or not module.track_running_stats)
-
-
-def _twin(network: nn.Module) -> nn.Module:
-    """The same network with the same tensors in modules of its own, which can be changed beside other threads."""
-    shared = {id(t): t for t in [*network.parameters(), *network.buffers()]}
-    return copy.deepcopy(network, shared)
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, leaf = name.rpartition(".")
-    setattr(network.get_submodule(parent), leaf, module)
-
-
 def receptive_radius(network: nn.Module, channels: int, multiple: int, most: int = 512) -> int:
     """How far, in pixels, an input pixel reaches in the output, norms' statistics held; `most` if at least that far.
 
@@ -134,7 +111,7 @@ def receptive_radius(network: nn.Module, channels: int, multiple: int, most: int
     probe = copy.deepcopy(network).to("cpu", torch.float64)
     for name, module in [*probe.named_modules()]:
         if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.InstanceNorm2d):
-            _replace(probe, name, nn.Identity())
+            replace(probe, name, nn.Identity())
         elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             module.weight.data = torch.full_like(module.weight, 1 / module.weight.shape[0] / module.weight.shape[1])
             if module.bias is not None:
@@ -173,7 +150,7 @@ def bytes_per_pixel(network: nn.Module, channels: int, multiple: int) -> float:
             most = max(most, (made.numel() + given[0].numel()) * 4)
             waiting = max(waiting, made.numel() * 4)
 
-    probe = _twin(network)
+    probe = twin(network)
     handles = [m.register_forward_hook(look) for m in probe.modules() if not [*m.children()]]
     device = next(network.parameters()).device
     with torch.inference_mode():
@@ -231,7 +208,8 @@ class _Held(nn.Module):
             self.settle()
         assert self.mean is not None
         assert self.var is not None
-        scale = (self.var + self.eps).rsqrt()
+        flat = self.var.sqrt() <= RELATIVE * self.mean.abs() + ABSOLUTE  # no more than rounding (see i2i.steady)
+        scale = torch.where(flat, 0.0, (self.var + self.eps).rsqrt())
         shift = -self.mean * scale
         if self.weight is not None:
             scale = scale * self.weight
@@ -246,12 +224,12 @@ class Tiled:
 
     def __init__(self, network: nn.Module, forward: Forward, multiple: int, batch: int = 1) -> None:
         self.forward, self.multiple, self.batch = forward, multiple, max(1, batch)
-        self.network = _twin(network)
+        self.network = twin(network)
         self.held: list[_Held] = []
         for name in own_norms(network):
             norm = _Held(network.get_submodule(name))
             self.held.append(norm)
-            _replace(self.network, name, norm)
+            replace(self.network, name, norm)
 
     def measure(self, x: Tensor) -> None:
         """Statistics of one picture [C, H, W]: the whole one, or a reduced copy."""

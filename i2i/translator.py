@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from i2i import bundle, hub, pixels, tiles, zoo
+from i2i import bundle, hub, pixels, steady, tiles, zoo
 from i2i.errors import I2IError, nearest
 from i2i.nets.blocks import as_tested
 from i2i.pixels import Size, Taken
@@ -295,6 +295,9 @@ class Translator:
             y = torch.cat([self._forward(network, one[None]) for one in x])
         else:
             y = self._forward(network, x)
+        for i, one in enumerate(x):
+            if steady.is_flat(one):
+                y[i] = self._forward(steady.steady(self.network), one[None], exact=True)[0]
         scale = y.shape[-2] // height  # 1, or the factor of an enlarging network
         return [out[:, : p.shape[-2] * scale, : p.shape[-1] * scale] for out, p in zip(y.clamp_(-1, 1), pictures)]
 
@@ -337,12 +340,13 @@ class Translator:
         self._compiled = torch.compile(self.network)  # type: ignore[assignment]
         return self
 
-    def _forward(self, network: nn.Module, x: Tensor) -> Tensor:
-        """`network` on [B, C, H, W] with this model's device and precision: float32 on the CPU."""
+    def _forward(self, network: nn.Module, x: Tensor, exact: bool = False) -> Tensor:
+        """`network` on [B, C, H, W] with this model's device and precision (exact: in fp32): float32 on the CPU."""
         x = x.to(self.device)
         if self.device.type == "cuda":
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
+        lower = self.dtype is not None and not exact
+        with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=lower):
             y = torch.cat([_seeded(network, one[None]) for one in x]) if self.noisy else network(x)
         made: Tensor = y.float().cpu()
         return made

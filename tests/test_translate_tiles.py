@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i import nets, tiles
+from i2i import nets, steady, tiles
 from i2i.errors import I2IError
 from i2i.translator import Tiling, Translator, load
 
@@ -56,7 +56,7 @@ def test_reduced_statistics_come_near():
     net = NETS["resnet"]
     whole = model(net, Tiling(0))(picture)
     translator = model(net, Tiling(96, memory=1.0))
-    assert tiles.factor_for(256 * 192, 1, len(tiles.own_norms(translator.network)))[0] == 2
+    assert tiles.factor_for(256 * 192, 1, len(steady.own_norms(translator.network)))[0] == 2
     assert psnr(translator(picture), whole) >= 30
     parts = [model(net, Tiling(0))(picture[:, x : x + 64]) for x in range(0, 256, 64)]
     assert (
@@ -79,7 +79,7 @@ def test_no_step_across_the_borders():
 def test_stored_statistics_need_no_measuring():
     picture = scene(100, 100)
     net = {"name": "unet", "depth": 3, "width": 4, "norm": "batch"}
-    assert tiles.own_norms(model(net, None, own=False).network) == []
+    assert steady.own_norms(model(net, None, own=False).network) == []
     whole = model(net, Tiling(0), own=False)(picture)
     assert np.abs(model(net, Tiling(64), own=False)(picture).astype(int) - whole).max() <= 1
 
@@ -206,3 +206,20 @@ def test_a_trained_model_in_windows_with_reduced_statistics(trained):
     cuts = np.array([128, 256]) - 1
     steps, plain = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2))[cuts].mean() for p in (own, whole))
     assert steps > 1.2 * plain
+
+
+@pytest.mark.parametrize("level", [77])
+def test_a_flat_picture_becomes_flat_and_the_same_in_windows(level):
+    model = load("cyclegan_daynight", "cpu")
+    flat = np.full((60, 90, 3), level, np.uint8)
+    made = model(flat)
+    assert (made == made[0, 0]).all()
+    assert np.array_equal(model.tiled(Tiling(64, overlap=16))(flat), made)
+    assert np.array_equal(model.half()(flat), made)
+
+
+def test_networks_that_know_flat_maps_are_the_same_for_others():
+    network = model(NETS["resnet"], None).network
+    x = torch.rand(2, 3, 32, 44) * 2 - 1
+    with torch.inference_mode():
+        assert torch.equal(steady.steady(network)(x), network(x))
