@@ -8,6 +8,7 @@ stops the rest. Films come last, one after the other, each in one pass (i2i.film
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ PIXELS = 1 << 26  # that may wait before the network, and behind it
 MOST = 32  # pictures in a batch of automatic size
 READERS, WRITERS = 2, 2
 SMALLEST_WINDOW = 128
+SMALL = 1 << 19  # pixels up to which pictures go side by side on a CPU
 
 
 @dataclass
@@ -56,6 +58,7 @@ class _Part:
     ready: Tensor | None  # pixels of a picture that goes through whole
 
 
+_Output = tuple[_Part, Tensor | np.ndarray | None, BaseException | None]
 Tell = Callable[[Job, BaseException | None], None]
 
 
@@ -82,8 +85,10 @@ class Pipeline:
                     yield job
 
         try:
-            for group in self._batches(self._read_ahead(readers, pictures(), tell)):
-                for job, error in self._through(group):
+            groups = self._batches(self._read_ahead(readers, pictures(), tell))
+            lanes = self._lanes(jobs)
+            for group in self._side_by_side(groups, lanes) if lanes > 1 else map(self._through, groups):
+                for job, error in group:
                     if error is not None:
                         tell(job, error)
                         continue
@@ -145,9 +150,41 @@ class Pipeline:
 
     # ---- the network -----------------------------------------------------------------------------------------------
 
-    def _through(self, group: list[_Part]) -> Iterator[tuple[Job, BaseException | None]]:
+    def _lanes(self, jobs: Iterable[Job]) -> int:
+        """How many pictures go side by side, a thread each: on a CPU, where the threads of one picture gain less."""
+        lanes = torch.get_num_threads() if self.translator.device.type == "cpu" and self.most == 1 else 1
+        return lanes if isinstance(jobs, Sequence) and len(jobs) > 2 * lanes else 1
+
+    def _side_by_side(
+        self, groups: Iterable[list[_Part]], lanes: int
+    ) -> Iterator[Iterator[tuple[Job, BaseException | None]]]:
+        """`_through` of each group in its order, small pictures in `lanes` threads, large ones with all threads."""
+        before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(lanes, "network", torch.set_num_threads, (1,))
+        going: deque[tuple[list[_Part], Future[list[_Output]]]] = deque()
+        try:
+            for group in groups:
+                height, width = self.translator.padded(group[0].taken)
+                small = height * width <= SMALL and self.translator.fits((height, width * lanes))
+                while going and (not small or len(going) > lanes or going[0][1].done()):
+                    done, future = going.popleft()
+                    yield self._through(done, future.result())
+                if small:
+                    going.append((group, pool.submit(lambda g=group: list(self._outputs(g)))))  # type: ignore[misc]
+                else:
+                    yield self._through(group)
+            while going:
+                done, future = going.popleft()
+                yield self._through(done, future.result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(before)  # some of torch's libraries have one number for all threads
+
+    def _through(
+        self, group: list[_Part], outputs: Iterable[_Output] | None = None
+    ) -> Iterator[tuple[Job, BaseException | None]]:
         """Runs the parts; gives each job whose last part is done, or why it failed."""
-        for part, made, error in self._outputs(group):
+        for part, made, error in self._outputs(group) if outputs is None else outputs:
             job = part.job
             if job.document is None:
                 continue  # another part of it has failed
@@ -160,7 +197,7 @@ class Pipeline:
             if all(m is not None for m in job.made):
                 yield job, None
 
-    def _outputs(self, group: list[_Part]) -> Iterator[tuple[_Part, Tensor | np.ndarray | None, BaseException | None]]:
+    def _outputs(self, group: list[_Part]) -> Iterator[_Output]:
         """Each part's output, or why there is none; a batch that fails is tried again in halves."""
         model = self.translator
         side = model.padded(group[0].taken)
