@@ -9,8 +9,8 @@ from i2i.generate import load
 from tests.digits import judge
 
 MODELS = Path(__file__).parent / "digits" / "models"
-CONDITIONAL = ("acgan_digits", "biggan_small", "cgan_digits")
-FREE: tuple[str, ...] = ()
+CONDITIONAL = ("acgan_digits", "biggan_small", "cgan_digits", "sagan_small")
+FREE = ("gan_small", "sngan_digits", "wgan_digits")
 CODED = ("infogan_small",)
 
 pytestmark = pytest.mark.slow
