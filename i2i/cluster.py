@@ -84,6 +84,7 @@ def run(
             **({"num_gpus": 1} if gpus else {"num_cpus": 1}),
         )
         open_jobs = {j.number for j in jobs}
+        why = "The cluster ended without an answer for it."
         try:
             for row in made.iter_rows():
                 if row["number"] in open_jobs:
@@ -93,8 +94,8 @@ def run(
                     tell(row["number"], row["error"] or None)
         except ray.exceptions.RayError as error:
             why = f"The cluster gave up: {str(error).strip().splitlines()[0]}"
-            for number in sorted(open_jobs):
-                tell(number, why)
+        for number in sorted(open_jobs):
+            tell(number, why)
 
 
 def _everywhere(place: str | Path) -> str:
