@@ -33,7 +33,9 @@ def two_nodes():
 
     with pytest.MonkeyPatch.context() as patch:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        for key, value in {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}.items():
+        words = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        words["RAY_raylet_start_wait_time_s"] = "180"  # a busy machine starts nodes slowly
+        for key, value in words.items():
             patch.setenv(key, value)
         small = {"num_cpus": 1, "object_store_memory": 100 << 20}
         made = utils.Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
