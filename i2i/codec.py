@@ -90,7 +90,10 @@ def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) 
         for number, frame in enumerate(ImageSequence.Iterator(image) if count > 1 else [image]):
             total += frame.width * frame.height  # pages may grow
             _within(source, total, count, options.max_pixels)
-            is_deep, size, turned = deep.is_colour(frame), metadata.stored_size(frame), metadata.orientation(frame)
+            is_deep, size = deep.is_colour(frame), metadata.stored_size(frame)
+            if frame.format == "PNG":  # its EXIF is looked for behind its pixels, and damage met on the way there is
+                frame.load()  # not met again
+            turned = metadata.orientation(frame)
             frame.load()
             durations.append(float(frame.info.get("duration", 0)))
             if number == 0:

@@ -23,7 +23,9 @@ READABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 WRITABLE = tuple(FORMATS)
 CRF = {"libx264": (18, 51), "libvpx-vp9": (24, 63)}  # the usual constant quality, and the worst there is
-BT709, BT601, UNKNOWN, LIMITED = 1, 5, 2, 1  # FFmpeg's numbers of colour matrices and of the range 16 to 235
+BT709, BT601, LIMITED = 1, 5, 1  # FFmpeg's numbers of colour matrices and of the range 16 to 235
+MATRICES = (BT709, 4, BT601, 6, 7, 9)  # that can be undone; films of others, or that name none, go by their size
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # that every encoder takes
 TOLD = ("title", "artist", "album", "comment", "copyright", "creation_time", "date", "description", "genre", "location")
 SHORT = 0.9  # of a film's own length: one that ends before is damaged
 
@@ -83,7 +85,8 @@ class Writer:
             self.begin(picture.shape[1], picture.shape[0])
         three = picture.repeat(3, 2) if picture.shape[2] == 1 else picture[..., :3]
         frame = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(three), format="rgb24")
-        frame = frame.reformat(format=self.stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED)
+        way = {"dst_colorspace": BT709, "dst_color_range": LIMITED, "interpolation": _exact(self.av)}
+        frame = frame.reformat(format=self.stream.pix_fmt, **way)
         frame.pts, frame.time_base = self.count if pts is None else pts, self.time_base
         self.count += 1
         self.container.mux(self.stream.encode(frame))
@@ -155,7 +158,7 @@ def _through(
 
     for packet, frame in _media(av, source, given):
         if frame is not None:
-            waiting.append((_upright(frame), clock.tick(frame)))
+            waiting.append((_upright(av, frame), clock.tick(frame)))
             if len(waiting) >= batch:
                 send()
         elif writer.stream is None:
@@ -224,7 +227,8 @@ class Track:
         else:
             name = "libopus" if container.format.name == "webm" else "aac"
             self.made = container.add_stream(name, rate=48000)
-            self.made.layout = stream.layout.name
+            told = stream.layout.name  # PCM often names no places of its channels
+            self.made.layout = told if told in LAYOUTS.values() else LAYOUTS.get(stream.layout.nb_channels, "stereo")
         for key, value in stream.metadata.items():
             if key in ("language", "title"):
                 self.made.metadata[key] = value
@@ -245,8 +249,10 @@ class Track:
 def _tracks(given: Any, writer: Writer, suffix: str) -> dict[int, Track]:
     """Where each stream of sound and subtitles goes. Subtitles that the format cannot hold are left out."""
     known = set(writer.container.supported_codecs)
-    if suffix in (".mp4", ".m4v"):
-        known -= {"pcm_s16le", "pcm_s16be", "vorbis"}  # allowed there, and played by hardly anything
+    if suffix in (".mp4", ".m4v"):  # PCM and Vorbis are refused there, or played by hardly anything
+        known = {name for name in known if not name.startswith("pcm_")} - {"vorbis"}
+    elif suffix == ".mov":  # named as known, and refused when the header is written
+        known -= {"flac", "opus", "vorbis"}
     found = {s.index: Track(writer, s, s.codec.canonical_name in known) for s in given.streams.audio}
     for stream in given.streams.subtitles:
         if stream.codec_context is not None and stream.codec.canonical_name in known:
@@ -260,10 +266,18 @@ def _copy(packet: Any, tracks: dict[int, Track]) -> None:
         track.add(packet)
 
 
-def _upright(frame: Any) -> np.ndarray:
+def _exact(av: Any) -> Any:
+    """How colours are converted: rounded, not cut, and for each pixel; FFmpeg's usual way is up to 3 levels dark."""
+    ways = av.video.reformatter.Interpolation
+    return ways.BICUBIC | ways.ACCURATE_RND | ways.FULL_CHR_H_INT
+
+
+def _upright(av: Any, frame: Any) -> np.ndarray:
     """The frame as uint8 [H, W, 3] in sRGB's primaries, turned as the film says."""
-    matrix = frame.colorspace if frame.colorspace != UNKNOWN else (BT709 if frame.height >= 720 else BT601)
-    made: np.ndarray = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray()
+    matrix = frame.colorspace if frame.colorspace in MATRICES else (BT709 if frame.height >= 720 else BT601)
+    made: np.ndarray = frame.reformat(
+        format="rgb24", src_colorspace=matrix, interpolation=_exact(av)
+    ).to_ndarray()
     return np.rot90(made, (frame.rotation // 90) % 4) if frame.rotation else made
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,14 @@ def run(work: Work, jobs: list[Job], processes: int, record: Manifest | None, te
                 child.terminate()
 
 
+def _end_with(parent: Any) -> None:
+    """Ends this process when `parent` has ended, however it did: nobody is left to feed it or to hear of it."""
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
 def _child(work: Work, threads: int, record: Manifest | None, tasks: Any, results: Any) -> None:
+    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
     torch.set_num_threads(threads)
 
     def jobs() -> Iterator[Job]:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 from i2i import images
 from i2i.errors import I2IError
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss", "r2"}  # write objects whole
 
 
@@ -170,13 +170,23 @@ def identity(place: Path) -> str:
 
 
 @contextlib.contextmanager
+def _stand_in(place: Path) -> Iterator[Path]:
+    """A path for what lies at an address, as long as it is needed; errors name the address, not the path."""
+    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
+        path = Path(folder) / f"copy{place.suffix}"
+        try:
+            yield path
+        except I2IError as error:
+            raise I2IError(error.what.replace(str(path), str(place)), error.hint) from error
+
+
+@contextlib.contextmanager
 def as_file(place: Path) -> Iterator[Path]:
     """A path of this machine with what lies there: itself, or a copy for as long as it is needed."""
     if not is_address(place):
         yield place
         return
-    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
-        copy = Path(folder) / f"in{place.suffix}"
+    with _stand_in(place) as copy:
         with reaching(place):
             elsewhere(place).fs.get_file(elsewhere(place).path, str(copy))
         yield copy
@@ -188,8 +198,7 @@ def landing(place: Path) -> Iterator[Path]:
     if not is_address(place):
         yield place
         return
-    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
-        made = Path(folder) / f"out{place.suffix}"
+    with _stand_in(place) as made:
         yield made
         with reaching(place, "written"):
             elsewhere(place).fs.put_file(str(made), elsewhere(place).path)

@@ -98,6 +98,41 @@ def test_another_container_keeps_sound_that_it_can_hold_and_encodes_other_anew(m
     assert seen(tmp_path / "out.mkv")[2] == seen(source)[2]
 
 
+@pytest.mark.parametrize(("sound", "wanted"), [("flac", ".mov"), ("libopus", ".mov"), ("pcm_s24le", ".mp4")])
+def test_sound_that_a_format_refuses_is_encoded_anew(tmp_path, sound, wanted):
+    source = shoot(tmp_path / "waves.mkv", sound=sound)
+    assert film.translate(source, tmp_path / f"out{wanted}", lambda frames: frames) == 8
+    with av.open(str(tmp_path / f"out{wanted}")) as made:
+        assert [s.codec.canonical_name for s in made.streams] == ["h264", "aac"]
+        tone = np.concatenate([f.to_ndarray()[0] for f in made.decode(audio=0)])
+    loudest = np.abs(np.fft.rfft(tone[4800:14400])).argmax() * 48000 / 9600
+    assert loudest == pytest.approx(440, abs=10)
+
+
+def test_a_film_that_names_a_matrix_nobody_knows_is_read():
+    for matrix in (3, 8, 10, 14):
+        frame = av.VideoFrame.from_ndarray(scene(0), format="rgb24").reformat(format="yuv420p")
+        frame.colorspace = matrix
+        assert decibels(film._upright(av, frame), scene(0)) > 30
+
+
+@pytest.mark.parametrize("bits", ["yuv420p", "yuvj420p", "yuv420p10le"])
+def test_greys_come_out_as_they_are_in_any_range_and_depth(bits):
+    """Not a level darker, as with FFmpeg's usual conversion."""
+    for grey in range(0, 256, 5):
+        flat = np.full((48, 64), grey, np.float64)
+        luma = flat if bits == "yuvj420p" else flat * 219 / 255 + 16
+        top, depth = (4, np.uint16) if bits.endswith("10le") else (1, np.uint8)
+        planes = np.concatenate([luma, np.full((24, 64), 128.0)]) * top
+        frame = av.VideoFrame(64, 48, bits)
+        for plane, part in zip(frame.planes, np.split(planes.round().astype(depth).ravel(), [3072, 3840]), strict=True):
+            rows = np.zeros((plane.height, plane.line_size // depth().itemsize), depth)
+            rows[:, : plane.width] = part.reshape(plane.height, plane.width)
+            plane.update(rows.tobytes())
+        frame.color_range, frame.colorspace = (2 if bits == "yuvj420p" else 1), 1
+        assert abs(film._upright(av, frame).astype(int) - grey).max() <= (0 if bits != "yuv420p" else 1)
+
+
 def test_odd_sides_keep_every_pixel_and_a_size_can_be_asked_for(model, tmp_path):
     source = shoot(tmp_path / "odd.webm", width=63, height=47, sound=None)
     i2i("translate", source, "-o", tmp_path / "odd.mp4", "--model", model, "--device", "cpu")

@@ -241,6 +241,17 @@ def test_a_film_goes_from_bucket_to_bucket(model, tmp_path):
     library.translate(f"{name}/waves.mp4", f"{name}/out.mp4", model, device="cpu")
     (tmp_path / "out.mp4").write_bytes(places.read(places.at(f"{name}/out.mp4")))
     assert seen(tmp_path / "out.mp4")[1:] == seen(source)[1:]
+    upath.UPath(f"{name}/bad.mp4").write_bytes(b"no film")
+    [(_, why)] = library.translate(f"{name}/bad.mp4", f"{name}/bad-out.mp4", model, device="cpu").failed
+    assert f"{name}/bad.mp4 cannot be read as a film" in why
+    assert sorted(files(name)) == ["bad.mp4", "out.mp4", "waves.mp4"]
+
+
+def test_a_name_with_colons_is_no_address():
+    for name in ("ab::c.png", "a:b.png", "x://y"[:2], "C:/in/a.png", "12:30 photo.jpg"):
+        assert not places.is_address(name)
+    for name in ("s3://bucket/in", "simplecache::s3://bucket/in", "zip://a.png::s3://bucket/a.zip", "gs://b"):
+        assert places.is_address(name)
 
 
 def test_paths_import_nothing_of_it(tmp_path):

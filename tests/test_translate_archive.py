@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,18 @@ def test_a_wrong_suffix_is_no_fault(tmp_path):
     ]  # fmt: skip
 
 
-def test_bad_files_of_ten_kinds(tmp_path):
+def chunks(png, seal=lambda crc: crc, **changes):
+    """A PNG with the data of chunks changed and their checksums made anew, or `seal`ed otherwise."""
+    made, at = png[:8], 8
+    while at < len(png):
+        length, name = int.from_bytes(png[at : at + 4], "big"), png[at + 4 : at + 8]
+        data = changes.get(name.decode(), bytes)(png[at + 8 : at + 8 + length])
+        made += len(data).to_bytes(4, "big") + name + data + seal(zlib.crc32(name + data)).to_bytes(4, "big")
+        at += 12 + length
+    return made
+
+
+def test_bad_files_of_thirteen_kinds(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     picture(0, (64, 64)).save(folder / "good.jpg", quality=95)
@@ -188,6 +200,9 @@ def test_bad_files_of_ten_kinds(tmp_path):
     lie = bytearray(png)
     lie[16:24] = (65000).to_bytes(4, "big") * 2
     (folder / "bad-lie.png").write_bytes(bytes(lie))
+    (folder / "bad-width.png").write_bytes(chunks(png, IHDR=lambda data: bytes(4) + data[4:]))
+    (folder / "bad-deflate.png").write_bytes(chunks(png, IDAT=lambda data: data[:2] + b"\xff" * 40 + data[42:]))
+    (folder / "bad-checksum.png").write_bytes(chunks(png, seal=lambda crc: crc ^ 1))
     (folder / "bad-html.webp").write_text("<html></html>")
     Image.new("I", (8, 8), -5).save(folder / "bad-negative.tif")
     result = translate(folder, tmp_path / "out", dim())
@@ -377,7 +392,8 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model, processes):
     seed = random.randrange(1000)  # another moment each time; a failure shows which
     folder, chance, count, bad = tmp_path / "in", random.Random(seed), 320, []
     folder.mkdir()
@@ -392,12 +408,14 @@ def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model):
     straight = subprocess.run([*words, "-o", str(tmp_path / "straight")], capture_output=True, text=True)
     assert straight.returncode == 3, straight.stderr
     out = tmp_path / "out"
-    child = subprocess.Popen([*words, "-o", str(out), "--resume"], stdout=subprocess.DEVNULL)
+    words += ["--processes", str(processes)]
+    child = subprocess.Popen([*words, "-o", str(out), "--resume"], stdout=subprocess.PIPE)
     until = chance.randrange(10, count * 3 // 4)
     while child.poll() is None and (not out.exists() or len(os.listdir(out)) < until):
         time.sleep(0.002)
     child.kill()
-    assert child.wait() == -signal.SIGKILL
+    child.communicate(timeout=60)  # until all that it started have ended too
+    assert child.returncode == -signal.SIGKILL
     assert len([*out.glob("*.jpg")]) < count - len(bad)
     resumed = subprocess.run([*words, "-o", str(out), "--resume"], capture_output=True, text=True)
     assert resumed.returncode == 3, resumed.stderr
