@@ -42,8 +42,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # plain.py, from where
 import plain
 
 from i2i import registry, winograd
-from i2i.loop import Loop, Plan, keep_memory
+from i2i.loop import Loop
 from i2i.method import Batch, Method, Now, Shape
+from i2i.ops import keep_memory
+from i2i.plan import Plan
 
 # Largest relative difference of an optimizer's summed losses (of sums below 0.1: relative to 0.1). Adam makes much of
 # rounding: its first steps are signs. That the maths is the same is tested in float64.

@@ -6,12 +6,12 @@
     python benchmarks/translate.py --cases archive --images 10000 [--side 32] [--kill 1]
 
 network: JPEGs through the ResNet-9 generator, end to end, against the bare network on the same batches in memory
-(`ratio` of images/s). tiny: the same with a generator of width 8, against a plain loop of open, forward, save. cold:
-one `i2i translate photo.jpg` as typed, against `python -c "import torch, torchvision"` plus one forward (`ratio` of
-seconds). large: peak memory of one picture of --side pixels a side, through --model or random weights. archive: small
-pictures, 1 % of them bad in ten ways: memory after a tenth of them and at the end. With --kill N the same archive goes
-through `i2i translate` as typed, which is ended N times by SIGKILL at random moments and then goes on with --resume;
-every file is compared with those of the run that nobody ended.
+(`ratio` of images/s). tiny: the same with a generator of width 8, against a plain loop of open, forward by torch's own
+layers, save. cold: one `i2i translate photo.jpg` as typed, against `python -c "import torch, torchvision"` plus one
+forward (`ratio` of seconds). large: peak memory of one picture of --side pixels a side, through --model or random
+weights. archive: small pictures, 1 % of them bad in ten ways: memory after a tenth of them and at the end. With --kill
+N the same archive goes through `i2i translate` as typed, which is ended N times by SIGKILL at random moments and then
+goes on with --resume; every file is compared with those of the run that nobody ended.
 
 The two sides of a case take turns, round by round, and each counts by its fastest. One JSON line a case.
 """
@@ -59,6 +59,15 @@ def model(folder: Path, width: int, blocks: int = 9) -> Path:
     torch.manual_seed(0)
     net = nets.init_weights(nets.build("resnet", blocks=blocks, width=width))
     return bundle.save(folder / f"width{width}.safetensors", {"G": net})
+
+
+def as_torch(net: torch.nn.Module) -> torch.nn.Module:
+    """The network with torch's own layers."""
+    for module in net.modules():
+        for plain in (torch.nn.Conv2d, torch.nn.InstanceNorm2d):
+            if isinstance(module, plain):
+                module.__class__ = plain
+    return net
 
 
 def photos(folder: Path, count: int, size: int) -> Path:
@@ -138,7 +147,7 @@ def tiny(args: argparse.Namespace, work: Path) -> None:
     path = model(work, args.width or 8)
     folder = photos(work / "in", args.images, args.size)
     translator = load(path, args.device, args.precision)
-    net = bundle.load(path).networks["G"].to(translator.device)
+    net = as_torch(bundle.load(path).networks["G"]).to(translator.device)
     plain_out = work / "plain"
     plain_out.mkdir()
 

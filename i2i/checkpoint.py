@@ -171,3 +171,27 @@ def unpack_optimizer(name: str, optimizer: Optimizer, tensors: dict[str, Tensor]
     for key, number in scalars.items():
         index, entry = key.split("/")
         optimizer.state[parameters[int(index)]][entry] = number
+
+
+# Settings that change how a run is watched, where it is computed or its pictures lie, but not what it computes.
+FREE = frozenset(
+    {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
+)
+
+
+def differ(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raises I2IError naming the first difference between the facts of a checkpoint and those of this run."""
+    for part in old:
+        was, is_ = old[part], new.get(part)
+        if isinstance(was, dict) and isinstance(is_, dict):
+            for key in sorted(was.keys() | is_.keys()):
+                if key not in FREE and was.get(key) != is_.get(key):
+                    raise I2IError(
+                        f"The {part} changed since the checkpoint: {key} was {was.get(key)!r} and is {is_.get(key)!r}.",
+                        "Put it back to resume, or start a new run with --out.",
+                    )
+        elif was != is_:
+            raise I2IError(
+                f"The {part} changed since the checkpoint: it was {was!r} and is {is_!r}.",
+                "Put it back to resume, or start a new run with --out.",
+            )

@@ -7,18 +7,13 @@ disagree with an uninterrupted one.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib.util
 import json
 import math
-import os
-import platform
 import random
 import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,64 +24,14 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from i2i import checkpoint as checkpoints
+from i2i import ranks
 from i2i.ema import EMA
-from i2i.errors import I2IError, nearest
+from i2i.errors import I2IError
 from i2i.method import Batch, Method, Now
-from i2i.ops import seed_of
+from i2i.ops import keep_memory, seed_of
+from i2i.plan import Plan, Precision, accelerator_for
 
 PATIENCE = 15.0  # seconds after which losses are logged, however few steps were made
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-TRACKERS = ("tensorboard", "wandb")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train, whatever the method. Numbers that count time are in images seen by all processes."""
-
-    epochs: float = 200.0  # passes over the data
-    images: int = 0  # length of the run in images; 0: from epochs
-    batch: int = 1  # pictures in a step, all processes together
-    accumulate: int = 1  # micro-batches a step is computed in
-    precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
-    seed: int = 0
-    ema: float = 0.0  # half-life of the weight average in images; 0: no average
-    clip: float = 0.0  # largest gradient norm of an optimizer; 0: no clipping
-    compile: bool = False  # torch.compile the networks that are not differentiated twice
-    channels_last: str = "auto"  # memory layout of pictures: auto (yes on GPUs), yes, no
-    tf32: bool = True  # TensorFloat-32 for float32 products on GPUs that have it
-    device: str = "auto"  # auto, cpu, cuda, mps
-    save_every: int = 0  # images between checkpoints; 0: once an epoch, and every ten minutes
-    sample_every: int = 0  # images between sample grids; 0: once an epoch
-    keep: int = 3  # newest checkpoints kept beside the best one
-    log_every: int = 50  # steps between lines of the log; one process writes at least one each 15 seconds
-    trackers: str = ""  # comma-separated: tensorboard, wandb
-
-    def check(self) -> None:
-        """Raises I2IError for a setting that is not allowed."""
-        choices = {"precision": PRECISIONS, "device": DEVICES, "channels_last": ("auto", "yes", "no")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise I2IError(f"{name} is {getattr(self, name)!r}.", f"Allowed: {', '.join(allowed)}.")
-        least = dict.fromkeys(("batch", "accumulate", "keep", "log_every"), 1)
-        least |= dict.fromkeys(("images", "epochs", "ema", "clip", "save_every", "sample_every"), 0)
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise I2IError(f"{name} is {getattr(self, name)}.", f"Allowed: {low} or more.")
-        if not self.images and not self.epochs:
-            raise I2IError("epochs is 0, and so is images.", "One of them says how long to train.")
-        if self.batch % self.accumulate:
-            raise I2IError(f"batch {self.batch} is no multiple of accumulate {self.accumulate}.", "Change one of them.")
-        for name in self.tracked:
-            if name not in TRACKERS:
-                raise I2IError(f"There is no tracker {name!r}.", nearest(name, TRACKERS))
-            if importlib.util.find_spec(name) is None:
-                raise I2IError(f"The tracker {name} is not installed.", f"Install it with: pip install {name}")
-
-    @property
-    def tracked(self) -> list[str]:
-        """The names in `trackers`."""
-        return [t.strip() for t in self.trackers.split(",") if t.strip()]
 
 
 class Interrupted(I2IError):
@@ -112,45 +57,6 @@ class Watch(Protocol):
     def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None: ...
     def event(self, images: int, kind: str, **facts: Any) -> None: ...
     def samples(self, images: int, columns: dict[str, Tensor]) -> Any: ...
-
-
-def accelerator_for(plan: Plan, folder: Path | None = None) -> Accelerator:
-    """The Accelerator of this process: device, process group, trackers, which write into `folder`.
-
-    Precision and wrapping stay with the loop."""
-    if plan.device == "cuda" and not torch.cuda.is_available():
-        raise I2IError("device is cuda, but no CUDA device is available here.", "Give --device auto or cpu.")
-    if plan.device == "mps" and not torch.backends.mps.is_available():
-        raise I2IError("device is mps, but there is none here.", "Give --device auto or cpu.")
-    cpu = plan.device == "cpu" or (plan.device == "auto" and not torch.cuda.is_available())
-    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=plan.tracked or None, project_dir=folder)
-    if accelerator.num_processes != processes():  # each of them would train by itself, on the same data
-        raise I2IError(
-            f"{processes()} processes were asked for, but {accelerator.num_processes} work together here.",
-            "Start them by --processes or by torchrun.",
-        )
-    return accelerator
-
-
-@dataclass
-class Precision:
-    """Data type of the forward passes, and the loss scalers that fp16 needs: one an optimizer."""
-
-    autocast: torch.dtype | None = None
-    weights: torch.dtype = torch.float32
-    scalers: dict[str, torch.amp.GradScaler] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, name: str, device: torch.device, optimizers: list[str]) -> Precision:
-        """Resolves a name of PRECISIONS for `device`."""
-        if name not in PRECISIONS:
-            raise I2IError(f"precision is {name!r}.", f"Allowed: {', '.join(PRECISIONS)}.")
-        if name == "auto":
-            name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-        if name == "fp16":
-            # Accelerate shares one scaler, whose update after D's step would falsify G's gradients.
-            return cls(torch.float16, scalers={n: torch.amp.GradScaler(device.type) for n in optimizers})
-        return cls(torch.bfloat16 if name == "bf16" else None, torch.float64 if name == "fp64" else torch.float32)
 
 
 class Loop:
@@ -204,7 +110,7 @@ class Loop:
         if device.type == "cpu":
             keep_memory()
         if self.world > 1:
-            self._same_start()
+            ranks.same_start([*self.method.parameters(), *self.method.buffers()], self.device)
             if device.type == "cuda":
                 for name, net in self.method.networks().items():
                     setattr(self.method, name, nn.SyncBatchNorm.convert_sync_batchnorm(net))
@@ -220,26 +126,6 @@ class Loop:
             for name, net in self.method.networks().items():
                 if not self.method.double_backward or name in self.method.averaged:
                     net.compile()
-
-    def _same_start(self) -> None:
-        """Every process begins with the weights of the first one."""
-        for t in [*self.method.parameters(), *self.method.buffers()]:
-            on_device = t.data.to(self.device)
-            dist.broadcast(on_device, 0)
-            t.data.copy_(on_device)
-
-    def _same_moment(self, start: int) -> None:
-        """Raises I2IError in every process if one of them found another checkpoint than the first."""
-        if self.world == 1:
-            return
-        found = torch.tensor([start, -start], dtype=torch.int64, device=self.device)
-        dist.all_reduce(found, op=dist.ReduceOp.MAX)
-        high, low = int(found[0]), -int(found[1])
-        if high != low:
-            raise I2IError(
-                f"Some processes found a checkpoint of {high} images, others of {low}.",
-                "All hosts must see the same run folder: keep it on a shared disk.",
-            )
 
     # ---- one step ----------------------------------------------------------------------------------------------
 
@@ -278,7 +164,7 @@ class Loop:
     def _update(self, name: str, factor: float) -> None:
         optimizer, parameters = self.optimizers[name], self.owned[name]
         if self.world > 1:
-            average([p.grad for p in parameters if p.grad is not None], self.world)
+            ranks.average([p.grad for p in parameters if p.grad is not None], self.world)
         scaler = self.precision.scalers.get(name)
         if self.plan.clip > 0:
             if scaler is not None:
@@ -326,7 +212,8 @@ class Loop:
     def run(self) -> int:
         """Trains from the newest checkpoint (or the start) to `total` images and returns the images seen."""
         start = self.restore()
-        self._same_moment(start)
+        if self.world > 1:
+            ranks.same_moment(start, self.device)
         self.method.train()
         plan = self.plan
         now = Now(images=start, total=self.total, batch=plan.batch, seed=plan.seed)
@@ -354,7 +241,7 @@ class Loop:
                         self._look()
                         self._log(now)
                     if now.step % 500 == 0 and self.world > 1:
-                        self._guard(images)
+                        ranks.same_weights(self.method.parameters(), self.world, images)
                     stop, due = self._agree(now.step)
                     if crossed(before, images, sample_every) or ended:
                         self._sample(images)
@@ -386,7 +273,7 @@ class Loop:
             return
         found = [b for n, b in self.method.named_buffers() if n.endswith(("running_mean", "running_var"))]
         if found:
-            average(found, self.world)
+            ranks.average(found, self.world)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -417,14 +304,6 @@ class Loop:
         flags = torch.tensor([self.signal, int(due)], device=self.device)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return int(flags[0]), bool(flags[1])
-
-    def _guard(self, images: int) -> None:
-        """Stops a run whose processes no longer hold the same weights."""
-        check = torch.stack([p.detach().double().sum() for p in self.method.parameters()]).sum()
-        every = [torch.empty_like(check) for _ in range(self.world)]
-        dist.all_gather(every, check)
-        if any(not torch.equal(check, other) for other in every):
-            raise I2IError(f"The processes hold different weights after {images} images.", "Resume the run.")
 
     def _log(self, now: Now) -> None:
         elapsed = max(1e-9, time.monotonic() - self.clock)
@@ -512,7 +391,7 @@ class Loop:
         if found is None:
             return 0
         tensors, facts = found
-        differ(facts["run"], json.loads(json.dumps(self.facts)))
+        checkpoints.differ(facts["run"], json.loads(json.dumps(self.facts)))
         mine = {k[len("method/") :]: v for k, v in tensors.items() if k.startswith("method/")}
         expected = {k: tuple(v.shape) for k, v in self.method.state_dict().items()}
         given = {k: tuple(v.shape) for k, v in mine.items()}
@@ -535,17 +414,6 @@ class Loop:
         return int(facts["images"])
 
 
-def keep_memory(most: int = 2**31 - 1) -> None:
-    """Tells glibc's allocator to keep blocks of up to `most` bytes when they are freed, instead of returning them.
-
-    Every step asks for the same large blocks again; from the system they come as fresh pages, which are cleared at the
-    first touch: a fifth of a step of pix2pix on a CPU. Elsewhere than with glibc nothing happens."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-            libc.mallopt(parameter, most)
-
-
 def seed_everything(seed: int) -> None:
     """Seeds torch (all devices), NumPy and Python."""
     torch.manual_seed(seed)
@@ -553,54 +421,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
 
 
-def average(tensors: list[Tensor], world: int) -> None:
-    """Replaces each tensor by its mean over the processes; one all-reduce a bucket of at most 64 MiB.
-
-    No wrapper around the networks is needed, which a gradient penalty alone or a second forward would silently break.
-    """
-    bucket: list[Tensor] = []
-    size = 0
-    for i, t in enumerate(tensors):
-        bucket.append(t)
-        size += t.numel() * t.element_size()
-        if size >= 1 << 26 or i == len(tensors) - 1 or tensors[i + 1].dtype != t.dtype:
-            flat = torch.cat([b.reshape(-1) for b in bucket])
-            dist.all_reduce(flat)
-            flat /= world
-            for b, part in zip(bucket, flat.split([b.numel() for b in bucket]), strict=True):
-                b.copy_(part.view(b.shape))
-            bucket, size = [], 0
-
-
 def crossed(before: int, after: int, every: int) -> bool:
     """True if a multiple of `every` lies in (before, after]."""
     return after // every > before // every
-
-
-# Settings that change how a run is watched, where it is computed or its pictures lie, but not what it computes.
-FREE = frozenset(
-    {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
-)
-
-
-def differ(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raises I2IError naming the first difference between the facts of a checkpoint and those of this run."""
-    for part in old:
-        was, is_ = old[part], new.get(part)
-        if isinstance(was, dict) and isinstance(is_, dict):
-            for key in sorted(was.keys() | is_.keys()):
-                if key not in FREE and was.get(key) != is_.get(key):
-                    raise I2IError(
-                        f"The {part} changed since the checkpoint: {key} was {was.get(key)!r} and is {is_.get(key)!r}.",
-                        "Put it back to resume, or start a new run with --out.",
-                    )
-        elif was != is_:
-            raise I2IError(
-                f"The {part} changed since the checkpoint: it was {was!r} and is {is_!r}.",
-                "Put it back to resume, or start a new run with --out.",
-            )
-
-
-def processes() -> int:
-    """Number of processes this one was started with (by `i2i train --processes`, torchrun or accelerate)."""
-    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -36,6 +36,7 @@ from i2i.pixels import Size, Taken
 
 LARGE = 256 * 256  # pixels; a picture of no more goes through the network whole without asking for the memory
 LARGEST_WINDOW = 1024  # pixels a side, of windows chosen here
+NARROW = 32  # channels
 SMALLEST = 8  # pixels; under this the inner maps of a generator are a single pixel, which no norm or padding can take
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}
@@ -272,6 +273,12 @@ class Translator:
         return min(2.0**31, _free_memory() / 2)
 
     @cached_property
+    def narrow(self) -> bool:
+        """Whether all maps inside have so few channels that a CPU computes them faster channels last."""
+        widths = [max(m.weight.shape[:2]) for m in self.network.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+        return 0 < max(widths, default=0) <= NARROW
+
+    @cached_property
     def radius(self) -> int:
         """How far, in pixels, one pixel of the input reaches in the output."""
         if (known := getattr(self.network, "radius", None)) is not None:
@@ -343,7 +350,7 @@ class Translator:
     def _forward(self, network: nn.Module, x: Tensor, exact: bool = False) -> Tensor:
         """`network` on [B, C, H, W] with this model's device and precision (exact: in fp32): float32 on the CPU."""
         x = x.to(self.device)
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" or (self.device.type == "cpu" and self.narrow):
             x = x.contiguous(memory_format=torch.channels_last)
         lower = self.dtype is not None and not exact
         with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=lower):

@@ -54,7 +54,7 @@ def show(
     from i2i import config, registry
     from i2i.craft import Craft
     from i2i.data import Spec
-    from i2i.loop import Plan
+    from i2i.plan import Plan
 
     values = registry.recipe(name)
     method = registry.method(str(values["method"]))

@@ -11,7 +11,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from i2i.nets.blocks import check, init_weights
+from i2i.nets.blocks import InstanceNorm, check, init_weights
 from i2i.nets.resgan import one_hot, stages
 
 CRITIC_NORMS = ("batch", "layer", "instance", "none")
@@ -125,4 +125,4 @@ def critic_norm(kind: str, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if kind == "layer":
         return nn.GroupNorm(1, channels)
-    return nn.InstanceNorm2d(channels, affine=True) if kind == "instance" else nn.Identity()
+    return InstanceNorm(channels, affine=True) if kind == "instance" else nn.Identity()

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import ops
-from i2i.loop import Loop, Plan
+from i2i.loop import Loop
 from i2i.method import Batch, Method, Now, Shape, Terms
+from i2i.plan import Plan
 
 
 class ToyGAN(Method):

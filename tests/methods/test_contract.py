@@ -23,8 +23,9 @@ import i2i
 from i2i import bundle, config, registry
 from i2i.craft import Craft
 from i2i.data import Spec, cards
-from i2i.loop import Loop, Plan
+from i2i.loop import Loop
 from i2i.method import Batch, Method, Now, Shape
+from i2i.plan import Plan
 from tests.methods.tiny import BATCH, COUNT, batch_of, loop, made, settings, state
 
 ROOT = Path(__file__).parents[2]

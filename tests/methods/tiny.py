@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from i2i import bundle, ops, registry
-from i2i.loop import Loop, Plan
+from i2i.loop import Loop
 from i2i.method import Batch, Method, Shape
+from i2i.plan import Plan
 from tests.loop.toy import Notes
 
 COUNT = 8  # pictures of the data set
