@@ -133,7 +133,7 @@ class Loop:
         """One step of the method. Micro-batches advance side by side, so accumulation changes no result."""
         seed_everything(seed_of(self.plan.seed, "step", now.images, self.rank))
         running = [self.method.step(part, now) for part in batch.split(self.plan.accumulate)]
-        factor = self.method.rate(now.fraction)
+        factor, momentum = self.method.rate(now.fraction), self.method.momentum_at(now.fraction)
         while True:
             yielded: list[tuple[str, dict[str, Tensor]]] = []
             with self._autocast():
@@ -144,7 +144,7 @@ class Loop:
                         yielded.append((item[0], {k: v.detach() for k, v in item[1].items()}))
             if not yielded:
                 return
-            self._update(yielded[0][0], factor)
+            self._update(yielded[0][0], factor, momentum)
             self._note(now, yielded)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
@@ -161,7 +161,7 @@ class Loop:
                 total = scaler.scale(total)
             self.accelerator.backward(total, inputs=self.owned[name])
 
-    def _update(self, name: str, factor: float) -> None:
+    def _update(self, name: str, factor: float, momentum: float | None = None) -> None:
         optimizer, parameters = self.optimizers[name], self.owned[name]
         if self.world > 1:
             ranks.average([p.grad for p in parameters if p.grad is not None], self.world)
@@ -172,6 +172,8 @@ class Loop:
             nn.utils.clip_grad_norm_(parameters, self.plan.clip)
         for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
             group["lr"] = rate * factor
+            if momentum is not None and "momentum" in group:
+                group["momentum"] = momentum
         if scaler is not None:
             scaler.step(optimizer)
             scaler.update()

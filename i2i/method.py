@@ -119,6 +119,10 @@ class Method(nn.Module):
         """Factor on every learning rate as a pure function of progress in [0, 1]."""
         return 1.0
 
+    def momentum_at(self, fraction: float) -> float | None:
+        """Momentum of gradient descent as a pure function of progress in [0, 1]; None: as the optimizers were made."""
+        return None
+
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """One step of the algorithm: yields (optimizer name, {term: weighted scalar loss})."""
         raise NotImplementedError("a method defines step()")

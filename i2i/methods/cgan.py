@@ -42,7 +42,8 @@ class Settings:
     dropout: float = 0.5  # mlp: share of hidden units left out in both
     optimizer: str = "sgd"  # sgd (falling to a hundred-thousandth), adam (beta1 as momentum)
     lr: float = 0.1  # learning rate of both
-    momentum: float = 0.5  # of gradient descent; of Adam the first one, beta1
+    momentum: float = 0.5  # of gradient descent at first; of Adam the first one, beta1
+    last_momentum: float = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
 
 
 @register("cgan_g")
@@ -113,7 +114,7 @@ class CGAN(kinds.Generate):
             self.G = Generator(config.z, k, channels, size, config.units, config.dropout)
             self.D = Critic(k, channels, size, config.units, config.dropout)
         self.adam = config.optimizer == "adam"
-        self.lr, self.momentum = config.lr, config.momentum
+        self.lr, self.momentum, self.last_momentum = config.lr, config.momentum, config.last_momentum
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Gradient descent (or Adam) for D, and for G."""
@@ -124,6 +125,10 @@ class CGAN(kinds.Generate):
     def rate(self, fraction: float) -> float:
         """With gradient descent from 0.1 to 1e-6 along an exponential curve, as the paper's divisor 1.00004 a step."""
         return 1.0 if self.adam else float(1e-5**fraction)
+
+    def momentum_at(self, fraction: float) -> float | None:
+        """In a straight line from the first to the last, as the authors' over 250 epochs."""
+        return None if self.adam else self.momentum + (self.last_momentum - self.momentum) * fraction
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise; all on the classes of the batch."""

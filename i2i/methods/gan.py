@@ -7,8 +7,8 @@ Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio, 20
 What is unusual: the best D is p_data / (p_data + p_g) (proposition 1), and then V = 2 JSD(p_data, p_g) - log 4 (theorem
 1). G's part of V dies where D is sure, so G minimises -log D(G(z)) instead (end of section 3), which has the same fixed
 point and a gradient that lives: `loss` vanilla is that form, minimax the one of V. The networks and numbers are those
-of the authors' code for MNIST: maxout layers and dropout in D, gradient descent with momentum (held at its first value
-here). Pictures lie in [-1, 1] behind a tanh instead of [0, 1] behind a sigmoid, which is the same but for a scale.
+of the authors' code for MNIST: maxout layers and dropout in D, gradient descent whose momentum rises. Pictures lie in
+[-1, 1] behind a tanh instead of [0, 1] behind a sigmoid, which is the same but for a scale.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Settings:
     loss: str = "vanilla"  # vanilla (G maximises log D(G(z))), minimax (G minimises log(1 - D(G(z))))
     optimizer: str = "sgd"  # sgd (falling to 0.55 of its rate), adam (beta1 as momentum)
     lr: float = 0.1  # learning rate of both
-    momentum: float = 0.5  # of gradient descent; of Adam the first one, beta1
+    momentum: float = 0.5  # of gradient descent at first; of Adam the first one, beta1
+    last_momentum: float = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
 
 
 class GAN(kinds.Generate):
@@ -66,7 +67,7 @@ class GAN(kinds.Generate):
         check("optimizer", config.optimizer, ("sgd", "adam"))
         self.loss = adversarial(config.loss)
         self.adam = config.optimizer == "adam"
-        self.lr, self.momentum = config.lr, config.momentum
+        self.lr, self.momentum, self.last_momentum = config.lr, config.momentum, config.last_momentum
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Gradient descent (or Adam) for D, and for G."""
@@ -77,6 +78,10 @@ class GAN(kinds.Generate):
     def rate(self, fraction: float) -> float:
         """1.000004 to the power of minus the steps, over the authors' 250 epochs of MNIST: down to 0.55."""
         return 1.0 if self.adam else float(0.55**fraction)
+
+    def momentum_at(self, fraction: float) -> float | None:
+        """In a straight line from the first to the last, as the authors' over 250 epochs."""
+        return None if self.adam else self.momentum + (self.last_momentum - self.momentum) * fraction
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise."""

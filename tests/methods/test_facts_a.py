@@ -36,7 +36,7 @@ from i2i.methods.wgan import WGAN
 from i2i.methods.wgan_gp import WGANGP
 from i2i.nets import DCGANCritic, DCGANGenerator, Maxout, ResNetCritic, ResNetGenerator, spectral_norm
 from i2i.nets.spectral import Spectral, raw
-from tests.methods.tiny import batch_of, made
+from tests.methods.tiny import batch_of, loop, made
 
 P, Q = [5, 3, 2, 0], [1, 3, 2, 4]  # two distributions over four states, in tenths
 
@@ -520,6 +520,16 @@ def test_sngan_learns_G_each_fifth_step_on_two_batches_of_noise_and_its_rate_fal
     assert run(method, "sngan", 5, lambda k: batch) == ["D"] * 5 + ["G"]
     assert seen == [4] * 5 + [8]
     assert [method.rate(f) for f in (0.0, 0.5, 1.0)] == [1.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("name", ["gan", "cgan"])
+def test_the_momentum_of_the_first_papers_rises_from_a_half_to_seven_tenths_over_the_run(name, tmp_path):
+    trained = loop(name, tmp_path, total=40)
+    seen: list[float] = []
+    trained.optimizers["G"].register_step_pre_hook(lambda o, *_: seen.append(o.param_groups[0]["momentum"]))
+    trained.run()
+    assert seen == pytest.approx([0.5 + 0.02 * k for k in range(10)])
+    assert trained.method.momentum_at(1.0) == pytest.approx(0.7)
 
 
 # ---- conditions and codes ------------------------------------------------------------------------------------------
