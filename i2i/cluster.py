@@ -85,15 +85,20 @@ def run(
         )
         open_jobs = {j.number for j in jobs}
         why = "The cluster ended without an answer for it."
-        try:
-            for row in made.iter_rows():
-                if row["number"] in open_jobs:
-                    open_jobs.discard(row["number"])
-                    if nodes:
-                        nodes(row["number"], row["node"])
-                    tell(row["number"], row["error"] or None)
-        except ray.exceptions.RayError as error:
-            why = f"The cluster gave up: {str(error).strip().splitlines()[0]}"
+        answers = iter(made.iter_rows())
+        while True:
+            try:
+                row = next(answers)
+            except StopIteration:
+                break
+            except Exception as error:  # Ray's own, and those of the connection
+                why = f"The cluster gave up: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+                break
+            if row["number"] in open_jobs:
+                open_jobs.discard(row["number"])
+                if nodes:
+                    nodes(row["number"], row["node"])
+                tell(row["number"], row["error"] or None)
         for number in sorted(open_jobs):
             tell(number, why)
 

@@ -433,6 +433,31 @@ def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model, proc
     assert len(last) == count
 
 
+PEAK = """
+import resource, sys
+from i2i.translate import translate
+result = translate(*sys.argv[1:4], device="cpu")
+print(len(result.done), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path, model):
+    """Each picture decoded is 0.2 MiB: 700 of them kept anywhere would be 130."""
+    peaks = []
+    for count in (100, 700):
+        folder = tmp_path / f"in{count}"
+        folder.mkdir()
+        picture(0, (256, 256)).save(tmp_path / "one.jpg", quality=80)
+        for i in range(count):
+            os.link(tmp_path / "one.jpg", folder / f"{i:04}.jpg")
+        words = [sys.executable, "-c", PEAK, str(folder), str(tmp_path / f"out{count}"), str(model)]
+        done, peak = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+        assert int(done) == count
+        peaks.append(int(peak))
+    assert peaks[1] - peaks[0] < 40
+
+
 # ---- shards, processes, watching -----------------------------------------------------------------------------------
 
 
