@@ -42,8 +42,9 @@ import torch
 from PIL import Image
 
 from i2i import bundle, images, manifest, nets
+from i2i.loading import load
 from i2i.translate import translate
-from i2i.translator import Translator, load
+from i2i.translator import Translator
 
 CASES = ("network", "tiny", "cold", "large", "archive")
 

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from i2i.errors import I2IError as I2IError
     from i2i.evaluate import evaluate as evaluate
+    from i2i.loading import load as load
     from i2i.method import Method as Method
     from i2i.registry import recipes as recipes
     from i2i.train import train as train
     from i2i.translate import translate as translate
-    from i2i.translator import load as load
 
 _PUBLIC = {
     "I2IError": "i2i.errors",
     "Method": "i2i.method",
     "evaluate": "i2i.evaluate",
-    "load": "i2i.translator",
+    "load": "i2i.loading",
     "recipes": "i2i.registry",
     "train": "i2i.train",
     "translate": "i2i.translate",

@@ -91,7 +91,7 @@ def run(
                 row = next(answers)
             except StopIteration:
                 break
-            except Exception as error:  # Ray's own, and those of the connection
+            except (ray.exceptions.RayError, RuntimeError, OSError, ValueError) as error:
                 why = f"The cluster gave up: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
                 break
             if row["number"] in open_jobs:

@@ -29,9 +29,10 @@ from PIL import Image
 from i2i import codec, colour, images, metadata, zoo
 from i2i.data import cards
 from i2i.errors import I2IError, nearest
+from i2i.loading import load, name_of
 from i2i.pipeline import reason
 from i2i.translate import translate_bytes
-from i2i.translator import Translator, load, name_of
+from i2i.translator import Translator
 
 HOST, PORT, PORTS = "127.0.0.1", 7860, 100  # the first of as many ports that are tried
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -18,9 +18,10 @@ from torch import Tensor
 from i2i import data as datasets
 from i2i import images
 from i2i.errors import I2IError, nearest
+from i2i.loading import load
 from i2i.metrics.pixel import scores
 from i2i.report import grid
-from i2i.translator import Translator, load
+from i2i.translator import Translator
 
 BATCH = 8  # pictures in one pass
 SAMPLES = 1000  # training pictures behind the mean

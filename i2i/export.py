@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i import onnx_net, pixels, steady, translator, winograd
+from i2i import loading, onnx_net, pixels, steady, translator, winograd
 from i2i.data import cards
 from i2i.errors import I2IError
 from i2i.onnx_net import OnnxNet
@@ -71,7 +71,7 @@ def export(
         raise I2IError(f"The limit is {limit}.", "Give a number of 0 or more.")
     for name in ("onnx", "onnxscript", "onnxruntime"):
         onnx_net.library(name)
-    source = translator.load(model, "cpu", direction=direction, statistics=statistics)
+    source = loading.load(model, "cpu", direction=direction, statistics=statistics)
     if isinstance(source.network, OnnxNet):
         raise I2IError(f"{model} is an ONNX file already.", "Give the model that it was made from.")
     notes: tuple[str, ...] = ()

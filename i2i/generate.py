@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from i2i import bundle, film, images
 from i2i.errors import I2IError, nearest
 from i2i.kinds import Latent
-from i2i.translator import _device, find, name_of
+from i2i.loading import find, name_of
+from i2i.ops import device_of
 
 GAP = 2  # pixels between the pictures of a sheet
 FILMS = (".gif", ".mp4", ".webm")
@@ -42,7 +43,7 @@ def load(model: str | Path, device: str = "auto") -> Generator:
     if header.get("kind") != "generate" or "latent" not in header:
         raise I2IError(f"{path} turns pictures into pictures; it makes none from noise.", "Use `i2i translate`.")
     network = bundle.load(path, ["G"]).networks["G"]
-    return Generator(network.to(_device(device)), header, name_of(model))
+    return Generator(network.to(device_of(device)), header, name_of(model))
 
 
 class Generator:

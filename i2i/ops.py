@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from i2i.errors import I2IError
+
 
 def seed_of(*counters: int | str) -> int:
     """A 63-bit seed that is a pure function of `counters` (same on every machine and in every process)."""
@@ -87,3 +89,18 @@ def keep_memory(most: int = 2**31 - 1) -> None:
         for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
             if not libc.mallopt(parameter, most):
                 libc.mallopt(parameter, 2**25)  # as much as older ones allow
+
+
+def device_of(name: str | torch.device) -> torch.device:
+    """The device of that name; auto: the GPU if there is one. Raises I2IError if it cannot be used."""
+    if isinstance(name, str) and name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        if (made := torch.device(name)).type == "meta":
+            raise RuntimeError("it holds no values")
+        torch.empty(0, device=made)
+        return made
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise I2IError(f"The device {name!r} cannot be used: {str(error).splitlines()[0]}") from error

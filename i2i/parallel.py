@@ -16,9 +16,10 @@ from torch import multiprocessing
 
 from i2i.codec import Options
 from i2i.errors import I2IError
+from i2i.loading import load
 from i2i.manifest import Manifest
 from i2i.pipeline import Job, Pipeline, reason
-from i2i.translator import Tiling, Translator, load
+from i2i.translator import Tiling, Translator
 
 CHUNK = 4  # jobs that a process takes at a time
 Tell = Callable[[int, str | None], None]

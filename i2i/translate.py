@@ -24,12 +24,13 @@ from PIL import Image
 from i2i import cluster, codec, naming, parallel, places
 from i2i.codec import Options
 from i2i.errors import I2IError
+from i2i.loading import find, load, name_of
 from i2i.manifest import Manifest, sweep
 from i2i.naming import Pair
 from i2i.parallel import Work
 from i2i.pipeline import Job, reason
 from i2i.remote_manifest import RemoteManifest
-from i2i.translator import Size, Tiling, Translator, find, load, name_of
+from i2i.translator import Size, Tiling, Translator
 
 __all__ = ["Outcome", "Result", "Translator", "find", "load", "name_of", "translate", "translate_bytes"]
 

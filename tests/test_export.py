@@ -9,9 +9,9 @@ from PIL import Image
 
 from i2i import bundle, export, nets, onnx_net
 from i2i.errors import I2IError
+from i2i.loading import load
 from i2i.onnx_net import OnnxNet
 from i2i.translate import translate
-from i2i.translator import load
 from tests.cli.tools import i2i
 
 pytest.importorskip("onnxscript")

@@ -352,7 +352,7 @@ def test_two_networks_of_one_name_are_refused():
 
 
 def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan, tmp_path):
-    from i2i.translator import load
+    from i2i.loading import load
 
     path = bundle.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
     with pytest.raises(I2IError, match="i2i translate"):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from i2i import bundle, hub, nets
 from i2i.errors import I2IError
-from i2i.translator import name_of
+from i2i.loading import name_of
 
 pytest.importorskip("huggingface_hub")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -8,9 +8,9 @@ from torch import nn
 
 from i2i import bundle, images, manifest, nets
 from i2i.errors import I2IError
+from i2i.loading import load
 from i2i.pixels import reflect
 from i2i.translate import Translator, translate
-from i2i.translator import load
 
 
 class Same(nn.Module):

@@ -21,8 +21,8 @@ from torch import nn
 
 from i2i import bundle, images, manifest, naming, nets, watch
 from i2i.errors import I2IError
+from i2i.loading import load
 from i2i.translate import Translator, translate
-from i2i.translator import load
 
 
 class Dim(nn.Module):

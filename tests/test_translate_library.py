@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 import i2i
 from i2i import bundle, nets
 from i2i.errors import I2IError
-from i2i.translator import Tiling, load
+from i2i.loading import load
+from i2i.translator import Tiling
 
 
 @pytest.fixture(scope="module")

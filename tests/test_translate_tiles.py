@@ -10,7 +10,8 @@ from torch import nn
 
 from i2i import nets, steady, tiles
 from i2i.errors import I2IError
-from i2i.translator import Tiling, Translator, load
+from i2i.loading import load
+from i2i.translator import Tiling, Translator
 
 NETS = {
     "resnet": {"name": "resnet", "blocks": 2, "width": 4},

@@ -12,7 +12,7 @@ from PIL import Image
 from i2i import bundle, nets, zoo
 from i2i.data import download
 from i2i.errors import I2IError
-from i2i.translator import load
+from i2i.loading import load
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):

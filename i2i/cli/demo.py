@@ -44,7 +44,7 @@ def demo(
     """
     from i2i import demo as use
     from i2i import images
-    from i2i.translator import find
+    from i2i.loading import find
 
     use.free_port(host, port)  # before the seconds that the rest takes
     for one in model or ():

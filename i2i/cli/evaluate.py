@@ -49,7 +49,7 @@ def evaluate(
     """
     from i2i.data import cards, source
     from i2i.evaluate import evaluate as run
-    from i2i.translator import find
+    from i2i.loading import find
 
     for name in [model, *(data or [])]:
         with say.download(name, as_json) as progress:

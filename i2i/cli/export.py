@@ -44,7 +44,7 @@ def export(
       i2i export --model runs/mine -o back.onnx --direction BtoA --check photos/
     """
     from i2i.export import export as run
-    from i2i.translator import find
+    from i2i.loading import find
 
     with say.download(model, as_json) as progress:
         find(model, progress)

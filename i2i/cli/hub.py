@@ -21,7 +21,7 @@ def push(
 ) -> None:
     """Put a model on the Hugging Face Hub, with a card of its figures, picture, settings and licence."""
     from i2i import hub
-    from i2i.translator import find
+    from i2i.loading import find
 
     typer.echo(hub.push(find(model), name, private))
 

@@ -48,7 +48,7 @@ def show(
 
     if Path(name).exists():
         from i2i import bundle
-        from i2i.translator import find
+        from i2i.loading import find
 
         facts = {"file": str(find(name)), **bundle.read_header(find(name))}
     else:
@@ -75,7 +75,7 @@ def pack(
 
     from i2i import bundle
     from i2i.errors import I2IError
-    from i2i.translator import find
+    from i2i.loading import find
 
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")

@@ -127,7 +127,7 @@ def translate(
       i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
       i2i translate - --model runs/mine < photo.jpg > out.jpg
     """
-    from i2i.translator import find
+    from i2i.loading import find
 
     with say.download(model, quiet or as_json) as fetching:
         find(model, fetching)
@@ -195,8 +195,9 @@ def _stream(
     """One picture from standard input to standard output, or into a file."""
     from i2i import images
     from i2i.codec import Options
+    from i2i.loading import load
     from i2i.translate import translate_bytes
-    from i2i.translator import Tiling, load
+    from i2i.translator import Tiling
 
     if output is not None and output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
