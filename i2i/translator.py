@@ -78,6 +78,8 @@ class Translator:
                 f"{self.name} is an ONNX file whose norms look at the whole picture; it cannot be cut into windows.",
                 "Give the model that it was made from, or no --tile.",
             )
+        if self.tiling.size:
+            self.cut()  # a size that cannot be is refused here, and not for each picture
 
     def __call__(self, pictures: Any, *, size: Size = None, batch: int = 8) -> Any:
         """Translates a picture or a list of pictures.

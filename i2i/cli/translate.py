@@ -115,7 +115,7 @@ def translate(
     """Translate pictures: one, many, or whole archives with their tree.
 
     Outputs keep their input's size, format and metadata. Nothing that exists is overwritten unless you say so, and a
-    bad picture never stops the rest: it is listed at the end, and the exit code is 3.
+    bad picture never stops the rest: it is listed at the end, and the exit code is 3 (1 for one picture by itself).
 
     \b
     Examples:
@@ -149,7 +149,7 @@ def translate(
         return
     if not given and listed is None:
         raise I2IError("No picture was given.", "Name pictures, folders or patterns, or a list of them with --list.")
-    from i2i import naming
+    from i2i import naming, places
 
     run: dict[str, Any] = {**settings, **network, **windows, "format": format, "overwrite": overwrite, "batch": batch}
     run |= {"compile": compile, "shard": naming.parse_shard(shard) if shard else None}
@@ -180,7 +180,8 @@ def translate(
         )
     if len(result.outcomes) == 1 and result.skipped and not (skip_existing or resume or dry_run):
         raise I2IError(f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing.")
-    _report(result, time.monotonic() - started, as_json, quiet, skip_existing or resume)
+    alone = len(given) == 1 and [str(o.source) for o in result.outcomes] == [str(places.at(given[0]))]
+    _report(result, time.monotonic() - started, as_json, quiet, skip_existing or resume, alone)
 
 
 def _stream(
@@ -265,13 +266,17 @@ def _progress(silent: bool) -> Iterator[Callable[[int, int, Path], None] | None]
         yield tell
 
 
-def _report(result: Result, seconds: float, as_json: bool, quiet: bool, silent_skips: bool) -> None:
-    """Prints what became of the pictures and ends with the fitting exit code."""
+def _report(
+    result: Result, seconds: float, as_json: bool, quiet: bool, silent_skips: bool, alone: bool = False
+) -> None:
+    """Prints what became of the pictures and ends with the fitting exit code; `alone`: one was named, no batch."""
     counts = {s: sum(o.state == s for o in result.outcomes) for s in ("done", "skipped", "failed", "planned")}
     if as_json:
         for outcome in result.outcomes:
             _line(_entry(outcome))
         _line({**counts, "seconds": round(seconds, 3)})
+    elif alone and result.failed:
+        raise I2IError(_printable(_named(result.outcomes[0])))
     else:
         if counts["planned"]:
             for source, target in result.planned:
@@ -284,7 +289,7 @@ def _report(result: Result, seconds: float, as_json: bool, quiet: bool, silent_s
             if outcome.state == "failed":
                 _say(f"  {_named(outcome)}")
     if result.failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(I2IError.code if alone else SOME_FAILED)
 
 
 def _summary(result: Result, counts: dict[str, int], seconds: float, silent_skips: bool) -> str:

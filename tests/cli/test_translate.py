@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from i2i import bundle, nets
 from i2i.cli import translate as command
 from i2i.errors import I2IError
+from tests.cli import tools
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,19 @@ def test_bad_pictures_are_listed_and_the_code_is_3(model, photos, tmp_path):
     assert lines[-1]["done"] == 3
     assert lines[-1]["failed"] == 1
     assert err == ""
+
+
+def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    _, err = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, code=1)
+    assert err == f"Error: {bad} is not a picture, or of a format that Pillow does not read.\n"
+    out, _ = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, "--json", code=1)
+    assert [json.loads(line).get("state") for line in out.splitlines()] == ["failed", None]
+    Image.new("RGB", (300, 300)).save(tmp_path / "good.png")
+    windows = ("--tile", "16", "--overlap", "16")
+    _, err = tools.i2i("translate", tmp_path, "-o", tmp_path / "out", "-m", model, *windows, code=1)
+    assert err.startswith("Error: Tiles of 16 pixels with an overlap of 16 leave nothing in the middle.")
 
 
 @pytest.mark.parametrize(
