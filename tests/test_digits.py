@@ -10,7 +10,7 @@ from tests.digits import judge
 
 MODELS = Path(__file__).parent / "digits" / "models"
 CONDITIONAL = ("acgan_digits", "biggan_small", "cgan_digits", "sagan_small")
-FREE = ("gan_small", "lsgan_digits", "sngan_digits", "wgan_digits")
+FREE = ("gan_small", "gngan_digits", "lsgan_digits", "sngan_digits", "wgan_digits")
 CODED = ("infogan_small",)
 
 pytestmark = pytest.mark.slow
