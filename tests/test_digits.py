@@ -10,7 +10,17 @@ from tests.digits import judge
 
 MODELS = Path(__file__).parent / "digits" / "models"
 CONDITIONAL = ("acgan_digits", "biggan_small", "cgan_digits", "sagan_small")
-FREE = ("gan_small", "gngan_digits", "lsgan_digits", "sngan_digits", "wgan_digits")
+FREE = (
+    "dcgan_digits",
+    "gan_small",
+    "gngan_digits",
+    "lsgan_digits",
+    "progressive_small",
+    "sngan_digits",
+    "transgan_small",
+    "wgan_digits",
+    "wgan_gp_digits",
+)
 CODED = ("infogan_small",)
 
 pytestmark = pytest.mark.slow
