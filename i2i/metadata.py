@@ -12,7 +12,7 @@ from PIL import Image
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
 TEXTS = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, date, artist, copyright
-TIFF_WIDTH, TIFF_HEIGHT, TIFF_PROFILE = 256, 257, 34675
+TIFF_WIDTH, TIFF_HEIGHT, TIFF_RESOLUTION, TIFF_PROFILE = 256, 257, 282, 34675
 Size = int | tuple[int, int] | None
 
 
@@ -21,7 +21,8 @@ def kept(picture: Image.Image, size: Size, turned: int) -> dict[str, Any]:
     `size` is not None, will have another size."""
     keep: dict[str, Any] = {}
     try:
-        resolution = tuple(float(v) for v in picture.info.get("dpi", ()))
+        said = picture.format != "TIFF" or TIFF_RESOLUTION in getattr(picture, "tag_v2", {})
+        resolution = tuple(float(v) for v in picture.info.get("dpi", ())) if said else ()  # Pillow makes up 1
         if len(resolution) == 2 and all(0 < v < 1e5 for v in resolution):
             keep["dpi"] = resolution[::-1] if turned in (5, 6, 7, 8) else resolution
         exif = _exif(picture)

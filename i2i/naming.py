@@ -275,5 +275,8 @@ def read_list(file: Path, null: bool = False) -> list[str]:
         data = file.read_bytes()
     except OSError as error:
         raise I2IError(f"The list {file} cannot be read: {error.strerror}.") from error
+    if not null and b"\0" in data:
+        raise I2IError(f"The list {file} holds NUL bytes.", "Give -0 if they stand between the names.")
+    data = data.removeprefix(b"\xef\xbb\xbf")  # which Windows puts before text
     parts = data.split(b"\0") if null else data.splitlines()
     return [os.fsdecode(p) for p in parts if p.strip()]

@@ -49,6 +49,13 @@ class Tiling:
     memory: float | None = None  # bytes for one pass of the network; None: half of what is free, at most 2 GiB on a CPU
     exact: bool = False  # norm statistics of the whole picture itself, even where that takes many passes
 
+    def __post_init__(self) -> None:
+        for name, value in (("tile", self.size), ("overlap", self.overlap)):
+            if value is not None and value < 0:
+                raise I2IError(f"{name} is {value} pixels.", "Allowed: 0 or more.")
+        if self.memory is not None and not 0 < self.memory < math.inf:
+            raise I2IError(f"memory is {self.memory} bytes.", "Allowed: more than 0.")
+
 
 class Translator:
     """A model that maps pictures to pictures; see the module's docstring for the kinds. Safe to call from threads."""

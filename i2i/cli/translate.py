@@ -145,6 +145,10 @@ def translate(
     if "-" in given:
         if len(given) > 1 or listed or watch:
             raise I2IError("Standard input (-) is one picture, alone.", "Name files, or give - by itself.")
+        if dry_run or resume or shard or ray or processes > 1:
+            raise I2IError("Standard input (-) is one picture and translated at once.", "Leave out what plans work.")
+        if output is not None and "://" in output:
+            raise I2IError(f"{output} is an address; - is translated into a file or to standard output.")
         _stream(None if output is None else Path(output), model, format, settings, network, windows, overwrite)
         return
     if not given and listed is None:
@@ -156,6 +160,8 @@ def translate(
     if watch:
         if len(given) != 1 or output is None or listed:
             raise I2IError("--watch needs one folder and an output folder.", "i2i translate in/ -o out/ --watch ...")
+        if dry_run:
+            raise I2IError("--dry-run says what would be done now; --watch waits.", "Give one of them.")
         if ray or processes > 1:
             raise I2IError("A watched folder is translated by one process.", "Leave out --ray and --processes.")
         if "://" in given[0]:
@@ -178,9 +184,9 @@ def translate(
             progress=tell,
             **run,
         )
-    if len(result.outcomes) == 1 and result.skipped and not (skip_existing or resume or dry_run):
-        raise I2IError(f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing.")
     alone = len(given) == 1 and [str(o.source) for o in result.outcomes] == [str(places.at(given[0]))]
+    if alone and result.skipped and not (skip_existing or resume or dry_run):
+        raise I2IError(f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing.")
     _report(result, time.monotonic() - started, as_json, quiet, skip_existing or resume, alone)
 
 

@@ -78,6 +78,35 @@ def test_bad_pictures_are_listed_and_the_code_is_3(model, photos, tmp_path):
     assert err == ""
 
 
+def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
+    list_file = tmp_path / "list"
+    list_file.write_bytes(b"a.png\0b.png")
+    for words, said in (
+        (["-", "-o", tmp_path / "x.png", "--dry-run"], "translated at once"),
+        (["-", "-o", "memory://b/x.png"], "is an address"),
+        ([photos, "-o", tmp_path / "out", "--watch", "--dry-run"], "--watch waits"),
+        ([photos, "-o", tmp_path / "out", "--memory", "-1"], "memory is -"),
+        ([photos, "-o", tmp_path / "out", "--memory", "nan"], "memory is nan"),
+        ([photos, "-o", tmp_path / "out", "--tile", "64", "--overlap", "-1"], "overlap is -1 pixels"),
+        (["--list", list_file, "-o", tmp_path / "out"], "holds NUL bytes"),
+    ):
+        _, err = tools.i2i("translate", *words, "-m", model, code=1)
+        assert said in err
+    assert [p.name for p in tmp_path.iterdir() if p.name in ("x.png", "out")] == []
+
+
+def test_a_list_with_the_mark_of_windows(model, photos, tmp_path):
+    (tmp_path / "list").write_bytes(b"\xef\xbb\xbf" + str(photos / "a.png").encode() + b"\r\n")
+    i2i("--list", tmp_path / "list", "-o", tmp_path / "out", "-m", model)
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_a_tiff_that_names_no_resolution_gets_none(model, tmp_path):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.tif")
+    i2i(tmp_path / "a.tif", "-o", tmp_path / "b.tif", "-m", model)
+    assert 282 not in Image.open(tmp_path / "b.tif").tag_v2
+
+
 def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
