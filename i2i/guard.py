@@ -35,6 +35,7 @@ class Guard:
         self.real: tuple[float, float] | None = None  # spread, nearest of real pictures
         self.seen = torch.empty(0)
         self.low = 0
+        self.varied = False  # whether samples were ever as unlike as they should be
         self.told: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
@@ -55,14 +56,20 @@ class Guard:
             "nearest": nearest(every, self.seen) / max(near, 1e-12),
         }
         self.inner.event(images, "signs", **{k: round(v, 4) for k, v in signs.items()})
+        self.varied = self.varied or signs["spread"] >= ALIKE
         self.low = self.low + 1 if signs["spread"] < ALIKE and images >= self.early else 0
         if self.low >= TIMES:
             self._warn(
                 images,
                 "alike",
                 f"The samples look alike: their spread is {signs['spread']:.2g} of that of real pictures, "
-                f"at {self.low} checks in a row. G has collapsed: go back to a checkpoint before, with a lower "
-                "learning rate, r1 or another loss.",
+                f"at {self.low} checks in a row. "
+                + (
+                    "G has collapsed: go back to a checkpoint before, with"
+                    if self.varied
+                    else "G has collapsed, or has not begun to vary: if it stays so, try"
+                )
+                + " a lower learning rate, r1 or another loss.",
             )
         if signs["nearest"] < COPIED:
             self._warn(

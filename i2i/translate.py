@@ -210,6 +210,11 @@ def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume:
         entry = entries.get(record.name(pair.target)) if record is not None else None
         if record is not None and entry is not None:
             intact = record.intact(entry, pair.source, pair.target, there[pair.target])
+            if not (intact or overwrite) and entry.get("state") == "done" and entry.get("input") != pair.name:
+                raise I2IError(
+                    f"{pair.target} was made from {entry.get('input')}, and {pair.source} would replace it.",
+                    "Give another folder, or --overwrite.",
+                )
             other += not intact and entry.get("settings") != record.settings
             states.append("skipped" if intact else "todo")
         else:

@@ -75,10 +75,17 @@ def _some(
     tell: Callable[[Outcome], None] | None,
     options: dict[str, Any],
 ) -> None:
-    """Translates those files; their tree below `folder` is kept."""
+    """Translates those files; their tree below `folder` is kept. What cannot be begun together is tried one by one."""
     overwrite = again or bool(options.get("overwrite"))
     own = {**options, "overwrite": overwrite, "resume": not overwrite}
-    result = translate([], output, model, listed=paths, root=folder, **own)
-    for outcome in result.outcomes:
+    try:
+        outcomes = translate([], output, model, listed=paths, root=folder, **own).outcomes
+    except I2IError as error:
+        if len(paths) > 1:
+            for path in paths:
+                _some([path], folder, output, model, again, tell, options)
+            return
+        outcomes = [Outcome(paths[0], Path(output) / paths[0].relative_to(folder), "failed", str(error))]
+    for outcome in outcomes:
         if tell:
             tell(outcome)

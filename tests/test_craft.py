@@ -114,6 +114,8 @@ def test_smooth_labels_are_the_softer_target():
     a, b = (terms_of(m, batch, Now())["D"] for m in (method, plain))
     assert not torch.equal(a["real"], b["real"])
     assert torch.equal(a["fake"], b["fake"])
+    for name in ("cgan", "acgan", "infogan", "lsgan", "gan"):
+        craft.apply(made(name), Craft(smooth_labels=0.1, flip_labels=0.1))
 
 
 def test_labels_are_flipped_for_their_share_of_pictures_in_the_turn_of_D_alone():

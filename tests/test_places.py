@@ -248,7 +248,7 @@ def test_a_film_goes_from_bucket_to_bucket(model, tmp_path):
 
 
 def test_a_name_with_colons_is_no_address():
-    for name in ("ab::c.png", "a:b.png", "x://y"[:2], "C:/in/a.png", "12:30 photo.jpg"):
+    for name in ("ab::c.png", "a:b.png", "x:", "C:/in/a.png", "12:30 photo.jpg"):
         assert not places.is_address(name)
     for name in ("s3://bucket/in", "simplecache::s3://bucket/in", "zip://a.png::s3://bucket/a.zip", "gs://b"):
         assert places.is_address(name)

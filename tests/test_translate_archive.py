@@ -493,6 +493,28 @@ def test_processes_share_one_record(archive, tmp_path, model):
         translate(archive, tmp_path / "out3", load(model, "cpu"), processes=2)
 
 
+def test_an_output_is_not_replaced_by_that_of_another_input(tmp_path):
+    folder, told, stop = tmp_path / "in", [], threading.Event()
+    folder.mkdir()
+    picture(0).save(folder / "k.png")
+    translate(folder, tmp_path / "out", dim(), record=True)
+    kept = (tmp_path / "out" / "k.png").read_bytes()
+    (folder / "k.png").unlink()
+    picture(1).save(folder / "k.jpg")
+    with pytest.raises(I2IError, match=r"was made from k\.png, and .*k\.jpg would replace it"):
+        translate(folder, tmp_path / "out", dim(), format="png", resume=True, record=True)
+    picture(2).save(folder / "k.png")  # and a watched folder goes on when two that meet are dropped at once
+
+    def tell(outcome):
+        told.append((outcome.source.name, outcome.state))
+        if len(told) == 2:
+            stop.set()
+
+    watch.watch(folder, tmp_path / "hot", dim(), settle=0, poll=0.05, stop=stop, tell=tell, format="png")
+    assert sorted(state for _, state in told) == ["done", "failed"]
+    assert (tmp_path / "out" / "k.png").read_bytes() == kept
+
+
 def test_a_watched_folder(tmp_path):
     folder, out, stop, told = tmp_path / "in", tmp_path / "out", threading.Event(), []
     folder.mkdir()

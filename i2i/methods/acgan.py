@@ -144,6 +144,7 @@ class ACGAN(kinds.Generate):
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
+        self.loss = vanilla
         channels, size, k = shape.channels_in, shape.size, shape.classes
         check("network", config.network, ("paper", "small"))
         self.D: nn.Module
@@ -178,8 +179,8 @@ class ACGAN(kinds.Generate):
         real_source, real_class = self.judge(real)
         fake_source, fake_class = self.judge(fake.detach())
         terms = {
-            "real": vanilla.real(real_source),
-            "fake": vanilla.fake(fake_source),
+            "real": self.loss.real(real_source),
+            "fake": self.loss.fake(fake_source),
             "cls": self.cls * category(real_class, c),
         }
         if self.fake_cls:
@@ -187,4 +188,4 @@ class ACGAN(kinds.Generate):
         yield "D", terms
 
         source, named = self.judge(fake)
-        yield "G", {"adv": vanilla.adv(source), "cls": self.cls * category(named, c)}
+        yield "G", {"adv": self.loss.adv(source), "cls": self.cls * category(named, c)}

@@ -103,6 +103,7 @@ class CGAN(kinds.Generate):
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
+        self.loss = vanilla
         channels, size, k = shape.channels_in, shape.size, shape.classes
         check("network", config.network, ("mlp", "dcgan"))
         check("optimizer", config.optimizer, ("sgd", "adam"))
@@ -135,6 +136,6 @@ class CGAN(kinds.Generate):
         real, c = batch.x, batch.c
         fake = self.G(self.draw(batch, now, "G"), c)
 
-        yield "D", {"real": vanilla.real(self.D(real, c)), "fake": vanilla.fake(self.D(fake.detach(), c))}
+        yield "D", {"real": self.loss.real(self.D(real, c)), "fake": self.loss.fake(self.D(fake.detach(), c))}
 
-        yield "G", {"adv": vanilla.adv(self.D(fake, c))}
+        yield "G", {"adv": self.loss.adv(self.D(fake, c))}

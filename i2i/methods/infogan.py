@@ -88,6 +88,7 @@ class InfoGAN(kinds.Generate):
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
+        self.loss = vanilla
         channels, size, units, k = shape.channels_in, shape.size, config.units, config.categories
         self.G = init_weights(Generator(self.latent.width, channels, size, units))
         self.shared = init_weights(trunk(channels, size, units, config.slope))
@@ -140,11 +141,11 @@ class InfoGAN(kinds.Generate):
         yield (
             "D",
             {
-                "real": vanilla.real(self.D(self.shared(real))),
-                "fake": vanilla.fake(self.D(seen)),
+                "real": self.loss.real(self.D(self.shared(real))),
+                "fake": self.loss.fake(self.D(seen)),
                 **self.information(seen, z),
             },
         )
 
         seen = self.shared(fake)
-        yield "G", {"adv": vanilla.adv(self.D(seen)), **self.information(seen, z)}
+        yield "G", {"adv": self.loss.adv(self.D(seen)), **self.information(seen, z)}

@@ -33,8 +33,7 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
     On a CPU as group norm with a group for each channel: the same formula, 3 to 6 times as fast in torch and 1.4 to 3
     times with the gradient. Maps that lie channels last lose their mean first, because torch takes the spread of those
     from sums of squares, whose digits a large mean uses up."""
-    plain = x.device.type != "cpu" or x.shape[-1] * x.shape[-2] == 1 or torch.compiler.is_compiling()
-    if plain:
+    if x.device.type != "cpu" or x.shape[-1] * x.shape[-2] == 1 or torch.compiler.is_compiling():
         return fn.instance_norm(x, weight=weight, bias=bias, eps=eps)
     if not x.is_contiguous():
         x = x.contiguous() if torch.is_grad_enabled() else x - x.mean((2, 3), keepdim=True)
