@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from i2i import codec, film, ops, places
+from i2i import codec, film, places
 from i2i.codec import Document, Options
 from i2i.errors import I2IError
 from i2i.manifest import Manifest
@@ -29,7 +29,6 @@ PIXELS = 1 << 26  # that may wait before the network, and behind it
 MOST = 32  # pictures in a batch of automatic size
 READERS, WRITERS = 2, 2
 SMALLEST_WINDOW = 128
-KEPT = 1 << 28  # bytes of a block that may be kept for the next picture
 SMALL = 1 << 19  # pixels up to which pictures go side by side on a CPU
 
 
@@ -74,8 +73,6 @@ class Pipeline:
 
     def run(self, jobs: Iterable[Job], tell: Tell) -> None:
         """Translates the jobs; `tell(job, error or None)` once for each, in this thread."""
-        if self.translator.device.type == "cpu":
-            ops.keep_memory(KEPT)
         readers, writers = ThreadPoolExecutor(READERS, "read"), ThreadPoolExecutor(WRITERS, "write")
         writing: list[tuple[Job, Future[None]]] = []
         films: list[Job] = []
