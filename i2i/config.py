@@ -1,6 +1,7 @@
 """Settings: flat names and values (a recipe, `--set key=value`) become typed, frozen dataclasses.
 
-The dataclasses are the only list of settings there is: their fields are the keys, their comments the help.
+The dataclasses are the only list of settings there is: their fields are the keys, their comments the help, and their
+types say which numbers are allowed (`critic_steps: Count = 5`), by the names below or by a `Range` of their own.
 """
 
 from __future__ import annotations
@@ -14,9 +15,38 @@ import tokenize
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from i2i.errors import I2IError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high` that a setting may have, or each of a list: `Annotated[float, Range(0, 1)]`."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False  # low itself is not allowed
+    under: bool = False  # high itself is not allowed
+
+    def __contains__(self, number: float) -> bool:
+        return self.low <= number <= self.high and not (
+            (self.above and number == self.low) or (self.under and number == self.high)
+        )
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"more than {self.low}" if self.above else f"{self.low} or more"
+        least, most = "more than" if self.above else "at least", "under" if self.under else "at most"
+        return f"{least} {self.low} and {most} {self.high}"
+
+
+Count = Annotated[int, Range(1)]
+Natural = Annotated[int, Range(0)]
+Positive = Annotated[float, Range(0, above=True)]
+NonNegative = Annotated[float, Range(0)]  # weights of losses, learning rates, standard deviations
+Share = Annotated[float, Range(0, 1)]
+UnderOne = Annotated[float, Range(0, 1, under=True)]  # momenta, dropout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +72,7 @@ def resolve(values: Mapping[str, Any], parts: Mapping[str, type]) -> dict[str, A
     """Shares out flat `values` over the dataclasses `parts` {name: class} and returns {name: instance}.
 
     Values may be text, as typed on a command line. Raises I2IError for a key that no part has, naming the nearest, and
-    for a value of the wrong type."""
+    for a value of the wrong type or outside of its range."""
     owners: dict[str, str] = {}
     hints: dict[str, Any] = {}
     for part, kind in parts.items():
@@ -59,13 +89,25 @@ def resolve(values: Mapping[str, Any], parts: Mapping[str, type]) -> dict[str, A
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:
-    """`value`, which may be text, as the type `hint`. Raises I2IError naming `key` if it is none."""
+    """`value`, which may be text, as the type `hint`. Raises I2IError naming `key` if it is none, or out of range."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     for option in options:
         found, made = _as(value, option)
         if found:
+            _within(key, made, option)
             return made
     raise I2IError(f"{key} is {value!r}.", f"It must be {_words(hint)}.")
+
+
+def _within(key: str, made: Any, hint: Any) -> None:
+    """Raises I2IError if `made`, or one of a list, is outside of the range that its type gives, if it gives any."""
+    if isinstance(made, tuple):
+        for one in made:
+            _within(key, one, typing.get_args(hint)[0])
+    elif typing.get_origin(hint) is Annotated:
+        for allowed in hint.__metadata__:
+            if isinstance(allowed, Range) and made not in allowed:
+                raise I2IError(f"{key} is {made}.", f"Allowed: {allowed}.")
 
 
 _NOTHING = ("none", "null", "~", "")
@@ -74,6 +116,8 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 def _as(value: Any, kind: Any) -> tuple[bool, Any]:
     """(whether `value` is or reads as a `kind`, what it is then)."""
+    if typing.get_origin(kind) is Annotated:
+        return _as(value, typing.get_args(kind)[0])
     text = value.strip() if isinstance(value, str) else None
     if kind is type(None):
         return (value is None or (text is not None and text.lower() in _NOTHING)), None
@@ -106,12 +150,15 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
 
 
 def _hints(part: type) -> dict[str, Any]:
-    found = typing.get_type_hints(part)
+    found = typing.get_type_hints(part, include_extras=True)
     return {f.name: found[f.name] for f in dataclasses.fields(part)}
 
 
 def _words(hint: Any) -> str:
     """A type in a user's words."""
+    if typing.get_origin(hint) is Annotated:
+        inner, *more = typing.get_args(hint)
+        return ", ".join([_words(inner), *(str(m) for m in more if isinstance(m, Range))])
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_words(h) for h in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:

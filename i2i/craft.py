@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from i2i.config import Count, NonNegative, Range, Share
 from i2i.errors import I2IError
 from i2i.losses import Adversarial, r1
 from i2i.losses.augment import ADAPTIVE, DRAWS, adaptive, diffaugment, policy
@@ -21,6 +22,7 @@ from i2i.method import Batch, Method, Now, Terms
 from i2i.ops import draws, gather, noise
 
 STEER = 4  # steps from one look at D's scores to the next, for adaptive augmentation
+UnderHalf = Annotated[float, Range(0, 0.5, under=True)]
 Vary = Callable[[Tensor, Tensor, Now, str], Tensor]  # pictures [B, ...], their ids [B], now, salt -> pictures
 
 
@@ -28,15 +30,15 @@ Vary = Callable[[Tensor, Tensor, Now, str], Tensor]  # pictures [B, ...], their 
 class Craft:
     """Settings of the craft."""
 
-    instance_noise: float = 0.0  # standard deviation of noise on all that critics see, at the start
-    noise_until: float = 0.33  # part of the run after which that noise has fallen to 0, in a straight line
-    smooth_labels: float = 0.0  # part of the real target that is taken away; 0.1: 0.9 instead of 1
-    flip_labels: float = 0.0  # probability that a critic is told the opposite of a picture
-    r1: float = 0.0  # weight gamma of the penalty gamma/2 |grad D|^2 at real pictures
-    r1_every: int = 16  # steps of D from one penalty, so many times heavier, to the next
+    instance_noise: NonNegative = 0.0  # standard deviation of noise on all that critics see, at the start
+    noise_until: Share = 0.33  # part of the run after which that noise has fallen to 0, in a straight line
+    smooth_labels: UnderHalf = 0.0  # part of the real target that is taken away; 0.1: 0.9 instead of 1
+    flip_labels: UnderHalf = 0.0  # probability that a critic is told the opposite of a picture
+    r1: NonNegative = 0.0  # weight gamma of the penalty gamma/2 |grad D|^2 at real pictures
+    r1_every: Count = 16  # steps of D from one penalty, so many times heavier, to the next
     diffaugment: str = ""  # how all that critics see is varied: "color,translation,cutout", or some of the three
-    ada: float = 0.0  # mean sign of D on real pictures that adaptive augmentation keeps to (paper: 0.6); 0: off
-    ada_length: int = 500_000  # pictures in which the probability of that augmentation could rise from 0 to 1
+    ada: Share = 0.0  # mean sign of D on real pictures that adaptive augmentation keeps to (paper: 0.6); 0: off
+    ada_length: Count = 500_000  # pictures in which the probability of that augmentation could rise from 0 to 1
 
 
 def apply(method: Method, craft: Craft) -> None:
@@ -48,11 +50,6 @@ def apply(method: Method, craft: Craft) -> None:
     critics = [method.networks()[name] for name in getattr(method, "critics", ())]
     if not critics:
         raise I2IError(f"{type(method).__name__} cannot take {asked[0]}: it names no critics.", "Leave it out.")
-    for name in ("smooth_labels", "flip_labels"):
-        if not 0 <= getattr(craft, name) < 0.5:
-            raise I2IError(f"{name} is {getattr(craft, name):g}.", "It must be at least 0 and under 0.5.")
-    if craft.r1_every < 1:
-        raise I2IError(f"r1_every is {craft.r1_every}.", "It must be at least 1.")
     moment = _Moment()
     _follow(method, moment, craft)
     ways = [differentiably(craft.diffaugment)] if craft.diffaugment else []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from accelerate import Accelerator
 
+from i2i.config import Count, Natural, NonNegative, Range
 from i2i.errors import I2IError, nearest
 from i2i.ranks import processes
 
@@ -21,35 +23,30 @@ TRACKERS = ("tensorboard", "wandb")
 class Plan:
     """How to train, whatever the method. Numbers that count time are in images seen by all processes."""
 
-    epochs: float = 200.0  # passes over the data
-    images: int = 0  # length of the run in images; 0: from epochs
-    batch: int = 1  # pictures in a step, all processes together
-    accumulate: int = 1  # micro-batches a step is computed in
+    epochs: NonNegative = 200.0  # passes over the data
+    images: Natural = 0  # length of the run in images; 0: from epochs
+    batch: Count = 1  # pictures in a step, all processes together
+    accumulate: Count = 1  # micro-batches a step is computed in
     precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
-    seed: int = 0
-    ema: float = 0.0  # half-life of the weight average in images; 0: no average
-    clip: float = 0.0  # largest gradient norm of an optimizer; 0: no clipping
+    seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0
+    ema: NonNegative = 0.0  # half-life of the weight average in images; 0: no average
+    clip: NonNegative = 0.0  # largest gradient norm of an optimizer; 0: no clipping
     compile: bool = False  # torch.compile the networks that are not differentiated twice
     channels_last: str = "auto"  # memory layout of pictures: auto (yes on GPUs), yes, no
     tf32: bool = True  # TensorFloat-32 for float32 products on GPUs that have it
     device: str = "auto"  # auto, cpu, cuda, mps
-    save_every: int = 0  # images between checkpoints; 0: once an epoch, and every ten minutes
-    sample_every: int = 0  # images between sample grids; 0: once an epoch
-    keep: int = 3  # newest checkpoints kept beside the best one
-    log_every: int = 50  # steps between lines of the log; one process writes at least one each 15 seconds
+    save_every: Natural = 0  # images between checkpoints; 0: once an epoch, and every ten minutes
+    sample_every: Natural = 0  # images between sample grids; 0: once an epoch
+    keep: Count = 3  # newest checkpoints kept beside the best one
+    log_every: Count = 50  # steps between lines of the log; one process writes at least one each 15 seconds
     trackers: str = ""  # comma-separated: tensorboard, wandb
 
     def check(self) -> None:
-        """Raises I2IError for a setting that is not allowed."""
+        """Raises I2IError for a setting that is not allowed; numbers out of range are refused before, by `config`."""
         choices = {"precision": PRECISIONS, "device": DEVICES, "channels_last": ("auto", "yes", "no")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise I2IError(f"{name} is {getattr(self, name)!r}.", f"Allowed: {', '.join(allowed)}.")
-        least = dict.fromkeys(("batch", "accumulate", "keep", "log_every"), 1)
-        least |= dict.fromkeys(("images", "epochs", "ema", "clip", "save_every", "sample_every"), 0)
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise I2IError(f"{name} is {getattr(self, name)}.", f"Allowed: {low} or more.")
         if not self.images and not self.epochs:
             raise I2IError("epochs is 0, and so is images.", "One of them says how long to train.")
         if self.batch % self.accumulate:

@@ -2,11 +2,15 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 import pytest
 
-from i2i import config
+from i2i import config, registry
+from i2i.config import Count, Natural, Positive, Range, Share, UnderOne
+from i2i.craft import Craft
 from i2i.errors import I2IError
+from i2i.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,18 @@ class Wider(Network):
 @dataclasses.dataclass(frozen=True)
 class Training:
     epochs: float = 200.0  # passes
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranges:
+    steps: Count = 1
+    pool: Natural = 0
+    clamp: Positive = 0.1
+    hold: Share = 0.5
+    beta: UnderOne = 0.5
+    units: tuple[Count, ...] = (3,)
+    load: Natural | None = None
+    tilt: Annotated[float, Range(-1, 1, above=True)] = 0
 
 
 @pytest.mark.parametrize(
@@ -85,6 +101,64 @@ def test_values_of_the_wrong_type_are_refused_by_name(key, text, allowed):
     with pytest.raises(I2IError) as caught:
         config.resolve({key: text}, {"net": Network})
     assert str(caught.value) == f"{key} is {text!r}. It must be {allowed}."
+
+
+@pytest.mark.parametrize(
+    ("key", "least", "text", "said"),
+    [
+        ("steps", 1, "0", "steps is 0. Allowed: 1 or more."),
+        ("pool", 0, -1, "pool is -1. Allowed: 0 or more."),
+        ("clamp", 1e-9, "0", "clamp is 0.0. Allowed: more than 0."),
+        ("hold", 1.0, "1.1", "hold is 1.1. Allowed: at least 0 and at most 1."),
+        ("beta", 0.0, "1", "beta is 1.0. Allowed: at least 0 and under 1."),
+        ("units", (1, 2), "5, 0", "units is 0. Allowed: 1 or more."),
+        ("load", None, "-3", "load is -3. Allowed: 0 or more."),
+        ("tilt", 1.0, "-1", "tilt is -1.0. Allowed: more than -1 and at most 1."),
+        ("steps", 7, "x", "steps is 'x'. It must be a whole number, 1 or more."),
+    ],
+)
+def test_numbers_out_of_the_range_of_their_type_are_refused(key, least, text, said):
+    assert getattr(config.resolve({key: least}, {"net": Ranges})["net"], key) == least
+    with pytest.raises(I2IError) as caught:
+        config.resolve({key: text}, {"net": Ranges})
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [
+        ("wgan", {"critic_steps": 0, "clamp": 0, "width": 0, "z": 0, "lr": -1e-4, "again": 0}),
+        ("gngan", {"critic_steps": -1, "g_batch": 0, "d_width": 0, "d_lr": -1, "beta1": 1, "beta2": -0.1}),
+        ("progressive", {"group": 0, "minibatch": "16, 0", "gp": -10, "drift": -1, "train": -1, "fade": -1}),
+        ("infogan", {"categories": 0, "numbers": -1, "mutual": -1}),
+        ("gan", {"momentum": 1, "last_momentum": -0.1, "dropout": 1, "hidden": "0", "pieces": 0}),
+        ("cgan", {"units": 0, "dropout": -0.1}),
+        ("acgan", {"cls": -1, "fake_class": -1, "std": -1}),
+        ("biggan", {"attention": -1, "ortho": -1, "shared": 0, "adam_eps": -1}),
+        ("transgan", {"heads": 0, "patch": 0, "depths": "2, -1"}),
+        ("dcgan", {"real_target": 1.1, "r1": -1, "r1_every": 0, "instance_noise": -1, "noise_until": 1.5}),
+        ("dcgan", {"ada": 1.1, "ada_length": 0, "smooth_labels": 0.5, "flip_labels": -0.1}),
+        ("dcgan", {"batch": 0, "accumulate": 0, "ema": -1, "clip": -1, "seed": 2**64, "keep": 0, "epochs": -1}),
+        ("pix2pix", {"l1": -1, "layers": 0, "gain": -1, "blocks": -1}),
+        ("cyclegan", {"pool": -1, "cycle_x": -1, "identity": -1}),
+        ("cut", {"temperature": 0, "hold": 2, "taps": "-1", "patches": 0, "nce": -1}),
+    ],
+)
+def test_what_no_method_can_use_is_refused_before_there_is_data(method, values):
+    parts = {"config": registry.method(method).Config, "plan": Plan, "craft": Craft}
+    for key, value in values.items():
+        with pytest.raises(I2IError, match=rf"^{key} is .*\. Allowed: "):
+            config.resolve({key: value}, parts)
+
+
+@pytest.mark.parametrize("name", registry.recipes())
+def test_the_values_of_every_recipe_and_every_tiny_form_are_allowed(name):
+    values = registry.recipe(name)
+    method = registry.method(str(values["method"]))
+    parts = {"config": method.Config, "plan": Plan, "craft": Craft}
+    known = {f.name for part in parts.values() for f in dataclasses.fields(part)}
+    for given in (values, method.tiny, *(dataclasses.asdict(part()) for part in parts.values())):
+        config.resolve({k: v for k, v in given.items() if k in known}, parts)
 
 
 def test_keys_are_shared_out_and_the_rest_keeps_its_defaults():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from i2i import images
+from i2i.config import NonNegative
 from i2i.errors import I2IError, nearest
 
 PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
@@ -25,7 +26,7 @@ class Spec:
     channels_out: int = 0  # the same for the target
     workers: int = 2  # threads that prepare batches ahead; 0: none
     cache: str = "none"  # decoded and resized pictures are kept: none, memory, disk
-    cache_gb: float = 8.0  # limit of the cache, in 10^9 bytes
+    cache_gb: NonNegative = 8.0  # limit of the cache, in 10^9 bytes
     augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout joined by +; or albumentations YAML
     augment_on: str = "cpu"  # cpu (albumentations) or device (kornia: color, affine, rotate90, noise, cutout)
 

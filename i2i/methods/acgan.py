@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, UnderOne
 from i2i.errors import I2IError
 from i2i.losses import category, vanilla
 from i2i.method import Batch, Now, Shape, Terms
@@ -34,17 +35,17 @@ from i2i.winograd import Conv2d
 class Settings:
     """Settings of AC-GAN; the defaults are the paper's for CIFAR-10."""
 
-    z: int = 100  # numbers in the noise
+    z: Count = 100  # numbers in the noise
     noise: str = "uniform"  # uniform (on [-1, 1]), normal
     network: str = "paper"  # paper, small
-    width: int = 384  # channels of G's first map (paper), of its maps (small: 128)
-    d_width: int = 16  # channels of D's first layer
-    dropout: float = 0.5  # paper: share of D's units left out
-    std: float = 0.0  # paper: standard deviation of noise on D's maps; it tried 0, 0.1 and 0.2
-    cls: float = 1.0  # weight of the class terms
-    fake_class: float = 1.0  # weight, beside cls, of D's class term on fakes; 0: real pictures only
-    lr: float = 2e-4  # learning rate of both Adams
-    beta1: float = 0.5  # first momentum of both Adams
+    width: Count = 384  # channels of G's first map (paper), of its maps (small: 128)
+    d_width: Count = 16  # channels of D's first layer
+    dropout: UnderOne = 0.5  # paper: share of D's units left out
+    std: NonNegative = 0.0  # paper: standard deviation of noise on D's maps; it tried 0, 0.1 and 0.2
+    cls: NonNegative = 1.0  # weight of the class terms
+    fake_class: NonNegative = 1.0  # weight, beside cls, of D's class term on fakes; 0: real pictures only
+    lr: NonNegative = 2e-4  # learning rate of both Adams
+    beta1: UnderOne = 0.5  # first momentum of both Adams
 
 
 @register("acgan_g")

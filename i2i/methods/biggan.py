@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, UnderOne
 from i2i.errors import I2IError
 from i2i.losses import hinge, orthogonal
 from i2i.method import Batch, Now, Shape, Terms
@@ -52,20 +53,20 @@ D_PLANS = {
 class Settings:
     """Settings of BigGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
-    z: int = 120  # numbers in the noise, a multiple of the number of chunks: one and one for each block of G
+    z: Count = 120  # numbers in the noise, a multiple of the number of chunks: one and one for each block of G
     noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: int = 96  # channels of G's last block; others are 1 to 16 times as wide
-    d_width: int = 96  # the same for D's first block
-    shared: int = 128  # numbers in the class embedding that G's norms share
-    attention: int = 64  # side in pixels of the maps that attend, in G and in D; 0: none
-    critic_steps: int = 2  # steps of D for one of G
-    ortho: float = 1e-4  # weight of the orthogonal regularisation of G; 0: none
+    width: Count = 96  # channels of G's last block; others are 1 to 16 times as wide
+    d_width: Count = 96  # the same for D's first block
+    shared: Count = 128  # numbers in the class embedding that G's norms share
+    attention: Natural = 64  # side in pixels of the maps that attend, in G and in D; 0: none
+    critic_steps: Count = 2  # steps of D for one of G
+    ortho: NonNegative = 1e-4  # weight of the orthogonal regularisation of G; 0: none
     init: str = "orthogonal"  # first weights: orthogonal, normal (N(0, 0.02), as for CIFAR)
-    lr: float = 5e-5  # learning rate of G's Adam
-    d_lr: float = 2e-4  # learning rate of D's Adam
-    beta1: float = 0.0  # first momentum of both Adams
-    beta2: float = 0.999  # second momentum of both Adams
-    adam_eps: float = 1e-8  # added to the root of the second momentum (the public recipe for one node: 1e-6)
+    lr: NonNegative = 5e-5  # learning rate of G's Adam
+    d_lr: NonNegative = 2e-4  # learning rate of D's Adam
+    beta1: UnderOne = 0.0  # first momentum of both Adams
+    beta2: UnderOne = 0.999  # second momentum of both Adams
+    adam_eps: NonNegative = 1e-8  # added to the root of the second momentum (the public recipe for one node: 1e-6)
 
 
 def plan_for(plans: dict[int, tuple[int, ...]], size: int, width: int) -> list[int]:

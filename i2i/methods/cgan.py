@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, Positive, UnderOne
 from i2i.losses import vanilla
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import DCGANCritic, DCGANGenerator, Maxout, register
@@ -33,17 +34,17 @@ from i2i.nets.resgan import one_hot
 class Settings:
     """Settings of cGAN; the defaults are the paper's for MNIST."""
 
-    z: int = 100  # numbers in the noise
+    z: Count = 100  # numbers in the noise
     noise: str = "uniform"  # uniform (on [-1, 1]), normal
     network: str = "mlp"  # mlp (the paper's), dcgan
-    width: int = 64  # dcgan: channels of G before its last layer
-    d_width: int = 64  # dcgan: channels of D's first layer
-    units: float = 1.0  # mlp: factor on all widths of the paper
-    dropout: float = 0.5  # mlp: share of hidden units left out in both
+    width: Count = 64  # dcgan: channels of G before its last layer
+    d_width: Count = 64  # dcgan: channels of D's first layer
+    units: Positive = 1.0  # mlp: factor on all widths of the paper
+    dropout: UnderOne = 0.5  # mlp: share of hidden units left out in both
     optimizer: str = "sgd"  # sgd (falling to a hundred-thousandth), adam (beta1 as momentum)
-    lr: float = 0.1  # learning rate of both
-    momentum: float = 0.5  # of gradient descent at first; of Adam the first one, beta1
-    last_momentum: float = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
+    lr: NonNegative = 0.1  # learning rate of both
+    momentum: UnderOne = 0.5  # of gradient descent at first; of Adam the first one, beta1
+    last_momentum: UnderOne = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
 
 
 @register("cgan_g")

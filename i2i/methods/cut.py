@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, Positive, Share, UnderOne
 from i2i.errors import I2IError
 from i2i.losses.adversarial import adversarial
 from i2i.losses.contrastive import patch_nce
@@ -35,28 +36,28 @@ from i2i.ops import seed_of
 class Settings:
     """Settings of CUT; the defaults are the paper's."""
 
-    blocks: int = 9  # residual blocks of the generator
-    width: int = 64  # channels of the generator's first layer
+    blocks: Natural = 9  # residual blocks of the generator
+    width: Count = 64  # channels of the generator's first layer
     norm: str = "instance"  # instance, batch, none
     dropout: bool = False  # half of the units in each residual block
     antialias: bool = True  # blur before subsampling, in G and D, and fixed filters in upsampling
     init: str = "xavier"  # first weights: normal, xavier, kaiming, orthogonal
-    gain: float = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
-    layers: int = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: int = 64  # channels of the critic's first layer
+    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: Count = 64  # channels of the critic's first layer
     loss: str = "lsgan"  # lsgan, vanilla, hinge
-    adv: float = 1.0  # weight of the adversarial loss
-    nce: float = 1.0  # weight of the patch losses
+    adv: NonNegative = 1.0  # weight of the adversarial loss
+    nce: NonNegative = 1.0  # weight of the patch losses
     identity: bool = True  # the patch loss on y too; both then count half
     mirror: bool = False  # mirror what G sees half of the time, and its features back
-    taps: tuple[int, ...] = (0, 4, 8, 12, 16)  # positions in G's list of layers; 0 is the padded picture itself
-    patches: int = 256  # places compared in each layer
-    dim: int = 256  # numbers in a projected patch
-    temperature: float = 0.07  # of the softmax over patches
+    taps: tuple[Natural, ...] = (0, 4, 8, 12, 16)  # positions in G's list of layers; 0 is the padded picture itself
+    patches: Count = 256  # places compared in each layer
+    dim: Count = 256  # numbers in a projected patch
+    temperature: Positive = 0.07  # of the softmax over patches
     all_negatives: bool = False  # the batch's other pictures (in one process) give negatives too
-    lr: float = 2e-4  # learning rate of both Adams
-    beta1: float = 0.5  # first momentum of both Adams
-    hold: float = 0.5  # share of the run before the learning rate falls, linearly to 0
+    lr: NonNegative = 2e-4  # learning rate of both Adams
+    beta1: UnderOne = 0.5  # first momentum of both Adams
+    hold: Share = 0.5  # share of the run before the learning rate falls, linearly to 0
 
 
 class CUT(kinds.Translate):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, UnderOne
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
@@ -33,25 +34,25 @@ class Settings:
     """Settings of CycleGAN; the defaults are the paper's."""
 
     generator: str = "resnet"  # resnet, unet
-    blocks: int = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
-    depth: int = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
-    width: int = 64  # channels of the generators' first layer
+    blocks: Natural = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
+    depth: Natural = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
+    width: Count = 64  # channels of the generators' first layer
     norm: str = "instance"  # instance, batch, none
     dropout: bool = False  # half of the units in each block (ResNet) or the widest decoder levels (U-Net)
     upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
     init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
-    gain: float = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
     discriminator: str = "patchgan"  # patchgan, pixel
-    layers: int = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: int = 64  # channels of the critics' first layer
+    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: Count = 64  # channels of the critics' first layer
     loss: str = "lsgan"  # lsgan, vanilla, wasserstein, hinge
-    cycle_x: float = 10.0  # weight of |F(G(x)) - x|
-    cycle_y: float = 10.0  # weight of |G(F(y)) - y|
-    identity: float = 0.5  # weight of |G(y) - y| and |F(x) - x|, relative to the cycle weight of that side
-    pool: int = 50  # former fakes kept for each critic; 0: none
-    gp: float = 10.0  # weight of the gradient penalty (wasserstein only)
-    lr: float = 2e-4  # learning rate of both Adams
-    beta1: float = 0.5  # first momentum of both Adams
+    cycle_x: NonNegative = 10.0  # weight of |F(G(x)) - x|
+    cycle_y: NonNegative = 10.0  # weight of |G(F(y)) - y|
+    identity: NonNegative = 0.5  # weight of |G(y) - y| and |F(x) - x|, relative to the cycle weight of that side
+    pool: Natural = 50  # former fakes kept for each critic; 0: none
+    gp: NonNegative = 10.0  # weight of the gradient penalty (wasserstein only)
+    lr: NonNegative = 2e-4  # learning rate of both Adams
+    beta1: UnderOne = 0.5  # first momentum of both Adams
     decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
 
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, Share, UnderOne
 from i2i.losses import smoothed
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import DCGANCritic, DCGANGenerator
@@ -29,16 +30,16 @@ from i2i.nets import DCGANCritic, DCGANGenerator
 class Settings:
     """Settings of DCGAN; the defaults are those of the PyTorch example."""
 
-    z: int = 100  # numbers in the noise
+    z: Count = 100  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1], the paper's)
-    width: int = 64  # channels of G before its last layer; doubled for each halving of the size
-    d_width: int = 64  # channels of D's first layer
+    width: Count = 64  # channels of G before its last layer; doubled for each halving of the size
+    d_width: Count = 64  # channels of D's first layer
     project: bool = False  # a dense layer with bias makes G's first map, without norm and ReLU
-    std: float = 0.02  # standard deviation of the first weights
-    real_target: float = 1.0  # what D is to say of real pictures; 0.9: one-sided label smoothing
-    adv_target: float = 1.0  # what G wants D to say of fakes
-    lr: float = 2e-4  # learning rate of both Adams
-    beta1: float = 0.5  # first momentum of both Adams
+    std: NonNegative = 0.02  # standard deviation of the first weights
+    real_target: Share = 1.0  # what D is to say of real pictures; 0.9: one-sided label smoothing
+    adv_target: Share = 1.0  # what G wants D to say of fakes
+    lr: NonNegative = 2e-4  # learning rate of both Adams
+    beta1: UnderOne = 0.5  # first momentum of both Adams
 
 
 class DCGAN(kinds.Generate):

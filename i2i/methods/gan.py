@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from torch.optim import SGD, Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, UnderOne
 from i2i.losses.adversarial import adversarial
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import MLPCritic, MLPGenerator
@@ -31,22 +32,22 @@ from i2i.nets.mlp import uniform_weights
 class Settings:
     """Settings of the GAN; the defaults are those of the authors' code."""
 
-    z: int = 100  # numbers in the noise
+    z: Count = 100  # numbers in the noise
     noise: str = "cube"  # cube (uniform of variance 1), uniform (on [-1, 1]), normal
-    hidden: tuple[int, ...] = (1200, 1200)  # units in G's layers
-    d_hidden: tuple[int, ...] = (240, 240)  # units in D's layers
-    pieces: int = 5  # linear pieces of D's maxout units; 1: leaky ReLU instead
-    slope: float = 0.0  # leaky ReLU's slope below 0; 0: ReLU
+    hidden: tuple[Count, ...] = (1200, 1200)  # units in G's layers
+    d_hidden: tuple[Count, ...] = (240, 240)  # units in D's layers
+    pieces: Count = 5  # linear pieces of D's maxout units; 1: leaky ReLU instead
+    slope: NonNegative = 0.0  # leaky ReLU's slope below 0; 0: ReLU
     norm: bool = False  # batch norm in G, but in its first layer
-    dropout: float = 0.5  # share of D's hidden units left out
-    input_dropout: float = 0.2  # share of D's inputs left out
-    spread: float = 0.05  # G's first weights are uniform on +-spread; 0: torch's own
-    d_spread: float = 0.005  # the same for D
+    dropout: UnderOne = 0.5  # share of D's hidden units left out
+    input_dropout: UnderOne = 0.2  # share of D's inputs left out
+    spread: NonNegative = 0.05  # G's first weights are uniform on +-spread; 0: torch's own
+    d_spread: NonNegative = 0.005  # the same for D
     loss: str = "vanilla"  # vanilla (G maximises log D(G(z))), minimax (G minimises log(1 - D(G(z))))
     optimizer: str = "sgd"  # sgd (falling to 0.55 of its rate), adam (beta1 as momentum)
-    lr: float = 0.1  # learning rate of both
-    momentum: float = 0.5  # of gradient descent at first; of Adam the first one, beta1
-    last_momentum: float = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
+    lr: NonNegative = 0.1  # learning rate of both
+    momentum: UnderOne = 0.5  # of gradient descent at first; of Adam the first one, beta1
+    last_momentum: UnderOne = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
 
 
 class GAN(kinds.Generate):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, UnderOne
 from i2i.losses import gradient_normalised
 from i2i.losses.adversarial import adversarial
 from i2i.method import Batch, Now, Shape, Terms
@@ -32,18 +33,18 @@ from i2i.nets.blocks import check
 class Settings:
     """Settings of GN-GAN; the defaults are the paper's for CIFAR-10 with residual networks."""
 
-    z: int = 128  # numbers in the noise
+    z: Count = 128  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
     network: str = "resnet"  # resnet, dcgan
-    width: int = 256  # channels of G's blocks up to 32 pixels; above, of the last one, doubled for each halving
-    d_width: int = 128  # the same for D's blocks, above 32 pixels of the first one
+    width: Count = 256  # channels of G's blocks up to 32 pixels; above, of the last one, doubled for each halving
+    d_width: Count = 128  # the same for D's blocks, above 32 pixels of the first one
     loss: str = "hinge"  # of the normalised scores: hinge, vanilla (the paper's for plain convolutions), wasserstein
-    critic_steps: int = 5  # steps of D for one of G
-    g_batch: int = 2  # fakes in a step of G, in batches
-    lr: float = 2e-4  # learning rate of G's Adam
-    d_lr: float = 4e-4  # learning rate of D's Adam
-    beta1: float = 0.0  # first momentum of both Adams
-    beta2: float = 0.9  # second momentum of both Adams
+    critic_steps: Count = 5  # steps of D for one of G
+    g_batch: Count = 2  # fakes in a step of G, in batches
+    lr: NonNegative = 2e-4  # learning rate of G's Adam
+    d_lr: NonNegative = 4e-4  # learning rate of D's Adam
+    beta1: UnderOne = 0.0  # first momentum of both Adams
+    beta2: UnderOne = 0.9  # second momentum of both Adams
 
 
 class GNGAN(kinds.Generate):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, UnderOne
 from i2i.errors import I2IError
 from i2i.losses import category, gaussian_nll, vanilla
 from i2i.method import Batch, Now, Shape, Terms
@@ -31,17 +32,17 @@ from i2i.nets import init_weights, register
 class Settings:
     """Settings of InfoGAN; the defaults are the paper's for MNIST."""
 
-    z: int = 62  # numbers in the noise that mean nothing
+    z: Natural = 62  # numbers in the noise that mean nothing
     noise: str = "uniform"  # uniform (on [-1, 1]), normal
-    categories: int = 10  # values of the categorical code
-    numbers: int = 2  # continuous codes, uniform on [-1, 1]
-    units: int = 1024  # width of the dense layers; the maps have an eighth and a sixteenth
-    slope: float = 0.1  # leaky ReLU's in D and Q
-    mutual: float = 1.0  # weight lambda of the categorical code
-    mutual_numbers: float = 1.0  # the same for the continuous codes
-    lr: float = 1e-3  # learning rate of G's and Q's Adam
-    d_lr: float = 2e-4  # learning rate of D's Adam; as high as G's it kills the information
-    beta1: float = 0.5  # first momentum of both Adams
+    categories: Count = 10  # values of the categorical code
+    numbers: Natural = 2  # continuous codes, uniform on [-1, 1]
+    units: Count = 1024  # width of the dense layers; the maps have an eighth and a sixteenth
+    slope: NonNegative = 0.1  # leaky ReLU's in D and Q
+    mutual: NonNegative = 1.0  # weight lambda of the categorical code
+    mutual_numbers: NonNegative = 1.0  # the same for the continuous codes
+    lr: NonNegative = 1e-3  # learning rate of G's and Q's Adam
+    d_lr: NonNegative = 2e-4  # learning rate of D's Adam; as high as G's it kills the information
+    beta1: UnderOne = 0.5  # first momentum of both Adams
 
 
 @register("infogan_g")

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, UnderOne
 from i2i.losses import least_squares
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import DCGANCritic, DCGANGenerator
@@ -28,15 +29,15 @@ from i2i.nets import DCGANCritic, DCGANGenerator
 class Settings:
     """Settings of LSGAN; the defaults are the paper's for pictures other than LSUN."""
 
-    z: int = 100  # numbers in the noise
+    z: Count = 100  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: int = 64  # channels of G before its last layer; doubled for each halving of the size
-    d_width: int = 64  # channels of D's first layer
+    width: Count = 64  # channels of G before its last layer; doubled for each halving of the size
+    d_width: Count = 64  # channels of D's first layer
     a: float = 0.0  # D's target for fakes
     b: float = 1.0  # D's target for real pictures
     c: float = 1.0  # G's target
-    lr: float = 2e-4  # learning rate of both Adams; the paper's for LSUN is 1e-3
-    beta1: float = 0.5  # first momentum of both Adams
+    lr: NonNegative = 2e-4  # learning rate of both Adams; the paper's for LSUN is 1e-3
+    beta1: UnderOne = 0.5  # first momentum of both Adams
 
 
 class LSGAN(kinds.Generate):

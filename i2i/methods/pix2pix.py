@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, UnderOne
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
@@ -33,22 +34,22 @@ class Settings:
     """Settings of pix2pix; the defaults are the paper's."""
 
     generator: str = "unet"  # unet, resnet
-    depth: int = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
-    blocks: int = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
-    width: int = 64  # channels of the generator's first layer
+    depth: Natural = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
+    blocks: Natural = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
+    width: Count = 64  # channels of the generator's first layer
     norm: str = "batch"  # batch, instance, none
     dropout: bool = True  # half of the units in the widest decoder levels (U-Net) or in each block (ResNet)
     upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
     init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
-    gain: float = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
     discriminator: str = "patchgan"  # patchgan, pixel
-    layers: int = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: int = 64  # channels of the critic's first layer
+    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: Count = 64  # channels of the critic's first layer
     loss: str = "vanilla"  # vanilla, lsgan, wasserstein, hinge
-    l1: float = 100.0  # weight of the distance to y
-    gp: float = 10.0  # weight of the gradient penalty (wasserstein only)
-    lr: float = 2e-4  # learning rate of both Adams
-    beta1: float = 0.5  # first momentum of both Adams
+    l1: NonNegative = 100.0  # weight of the distance to y
+    gp: NonNegative = 10.0  # weight of the gradient penalty (wasserstein only)
+    lr: NonNegative = 2e-4  # learning rate of both Adams
+    beta1: UnderOne = 0.5  # first momentum of both Adams
     decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
     own_statistics: bool = True  # at test time batch norm takes the statistics of each picture itself
     dropout_at_test: bool = False  # keep dropout on at test time, as noise

@@ -24,6 +24,7 @@ from torch.nn import functional as fn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, UnderOne
 from i2i.errors import I2IError
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.method import Batch, Now, Shape, Terms
@@ -37,21 +38,21 @@ from i2i.ops import draws
 class Settings:
     """Settings of Progressive GAN; the defaults are the paper's for CelebA-HQ."""
 
-    z: int = 512  # numbers in the noise
+    z: Count = 512  # numbers in the noise
     noise: str = "normal"  # normal; G brings each z to length sqrt(z)
-    base: int = 8192  # channels at side N are base / (N / 2) ...
-    most: int = 512  # ... but at most this many
-    train: int = 800_000  # pictures seen at each size after it has faded in (released code: 600,000)
-    fade: int = 800_000  # pictures seen while the next size fades in
+    base: Count = 8192  # channels at side N are base / (N / 2) ...
+    most: Count = 512  # ... but at most this many
+    train: Natural = 800_000  # pictures seen at each size after it has faded in (released code: 600,000)
+    fade: Natural = 800_000  # pictures seen while the next size fades in
     start: int = 4  # side of the first pictures, in pixels
-    minibatch: tuple[int, ...] = ()  # pictures in an update at 4, 8, 16, ... pixels; empty: the whole batch
-    group: int = 4  # pictures whose deviation D is told
-    critic_steps: int = 1  # steps of D for one of G
-    gp: float = 10.0  # weight of the gradient penalty
-    drift: float = 1e-3  # weight of D's squared scores of real pictures
-    lr: float = 1e-3  # learning rate of both Adams
-    beta1: float = 0.0  # first momentum of both Adams
-    beta2: float = 0.99  # second momentum of both Adams
+    minibatch: tuple[Count, ...] = ()  # pictures in an update at 4, 8, 16, ... pixels; empty: the whole batch
+    group: Count = 4  # pictures whose deviation D is told
+    critic_steps: Count = 1  # steps of D for one of G
+    gp: NonNegative = 10.0  # weight of the gradient penalty
+    drift: NonNegative = 1e-3  # weight of D's squared scores of real pictures
+    lr: NonNegative = 1e-3  # learning rate of both Adams
+    beta1: UnderOne = 0.0  # first momentum of both Adams
+    beta2: UnderOne = 0.99  # second momentum of both Adams
 
 
 class Progressive(kinds.Generate):
@@ -69,8 +70,8 @@ class Progressive(kinds.Generate):
         self.sizes = sizes(shape.size)
         if config.start not in self.sizes:
             raise I2IError(f"start is {config.start}.", f"Allowed: {', '.join(map(str, self.sizes))}.")
-        if config.train < 0 or config.fade < 0 or config.train + config.fade == 0:
-            raise I2IError(f"train is {config.train} and fade is {config.fade}.", "Give pictures, 0 or more.")
+        if not config.train and not config.fade:
+            raise I2IError("train is 0, and so is fade.", "One of them says how long a size is trained.")
         self.G = ProgressiveGenerator(config.z, shape.channels_in, shape.size, config.base, config.most)
         self.D = ProgressiveCritic(shape.channels_in, shape.size, config.base, config.most, config.group)
         self.train_for, self.fade_for, self.start = config.train, config.fade, self.sizes.index(config.start)

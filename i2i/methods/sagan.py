@@ -20,6 +20,7 @@ import torch
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, UnderOne
 from i2i.losses import hinge
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import ResNetCritic, ResNetGenerator
@@ -29,16 +30,16 @@ from i2i.nets import ResNetCritic, ResNetGenerator
 class Settings:
     """Settings of SAGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
-    z: int = 128  # numbers in the noise
+    z: Count = 128  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: int = 64  # channels of G's last block, doubled for each halving; up to 32 pixels of all its blocks
-    d_width: int = 64  # the same for D's blocks, above 32 pixels of the first one
-    attention: int = 32  # side in pixels of the maps that attend, in G and in D; 0: none
-    critic_steps: int = 1  # steps of D for one of G
-    lr: float = 1e-4  # learning rate of G's Adam
-    d_lr: float = 4e-4  # learning rate of D's Adam
-    beta1: float = 0.0  # first momentum of both Adams
-    beta2: float = 0.9  # second momentum of both Adams (released code: 0.999)
+    width: Count = 64  # channels of G's last block, doubled for each halving; up to 32 pixels of all its blocks
+    d_width: Count = 64  # the same for D's blocks, above 32 pixels of the first one
+    attention: Natural = 32  # side in pixels of the maps that attend, in G and in D; 0: none
+    critic_steps: Count = 1  # steps of D for one of G
+    lr: NonNegative = 1e-4  # learning rate of G's Adam
+    d_lr: NonNegative = 4e-4  # learning rate of D's Adam
+    beta1: UnderOne = 0.0  # first momentum of both Adams
+    beta2: UnderOne = 0.9  # second momentum of both Adams (released code: 0.999)
 
 
 class SAGAN(kinds.Generate):

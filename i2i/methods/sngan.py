@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, UnderOne
 from i2i.losses import hinge
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import ResNetCritic, ResNetGenerator, init_weights, register, spectral_norm
@@ -33,17 +34,17 @@ from i2i.nets.resgan import stages
 class Settings:
     """Settings of SN-GAN; the defaults are the paper's for CIFAR-10."""
 
-    z: int = 128  # numbers in the noise
+    z: Count = 128  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
     network: str = "resnet"  # resnet, plain
-    width: int = 256  # channels of G's blocks up to 32 pixels; above (and plain: 64) of the last one, doubled backwards
-    d_width: int = 128  # the same for D's blocks, above 32 pixels (and plain: 64) of the first one
-    critic_steps: int = 5  # steps of D for one of G
-    g_batch: int = 2  # fakes in a step of G, in batches
-    lr: float = 2e-4  # learning rate of G's Adam
-    d_lr: float = 2e-4  # learning rate of D's Adam
-    beta1: float = 0.0  # first momentum of both Adams
-    beta2: float = 0.9  # second momentum of both Adams
+    width: Count = 256  # channels of G's blocks up to 32 pixels; above (and plain: 64) of the last, doubled backwards
+    d_width: Count = 128  # the same for D's blocks, above 32 pixels (and plain: 64) of the first one
+    critic_steps: Count = 5  # steps of D for one of G
+    g_batch: Count = 2  # fakes in a step of G, in batches
+    lr: NonNegative = 2e-4  # learning rate of G's Adam
+    d_lr: NonNegative = 2e-4  # learning rate of D's Adam
+    beta1: UnderOne = 0.0  # first momentum of both Adams
+    beta2: UnderOne = 0.9  # second momentum of both Adams
 
 
 @register("sngan_plain_g")

@@ -24,6 +24,7 @@ from torch.nn import functional as fn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, UnderOne
 from i2i.errors import I2IError
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.method import Batch, Now, Shape, Terms
@@ -36,23 +37,23 @@ from i2i.ops import draws, gather
 class Settings:
     """Settings of TransGAN; the defaults are the released code's for CIFAR-10."""
 
-    z: int = 256  # numbers in the noise
+    z: Count = 256  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: int = 1024  # channels of G's first tokens; each pixel shuffle leaves a quarter
-    depths: tuple[int, ...] = (5, 4, 2)  # blocks of G at each size; each size is twice the one before
-    shuffles: int = 2  # of G's doublings so many, the last ones, are pixel shuffles; earlier ones bicubic (256 px: 3)
-    d_width: int = 384  # channels of D's tokens
-    d_depth: int = 3  # blocks of D at each of its two sizes
-    patch: int = 2  # side of D's smaller patches, in pixels
-    heads: int = 4  # of all attention
-    largest: int = 32  # side of the largest maps that attend as a whole; larger ones in windows of half of it
-    critic_steps: int = 4  # steps of D for one of G
-    g_batch: int = 2  # fakes in a step of G, in batches
-    gp: float = 10.0  # weight of the gradient penalty
-    drift: float = 1e-3  # weight of the square of D's mean score of real pictures
-    lr: float = 1e-4  # learning rate of both Adams
-    beta1: float = 0.0  # first momentum of both Adams
-    beta2: float = 0.99  # second momentum of both Adams
+    width: Count = 1024  # channels of G's first tokens; each pixel shuffle leaves a quarter
+    depths: tuple[Natural, ...] = (5, 4, 2)  # blocks of G at each size; each size is twice the one before
+    shuffles: Natural = 2  # of G's doublings so many, the last, are pixel shuffles; earlier ones bicubic (256 px: 3)
+    d_width: Count = 384  # channels of D's tokens
+    d_depth: Natural = 3  # blocks of D at each of its two sizes
+    patch: Count = 2  # side of D's smaller patches, in pixels
+    heads: Count = 4  # of all attention
+    largest: Count = 32  # side of the largest maps that attend as a whole; larger ones in windows of half of it
+    critic_steps: Count = 4  # steps of D for one of G
+    g_batch: Count = 2  # fakes in a step of G, in batches
+    gp: NonNegative = 10.0  # weight of the gradient penalty
+    drift: NonNegative = 1e-3  # weight of the square of D's mean score of real pictures
+    lr: NonNegative = 1e-4  # learning rate of both Adams
+    beta1: UnderOne = 0.0  # first momentum of both Adams
+    beta2: UnderOne = 0.99  # second momentum of both Adams
 
 
 def place(count: int, width: int) -> nn.Parameter:

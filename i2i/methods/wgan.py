@@ -20,6 +20,7 @@ import torch
 from torch.optim import Optimizer, RMSprop
 
 from i2i import kinds
+from i2i.config import Count, Natural, NonNegative, Positive
 from i2i.losses import wasserstein
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import DCGANCritic, DCGANGenerator
@@ -29,16 +30,16 @@ from i2i.nets import DCGANCritic, DCGANGenerator
 class Settings:
     """Settings of WGAN; the defaults are the paper's."""
 
-    z: int = 100  # numbers in the noise
+    z: Count = 100  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: int = 64  # channels of G before its last layer; doubled for each halving of the size
-    d_width: int = 64  # channels of D's first layer
-    critic_steps: int = 5  # steps of D for one of G
-    burst: int = 100  # steps of D in the first turns of G and now and then
-    first: int = 25  # turns of G at the start with a burst before each; 0: no bursts at all
-    again: int = 500  # turns of G from burst to burst later
-    clamp: float = 0.01  # largest absolute weight of D
-    lr: float = 5e-5  # learning rate of both RMSProps
+    width: Count = 64  # channels of G before its last layer; doubled for each halving of the size
+    d_width: Count = 64  # channels of D's first layer
+    critic_steps: Count = 5  # steps of D for one of G
+    burst: Count = 100  # steps of D in the first turns of G and now and then
+    first: Natural = 25  # turns of G at the start with a burst before each; 0: no bursts at all
+    again: Count = 500  # turns of G from burst to burst later
+    clamp: Positive = 0.01  # largest absolute weight of D
+    lr: NonNegative = 5e-5  # learning rate of both RMSProps
 
 
 class WGAN(kinds.Generate):

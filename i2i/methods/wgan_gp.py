@@ -21,6 +21,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from i2i import kinds
+from i2i.config import Count, NonNegative, UnderOne
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import DCGANCritic, DCGANGenerator, ResNetCritic, ResNetGenerator
@@ -32,16 +33,16 @@ from i2i.ops import draws
 class Settings:
     """Settings of WGAN-GP; the defaults are those of algorithm 1."""
 
-    z: int = 100  # numbers in the noise; 128 with the paper's ResNet
+    z: Count = 100  # numbers in the noise; 128 with the paper's ResNet
     noise: str = "normal"  # normal, uniform (on [-1, 1])
     network: str = "dcgan"  # dcgan, resnet
-    width: int = 64  # channels of G before its last layer; ResNet: of all its blocks up to 32 pixels (paper: 128)
-    d_width: int = 64  # channels of D's first layer
-    critic_steps: int = 5  # steps of D for one of G
-    gp: float = 10.0  # weight of the gradient penalty
-    lr: float = 1e-4  # learning rate of both Adams
-    beta1: float = 0.0  # first momentum of both Adams
-    beta2: float = 0.9  # second momentum of both Adams
+    width: Count = 64  # channels of G before its last layer; ResNet: of all its blocks up to 32 pixels (paper: 128)
+    d_width: Count = 64  # channels of D's first layer
+    critic_steps: Count = 5  # steps of D for one of G
+    gp: NonNegative = 10.0  # weight of the gradient penalty
+    lr: NonNegative = 1e-4  # learning rate of both Adams
+    beta1: UnderOne = 0.0  # first momentum of both Adams
+    beta2: UnderOne = 0.9  # second momentum of both Adams
     decay: str = "constant"  # learning rate: constant, linear (from the start to 0, as for the ResNet)
 
 
