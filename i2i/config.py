@@ -115,7 +115,7 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 
 def _as(value: Any, kind: Any) -> tuple[bool, Any]:
-    """(whether `value` is or reads as a `kind`, what it is then)."""
+    """(whether `value` is or reads as a `kind`, what it is then). Nothing, as after `key=`, is an empty text or list."""
     if typing.get_origin(kind) is Annotated:
         return _as(value, typing.get_args(kind)[0])
     text = value.strip() if isinstance(value, str) else None
@@ -138,9 +138,12 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
             return True, number
         return number.is_integer(), int(number) if number.is_integer() else None
     if kind is str:
-        return isinstance(value, str | int | float), str(value)
+        return value is None or isinstance(value, str | int | float), "" if value is None else str(value)
     if typing.get_origin(kind) is tuple:
-        given = [v for v in text.replace("[", "").replace("]", "").split(",") if v.strip()] if text else value
+        if text is not None:
+            given = [v for v in text.replace("[", "").replace("]", "").split(",") if v.strip()]
+        else:
+            given = () if value is None else value
         if not isinstance(given, list | tuple):
             return False, None
         inner = typing.get_args(kind)[0]

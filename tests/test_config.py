@@ -62,6 +62,8 @@ class Ranges:
         ("drop", 1, True),
         ("kind", "resnet", "resnet"),
         ("kind", 5, "5"),
+        ("kind", "", ""),
+        ("kind", None, ""),
         ("load", "none", None),
         ("load", "", None),
         ("load", "0", 0),
@@ -72,6 +74,9 @@ class Ranges:
         ("layers", "[1, 2]", (1, 2)),
         ("layers", [5], (5,)),
         ("layers", "7", (7,)),
+        ("layers", "", ()),
+        ("layers", "[]", ()),
+        ("layers", None, ()),
     ],
 )
 def test_conversions(key, text, value):
