@@ -13,6 +13,8 @@ from torch import Tensor
 
 from i2i.errors import I2IError
 
+DEVICES = "Allowed: auto, cpu, cuda, cuda:1, mps."
+
 
 def seed_of(*counters: int | str) -> int:
     """A 63-bit seed that is a pure function of `counters` (same on every machine and in every process)."""
@@ -99,9 +101,14 @@ def device_of(name: str | torch.device) -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        if (made := torch.device(name)).type == "meta":
+        made = torch.device(name)
+    except (RuntimeError, TypeError) as error:  # its text lists three dozen kinds of devices
+        raise I2IError(f"There is no device {name!r}.", DEVICES) from error
+    try:
+        if made.type == "meta":
             raise RuntimeError("it holds no values")
         torch.empty(0, device=made)
         return made
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise I2IError(f"The device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0].split(". ")[0].rstrip(".")  # pages of advice follow
+        raise I2IError(f"The device {str(name)!r} cannot be used: {why}.", DEVICES) from error

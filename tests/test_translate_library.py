@@ -65,8 +65,12 @@ def test_devices_and_half_precision(path):
     assert 0 < np.abs(exact - rough).max() <= 16
     assert np.array_equal(model(picture), exact)
     assert model.to("cpu") is model
-    with pytest.raises(I2IError, match="cannot be used"):
+    with pytest.raises(I2IError, match=r"'cuda:77' cannot be used: .*\. Allowed: auto, cpu, cuda, cuda:1, mps\.$"):
         model.to("cuda:77")
+    for name in ("foo", "cuda:x", "cpu:"):
+        with pytest.raises(I2IError) as caught:
+            load(path, name)
+        assert str(caught.value) == f"There is no device {name!r}. Allowed: auto, cpu, cuda, cuda:1, mps."
 
 
 def test_no_gradients_and_yet_ordinary_tensors(path):

@@ -33,7 +33,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first N pairs.", metavar="N", min=1)] = None,
     save: Annotated[Path | None, typer.Option(help="A folder that gets every translation.", metavar="DIR")] = None,
-    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
 ) -> None:
     """Score a model beside two trivial guesses: the mean training picture, and the input handed back.
