@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from i2i import colour, deep, images, metadata, pixels
-from i2i.errors import I2IError, nearest
+from i2i.errors import I2IError, among
 from i2i.pixels import Size, Taken
 
 ALPHA = ("keep", "drop", "translate")
@@ -49,7 +49,7 @@ class Options:
             ("subsampling", self.subsampling, tuple(SUBSAMPLING)),
         ):
             if value not in allowed:
-                raise I2IError(f"{name} is {value!r}.", f"{nearest(value, allowed)} Allowed: {', '.join(allowed)}.")
+                raise I2IError(f"{name} is {value!r}.", among(value, allowed))
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise I2IError(f"The quality is {self.quality}.", "Give 1 (small) to 100 (good).")
         if self.max_pixels < 1:

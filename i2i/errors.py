@@ -21,6 +21,13 @@ class I2IError(Exception):
         return f"{self.what} {self.hint}".strip()
 
 
+def among(name: str, allowed: Iterable[str]) -> str:
+    """The sentence that helps after a `name` that is not one of a few: the nearest, if one is near, and all of them."""
+    names = list(allowed)
+    close = f"{found} " if (found := nearest(name, names)).startswith("Did you mean") else ""
+    return f"{close}Allowed: {', '.join(names)}."
+
+
 def nearest(name: str, allowed: Iterable[str], most: int = 3) -> str:
     """The sentence that helps after an unknown `name`: the nearest allowed names, or all of them if none is near."""
     names = sorted(allowed)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import I2IError, nearest
+from i2i.errors import I2IError, among
 from i2i.method import Batch, Method, Now, Shape
 from i2i.nets import PatchGAN, PixelGAN, ResNet, UNet, init_weights
 from i2i.nets.blocks import as_tested
@@ -65,7 +65,7 @@ class Latent:
     def __post_init__(self) -> None:
         for kind, width in self.parts:
             if kind not in self.KINDS:
-                raise I2IError(f"noise is {kind!r}.", f"{nearest(kind, self.KINDS)} Allowed: {', '.join(self.KINDS)}.")
+                raise I2IError(f"noise is {kind!r}.", among(kind, self.KINDS))
             if width < 1:
                 raise I2IError(f"The width of the noise is {width}.", "It must be at least 1.")
 
@@ -243,7 +243,7 @@ def generator(
         count = blocks or (9 if size >= 256 else 6)
         net = ResNet(channels_in, channels_out, count, width, norm, dropout, upsample, antialias=blurred)
     else:
-        raise I2IError(f"generator is {name!r}.", f"{nearest(name, ('unet', 'resnet'))} Allowed: unet, resnet.")
+        raise I2IError(f"generator is {name!r}.", among(name, ("unet", "resnet")))
     return init_weights(net, init, gain)
 
 
@@ -262,9 +262,7 @@ def critic(
     elif name == "pixel":
         net = PixelGAN(channels, width, norm)
     else:
-        raise I2IError(
-            f"discriminator is {name!r}.", f"{nearest(name, ('patchgan', 'pixel'))} Allowed: patchgan, pixel."
-        )
+        raise I2IError(f"discriminator is {name!r}.", among(name, ("patchgan", "pixel")))
     return init_weights(net, init, gain)
 
 
@@ -310,7 +308,7 @@ RATES: dict[str, Callable[[float], float]] = {
 def curve(name: str) -> Callable[[float], float]:
     """The learning-rate curve `name` of RATES over progress in [0, 1]. Raises I2IError if there is none."""
     if name not in RATES:
-        raise I2IError(f"decay is {name!r}.", f"{nearest(name, RATES)} Allowed: {', '.join(RATES)}.")
+        raise I2IError(f"decay is {name!r}.", among(name, RATES))
     return RATES[name]
 
 

@@ -57,6 +57,8 @@ def pairs(tmp_path):
         ({"channels_last": "perhaps"}, "channels_last is 'perhaps'."),
         ({"trackers": "tensorbord"}, "There is no tracker 'tensorbord'. Did you mean tensorboard?"),
         ({"generator": "unett"}, "generator is 'unett'. Did you mean unet"),
+        ({"loss": "foo"}, "loss is 'foo'. Allowed: vanilla, minimax, lsgan, wasserstein, hinge."),
+        ({"loss": "higne"}, "loss is 'higne'. Did you mean hinge? Allowed: vanilla, "),
         ({"direction": "BA"}, "direction is 'BA'. Allowed: AtoB, BtoA."),
         ({"sise": 3}, "There is no setting 'sise'. Did you mean size"),
     ],

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from i2i.errors import I2IError, nearest
+from i2i.errors import I2IError, among
 
 
 class Adversarial(NamedTuple):
@@ -100,5 +100,5 @@ LOSSES: dict[str, Adversarial] = {
 def adversarial(name: str) -> Adversarial:
     """The loss `name` of LOSSES. Raises I2IError naming the nearest if there is none."""
     if name not in LOSSES:
-        raise I2IError(f"loss is {name!r}.", f"{nearest(name, LOSSES)} Allowed: {', '.join(LOSSES)}.")
+        raise I2IError(f"loss is {name!r}.", among(name, LOSSES))
     return LOSSES[name]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from i2i.errors import I2IError, nearest
+from i2i.errors import I2IError, among
 
 POLICIES = ("color", "translation", "cutout")
 DRAWS = 7  # numbers that `diffaugment` takes for each picture
@@ -71,7 +71,7 @@ def policy(text: str) -> tuple[str, ...]:
     parts = tuple(p.strip() for p in text.split(",") if p.strip())
     for p in parts:
         if p not in POLICIES:
-            raise I2IError(f"diffaugment is {text!r}.", f"{nearest(p, POLICIES)} Allowed: {', '.join(POLICIES)}.")
+            raise I2IError(f"diffaugment is {text!r}.", among(p, POLICIES))
     return parts
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from i2i.errors import I2IError, nearest
+from i2i.errors import I2IError, among
 from i2i.winograd import Conv2d
 
 NORMS = ("batch", "instance", "none")
@@ -24,7 +24,7 @@ INITS = ("normal", "xavier", "kaiming", "orthogonal")
 def check(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raises I2IError, naming the nearest, if `value` of the setting `name` is not one of `allowed`."""
     if value not in allowed:
-        raise I2IError(f"{name} is {value!r}.", f"{nearest(value, allowed)} Allowed: {', '.join(allowed)}.")
+        raise I2IError(f"{name} is {value!r}.", among(value, allowed))
 
 
 def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
