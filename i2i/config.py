@@ -115,7 +115,7 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 
 def _as(value: Any, kind: Any) -> tuple[bool, Any]:
-    """(whether `value` is or reads as a `kind`, what it is then). Nothing, as after `key=`, is an empty text or list."""
+    """(whether `value` is or reads as a `kind`, what it is then). Nothing (`key=`) is an empty text or list."""
     if typing.get_origin(kind) is Annotated:
         return _as(value, typing.get_args(kind)[0])
     text = value.strip() if isinstance(value, str) else None
