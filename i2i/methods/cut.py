@@ -85,6 +85,8 @@ class CUT(kinds.Translate):
                 f"CUT sees inputs and outputs by one encoder; they have {channels} and {shape.channels_out} channels.",
                 "Set channels_in and channels_out to the same number, or train cyclegan.",
             )
+        if not config.taps:
+            raise I2IError("taps is empty.", "Give at least one position in G's list of layers.")
         upsample = "blur" if config.antialias else "transposed"
         G = ResNet(
             channels, channels, config.blocks, config.width, config.norm, config.dropout, upsample, config.antialias

@@ -96,9 +96,11 @@ class Generator(nn.Module):
             "heads": heads,
             "largest": largest,
         }
+        if not depths:
+            raise I2IError("depths is empty.", "Give the blocks of G at one size or more.")
         doublings = len(depths) - 1
         self.side = size >> doublings
-        if doublings < 0 or self.side < 2 or self.side << doublings != size:
+        if self.side < 2 or self.side << doublings != size:
             raise I2IError(f"{len(depths)} depths double a map {doublings} times, which never makes {size} pixels.")
         shuffles = min(shuffles, doublings)
         if width % (4**shuffles * heads):

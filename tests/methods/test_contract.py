@@ -23,6 +23,7 @@ import i2i
 from i2i import bundle, config, registry
 from i2i.craft import Craft
 from i2i.data import Spec, cards
+from i2i.errors import I2IError
 from i2i.loop import Loop
 from i2i.method import Batch, Method, Now, Shape
 from i2i.plan import Plan
@@ -314,6 +315,12 @@ def test_settings_are_explained_and_free(name: str) -> None:
     assert kind.Config.__dataclass_params__.frozen
     assert not [s.name for s in config.settings(kind.Config) if not s.comment]
     config.resolve({}, {"config": kind.Config, "spec": Spec, "plan": Plan, "craft": Craft})
+
+
+@pytest.mark.parametrize(("name", "key"), [("cut", "taps"), ("transgan", "depths")])
+def test_a_list_that_nothing_can_be_made_of_is_refused(name: str, key: str) -> None:
+    with pytest.raises(I2IError, match=f"^{key} is empty"):
+        made(name, **{key: ()})
 
 
 @every_method
