@@ -27,6 +27,7 @@ from i2i.ops import device_of
 
 GAP = 2  # pixels between the pictures of a sheet
 FILMS = (".gif", ".mp4", ".webm")
+SLOWEST = 0.002  # pictures a second of a film, at least
 LISTED = 60  # labels that an error lists
 
 Tell = Callable[[int, int], None]
@@ -62,7 +63,8 @@ class Generator:
         self.stored = {k: v.clone() for k, v in network.state_dict().items()} if header.get("standing") else {}
 
     def label(self, text: str | int) -> int:
-        """The number of a label given by name or number. Raises I2IError saying which there are."""
+        """The number of a label given by name or else by number: where labels are called 7, 8, 9, the label "8" is the
+        second one and "0" the first. Raises I2IError saying which there are."""
         if not self.labels:
             raise I2IError(f"{self.name} knows no labels.", "Leave --label out.")
         name = str(text).strip()
@@ -78,8 +80,8 @@ class Generator:
 
     def check(self, truncation: float = 0.0, size: int | None = None) -> None:
         """Raises I2IError for a truncation or a size that the model cannot take."""
-        if truncation < 0:
-            raise I2IError(f"truncation is {truncation:g}.", "Give a number above 0, such as 0.5 or 1.")
+        if not 0 <= truncation < math.inf:
+            raise I2IError(f"truncation is {truncation:g}.", "Give a number such as 0.5 or 1; 0 is no limit.")
         if truncation and not any(kind == "normal" for kind, _ in self.latent.parts):
             raise I2IError(f"The noise of {self.name} is not normal, so it cannot be truncated.", "Leave it out.")
         if size is not None and size not in self.sizes:
@@ -228,8 +230,8 @@ def generate(
     """Makes `n` pictures, of the seeds seed, seed + 1, ..., or a walk between `interpolate` of them in `frames` frames.
 
     output: a folder for the pictures, or a film (.gif; .mp4 and .webm where PyAV is installed). grid: a file for all of
-    them in one sheet of `columns` (0: about square). label: by name or number. Raises I2IError before anything is made
-    if something does not fit, and when the disk refuses."""
+    them in one sheet of `columns` (0: about square). label: see `Generator.label`. Raises I2IError before anything is
+    made if something does not fit, and when the disk refuses."""
     made = load(model, device) if isinstance(model, str | Path) else model
     number = None if label is None else made.label(label)
     made.check(truncation, size)
@@ -281,8 +283,9 @@ def _refuse(
         raise I2IError(f"interpolate is {points}.", "A walk needs at least 2 pictures to go between.")
     if points and frames < points:
         raise I2IError(f"{frames} frames are too few for a walk through {points} pictures.", "Give at least as many.")
-    if moving and not 0 < fps <= 100:
-        raise I2IError(f"fps is {fps:g}.", "It must be above 0 and at most 100.")
+    if moving and not SLOWEST <= fps <= 100:
+        waits = "a GIF's delays are 1 to 65535 hundredths of a second"
+        raise I2IError(f"fps is {fps:g}.", f"Allowed: {SLOWEST} to 100; {waits}.")
     if out is not None and out.suffix and not moving and out.suffix.lower() in (*images.SUFFIXES, ".avi", ".mov"):
         raise I2IError(f"{out} is no folder and no film.", f"Give a folder, a film ({', '.join(FILMS)}), or --grid.")
     if moving and out is not None and out.suffix.lower() != ".gif":
@@ -303,8 +306,8 @@ def _names(made: Generator, out: Path, seeds: Sequence[int], label: int | None, 
 def _free(targets: Sequence[Path], overwrite: bool) -> None:
     there = [] if overwrite else [t for t in targets if t.exists()]
     if there:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise I2IError(f"{there[0]}{more} exists already.", "Give another place, or --overwrite.")
+        more = f" and {len(there) - 1} more exist" if len(there) > 1 else " exists"
+        raise I2IError(f"{there[0]}{more} already.", "Give another place, or --overwrite.")
 
 
 def _folder(path: Path) -> None:

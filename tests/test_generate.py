@@ -151,8 +151,12 @@ def test_statistics_are_made_anew_for_a_truncation_and_put_back(tmp_path):
 def test_only_normal_noise_can_be_truncated(infogan):
     with pytest.raises(I2IError, match="not normal"):
         some(infogan[0], [0], truncation=0.5)
-    with pytest.raises(I2IError, match="truncation is -1"):
-        some(infogan[0], [0], truncation=-1.0)
+
+
+@pytest.mark.parametrize("truncation", [-1.0, float("nan"), float("inf")])
+def test_a_truncation_is_a_number(dcgan, truncation):
+    with pytest.raises(I2IError, match=f"truncation is {truncation:g}. Give a number such as 0.5 or 1; 0 is no limit"):
+        some(dcgan[0], [0], truncation=truncation)
 
 
 # ---- labels --------------------------------------------------------------------------------------------------------
@@ -164,6 +168,14 @@ def test_a_label_goes_by_name_first_then_by_number(acgan):
     for label, text in (("dgo", "Did you mean dog"), ("7", r"0 \(cat\), 1 \(dog\), 2 \(10\)"), ("-1", "no label")):
         with pytest.raises(I2IError, match=text):
             found.label(label)
+
+
+def test_names_that_are_numbers_win_over_numbers(tmp_path_factory):
+    path, _ = made(ACGAN, tmp_path_factory.mktemp("numbers"), "acgan", class_names=["7", "2", "0"])
+    found = generate.load(path)
+    assert [found.label(x) for x in ("7", "2", "0", "1", 2)] == [0, 1, 2, 1, 1]
+    with pytest.raises(I2IError, match=r"no label '3'. It has: 0 \(7\), 1 \(2\), 2 \(0\)\."):
+        found.label("3")
 
 
 def test_labels_go_round_with_the_seed_or_are_asked_for(acgan):
@@ -238,8 +250,10 @@ def test_a_folder_a_sheet_and_their_names(acgan, tmp_path):
     whole = images.read(tmp_path / "all.png", None)
     assert whole.shape == (2 * 18 + 2, 3 * 18 + 2, 1)
     assert np.array_equal(whole[2:18, 20:36], single)
-    with pytest.raises(I2IError, match="exists already"):
+    with pytest.raises(I2IError, match=r"cat-seed000003\.png and 4 more exist already"):
         generate.generate(acgan[0], 5, 3, output=tmp_path / "out")
+    with pytest.raises(I2IError, match=r"cat-seed000003\.png exists already"):
+        generate.generate(acgan[0], 1, 3, output=tmp_path / "out")
     generate.generate(acgan[0], 5, 3, output=tmp_path / "out", overwrite=True)
 
 
@@ -255,6 +269,9 @@ def test_a_walk_becomes_an_animation(dcgan, tmp_path):
     generate.generate(dcgan[0], seed=2, output=tmp_path / "walk.gif", interpolate=3, frames=12, fps=10)
     with Image.open(tmp_path / "walk.gif") as film:
         assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (12, (128, 128), 100, 0)
+    generate.generate(dcgan[0], output=tmp_path / "slow.gif", interpolate=2, frames=2, fps=generate.SLOWEST)
+    with Image.open(tmp_path / "slow.gif") as film:
+        assert film.info["duration"] == 1000 / generate.SLOWEST
     result = generate.generate(dcgan[0], output=tmp_path / "frames", interpolate=2, frames=4)
     assert [p.name for p in result.files] == [f"frame0000{i}.png" for i in range(4)]
 
@@ -290,7 +307,12 @@ def test_films_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path,
         ({"seed": 1 << 70, "grid": "a.png"}, "2\\^60"),
         ({"interpolate": 1, "grid": "a.png"}, "at least 2"),
         ({"interpolate": 8, "frames": 3, "grid": "a.png"}, "too few"),
-        ({"interpolate": 2, "fps": 0, "output": "a.gif"}, "fps"),
+        ({"interpolate": 2, "fps": 0, "output": "a.gif"}, "fps is 0"),
+        (
+            {"interpolate": 2, "fps": 1e-4, "output": "a.gif"},
+            "fps is 0.0001. Allowed: 0.002 to 100; .* 1 to 65535 hund",
+        ),
+        ({"interpolate": 2, "fps": float("nan"), "output": "a.mp4"}, "fps is nan"),
         ({"output": "a.png"}, "no folder and no film"),
         ({"grid": "a.png", "size": 64}, "makes 16"),
         ({"grid": "a.png", "label": "x"}, "no labels"),

@@ -28,7 +28,8 @@ def generate(
     grid: Annotated[Path | None, typer.Option(help="A file for all pictures in one sheet.")] = None,
     columns: Annotated[int, typer.Option(help="Pictures in a row of the sheet; 0: about square.", min=0)] = 0,
     label: Annotated[
-        str | None, typer.Option(help="Class to make, by name or number; without it all in turn.")
+        str | None,
+        typer.Option(help="Class to make: its name, or its number from 0 if no class is called so. [all in turn]"),
     ] = None,
     truncation: Annotated[
         float, typer.Option(help="Largest absolute noise: below 2 better but more alike pictures; 0: no limit.")
@@ -36,7 +37,7 @@ def generate(
     size: Annotated[int | None, typer.Option(help="Side in pixels, of a model that grew through several.")] = None,
     interpolate: Annotated[int, typer.Option(help="Walk through so many pictures and back to the first.")] = 0,
     frames: Annotated[int, typer.Option(help="Frames of the walk.", min=1)] = 60,
-    fps: Annotated[float, typer.Option(help="Frames a second of a film.")] = 20.0,
+    fps: Annotated[float, typer.Option(help="Frames a second of a film, 0.002 to 100.")] = 20.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
