@@ -3,6 +3,7 @@
     import i2i
     folder = i2i.train("pix2pix", data="earth", size=64, epochs=5)
     picture = i2i.load(folder)("photo.jpg")
+    faces = i2i.generate.load("runs/dcgan-faces").pictures(seeds=range(4))
 
 Names are imported on first use, so that `import i2i` costs nothing.
 """
@@ -15,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from i2i import generate as generate
     from i2i.errors import I2IError as I2IError
     from i2i.evaluate import evaluate as evaluate
     from i2i.loading import load as load
@@ -32,7 +34,8 @@ _PUBLIC = {
     "train": "i2i.train",
     "translate": "i2i.translate",
 }
-__all__ = ["I2IError", "Method", "evaluate", "load", "recipes", "train", "translate"]
+_MODULES = ("generate",)  # as a whole, because its `load` is wanted as much as its `generate`
+__all__ = ["I2IError", "Method", "evaluate", "generate", "load", "recipes", "train", "translate"]
 
 
 def __getattr__(name: str) -> Any:
@@ -40,6 +43,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("i2i")
+    if name in _MODULES:
+        return import_module(f"i2i.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'i2i' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

@@ -140,10 +140,9 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
     if kind is str:
         return value is None or isinstance(value, str | int | float), "" if value is None else str(value)
     if typing.get_origin(kind) is tuple:
+        given = () if value is None else value
         if text is not None:
             given = [v for v in text.replace("[", "").replace("]", "").split(",") if v.strip()]
-        else:
-            given = () if value is None else value
         if not isinstance(given, list | tuple):
             return False, None
         inner = typing.get_args(kind)[0]

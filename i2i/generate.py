@@ -42,7 +42,10 @@ def load(model: str | Path, device: str = "auto") -> Generator:
         raise I2IError(f"{path} is no model that generates.", "Give a .safetensors file or a run's folder.")
     header = bundle.read_header(path)
     if header.get("kind") != "generate" or "latent" not in header:
-        raise I2IError(f"{path} turns pictures into pictures; it makes none from noise.", "Use `i2i translate`.")
+        raise I2IError(
+            f"{path} turns pictures into pictures; it makes none from noise.",
+            "`i2i translate` uses it, and i2i.load in Python.",
+        )
     network = bundle.load(path, ["G"]).networks["G"]
     return Generator(network.to(device_of(device)), header, name_of(model))
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+import i2i
 from i2i import bundle, generate, images, nets
 from i2i.cli import generate as command
 from i2i.errors import I2IError
@@ -373,14 +374,28 @@ def test_two_networks_of_one_name_are_refused():
         nets.register("acgan_g")(Growing)
 
 
-def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan, tmp_path):
-    from i2i.loading import load
+def test_the_library_has_it_without_an_import_of_its_own(monkeypatch):
+    monkeypatch.delattr(i2i, "generate", raising=False)
+    assert "generate" in dir(i2i)
+    assert i2i.generate.load is generate.load
+    assert i2i.generate.Generator is generate.Generator
+
+
+def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan, tmp_path, monkeypatch):
+    from i2i import evaluate, load
+    from i2i.export import export
 
     path = bundle.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
-    with pytest.raises(I2IError, match="i2i translate"):
+    with pytest.raises(I2IError, match="`i2i translate` uses it"):
         generate.load(path)
-    with pytest.raises(I2IError, match="i2i generate"):
-        load(dcgan[0])
+    monkeypatch.setattr("i2i.onnx_net.library", lambda name: None)
+    for use in (load, evaluate, lambda model: export(model, tmp_path / "m.onnx")):
+        with pytest.raises(I2IError) as caught:
+            use(dcgan[0])
+        assert caught.value.what.endswith(
+            "makes pictures from noise; to translate, evaluate or export takes a model that translates."
+        )
+        assert caught.value.hint == "`i2i generate` makes its pictures, and i2i.generate.load opens it in Python."
     with pytest.raises(I2IError, match="no model"):
         generate.load(tmp_path / "none.safetensors")
 
