@@ -8,6 +8,7 @@ other). Distances are root mean squares over pixels of pictures shrunk to SIDE.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ class Guard:
     """A report (i2i.loop.Watch) that looks at the samples passing through it.
 
     Each grid adds a line "signs" {spread, nearest} to the log, and a warning where a number stays under its limit. In
-    the first `early` images, when an average of weights still lags behind, samples may be alike."""
+    the first `early` images, when an average of weights still lags behind, samples may be alike. A resumed run warns
+    where a whole one would: what was seen before it is read from the log, so what is judged is what stands there."""
 
     def __init__(self, inner: Any, train: Any, held: Any = None, early: int = 0) -> None:
         self.inner, self.train, self.held, self.early = inner, train, held, early
@@ -41,6 +43,16 @@ class Guard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
+    def event(self, images: int, kind: str, **facts: Any) -> None:
+        """Passes the event on; at a resumption the guard learns what it had seen and told by then."""
+        self.inner.event(images, kind, **facts)
+        if kind == "resumed":
+            for line in self.inner.log:
+                if line["images"] <= images and line["kind"] == "signs":
+                    self._count(line["images"], math.nan if line["spread"] is None else line["spread"])
+                elif line["images"] <= images and line["kind"] == "warning":
+                    self.told.add(line.get("sign", ""))
+
     def samples(self, images: int, columns: dict[str, Tensor]) -> None:
         """Passes the grid on, and judges it (but for the one before training)."""
         self.inner.samples(images, columns)
@@ -52,12 +64,11 @@ class Guard:
         whole, near = self._real(by_class=len(columns) > 1)
         every = torch.cat(columns)
         signs = {
-            "spread": sum(spread(c) for c in columns) / len(columns) / max(whole, 1e-12),
-            "nearest": nearest(every, self.seen) / max(near, 1e-12),
+            "spread": round(sum(spread(c) for c in columns) / len(columns) / max(whole, 1e-12), 4),
+            "nearest": round(nearest(every, self.seen) / max(near, 1e-12), 4),
         }
-        self.inner.event(images, "signs", **{k: round(v, 4) for k, v in signs.items()})
-        self.varied = self.varied or signs["spread"] >= ALIKE
-        self.low = self.low + 1 if signs["spread"] < ALIKE and images >= self.early else 0
+        self.inner.event(images, "signs", **signs)
+        self._count(images, signs["spread"])
         if self.low >= TIMES:
             self._warn(
                 images,
@@ -80,10 +91,14 @@ class Guard:
             )
         return signs
 
-    def _warn(self, images: int, what: str, text: str) -> None:
-        if what not in self.told:
-            self.told.add(what)
-            self.inner.event(images, "warning", text=text)
+    def _count(self, images: int, spread: float) -> None:
+        self.varied = self.varied or spread >= ALIKE
+        self.low = self.low + 1 if spread < ALIKE and images >= self.early else 0
+
+    def _warn(self, images: int, sign: str, text: str) -> None:
+        if sign not in self.told:
+            self.told.add(sign)
+            self.inner.event(images, "warning", text=text, sign=sign)
 
     def _real(self, by_class: bool) -> tuple[float, float]:
         """Spread and nearest distance of real pictures, found once."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from i2i.guard import Guard
 from i2i.metrics.collapse import coverage, nearest, spread
+from i2i.report import Report
 
 
 class Told:
@@ -88,6 +89,32 @@ def test_a_passing_narrowness_does_not(guard):
     for k in range(1, 9):
         guard.samples(100 * k, {"samples": same if k % 3 else shapes(torch.arange(64) + 9000)})
     assert not [w for w in guard.inner.warnings() if "alike" in w]
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("lost", [0, 2])  # checks after the checkpoint that a crash made vain
+def test_a_resumed_run_warns_where_a_whole_one_does(tmp_path, stop, lost):
+    same = shapes(torch.tensor([9001])).expand(64, -1, -1, -1)
+    grids = [shapes(torch.arange(64) + 9000), same, same, same, shapes(torch.arange(64)), same, same, same]
+
+    def watched(folder):
+        return Guard(Report(folder, "dcgan", {}, 800, live=False), Pictures(0, 400), Pictures(5000, 100))
+
+    def judged(guard, first, last):
+        for k in range(first, last + 1):
+            guard.look(100 * k, [grids[k - 1]])
+        return [
+            (line["images"], line.get("text"), line.get("spread"))
+            for line in guard.inner.log
+            if line["kind"] in ("signs", "warning")
+        ]
+
+    whole = judged(watched(tmp_path / "whole"), 1, 8)
+    assert [images for images, text, _ in whole if text] == [400, 500]  # alike, copies
+    judged(watched(tmp_path / "run"), 1, stop + lost)
+    guard = watched(tmp_path / "run")
+    guard.event(100 * stop, "resumed")
+    assert judged(guard, stop + 1, 8) == whole
 
 
 def test_collapse_within_each_class_is_seen_though_the_classes_differ():
