@@ -59,6 +59,16 @@ class Run:
         craft.apply(method, self.craft)
         return method
 
+    def notes(self, method: Method) -> list[str]:
+        """What the user should know before the run: of the method, the processes that train together, the data."""
+        shared = []
+        if processes() > 1 and method.local:
+            shared = [
+                f"{processes()} processes train together, and each computes {method.local} over its own share of a "
+                "batch: the result depends on their number."
+            ]
+        return [*method.notes(), *shared, *remarks(self.data)]
+
     def facts(self) -> dict[str, Any]:
         """What must not change between a checkpoint and its resumption."""
         return {"recipe": self.settings, "data set": self.data.fingerprint, "length": self.total}
@@ -95,7 +105,7 @@ class Run:
             # weights, gradients and two moments of Adam, 4 bytes each; activations of the networks' forward passes
             "memory_mib": math.ceil((16 * parameters + activations) / 2**20),
             "seconds": self.seconds(),
-            "notes": [*method.notes(), *remarks(self.data)],
+            "notes": self.notes(method),
             "out": str(self.folder),
             "settings": self.settings,
             "changed": self.changed(),

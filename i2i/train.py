@@ -25,7 +25,7 @@ from i2i.method import Batch, Method
 from i2i.metrics.pixel import l1
 from i2i.plan import Plan, accelerator_for
 from i2i.report import Report
-from i2i.run import Run, free, plan_resume, plan_run, remarks
+from i2i.run import Run, free, plan_resume, plan_run
 
 __all__ = ["Interrupted", "Run", "execute", "plan_resume", "plan_run", "resume", "train"]
 
@@ -97,7 +97,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     if accelerator.num_processes > 1:  # a name made of the time may differ between processes
         run.folder = Path(broadcast_object_list([str(run.folder)])[0])
     method = run.build()
-    notes = [*method.notes(), *remarks(run.data)]
+    notes = run.notes(method)
     loop = Loop(
         method,
         run.data,

@@ -108,6 +108,16 @@ def test_few_and_small_pictures_are_told_before_the_run(tmp_path):
     assert "1 of 23 pictures looked at are smaller than the 16 pixels of training (the smallest is 40x7)" in said
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_depends_on_the_number_of_processes_is_told_before_the_run(tmp_path, monkeypatch, count):
+    run = plan_run("progressive", [str(fill(tmp_path / "a", 12))], None, {"size": 16, "base": 64, "device": "cpu"})
+    monkeypatch.setenv("WORLD_SIZE", str(count))
+    said = "\n".join(run.describe()["notes"])
+    told = "2 processes train together, and each computes the deviation over groups of pictures over its own share"
+    assert (told in said) == (count == 2)
+    assert run.notes(run.build()) == run.describe()["notes"]
+
+
 def test_halves_of_a_file_are_measured_by_themselves(pairs):
     run = plan_run("pix2pix", [str(pairs)], None, {**PIX2PIX, "size": 32})
     assert "12 of 24" not in "".join(run.describe()["notes"])
