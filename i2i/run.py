@@ -38,7 +38,8 @@ class Run:
     spec: Spec
     plan: Plan
     craft: Craft
-    sources: list[str]
+    sources: list[str]  # where the pictures are found from here
+    named: list[str]  # the same as the user named them, which goes into the model
     data: Data
     held_out: Data | None  # validation pictures, or test pictures, or None
     folder: Path
@@ -238,6 +239,7 @@ def _resolved(
         plan=plan,
         craft=made["craft"],
         sources=sources,
+        named=sources,
         data=pictures,
         held_out=held_out,
         folder=folder,
@@ -263,8 +265,10 @@ def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None, sou
         raise I2IError(f"{path} is not the config.yaml of a run.", "Put the original back.")
     values.pop("versions", None)
     recipe, written = values.pop("recipe"), values.pop("data")
+    named = values.pop("data_named", written)
     run = _resolved(str(values["method"]), sources or written, folder, {**values, **(overrides or {})})
     run.recipe = run.settings["recipe"] = recipe
+    run.named = sources or named
     return run
 
 

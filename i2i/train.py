@@ -49,7 +49,7 @@ def _make(run: Run) -> None:
     """Makes the run's folder with its config.yaml in one rename, so that any folder there is can be resumed."""
     free(run.folder)
     made = run.folder.with_name(f".{run.folder.name}.{os.getpid()}")
-    lines = {**run.settings, "versions": versions()}
+    lines = {**run.settings, "data_named": run.named, "versions": versions()}
     try:
         run.folder.parent.mkdir(parents=True, exist_ok=True)
         made.mkdir()
@@ -191,7 +191,7 @@ def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
     return {
         "method": registry.name_of(run.method),
         "recipe": run.recipe,
-        "data": run.sources,
+        "data": run.named,
         "channels_in": run.shape.channels_in,
         "channels_out": run.shape.channels_out,
         "size": run.shape.size,

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import i2i
 from i2i import loop
+from i2i.bundle import read_header
 from i2i.errors import I2IError
 from i2i.train import plan_resume, plan_run, resume
 
@@ -187,6 +188,20 @@ def test_a_stopped_run_goes_on_bit_by_bit_though_its_pictures_moved(pairs, tmp_p
         assert torch.equal(tensor, states[1][name]), name
 
 
+def test_the_model_of_a_resumed_run_is_that_of_a_whole_one_byte_by_byte(pairs, tmp_path, monkeypatch):
+    fill(pairs / "val", 2, 32)
+    monkeypatch.chdir(tmp_path)
+    whole = i2i.train("pix2pix", "my pairs", tmp_path / "whole", **PIX2PIX)
+    stopped(monkeypatch, tmp_path / "run", "my pairs", 4)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    resume(tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert read_header(whole / "model.safetensors")["data"] == ["my pairs"]
+    pairs.rename(tmp_path / "moved")
+    assert plan_resume(tmp_path / "run", sources=["../moved"]).named == ["../moved"]
+
+
 def test_what_changed_is_named(pairs, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     stopped(monkeypatch, folder, pairs, 2)
@@ -215,7 +230,7 @@ def test_config_yaml_is_enough_to_repeat_a_run(pairs, tmp_path):
     first = i2i.train("pix2pix", pairs, tmp_path / "first", **PIX2PIX)
     values = yaml.safe_load((first / "config.yaml").read_text())
     assert values["versions"]["torch"] == version("torch")
-    kept = {k: v for k, v in values.items() if k not in ("recipe", "method", "data", "versions")}
+    kept = {k: v for k, v in values.items() if k not in ("recipe", "method", "data", "data_named", "versions")}
     second = i2i.train(values["method"], values["data"], tmp_path / "second", **kept)
     made = [load_file(f / "model.safetensors") for f in (first, second)]
     assert all(torch.equal(t, made[1][n]) for n, t in made[0].items())
