@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -127,6 +127,7 @@ class Generate(Method):
     needs: ClassVar[str] = "images"
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     critics: ClassVar[tuple[str, ...]] = ("D",)  # networks that see pictures, first argument, which i2i.craft may vary
+    titles: Sequence[str] = ()  # names of the classes in previews; whoever knows them sets them, else they are numbers
     G: nn.Module
     D: nn.Module
 
@@ -174,10 +175,10 @@ class Generate(Method):
         ids = torch.arange(64, device=batch.x.device)
         if self.needs != "labelled":
             return {"samples": self.infer(Batch(batch.x, ids=ids))}
-        rows = ids[:8]
+        rows, titles = ids[:8], self.titles or [f"class {k}" for k in range(self.classes)]
         return {
-            f"class {k}": self.infer(Batch(batch.x, c=torch.full_like(rows, k), ids=rows))
-            for k in range(min(10, self.classes))
+            title: self.infer(Batch(batch.x, c=torch.full_like(rows, k), ids=rows))
+            for k, title in enumerate(titles[:10])
         }
 
     def example(self, shape: Shape) -> tuple[Tensor, ...]:

@@ -97,6 +97,8 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     if accelerator.num_processes > 1:  # a name made of the time may differ between processes
         run.folder = Path(broadcast_object_list([str(run.folder)])[0])
     method = run.build()
+    if isinstance(method, Generate):
+        method.titles = run.data.class_names
     notes = run.notes(method)
     loop = Loop(
         method,
@@ -116,7 +118,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         plain = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in run.settings.items()}
         accelerator.init_trackers(f"i2i-{run.recipe}".replace("/", "-"), config=plain)
         report = _Tracked(report, accelerator)
-    if issubclass(run.method, Generate) and main:
+    if isinstance(method, Generate) and main:
         report = Guard(report, run.data, run.held_out, early=run.total // 20)
     scores: dict[str, float] = {}
 

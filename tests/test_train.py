@@ -141,6 +141,15 @@ def test_folders_as_people_have_them_are_trained_on(tmp_path, monkeypatch):
     assert not (folder / "metrics.json").exists()  # without pairs nothing tells right from wrong
 
 
+def test_classes_have_their_names_in_the_sample_grids(tmp_path):
+    for name in ("cats", "dogs"):
+        fill(tmp_path / "pets" / name, 4)
+    settings = {"size": 16, "units": 0.02, "images": 4, "batch": 4, "device": "cpu", "workers": 0}
+    folder = i2i.train("cgan", tmp_path / "pets", tmp_path / "run", **settings)
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    assert [line["columns"] for line in lines if line["kind"] == "samples"] == [["cats", "dogs"]] * 2
+
+
 def test_a_file_that_is_no_picture_is_named(tmp_path):
     a, b = fill(tmp_path / "a", 2), fill(tmp_path / "b", 2)
     (a / "torn.jpg").write_bytes(b"no picture")
