@@ -107,7 +107,8 @@ def _within(key: str, made: Any, hint: Any) -> None:
     elif typing.get_origin(hint) is Annotated:
         for allowed in hint.__metadata__:
             if isinstance(allowed, Range) and made not in allowed:
-                raise I2IError(f"{key} is {made}.", f"Allowed: {allowed}.")
+                shown = f"{made:g}" if isinstance(made, float) else made
+                raise I2IError(f"{key} is {shown}.", f"Allowed: {allowed}.")
 
 
 _NOTHING = ("none", "null", "~", "")
