@@ -52,7 +52,10 @@ def test_two_folders_whose_names_have_spaces(sides, tmp_path, monkeypatch):
         (["pix2pix"], "No data was given."),
         (["pix2pix", "--data", "no/such"], "The folder no/such does not exist."),
         (["pix2pix", "--data", "PAIRS", "--set", "widht=4"], "There is no setting 'widht'. Did you mean width"),
-        (["pix2pix", "--data", "PAIRS", "--set", "width=wide"], "width is 'wide'. It must be a whole number, 1 or more."),
+        (
+            ["pix2pix", "--data", "PAIRS", "--set", "width=wide"],
+            "width is 'wide'. It must be a whole number, 1 or more.",
+        ),
         (["pix2pix", "--data", "PAIRS", "--precision", "fp8"], "precision is 'fp8'."),
         (["pix2pix", "--data", "PAIRS", "--device", "abacus"], "device is 'abacus'."),
         (["pix2pix", "--data", "PAIRS", "--out", "PAIRS"], "exists and is not empty."),
