@@ -4,7 +4,8 @@ Orientation is applied to the pixels and its tag removed; other EXIF, resolution
 are converted into sRGB for the network and back into the picture's own profile. Transparency is carried over,
 laid on white, or translated alongside. 16 bits stay in PNG and TIFF, grey and colour (i2i.deep), and become 8 in other
 formats, in CMYK and in animations; their colours are converted if the extra `deep` is there, and else left as they are.
-Animations (GIF, WebP, APNG, AVIF) and TIFFs of many pages are translated frame by frame with their timing.
+Animations (GIF, WebP, APNG, AVIF) and TIFFs of many pages are translated frame by frame with their timing; as JPEG or
+BMP, an animation gives its first frame.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PROFILE = ("keep", "srgb")
 SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 OPAQUE = (".jpg", ".jpeg", ".bmp")  # hold no transparency
 MANY = (".gif", ".webp", ".png", ".tif", ".tiff", ".avif")  # hold several frames
+SERIES = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # whose frames are one work; an MPO's others are previews and depths
 NAMES = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 QUALITY = {".jpg": 95, ".jpeg": 95, ".webp": 95, ".avif": 90}
 
@@ -52,6 +54,7 @@ class Options:
                 raise I2IError(f"{name} is {value!r}.", among(value, allowed))
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise I2IError(f"The quality is {self.quality}.", "Give 1 (small) to 100 (good).")
+        pixels.check_size(self.size)
         if self.max_pixels < 1:
             raise I2IError(f"The limit of pixels is {self.max_pixels}.", "Give 1 or more.")
 
@@ -83,7 +86,11 @@ def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) 
 
     Raises I2IError naming the file if it is no picture, damaged, cut short, or too large."""
     with images.opened(source, options.max_pixels, load=False) as image:
-        count = getattr(image, "n_frames", 1) if suffix in MANY else 1
+        count = getattr(image, "n_frames", 1) if image.format in SERIES else 1
+        if count > 1 and suffix not in MANY:
+            if image.format == "TIFF":
+                raise I2IError(f"{images.name_of(source)} has {count} pages; {suffix} holds one.", "Give --format tif.")
+            count = 1
         _within(source, image.width * image.height * count, count, options.max_pixels)
         document = Document([], 2 if options.alpha == "translate" else 1)
         durations, total, data = [], 0, b""
@@ -107,7 +114,15 @@ def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) 
             else:
                 array, known = _in_srgb(images.upright(frame), metadata.profile(frame))
             document.profiles.append(known)
+            _within_size(source, array, options)
             _add(document, array, channels, options)
+        if suffix not in (".tif", ".tiff") and len(sides := {(p.width, p.height) for p in document.parts}) > 1:
+            (width, height), (other, high) = sorted(sides)[:2]
+            raise I2IError(
+                f"The pages of {images.name_of(source)} differ in size ({width}x{height}, {other}x{high}); those of "
+                f"{suffix} cannot.",
+                "Give --format tif, or one --size WIDTHxHEIGHT.",
+            )
         if count > 1 and any(durations):
             document.timing["duration"] = [round(d) for d in durations]
         if count > 1 and (any(durations) or "loop" in image.info):
@@ -120,6 +135,18 @@ def _within(source: Path | BinaryIO, total: int, frames: int, limit: int) -> Non
         raise I2IError(
             f"{images.name_of(source)} has {total:,} pixels in {frames} frames, more than the limit of {limit:,}.",
             "Raise it with --max-pixels.",
+        )
+
+
+def _within_size(source: Path | BinaryIO, array: np.ndarray, options: Options) -> None:
+    if options.size is None:
+        return
+    width, height = pixels.sized(array.shape[1], array.shape[0], options.size)
+    if width * height > options.max_pixels:
+        raise I2IError(
+            f"{images.name_of(source)} would have {width}x{height} pixels, more than the limit of "
+            f"{options.max_pixels:,}.",
+            "Give a smaller --size, or raise it with --max-pixels.",
         )
 
 
@@ -153,14 +180,8 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> tuple[np.ndarray, tup
     if image.mode.startswith("I") or image.mode == "F":
         array = pixels.to_array(image)
         return deep.into_srgb(array, profile) if array.dtype == np.uint16 else (array, (profile, False))
-    if image.mode not in ("CMYK", "RGB", "RGBA", "L", "LA"):
-        image = images.convert(image, None)
-    was = image.mode
-    image, fits = colour.into_srgb(image, profile)
-    if was == "CMYK":  # there is no way back
-        profile = colour.srgb() if fits else None
-        image = images.convert(image, None)
-    return pixels.to_array(image), (profile, fits)
+    image, known = pixels.in_srgb(image, profile)
+    return pixels.to_array(image), known
 
 
 def _on_white(array: np.ndarray) -> np.ndarray:
@@ -192,9 +213,18 @@ def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, option
     buffer = io.BytesIO()
     try:
         pictures[0].save(buffer, **_arguments(pictures, document, suffix, options))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise I2IError(f"The picture cannot be written as {suffix}: {error}.", "Give another --format.") from error
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    if suffix == ".webp" and len(pictures) > 1 and any(p.mode == "RGBA" for p in pictures):
+        data = _transparent(data)
+    return data
+
+
+def _transparent(data: bytes) -> bytes:
+    """An animated WebP whose head says that it has transparency: where the opaque part of each frame is a rectangle,
+    libwebp stores that alone and does not say so, and all around it is shown black."""
+    return data[:20] + bytes([data[20] | 0x10]) + data[21:] if data[12:16] == b"VP8X" else data
 
 
 def _with_alpha(made: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -218,17 +248,7 @@ def _picture(made: np.ndarray, suffix: str, own: bytes | None, converted: bool, 
     picture = pixels.to_pil(made)
     if suffix in OPAQUE:
         picture = images.convert(picture, 1 if images.natural_channels(picture) == 1 else 3)
-    picture.info.pop("icc_profile", None)
-    if converted:
-        back = colour.out_of_srgb(picture, own) if own and keep else None
-        if back is not None:
-            picture = back
-            picture.info["icc_profile"] = own
-        elif picture.mode in ("RGB", "RGBA"):
-            picture.info["icc_profile"] = colour.srgb()
-    elif own and colour.space(own) == ("L" if picture.mode in ("L", "LA") else "RGB"):
-        picture.info["icc_profile"] = own  # says what the numbers mean, which were left as they are
-    return picture
+    return colour.tagged(picture, own, converted, keep)
 
 
 def _arguments(pictures: list[Image.Image], document: Document, suffix: str, options: Options) -> dict[str, Any]:

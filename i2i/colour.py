@@ -96,3 +96,20 @@ def out_of_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     if alpha is not None:
         made.putalpha(alpha)
     return made
+
+
+def tagged(picture: Image.Image, own: bytes | None, converted: bool, keep: bool = True) -> Image.Image:
+    """The way back: a picture with the profile in its info that says what its numbers mean, if any does.
+
+    own, converted: the profile it had, and whether its colours were put into sRGB from it. keep: go back into it."""
+    picture.info.pop("icc_profile", None)
+    if converted:
+        back = out_of_srgb(picture, own) if own and keep else None
+        if back is not None:
+            picture = back
+            picture.info["icc_profile"] = own
+        elif picture.mode in ("RGB", "RGBA"):
+            picture.info["icc_profile"] = srgb()
+    elif own and space(own) == ("L" if picture.mode in ("L", "LA", "I;16") else "RGB"):
+        picture.info["icc_profile"] = own  # says what the numbers mean, which were left as they are
+    return picture

@@ -121,7 +121,8 @@ class Manifest:
     def close(self) -> None:
         """Sees the lines onto the disk."""
         if self._file is not None:
-            os.fsync(self._file)
+            with contextlib.suppress(OSError):  # lines that did not get there: their outputs are made again
+                os.fsync(self._file)
             os.close(self._file)
             self._file = None
 

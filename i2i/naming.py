@@ -11,6 +11,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from i2i.errors import I2IError, nearest
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 
+_ONE = {".jpeg": ".jpg", ".tiff": ".tif"}  # two names of one format
 _PICTURES = f"Pictures become {', '.join(WRITABLE)}."
 _FILMS = f"Films become {', '.join(film.WRITABLE)}."
 
@@ -75,6 +77,8 @@ def plan(
             f"There is no picture in {', '.join(map(str, inputs)) or 'what was given'}.",
             f"Known formats: {' '.join(sorted(images.SUFFIXES))}.",
         )
+    if out is not None and pairs[0].target != out:
+        _holds_many(out, len(pairs))
     settled = _settle(pairs, suffix)
     for pair in settled:
         if ".." in PurePosixPath(pair.name).parts:  # an object's name may hold anything
@@ -82,6 +86,15 @@ def plan(
     if out is not None and not places.is_address(out):
         _inside(settled, out)
     return settled
+
+
+def _holds_many(out: Path, count: int) -> None:
+    """Raises I2IError if the output, which is to be a folder, is a file or named like one."""
+    far, into = places.is_address(out), f"the outputs of {count} pictures go into a folder"
+    if not far and out.is_file():
+        raise I2IError(f"{out} is a file; {into}.", "Give one with --output.")
+    if out.suffix.lower() in WRITABLE + film.WRITABLE and (far or not out.is_dir()):
+        raise I2IError(f"{out} names one file; {into}.", "Give one with --output.")
 
 
 def _pairs(
@@ -94,8 +107,8 @@ def _pairs(
             return found
     elif path.is_dir():
         return _folder(path, out, model, recursive)
-    elif not path.exists() and glob.has_magic(str(given)):
-        return _pattern(str(given), out, model)
+    elif not path.exists() and glob.has_magic(str(path)):
+        return _pattern(str(path), out, model)
     elif not path.exists():
         raise I2IError(f"There is no file or folder {path}.")
     elif not path.is_file():
@@ -104,12 +117,22 @@ def _pairs(
         return [Pair(path, _beside(path, model), path.name)]
     names_file = single and (places.is_address(out) or not out.is_dir())
     if names_file and out.suffix.lower() in WRITABLE + film.WRITABLE:
-        if suffix is not None and out.suffix.lower() != suffix:
-            raise I2IError(f"{out} is asked for, and the format {suffix}.", "Give one of them.")
+        format_of(out, suffix)
         return [Pair(path, out, path.name)]
     if names_file and out.suffix.lower() in images.SUFFIXES + film.READABLE:
         raise I2IError(f"Pictures are not written as {out.suffix}.", f"{_PICTURES} {_FILMS}")
     return [Pair(path, out / path.name, path.name)]
+
+
+def format_of(output: Path, format: str | None) -> str:
+    """The suffix of an output that is named. Raises I2IError if `format` (such as png) is another."""
+    if output.is_dir():
+        raise I2IError(f"{output} is a folder.", "Give the file's name.")
+    suffix = output.suffix.lower()
+    asked = suffix if format is None else f".{format.lstrip('.').lower()}"
+    if _ONE.get(asked, asked) != _ONE.get(suffix, suffix):
+        raise I2IError(f"{output} is asked for, and the format {asked[1:]}.", "Give one of them.")
+    return suffix
 
 
 def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list[Pair]:
@@ -117,8 +140,6 @@ def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list
     found = [p for p in images.find(folder, broken=True) if recursive or p.parent == folder]
     if places.is_address(base):
         return [Pair(p, base / p.relative_to(folder).as_posix(), p.relative_to(folder).as_posix()) for p in found]
-    if base.is_file():
-        raise I2IError(f"{base} is a file, but a folder was given to translate.", "Give a folder as output.")
     inside = base.resolve()  # never read what was written before
     if inside != folder.resolve() and inside.is_relative_to(folder.resolve()):
         found = [p for p in found if not _below(p, inside)]
@@ -192,27 +213,45 @@ def _beside(path: Path, model: str) -> Path:
 
 def _settle(pairs: list[Pair], suffix: str | None) -> list[Pair]:
     """Gives outputs a format that can be written, and sees that no two are one and none is an input."""
-    plain = {_key(p.target) for p in pairs if _own_suffix(p, suffix) == p.target.suffix}
+    alike = _names_alike(pairs[0].target.parent)
+
+    def key(path: Path) -> str:
+        return unicodedata.normalize("NFC", str(path)).casefold() if alike else str(path)
+
+    plain = {key(p.target) for p in pairs if _own_suffix(p, suffix) == p.target.suffix}
     settled: dict[str, Pair] = {}
     originals = {places.identity(p.source) for p in pairs}
     for pair in pairs:
         target, wanted = pair.target, _own_suffix(pair, suffix)
         if wanted != target.suffix:
             short = target.with_suffix(wanted)
-            clash = suffix is None and (_key(short) in plain or _key(short) in settled)
+            clash = suffix is None and (key(short) in plain or key(short) in settled)
             target = target.with_name(target.name + wanted) if clash else short  # a.ppm beside a.png: a.ppm.png
-        key = _key(target)
-        if key in settled:
-            if places.identity(settled[key].source) == places.identity(pair.source):
+        found = settled.get(key(target))
+        if found is not None:
+            if places.identity(found.source) == places.identity(pair.source):
                 continue
             raise I2IError(
-                f"{settled[key].source} and {pair.source} would both become {target}.",
+                f"{found.source} and {pair.source} would both become {target}.",
                 "Translate them one by one, or into two folders.",
             )
         if places.identity(target) in originals:
             raise I2IError(f"The output {target} would replace an input.", "Give another folder as output.")
-        settled[key] = Pair(pair.source, target, pair.name)
+        settled[key(target)] = Pair(pair.source, target, pair.name)
     return list(settled.values())
+
+
+def _names_alike(folder: Path) -> bool:
+    """Whether names that differ in case, or in how letters are composed, are one file there: the nearest folder on the
+    way that exists is looked for under its name in the other case."""
+    if places.is_address(folder):
+        return False
+    whole = folder.resolve()
+    for place in [p for p in (whole, *whole.parents) if p.exists()]:
+        other = place.with_name(place.name.swapcase()) if place.name else place
+        if other.name != place.name:
+            return other.exists() and other.samefile(place)
+    return True
 
 
 def _own_suffix(pair: Pair, suffix: str | None) -> str:
@@ -221,8 +260,10 @@ def _own_suffix(pair: Pair, suffix: str | None) -> str:
     if film.is_film(pair.source):
         if pair.target.suffix.lower() in WRITABLE:
             raise I2IError(f"{pair.source} is a film; it cannot be written as {own}.", _FILMS)
+        if suffix is not None and suffix not in film.WRITABLE:
+            raise I2IError(f"{pair.source} is a film; it cannot be written as {suffix}.", _FILMS)
         kept = own if own.lower() in film.WRITABLE else ".mp4"
-        return suffix if suffix in film.WRITABLE and own.lower() != suffix else kept
+        return suffix if suffix is not None and own.lower() != suffix else kept
     if (suffix or own.lower()) in film.WRITABLE:
         raise I2IError(f"{pair.source} is no film; it cannot be written as {suffix or own}.", _PICTURES)
     if suffix is not None:
@@ -250,11 +291,6 @@ def _inside(pairs: list[Pair], out: Path) -> None:
             raise I2IError(f"{folder} is a link that leads out of {out}.", "Remove the link, or give another folder.")
 
 
-def _key(path: Path) -> str:
-    """Names that differ in case or in how letters are composed are one file on some systems."""
-    return unicodedata.normalize("NFC", str(path)).casefold()
-
-
 def parse_shard(text: str) -> tuple[int, int]:
     """(i, n) of "i/n", 1 <= i <= n. Raises I2IError."""
     first, _, second = text.partition("/")
@@ -270,9 +306,10 @@ def in_shard(name: str, shard: tuple[int, int]) -> bool:
 
 
 def read_list(file: Path, null: bool = False) -> list[str]:
-    """The names in a list file, one a line, or separated by NUL bytes. Raises I2IError if it cannot be read."""
+    """The names in a list file (-: standard input), one a line, or separated by NUL bytes. Raises I2IError if it cannot
+    be read."""
     try:
-        data = file.read_bytes()
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise I2IError(f"The list {file} cannot be read: {error.strerror}.") from error
     if not null and b"\0" in data:

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from i2i import images
+from i2i import colour, images
 from i2i.errors import I2IError
 
 Size = int | tuple[int, int] | None
@@ -83,16 +83,24 @@ def give(taken: Taken, levels: np.ndarray) -> Any:
 
 
 def _take_pil(image: Image.Image, channels: int) -> Taken:
-    profile = image.info.get("icc_profile")
+    """Of 8 bits in sRGB, and back in its own profile; 16 bits keep their numbers."""
+    known: tuple[bytes | None, bool] = (image.info.get("icc_profile"), False)
+    if not image.mode.startswith("I") and image.mode != "F":
+        image, known = in_srgb(image, known[0])
+    return take_array(to_array(image), channels, lambda made: colour.tagged(to_pil(made), *known))
 
-    def finish(made: np.ndarray) -> Image.Image:
-        picture = to_pil(made)
-        # a profile says what the numbers mean: one for colour says nothing about grey, and the other way round
-        if profile and profile[16:20] == (b"GRAY" if picture.mode in ("L", "LA", "I;16") else b"RGB "):
-            picture.info["icc_profile"] = profile
-        return picture
 
-    return take_array(to_array(image), channels, finish)
+def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[bytes | None, bool]]:
+    """An upright picture of 8 bits (1, 3 or, with alpha, 4 channels) with its colours in sRGB if its profile tells how;
+    the profile that has a way back, and whether it was converted."""
+    if image.mode not in ("CMYK", "RGB", "RGBA", "L", "LA"):
+        image = images.convert(image, None)
+    was = image.mode
+    image, fits = colour.into_srgb(image, profile)
+    if was == "CMYK":  # there is no way back
+        profile = colour.srgb() if fits else None
+        image = images.convert(image, None)
+    return image, (profile, fits)
 
 
 def _take_tensor(picture: Tensor, channels: int) -> Taken:
@@ -176,22 +184,36 @@ def _fit_channels(array: np.ndarray, wanted: int) -> np.ndarray:
     raise I2IError(f"A picture with {channels} channels does not fit this model.", f"It takes {wanted} channels.")
 
 
-def resize(pixels: Tensor, size: Size) -> Tensor:
-    """A picture [C, H, W] in another size (bicubic, anti-aliased): the shorter side N, or (width, height)."""
-    if size is None:
-        return pixels
-    height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
+def check_size(size: Size) -> None:
+    """Raises I2IError if that is no size to ask for."""
     sides = (size,) if isinstance(size, int) else tuple(size) if isinstance(size, tuple | list) else ()
-    if not sides or len(sides) != (1 if isinstance(size, int) else 2) or not all(isinstance(n, int) for n in sides):
+    if size is not None and (
+        len(sides) != (1 if isinstance(size, int) else 2) or not all(isinstance(n, int) for n in sides)
+    ):
         raise I2IError(f"The size {size!r} is not understood.", "Give N for the shorter side, or a width and a height.")
+    if sides and min(sides) < 1:
+        asked = "x".join(map(str, sides))
+        raise I2IError(f"The size {asked} is not at least 1 pixel.", "Give N for the shorter side, or WIDTHxHEIGHT.")
+
+
+def sized(width: int, height: int, size: Size) -> tuple[int, int]:
+    """Width and height of a picture of `width` x `height` in another size: the shorter side N, or (width, height)."""
+    check_size(size)
+    if size is None:
+        return width, height
     if isinstance(size, int):
         factor = size / min(height, width)
-        size = (max(1, round(width * factor)), max(1, round(height * factor))) if size > 0 else (0, 0)
-    if min(size) < 1:
-        raise I2IError("A size must be at least 1 pixel.", "Give N for the shorter side, or a width and a height.")
-    if (width, height) == tuple(size):
+        return max(1, round(width * factor)), max(1, round(height * factor))
+    return size[0], size[1]
+
+
+def resize(pixels: Tensor, size: Size) -> Tensor:
+    """A picture [C, H, W] in another size (bicubic, anti-aliased): the shorter side N, or (width, height)."""
+    height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
+    wide, high = sized(width, height, size)
+    if (width, height) == (wide, high):
         return pixels
-    return _interpolate(pixels, size[1], size[0]).clamp(-1, 1)
+    return _interpolate(pixels, high, wide).clamp(-1, 1)
 
 
 def _interpolate(pixels: Tensor, height: int, width: int) -> Tensor:

@@ -36,7 +36,7 @@ def at(place: str | Path) -> Path:
     if isinstance(place, Path) or not is_address(place):
         return Path(place)
     if text.startswith("file://"):
-        return Path(text.removeprefix("file://"))
+        return Path(re.sub("^file://(localhost(?=/))?", "", text))
     if not isinstance(place, str):
         return place
     try:

@@ -10,6 +10,7 @@ the output folder (manifest) knows what is done.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -128,6 +129,8 @@ def translate(
     """
     if not isinstance(model, Translator) and not str(model):
         raise I2IError("No model was given.", "Give a file, a run's folder, or a name of `i2i models`.")
+    if shard is not None and not 1 <= shard[0] <= shard[1]:
+        raise I2IError(f"The shard is {shard[0]} of {shard[1]}.", "Give (i, n) with i from 1 to n.")
     if batch < 0 or processes < 1:
         raise I2IError(f"Batch {batch} and {processes} processes were asked for.", "Give 1 or more (batch 0 chooses).")
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
@@ -179,7 +182,8 @@ def _run(
         pair = pairs[number]
         outcomes[number] = Outcome(pair.source, pair.target, "failed" if error else "done", error or "")
         if error and record is not None:
-            record.failed(pair.name, pair.target, error)
+            with contextlib.suppress(I2IError):  # of a full disk: what is not in the record is done again
+                record.failed(pair.name, pair.target, error)
         if progress:
             progress(len(outcomes), len(pairs), pair.source)
 
@@ -194,7 +198,8 @@ def _run(
             work.pipeline(record).run(jobs, lambda job, error: tell(job.number, reason(error) if error else None))
     finally:
         if record is not None:
-            record.close()
+            with contextlib.suppress(I2IError):  # the outputs are there, and what became of them is told all the same
+                record.close()
     return Result([outcomes[i] for i in sorted(outcomes)])
 
 
@@ -263,10 +268,13 @@ def translate_bytes(
     options = options or Options()
     if format is None:
         try:
-            kind = (Image.open(io.BytesIO(data)).format or "").lower()
-        except (OSError, Image.DecompressionBombError):
-            kind = ""
-        format = {"jpeg": "jpg", "tiff": "tif"}.get(kind, kind if f".{kind}" in naming.WRITABLE else "png")
+            with Image.open(io.BytesIO(data)) as image:
+                kind = (image.format or "").lower()
+                still = kind == "gif" and not getattr(image, "is_animated", False)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # it will be named when it is read
+            kind, still = "", True
+        kind = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
+        format = kind if f".{kind}" in naming.WRITABLE and not still else "png"  # as of a file
     suffix = f".{format.lstrip('.').lower()}"
     if suffix not in naming.WRITABLE:
         raise I2IError(f"Pictures are not written as {suffix}.", f"Give one of {', '.join(naming.WRITABLE)}.")

@@ -10,7 +10,9 @@ PIL pictures, arrays, tensors, paths and lists of them go in; the same kinds com
 | tensor [C, H, W] or [B, C, H, W]      | floats in [-1, 1], or uint8         | tensor of the same dtype and device |
 
 Grey and colour are turned into what the network takes (tensors are not: their channels must fit). An alpha channel is
-kept aside and put back untouched. 16 bits stay 16 bits where the kind can hold them (Pillow has no 16-bit colour).
+kept aside and put back untouched. PIL pictures and files with a colour profile are converted into sRGB for the network
+and back into that profile (16 bits keep their numbers). 16 bits stay 16 bits where the kind can hold them (Pillow has
+no 16-bit colour).
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ def watch(
     model: str | Path | Translator,
     *,
     tell: Callable[[Outcome], None] | None = None,
+    ready: Callable[[], None] | None = None,
     stop: threading.Event | None = None,
     poll: float = POLL,
     settle: float = SETTLE,
@@ -30,8 +31,8 @@ def watch(
     """Translates the pictures of `folder` into `output`, and each that comes later, until `stop` is set.
 
     A file is taken once its size and time have stayed the same for `settle` seconds; one that changes later is
-    translated again. Failures are told and tried again only when the file changes. options: see `translate`. Raises
-    I2IError if `folder` is none."""
+    translated again. Failures are told and tried again only when the file changes. ready: called when watching begins.
+    options: see `translate`. Raises I2IError if `folder` is none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise I2IError(f"{folder} is not a folder.", "Only a folder can be watched.")
@@ -42,9 +43,11 @@ def watch(
     seen: dict[Path, tuple[tuple[int, int], float]] = {}  # what it was like, and since when
     known: dict[Path, tuple[int, int]] = {}  # what it was like when it was translated
     inside = Path(output).resolve()
+    if ready:
+        ready()
     while not stop.is_set():
         now = time.monotonic()
-        ready, changed = [], set()
+        rested, changed = [], set()
         for path in images.find(folder):
             if inside != folder.resolve() and path.resolve().is_relative_to(inside):
                 continue
@@ -56,13 +59,13 @@ def watch(
             if seen.get(path, (None, 0.0))[0] != state:
                 seen[path] = (state, now)
             if now - seen[path][1] >= settle and known.get(path) != state:
-                ready.append(path)
+                rested.append(path)
                 if path in known:
                     changed.add(path)
-        for again, some in ((False, [p for p in ready if p not in changed]), (True, sorted(changed))):
+        for again, some in ((False, [p for p in rested if p not in changed]), (True, sorted(changed))):
             if some:
                 _some(some, folder, output, model, again, tell, options)
-        known.update({p: seen[p][0] for p in ready})
+        known.update({p: seen[p][0] for p in rested})
         stop.wait(poll)
 
 

@@ -202,6 +202,8 @@ def test_films_among_pictures_are_recorded_and_resumed(model, tmp_path):
     lines = [json.loads(x) for x in i2i(*words, "--resume", code=3)[0].splitlines()]
     assert [x["state"] for x in lines[:-1]] == ["skipped", "failed", "failed"]
     assert (tmp_path / "out" / "a.mp4").stat().st_mtime_ns == before
+    _, err = i2i("translate", folder / "a.mp4", "--model", model, "--format", "png", code=1)
+    assert "is a film; it cannot be written as .png" in err
 
 
 def test_a_film_cut_short_is_not_taken_for_whole(tmp_path):

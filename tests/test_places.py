@@ -179,8 +179,9 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_objects(model, tmp_path
 
 def test_files_by_fsspec_are_the_files(model, tmp_path):
     picture(tmp_path / "in" / "a.png", 0)
-    result = library.translate(f"file://{tmp_path}/in", f"file://{tmp_path}/out", model, device="cpu")
-    assert result.done == [tmp_path / "out" / "a.png"]
+    for given in (f"file://{tmp_path}/in", f"file://{tmp_path}/in/*.png", f"file://localhost{tmp_path}/in/**/a*.png"):
+        result = library.translate(given, f"file://{tmp_path}/out", model, device="cpu", overwrite=True)
+        assert result.done == [tmp_path / "out" / "a.png"]
 
 
 def test_systems_that_write_piece_by_piece_get_a_name_at_the_end(tmp_path, monkeypatch):

@@ -45,6 +45,13 @@ def test_small_pictures_are_enlarged_pixel_by_pixel_to_one_size():
     assert (other == np.asarray(grid.picture_of(large[0]).resize((128, 128), Image.Resampling.NEAREST))).all()
 
 
+@pytest.mark.parametrize(("count", "columns"), [(64, 8), (36, 6), (16, 4)])
+def test_a_square_number_of_samples_leaves_no_cell_empty(count, columns):
+    made = grid.draw({"samples": torch.ones(count, 3, 32, 32)})
+    assert made.width == 2 * grid.PAD + columns * 128 + (columns - 1) * grid.PAD
+    assert (np.asarray(made) == 255).all(-1).mean() > count * 128 * 128 / (made.width * made.height) - 0.01
+
+
 def test_large_pictures_are_brought_down():
     made = grid.draw({"x": torch.zeros(1, 3, 1024, 2048)})
     assert made.width == grid.MOST + 2 * grid.PAD

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from i2i import bundle, images, manifest, nets
+from i2i import bundle, images, manifest, naming, nets
 from i2i.errors import I2IError
 from i2i.loading import load
 from i2i.pixels import reflect
@@ -409,6 +409,36 @@ def test_names_that_would_meet(tree, tmp_path):
     with pytest.raises(I2IError, match="would both become"):
         translate([tree, other], tmp_path / "out2", same())
     assert not (tmp_path / "out2").exists()
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_names_that_differ_in_case_meet_where_the_file_system_says_so(tmp_path, monkeypatch, alike):
+    for name in ("in/A.png", "in/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert naming._names_alike(tmp_path / "out") == (tmp_path.parent / tmp_path.name.swapcase()).exists()
+    monkeypatch.setattr(naming, "_names_alike", lambda folder: alike)
+    if alike:
+        with pytest.raises(I2IError, match="would both become"):
+            translate(tmp_path / "in", tmp_path / "out", same())
+    else:
+        translate(tmp_path / "in", tmp_path / "out", same())
+        assert {"A.png", "a.png"} <= set(listed(tmp_path / "out"))
+
+
+def test_a_disk_that_fills_up_loses_no_report(tree, tmp_path, monkeypatch):
+    def full(self, **entry):
+        raise I2IError("The disk is full.")
+
+    monkeypatch.setattr(manifest.Manifest, "add", full)
+    result = translate(tree, tmp_path / "out", same())
+    assert len(result.failed) == len(result.outcomes) > 1
+    assert {error for _, error in result.failed} == {"The disk is full."}
+
+
+def test_a_shard_that_is_none_is_said(tree, tmp_path):
+    with pytest.raises(I2IError, match="The shard is 5 of 2"):
+        translate(tree, tmp_path / "out", same(), shard=(5, 2))
 
 
 def test_single_files(tree, tmp_path):

@@ -116,6 +116,19 @@ def test_srgb_itself_changes_nothing(tmp_path):
     assert made.info["icc_profile"] == colour.srgb()
 
 
+def test_the_library_converts_profiles_as_files_are(tmp_path):
+    array = soft(16, 24)
+    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=wide())
+    model = same()
+    translate(tmp_path / "a.png", tmp_path / "b.png", model)
+    with Image.open(tmp_path / "a.png") as picture:
+        for given in (picture, tmp_path / "a.png"):
+            made = model(given)
+            assert made.info["icc_profile"] == wide()
+            assert np.array_equal(made, Image.open(tmp_path / "b.png"))
+    assert all(np.array_equal(seen, model.network.seen[0]) for seen in model.network.seen)
+
+
 def test_alpha_beside_a_profile(tmp_path):
     array = np.dstack([soft(8, 10), noise(8, 10)])
     Image.fromarray(array).save(tmp_path / "a.png", icc_profile=wide())
@@ -392,6 +405,57 @@ def test_every_page_of_a_tiff_in_its_own_size(tmp_path):
         assert made.n_frames == 3
         for page, expected in zip(ImageSequence.Iterator(made), pages):
             assert np.array_equal(page, expected)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".webp", ".avif"])
+def test_pages_that_differ_in_size_become_one_size_or_stay_pages(tmp_path, suffix):
+    pages = [Image.fromarray(noise(h, w, 3)) for h, w in ((8, 10), (12, 6))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    result = translate(tmp_path / "a.tif", tmp_path / f"b{suffix}", same())
+    assert "differ in size (6x12, 10x8)" in result.failed[0][1]
+    result = translate(tmp_path / "a.tif", tmp_path / f"b{suffix}", same(), size=(9, 7))
+    assert result.failed == []
+    with Image.open(result.done[0]) as made:
+        assert (made.n_frames, made.size) == (2, (9, 7))
+
+
+def test_pages_are_never_lost_but_the_previews_of_a_photo_are(tmp_path):
+    pages = [Image.fromarray(noise(8, 10, 3)) for _ in range(2)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    result = translate(tmp_path / "a.tif", tmp_path / "b.jpg", same())
+    assert "a.tif has 2 pages; .jpg holds one. Give --format tif." in result.failed[0][1]
+    Image.fromarray(soft(16, 24)).save(
+        tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[Image.fromarray(noise(8, 12, 3))]
+    )
+    for suffix in (".jpg", ".png", ".tif"):
+        made = translate(tmp_path / "phone.jpg", tmp_path / f"c{suffix}", same()).done[0]
+        with Image.open(made) as picture:
+            assert (getattr(picture, "n_frames", 1), picture.size) == (1, (24, 16))
+    data = translate_bytes((tmp_path / "phone.jpg").read_bytes(), same())
+    assert data == (tmp_path / "c.jpg").read_bytes()
+
+
+def test_an_animated_webp_of_rectangles_stays_transparent(tmp_path):
+    frames = []
+    for i in range(3):
+        array = np.full((16, 16, 4), 255, np.uint8)
+        array[..., 0] = 80 * i
+        array[:, :8, 3] = 0
+        frames.append(Image.fromarray(array))
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=90, lossless=True)
+    translate(tmp_path / "a.webp", tmp_path / "b.webp", same())
+    with Image.open(tmp_path / "b.webp") as made:
+        for frame in ImageSequence.Iterator(made):
+            alpha = np.asarray(frame.convert("RGBA"))[..., 3]
+            assert alpha[:, :8].max() == 0
+            assert alpha[:, 8:].min() == 255
+
+
+def test_a_still_gif_becomes_png_however_it_comes(tmp_path):
+    Image.new("RGB", (8, 8), (9, 99, 199)).save(tmp_path / "a.gif")
+    made = translate(tmp_path / "a.gif", None, same()).done[0]
+    assert made.suffix == ".png"
+    assert translate_bytes((tmp_path / "a.gif").read_bytes(), same()) == made.read_bytes()
 
 
 def test_every_page_has_its_own_profile(tmp_path):

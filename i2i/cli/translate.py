@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,8 @@ def translate(
         ),
     ] = None,
     listed: Annotated[
-        Path | None, typer.Option("--list", help="A file with the pictures' names, one a line.", metavar="FILE")
+        Path | None,
+        typer.Option("--list", help="A file with the pictures' names, one a line; - reads them.", metavar="FILE"),
     ] = None,
     null: Annotated[bool, typer.Option("-0", "--null", help="The names of --list end with NUL bytes.")] = False,
     format: Annotated[
@@ -127,11 +129,14 @@ def translate(
       i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
       i2i translate - --model runs/mine < photo.jpg > out.jpg
     """
+    from i2i import naming, places
     from i2i.loading import find
 
     with say.download(model, quiet or as_json) as fetching:
         find(model, fetching)
     given = inputs or []
+    if overwrite and skip_existing:
+        raise I2IError("--overwrite replaces outputs that exist; --skip-existing leaves them.", "Give one of them.")
     settings: dict[str, Any] = {
         "size": _size(size),
         "quality": quality,
@@ -149,12 +154,23 @@ def translate(
             raise I2IError("Standard input (-) is one picture and translated at once.", "Leave out what plans work.")
         if output is not None and "://" in output:
             raise I2IError(f"{output} is an address; - is translated into a file or to standard output.")
-        _stream(None if output is None else Path(output), model, format, settings, network, windows, overwrite)
+        if output is None and as_json:
+            raise I2IError("Standard output is where the picture goes, not --json's lines.", "Give --output.")
+        target = None if output is None else Path(output)
+        if target is not None:
+            format = naming.format_of(target, format)
+        if target is not None and target.exists() and not overwrite:
+            if not skip_existing:
+                raise I2IError(f"{target} exists.", "Give --overwrite to replace it.")
+            state = "skipped"
+        else:
+            _stream(target, model, format, settings, network, windows)
+            state = "done"
+        if as_json:
+            _line({"input": "-", "output": output, "state": state})
         return
     if not given and listed is None:
         raise I2IError("No picture was given.", "Name pictures, folders or patterns, or a list of them with --list.")
-    from i2i import naming, places
-
     run: dict[str, Any] = {**settings, **network, **windows, "format": format, "overwrite": overwrite, "batch": batch}
     run |= {"compile": compile, "shard": naming.parse_shard(shard) if shard else None}
     if watch:
@@ -197,7 +213,6 @@ def _stream(
     settings: dict[str, Any],
     network: dict[str, Any],
     windows: dict[str, Any],
-    overwrite: bool,
 ) -> None:
     """One picture from standard input to standard output, or into a file."""
     from i2i import images
@@ -206,14 +221,10 @@ def _stream(
     from i2i.translate import translate_bytes
     from i2i.translator import Tiling
 
-    if output is not None and output.exists() and not overwrite:
-        raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
     if output is None and sys.stdout.isatty():
         raise I2IError("A picture would be written to the terminal.", "Send it into a file with >, or give --output.")
     tiling = Tiling(windows["tile"], windows["overlap"], windows["memory"], windows["exact"])
     options = Options(**{k: v for k, v in settings.items() if v is not None})
-    if format is None and output is not None:
-        format = output.suffix
     data = translate_bytes(sys.stdin.buffer.read(), load(model, **network, tiling=tiling), options, format)
     if output is None:
         sys.stdout.buffer.write(data)
@@ -237,9 +248,11 @@ def _watch(
         elif not quiet:
             _say(f"{outcome.state}: {outcome.target}")
 
-    if not quiet:
-        _say(f"Watching {folder}; Ctrl-C ends it.")
-    watch(folder, output, model, settle=settle, tell=tell, **run)
+    def ready() -> None:
+        if not quiet:
+            _say(f"Watching {folder}; Ctrl-C ends it.")
+
+    watch(folder, output, model, settle=settle, tell=tell, ready=ready, **run)
 
 
 def _size(text: str | None) -> int | tuple[int, int] | None:
@@ -330,8 +343,9 @@ def _say(text: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Names that are no valid text are shown with marks in place of their bytes."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Names that are no valid text are shown with marks in place of their bytes, line breaks in them as \\n."""
+    shown = "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
+    return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def _line(entry: dict[str, Any]) -> None:

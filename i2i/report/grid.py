@@ -35,7 +35,7 @@ def draw(columns: dict[str, Tensor]) -> Image.Image:
     font = ImageFont.load_default(max(13, min(40, wide // 9)))
     top = PAD + round(font.size * 1.5) if isinstance(font, ImageFont.FreeTypeFont) else PAD + 18
     rows, n = max(map(len, columns.values())), len(columns)
-    blocks = min(range(1, rows + 1), key=lambda b: _unlike(b, math.ceil(rows / b), n, wide, high, top))
+    blocks = min(range(1, rows + 1), key=lambda b: _unlike(b, rows, n, wide, high, top))
     deep = math.ceil(rows / blocks)
     block = n * (wide + GAP) - GAP
     sheet = Image.new("RGB", (PAD + blocks * (block + PAD), top + deep * (high + GAP) - GAP + PAD), MAT)
@@ -85,9 +85,11 @@ def _scaled(image: Image.Image, wide: int, high: int) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS)
 
 
-def _unlike(blocks: int, deep: int, n: int, wide: int, high: int, top: int) -> float:
-    """How far a layout is from LANDSCAPE."""
-    return abs(math.log(blocks * (n * (wide + GAP) + PAD) / (top + deep * (high + GAP)) / LANDSCAPE))
+def _unlike(blocks: int, rows: int, n: int, wide: int, high: int, top: int) -> float:
+    """How far a layout is from LANDSCAPE, and its share of empty cells."""
+    deep = math.ceil(rows / blocks)
+    aspect = blocks * (n * (wide + GAP) + PAD) / (top + deep * (high + GAP))
+    return abs(math.log(aspect / LANDSCAPE)) + 4 * (1 - rows / (blocks * deep))
 
 
 def _fitted(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int) -> str:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -84,6 +86,14 @@ def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
     for words, said in (
         (["-", "-o", tmp_path / "x.png", "--dry-run"], "translated at once"),
         (["-", "-o", "memory://b/x.png"], "is an address"),
+        (["-", "-o", tmp_path / "x.png", "--format", "jpg"], "x.png is asked for, and the format jpg"),
+        (["-", "-o", tmp_path], "is a folder. Give the file's name"),
+        (["-", "--json"], "Standard output is where the picture goes"),
+        ([photos, "-o", tmp_path / "out", "--overwrite", "--skip-existing"], "Give one of them"),
+        ([photos, "-o", tmp_path / "out", "--size", "0"], "The size 0 is not at least 1 pixel"),
+        ([photos / "a.png", photos / "b.jpg", "-o", tmp_path / "x.png"], "the outputs of 2 pictures go into a folder"),
+        ([photos, "-o", tmp_path / "x.png"], "x.png names one file; the outputs of 3 pictures go into a folder"),
+        ([photos / "*.png", photos / "*.jpg", "-o", list_file], "is a file; the outputs of 2 pictures go into"),
         ([photos, "-o", tmp_path / "out", "--watch", "--dry-run"], "--watch waits"),
         ([photos, "-o", tmp_path / "out", "--memory", "-1"], "memory is -"),
         ([photos, "-o", tmp_path / "out", "--memory", "nan"], "memory is nan"),
@@ -93,6 +103,42 @@ def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
         _, err = tools.i2i("translate", *words, "-m", model, code=1)
         assert said in err
     assert [p.name for p in tmp_path.iterdir() if p.name in ("x.png", "out")] == []
+
+
+def test_standard_input_into_a_file_that_exists(model, photos, tmp_path):
+    data, target = (photos / "b.jpg").read_bytes(), tmp_path / "x.png"
+    out, _ = i2i("-", "-m", model, "-o", target, "--json", given=data)
+    assert json.loads(out) == {"input": "-", "output": str(target), "state": "done"}
+    target.write_bytes(b"mine")
+    out, _ = i2i("-", "-m", model, "-o", target, "--skip-existing", "--json", given=data)
+    assert (json.loads(out)["state"], target.read_bytes()) == ("skipped", b"mine")
+
+
+def test_a_list_by_standard_input(model, photos, tmp_path):
+    names = "\0".join(str(photos / n) for n in ("a.png", "b.jpg"))
+    i2i("--list", "-", "-0", "-o", tmp_path / "out", "-m", model, given=names.encode())
+    assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["a.png", "b.jpg"]
+
+
+def test_a_name_with_a_line_break_stays_one_line(model, tmp_path):
+    bad = tmp_path / "two\nlines.png"
+    bad.write_bytes(b"no picture")
+    Image.new("RGB", (16, 16)).save(tmp_path / "good.png")
+    _, err = i2i(tmp_path, "-o", tmp_path / "out", "-m", model, code=3)
+    assert len(err.splitlines()) == 3
+    assert "two\\nlines.png" in err
+
+
+def test_a_size_beyond_the_limit_is_refused_before_it_is_made(model, photos):
+    with pytest.raises(I2IError, match=r"would have 133333x100000 pixels, more than the limit of 100,000,000"):
+        i2i(photos / "a.png", "-m", model, "--size", "100000")
+
+
+def test_closed_outputs_are_no_failure(model, photos, tmp_path):
+    words = [sys.executable, "-m", "i2i", "translate", str(photos), "-o", str(tmp_path / "out"), "-m", str(model)]
+    done = subprocess.run(["sh", "-c", '"$@" --json >&- 2>&-', "sh", *words], check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "sub" / "c.png").exists()
 
 
 def test_a_list_with_the_mark_of_windows(model, photos, tmp_path):
@@ -212,3 +258,5 @@ def test_watching_needs_two_folders(model, photos, tmp_path):
         i2i(photos, "-m", model, "--watch")
     with pytest.raises(I2IError, match="is not a folder"):
         i2i(photos / "a.png", "-m", model, "-o", tmp_path / "out", "--watch", "--quiet")
+    _, err = tools.i2i("translate", tmp_path / "nope", "-m", model, "-o", tmp_path / "out", "--watch", code=1)
+    assert "Watching" not in err
