@@ -1,5 +1,7 @@
 """Pictures in windows: equal to the whole where statistics are exact, near it where they are not, and without seams."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i import nets, steady, tiles
+from i2i import bundle, nets, steady, tiles
 from i2i.errors import I2IError
 from i2i.loading import load
 from i2i.translator import Tiling, Translator
@@ -151,6 +153,29 @@ def test_large_pictures_are_cut_by_themselves():
     translator._forward = lambda net, x: calls.append(x.shape) or kept(net, x)
     assert translator(np.zeros((400, 600, 3), np.uint8)).shape == (400, 600, 3)
     assert max(s[-1] * s[-2] for s in calls) <= 400 * 400
+
+
+LARGE = """
+import resource, sys
+from i2i.translate import translate
+result = translate(sys.argv[1], sys.argv[2], sys.argv[3], device="cpu")
+assert not result.failed, result.failed
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_8192_pixels_a_side_fit_into_four_gib(tmp_path):
+    small = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(small).resize((8192, 8192), Image.Resampling.BILINEAR).save(tmp_path / "a.tif")
+    torch.manual_seed(0)
+    path = bundle.save(tmp_path / "m.safetensors", {"G": nets.init_weights(nets.build("resnet", blocks=1, width=2))})
+    words = [sys.executable, "-c", LARGE, str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), str(path)]
+    peak = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    with Image.open(tmp_path / "b.tif") as made:
+        assert made.size == (8192, 8192)
+    assert peak <= 4
 
 
 # ---- with a trained model ------------------------------------------------------------------------------------------

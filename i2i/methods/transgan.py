@@ -29,7 +29,7 @@ from i2i.errors import I2IError
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.method import Batch, Now, Shape, Terms
 from i2i.nets import register
-from i2i.nets.transformer import Block, as_map, shuffled, stack, tokens
+from i2i.nets.transformer import Block, as_map, place, shuffled, stack, tokens, xavier
 from i2i.ops import draws, gather
 
 
@@ -56,20 +56,6 @@ class Settings:
     beta2: UnderOne = 0.99  # second momentum of both Adams
 
 
-def place(count: int, width: int) -> nn.Parameter:
-    """A learned embedding of positions [1, count, width], N(0, 0.02) cut at two units."""
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=0.02))
-
-
-def xavier(net: nn.Module) -> None:
-    """Xavier uniform weights for all convolutions and linear layers; biases of linear layers 0."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
 @register("transgan_g")
 class Generator(nn.Module):
     """z [B, z] -> pictures [B, channels, size, size], linear; `depths` says how often the first map is doubled."""
@@ -86,16 +72,8 @@ class Generator(nn.Module):
         largest: int = 32,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "z": z,
-            "channels": channels,
-            "size": size,
-            "width": width,
-            "depths": list(depths),
-            "shuffles": shuffles,
-            "heads": heads,
-            "largest": largest,
-        }
+        self.arguments = {"z": z, "channels": channels, "size": size, "width": width, "depths": list(depths)}
+        self.arguments |= {"shuffles": shuffles, "heads": heads, "largest": largest}
         if not depths:
             raise I2IError("depths is empty.", "Give the blocks of G at one size or more.")
         doublings = len(depths) - 1
@@ -174,17 +152,8 @@ class TransGAN(kinds.Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {
-        "z": 8,
-        "width": 32,
-        "depths": (1, 1),
-        "d_width": 16,
-        "d_depth": 1,
-        "heads": 2,
-        "largest": 4,
-        "critic_steps": 2,
-        "size": 16,
-    }
+    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 32, "depths": (1, 1), "d_width": 16, "d_depth": 1, "heads": 2}
+    tiny |= {"largest": 4, "critic_steps": 2, "size": 16}
     double_backward = True
 
     def __init__(self, config: Settings, shape: Shape) -> None:
@@ -214,15 +183,13 @@ class TransGAN(kinds.Generate):
         place = draws(kinds.numbers(batch, now), 1, now.seed, "gp").to(real)
         scores = self.D(real)
         mean = gather(scores).mean()  # of all processes: 2 m E D - m^2 has the value and the gradient of (E D)^2 at m
-        yield (
-            "D",
-            {
-                "real": wasserstein.real(scores),
-                "fake": wasserstein.fake(self.D(fake)),
-                "gp": self.gp * gradient_penalty(self.D, real, fake, place),
-                "drift": self.drift * (2 * mean * scores.mean() - mean.square()),
-            },
-        )
+        terms = {
+            "real": wasserstein.real(scores),
+            "fake": wasserstein.fake(self.D(fake)),
+            "gp": self.gp * gradient_penalty(self.D, real, fake, place),
+            "drift": self.drift * (2 * mean * scores.mean() - mean.square()),
+        }
+        yield "D", terms
 
         if now.step % self.critic_steps == self.critic_steps - 1:
             z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.g_batch)])

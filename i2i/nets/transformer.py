@@ -41,6 +41,20 @@ def shuffled(x: Tensor) -> Tensor:
     return tokens(fn.pixel_shuffle(as_map(x), 2))
 
 
+def place(count: int, width: int) -> nn.Parameter:
+    """A learned embedding of positions [1, count, width], N(0, 0.02) cut at two units."""
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=0.02))
+
+
+def xavier(net: nn.Module) -> None:
+    """Xavier uniform weights for all convolutions and linear layers; biases of linear layers 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over tokens [B, N, C]; softmax(q k^T / sqrt(C / heads) + bias) v, then a projection.
 
