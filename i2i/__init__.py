@@ -3,7 +3,7 @@
     import i2i
     folder = i2i.train("pix2pix", data="earth", size=64, epochs=5)
     picture = i2i.load(folder)("photo.jpg")
-    faces = i2i.generate.load("runs/dcgan-faces").pictures(seeds=range(4))
+    i2i.generate("runs/dcgan-faces", 64, grid="faces.png")
 
 Names are imported on first use, so that `import i2i` costs nothing.
 """
@@ -16,9 +16,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from i2i import generate as generate
     from i2i.errors import I2IError as I2IError
     from i2i.evaluate import evaluate as evaluate
+    from i2i.generate import generate as generate
+    from i2i.generate import load as generator
     from i2i.loading import load as load
     from i2i.method import Method as Method
     from i2i.registry import recipes as recipes
@@ -29,13 +30,25 @@ _PUBLIC = {
     "I2IError": "i2i.errors",
     "Method": "i2i.method",
     "evaluate": "i2i.evaluate",
+    "generate": "i2i.generate",
+    "generator": "i2i.generate",
     "load": "i2i.loading",
     "recipes": "i2i.registry",
     "train": "i2i.train",
     "translate": "i2i.translate",
 }
-_MODULES = ("generate",)  # as a whole, because its `load` is wanted as much as its `generate`
-__all__ = ["I2IError", "Method", "evaluate", "generate", "load", "recipes", "train", "translate"]
+_RENAMED = {"generator": "load"}  # of a module that calls it so
+__all__ = [
+    "I2IError",
+    "Method",
+    "evaluate",
+    "generate",
+    "generator",
+    "load",
+    "recipes",
+    "train",
+    "translate",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -43,11 +56,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("i2i")
-    if name in _MODULES:
-        return import_module(f"i2i.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'i2i' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    return getattr(import_module(_PUBLIC[name]), _RENAMED.get(name, name))
 
 
 def __dir__() -> list[str]:

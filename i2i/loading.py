@@ -104,7 +104,7 @@ def _read(path: Path, network: str, direction: str) -> tuple[dict[str, Any], nn.
     if header.get("kind") == "generate":
         raise I2IError(
             f"{path} makes pictures from noise; to translate, evaluate or export takes a model that translates.",
-            "`i2i generate` makes its pictures, and i2i.generate.load opens it in Python.",
+            "`i2i generate` makes its pictures, and i2i.generator opens it in Python.",
         )
     if network not in header["networks"]:
         held = [d for d, n in NETWORK_OF.items() if n in header["networks"]]
