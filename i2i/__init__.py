@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from i2i.errors import I2IError as I2IError
     from i2i.evaluate import evaluate as evaluate
     from i2i.generate import generate as generate
-    from i2i.generate import load as generator
+    from i2i.generator import load as generator
     from i2i.loading import load as load
     from i2i.method import Method as Method
     from i2i.registry import recipes as recipes
@@ -31,7 +31,7 @@ _PUBLIC = {
     "Method": "i2i.method",
     "evaluate": "i2i.evaluate",
     "generate": "i2i.generate",
-    "generator": "i2i.generate",
+    "generator": "i2i.generator",
     "load": "i2i.loading",
     "recipes": "i2i.registry",
     "train": "i2i.train",
