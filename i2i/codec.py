@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from i2i import colour, deep, images, metadata, pixels
 from i2i.errors import I2IError, among
@@ -28,8 +28,8 @@ PROFILE = ("keep", "srgb")
 SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 OPAQUE = (".jpg", ".jpeg", ".bmp")  # hold no transparency
 MANY = (".gif", ".webp", ".png", ".tif", ".tiff", ".avif")  # hold several frames
-SERIES = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # whose frames are one work; an MPO's others are previews and depths
 NAMES = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+TIFF_KIND, REDUCED = 254, 1  # the tag NewSubfileType, and a bit of it
 QUALITY = {".jpg": 95, ".jpeg": 95, ".webp": 95, ".avif": 90}
 
 
@@ -86,15 +86,15 @@ def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) 
 
     Raises I2IError naming the file if it is no picture, damaged, cut short, or too large."""
     with images.opened(source, options.max_pixels, load=False) as image:
-        count = getattr(image, "n_frames", 1) if image.format in SERIES else 1
-        if count > 1 and suffix not in MANY:
-            if image.format == "TIFF":
-                raise I2IError(f"{images.name_of(source)} has {count} pages; {suffix} holds one.", "Give --format tif.")
-            count = 1
+        wanted = _frames(source, image, suffix)
+        count = len(wanted)
         _within(source, image.width * image.height * count, count, options.max_pixels)
         document = Document([], 2 if options.alpha == "translate" else 1)
         durations, total, data = [], 0, b""
-        for number, frame in enumerate(ImageSequence.Iterator(image) if count > 1 else [image]):
+        frame = image
+        for number in wanted:
+            if number:
+                image.seek(number)
             total += frame.width * frame.height  # pages may grow
             _within(source, total, count, options.max_pixels)
             is_deep, size = deep.is_colour(frame), metadata.stored_size(frame)
@@ -114,7 +114,7 @@ def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) 
             else:
                 array, known = _in_srgb(images.upright(frame), metadata.profile(frame))
             document.profiles.append(known)
-            _within_size(source, array, options)
+            within_size(source, array.shape[1], array.shape[0], count, options)
             _add(document, array, channels, options)
         if suffix not in (".tif", ".tiff") and len(sides := {(p.width, p.height) for p in document.parts}) > 1:
             (width, height), (other, high) = sorted(sides)[:2]
@@ -138,16 +138,44 @@ def _within(source: Path | BinaryIO, total: int, frames: int, limit: int) -> Non
         )
 
 
-def _within_size(source: Path | BinaryIO, array: np.ndarray, options: Options) -> None:
+def within_size(source: Path | BinaryIO, width: int, height: int, frames: int, options: Options) -> None:
+    """Raises I2IError if the size that is asked for would have more pixels than are allowed."""
     if options.size is None:
         return
-    width, height = pixels.sized(array.shape[1], array.shape[0], options.size)
-    if width * height > options.max_pixels:
+    width, height = pixels.sized(width, height, options.size)
+    if width * height * frames > options.max_pixels:
+        each = f"{frames} frames of " if frames > 1 else ""
         raise I2IError(
-            f"{images.name_of(source)} would have {width}x{height} pixels, more than the limit of "
+            f"{images.name_of(source)} would have {each}{width}x{height} pixels, more than the limit of "
             f"{options.max_pixels:,}.",
             "Give a smaller --size, or raise it with --max-pixels.",
         )
+
+
+def _frames(source: Path | BinaryIO, image: Image.Image, suffix: str) -> list[int]:
+    """The numbers of the frames that are translated: all that are works of their own, if the output holds several.
+
+    Not so are an MPO's second and further pictures (previews, depths), and a TIFF's reduced copies of pages. Raises
+    I2IError if pages would be lost; what moves may become a still picture."""
+    if image.format == "MPO" or (suffix not in MANY and image.format != "TIFF"):
+        return [0]
+    try:
+        count = getattr(image, "n_frames", 1)
+    except Exception:
+        if suffix in MANY:
+            raise
+        return [0]  # whatever is broken behind the first page
+    wanted = list(range(count))
+    if image.format == "TIFF" and count > 1:
+        wanted = [0]
+        for number in range(1, count):
+            image.seek(number)
+            if not int(getattr(image, "tag_v2", {}).get(TIFF_KIND, 0)) & REDUCED:
+                wanted.append(number)
+        image.seek(0)
+    if len(wanted) > 1 and suffix not in MANY:
+        raise I2IError(f"{images.name_of(source)} has {len(wanted)} pages; {suffix} holds one.", "Give --format tif.")
+    return wanted
 
 
 def _bytes(source: Path | BinaryIO) -> bytes:
@@ -162,11 +190,11 @@ def _add(document: Document, array: np.ndarray, channels: int, options: Options)
     if options.alpha == "drop" and array.shape[-1] in (2, 4) and channels != array.shape[-1]:
         array = _on_white(array)
     taken = pixels.take_array(array, channels, lambda made: made)
-    if options.alpha == "translate":
+    if options.alpha == "translate" and document.per_frame == 2:
         alpha, taken = taken.alpha, replace(taken, alpha=None)
         document.parts.append(taken.resized(options.size))
         if alpha is None:  # none to translate: an empty place keeps the count
-            document.per_frame = 1 if len(document.parts) == 1 else document.per_frame
+            document.per_frame = 1 if len(document.parts) == 1 else 2  # by the first; later ones' is carried over then
             if document.per_frame == 1:
                 return
             alpha = np.full((*array.shape[:2], 1), np.iinfo(array.dtype).max, array.dtype)
@@ -216,7 +244,7 @@ def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, option
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise I2IError(f"The picture cannot be written as {suffix}: {error}.", "Give another --format.") from error
     data = buffer.getvalue()
-    if suffix == ".webp" and len(pictures) > 1 and any(p.mode == "RGBA" for p in pictures):
+    if suffix == ".webp" and len(pictures) > 1 and any(p.mode in ("RGBA", "LA") for p in pictures):
         data = _transparent(data)
     return data
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from PIL import Image
 
-from i2i import codec, colour, images, metadata, zoo
+from i2i import codec, images, metadata, pixels, zoo
 from i2i.data import cards
 from i2i.errors import I2IError, nearest
 from i2i.loading import load, name_of
@@ -124,10 +124,7 @@ class Studio:
     def _view(self, data: bytes) -> Image.Image:
         """The (first) picture of a file as a browser shows it: upright, sRGB, on white, not too large."""
         with images.opened(io.BytesIO(data), max(self.options.max_pixels, images.MAX_PIXELS)) as image:
-            profile = metadata.profile(image)
-            if image.mode not in ("CMYK", "RGB", "RGBA", "L", "LA"):
-                image = images.convert(image, None)
-            image = images.convert(colour.into_srgb(image, profile)[0], 3)
+            image = images.convert(pixels.in_srgb(image, metadata.profile(image))[0], 3)
             image.thumbnail((VIEW, VIEW))
             image.info.clear()
             return image

@@ -119,12 +119,16 @@ class Manifest:
             return False
 
     def close(self) -> None:
-        """Sees the lines onto the disk."""
+        """Sees the lines onto the disk. Raises I2IError if they did not get there."""
         if self._file is not None:
-            with contextlib.suppress(OSError):  # lines that did not get there: their outputs are made again
-                os.fsync(self._file)
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None
+            try:
+                try:
+                    os.fsync(file)
+                finally:
+                    os.close(file)
+            except OSError as error:
+                raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
 
 
 def sweep(folders: Iterable[Path]) -> int:

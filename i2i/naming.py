@@ -77,9 +77,10 @@ def plan(
             f"There is no picture in {', '.join(map(str, inputs)) or 'what was given'}.",
             f"Known formats: {' '.join(sorted(images.SUFFIXES))}.",
         )
-    if out is not None and pairs[0].target != out:
-        _holds_many(out, len(pairs))
-    settled = _settle(pairs, suffix)
+    named = pairs[0].target == out
+    if output is not None and not named:
+        must_be_folder(output)
+    settled = _settle(pairs, suffix, named)
     for pair in settled:
         if ".." in PurePosixPath(pair.name).parts:  # an object's name may hold anything
             raise I2IError(f"{pair.source} has a name that leads out of its folder.", "Give it another name.")
@@ -88,13 +89,16 @@ def plan(
     return settled
 
 
-def _holds_many(out: Path, count: int) -> None:
-    """Raises I2IError if the output, which is to be a folder, is a file or named like one."""
-    far, into = places.is_address(out), f"the outputs of {count} pictures go into a folder"
-    if not far and out.is_file():
-        raise I2IError(f"{out} is a file; {into}.", "Give one with --output.")
-    if out.suffix.lower() in WRITABLE + film.WRITABLE and (far or not out.is_dir()):
-        raise I2IError(f"{out} names one file; {into}.", "Give one with --output.")
+def must_be_folder(output: str | Path) -> None:
+    """Raises I2IError if an output that is to be a folder is a file, or none yet and named like one."""
+    out = places.at(output)
+    if places.is_address(out):
+        return
+    if out.is_file():
+        raise I2IError(f"{out} is a file; these outputs go into a folder.", "Give one with --output.")
+    meant = str(output).endswith(("/", os.sep)) or out.is_dir()
+    if out.suffix.lower() in WRITABLE + film.WRITABLE and not meant:
+        raise I2IError(f"{out} names one file; these outputs go into a folder.", "Give one with --output.")
 
 
 def _pairs(
@@ -124,15 +128,18 @@ def _pairs(
     return [Pair(path, out / path.name, path.name)]
 
 
-def format_of(output: Path, format: str | None) -> str:
-    """The suffix of an output that is named. Raises I2IError if `format` (such as png) is another."""
-    if output.is_dir():
+def format_of(output: Path, format: str | None) -> str | None:
+    """The suffix of an output that is named; `format` (such as png) where the name says none. Raises I2IError if both
+    do and differ."""
+    if not places.is_address(output) and output.is_dir():
         raise I2IError(f"{output} is a folder.", "Give the file's name.")
     suffix = output.suffix.lower()
     asked = suffix if format is None else f".{format.lstrip('.').lower()}"
+    if suffix not in WRITABLE + film.WRITABLE and format is not None:
+        return asked
     if _ONE.get(asked, asked) != _ONE.get(suffix, suffix):
         raise I2IError(f"{output} is asked for, and the format {asked[1:]}.", "Give one of them.")
-    return suffix
+    return suffix or None
 
 
 def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list[Pair]:
@@ -211,61 +218,85 @@ def _beside(path: Path, model: str) -> Path:
     return path.with_name(f"{path.stem}.{model}{path.suffix}")
 
 
-def _settle(pairs: list[Pair], suffix: str | None) -> list[Pair]:
-    """Gives outputs a format that can be written, and sees that no two are one and none is an input."""
-    alike = _names_alike(pairs[0].target.parent)
+def _settle(pairs: list[Pair], suffix: str | None, named: bool = False) -> list[Pair]:
+    """Gives outputs a format that can be written, and sees that no two are one and none is an input.
 
-    def key(path: Path) -> str:
-        return unicodedata.normalize("NFC", str(path)).casefold() if alike else str(path)
-
-    plain = {key(p.target) for p in pairs if _own_suffix(p, suffix) == p.target.suffix}
-    settled: dict[str, Pair] = {}
+    named: the user gave the output of the only pair its name."""
+    alone = len(pairs) == 1
+    plain = {_key(p.target) for p in pairs if _own_suffix(p, suffix, named, alone) == p.target.suffix}
+    settled: list[Pair] = []
+    taken: dict[str, list[Pair]] = {}
     originals = {places.identity(p.source) for p in pairs}
     for pair in pairs:
-        target, wanted = pair.target, _own_suffix(pair, suffix)
+        target, wanted = pair.target, _own_suffix(pair, suffix, named, alone)
         if wanted != target.suffix:
             short = target.with_suffix(wanted)
-            clash = suffix is None and (key(short) in plain or key(short) in settled)
+            clash = suffix is None and (_key(short) in plain or _key(short) in taken)
             target = target.with_name(target.name + wanted) if clash else short  # a.ppm beside a.png: a.ppm.png
-        found = settled.get(key(target))
-        if found is not None:
-            if places.identity(found.source) == places.identity(pair.source):
-                continue
+        near = [p for p in taken.get(_key(target), ()) if not _apart(p.target, target)]
+        if any(places.identity(p.source) == places.identity(pair.source) for p in near):
+            continue
+        if near:
             raise I2IError(
-                f"{found.source} and {pair.source} would both become {target}.",
+                f"{near[0].source} and {pair.source} would both become {target}.",
                 "Translate them one by one, or into two folders.",
             )
         if places.identity(target) in originals:
             raise I2IError(f"The output {target} would replace an input.", "Give another folder as output.")
-        settled[key(target)] = Pair(pair.source, target, pair.name)
-    return list(settled.values())
+        settled.append(Pair(pair.source, target, pair.name))
+        taken.setdefault(_key(target), []).append(settled[-1])
+    return settled
 
 
-def _names_alike(folder: Path) -> bool:
-    """Whether names that differ in case, or in how letters are composed, are one file there: the nearest folder on the
-    way that exists is looked for under its name in the other case."""
-    if places.is_address(folder):
+def _key(path: Path) -> str:
+    """Names that differ in case or in how letters are composed are one file on some systems."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _apart(a: Path, b: Path) -> bool:
+    """Whether two names with one key are two files: they differ, in case alone, where that is known to matter."""
+    if str(a) == str(b):
         return False
-    whole = folder.resolve()
-    for place in [p for p in (whole, *whole.parents) if p.exists()]:
-        other = place.with_name(place.name.swapcase()) if place.name else place
-        if other.name != place.name:
-            return other.exists() and other.samefile(place)
-    return True
+    if places.is_address(a):
+        return True
+    return unicodedata.normalize("NFC", str(a)) != unicodedata.normalize("NFC", str(b)) and _minds_case(b.parent)
 
 
-def _own_suffix(pair: Pair, suffix: str | None) -> str:
+def _minds_case(folder: Path) -> bool:
+    """Whether names that differ in case are two files there, as one that is there shows: in the folder, the nearest one
+    that exists, or those above it in the same file system. False if none does."""
+    while not folder.is_dir():
+        folder = folder.parent
+    folder = folder.resolve()
+    device = folder.stat().st_dev
+    while True:
+        try:
+            for name in os.listdir(folder):
+                other = name.swapcase()
+                if name.isascii() and other != name:
+                    there = os.path.lexists(folder / other)
+                    return not (there and os.path.samestat(os.lstat(folder / name), os.lstat(folder / other)))
+        except OSError:
+            return False
+        if folder == folder.parent or folder.parent.stat().st_dev != device:
+            return False
+        folder = folder.parent
+
+
+def _own_suffix(pair: Pair, suffix: str | None, named: bool, alone: bool) -> str:
     """The suffix of the output: as asked, or the input's own, or .png where that cannot be written well."""
     own = pair.target.suffix
     if film.is_film(pair.source):
         if pair.target.suffix.lower() in WRITABLE:
             raise I2IError(f"{pair.source} is a film; it cannot be written as {own}.", _FILMS)
-        if suffix is not None and suffix not in film.WRITABLE:
+        if alone and suffix is not None and suffix not in film.WRITABLE:
             raise I2IError(f"{pair.source} is a film; it cannot be written as {suffix}.", _FILMS)
         kept = own if own.lower() in film.WRITABLE else ".mp4"
-        return suffix if suffix is not None and own.lower() != suffix else kept
+        return suffix if suffix in film.WRITABLE and own.lower() != suffix else kept
     if (suffix or own.lower()) in film.WRITABLE:
         raise I2IError(f"{pair.source} is no film; it cannot be written as {suffix or own}.", _PICTURES)
+    if named:
+        return own
     if suffix is not None:
         return own if own.lower() == suffix else suffix
     if own.lower() == ".gif" and pair.source.suffix.lower() == ".gif" and not _moves(pair.source):

@@ -239,8 +239,11 @@ class Pipeline:
 
     def _film(self, job: Job) -> BaseException | None:
         """Translates a film; gives why it failed."""
+        own = self.options
 
         def run(frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+            for frame in frames[:1]:
+                codec.within_size(job.source, frame.shape[1], frame.shape[0], 1, own)
             try:
                 made: Sequence[np.ndarray] = self.translator(list(frames), size=self.options.size, batch=self.most)
                 return made
@@ -254,7 +257,6 @@ class Pipeline:
             if self.record is not None:
                 self.record.done(job.name, job.source, job.target, file)
 
-        own = self.options
         try:
             with places.as_file(job.source) as source, places.landing(job.target) as target:
                 film.translate(

@@ -93,6 +93,8 @@ def _take_pil(image: Image.Image, channels: int) -> Taken:
 def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[bytes | None, bool]]:
     """An upright picture of 8 bits (1, 3 or, with alpha, 4 channels) with its colours in sRGB if its profile tells how;
     the profile that has a way back, and whether it was converted."""
+    if image.mode in ("L", "RGB") and "transparency" in image.info:
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
     if image.mode not in ("CMYK", "RGB", "RGBA", "L", "LA"):
         image = images.convert(image, None)
     was = image.mode

@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Result:
     """What became of each input, in the order of the inputs."""
 
     outcomes: list[Outcome] = field(default_factory=list)
+    record: str = ""  # why the record does not hold all of it; empty if it does, or if there is none
 
     def _of(self, state: str) -> list[Outcome]:
         return [o for o in self.outcomes if o.state == state]
@@ -178,11 +179,20 @@ def _run(
         i: Outcome(p.source, p.target, "skipped") for i, (p, s) in enumerate(zip(pairs, states)) if s == "skipped"
     }
 
+    lost: list[str] = []
+
+    @contextlib.contextmanager
+    def keeping() -> Iterator[None]:  # what became of the pictures is told even if the record cannot be kept
+        try:
+            yield
+        except I2IError as error:
+            lost.append(str(error))
+
     def tell(number: int, error: str | None) -> None:
         pair = pairs[number]
         outcomes[number] = Outcome(pair.source, pair.target, "failed" if error else "done", error or "")
         if error and record is not None:
-            with contextlib.suppress(I2IError):  # of a full disk: what is not in the record is done again
+            with keeping():
                 record.failed(pair.name, pair.target, error)
         if progress:
             progress(len(outcomes), len(pairs), pair.source)
@@ -198,9 +208,9 @@ def _run(
             work.pipeline(record).run(jobs, lambda job, error: tell(job.number, reason(error) if error else None))
     finally:
         if record is not None:
-            with contextlib.suppress(I2IError):  # the outputs are there, and what became of them is told all the same
+            with keeping():
                 record.close()
-    return Result([outcomes[i] for i in sorted(outcomes)])
+    return Result([outcomes[i] for i in sorted(outcomes)], record=lost[0] if lost else "")
 
 
 def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume: bool) -> list[str]:
@@ -266,15 +276,7 @@ def translate_bytes(
 
     name: what errors call it. Raises I2IError if it cannot be read or written."""
     options = options or Options()
-    if format is None:
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                kind = (image.format or "").lower()
-                still = kind == "gif" and not getattr(image, "is_animated", False)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # it will be named when it is read
-            kind, still = "", True
-        kind = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
-        format = kind if f".{kind}" in naming.WRITABLE and not still else "png"  # as of a file
+    format = format or _format(data)
     suffix = f".{format.lstrip('.').lower()}"
     if suffix not in naming.WRITABLE:
         raise I2IError(f"Pictures are not written as {suffix}.", f"Give one of {', '.join(naming.WRITABLE)}.")
@@ -283,3 +285,17 @@ def translate_bytes(
     document = codec.read(source, translator.channels_in, options, suffix)
     levels = [translator.levels([part])[0] for part in document.parts]
     return codec.encode(document, levels, suffix, options)
+
+
+def _format(data: bytes) -> str:
+    """The format that a picture's bytes are translated into, as for a file of its own suffix."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            kind = (image.format or "").lower()
+            still = kind == "gif" and not getattr(image, "is_animated", False)
+    except Exception as error:  # it will be named when it is read
+        if isinstance(error, MemoryError):
+            raise
+        return "png"
+    kind = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
+    return kind if f".{kind}" in naming.WRITABLE and not still else "png"

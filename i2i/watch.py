@@ -10,6 +10,7 @@ from typing import Any
 
 from i2i import images
 from i2i.errors import I2IError
+from i2i.naming import must_be_folder
 from i2i.translate import Outcome, Translator, load, translate
 
 POLL = 1.0  # seconds between looks at the folder
@@ -36,6 +37,7 @@ def watch(
     folder = Path(folder)
     if not folder.is_dir():
         raise I2IError(f"{folder} is not a folder.", "Only a folder can be watched.")
+    must_be_folder(output)
     names = ("device", "precision", "direction", "statistics")
     if not isinstance(model, Translator):
         model = load(model, **{n: options.pop(n) for n in names if n in options})

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import i2i as library
 from i2i import bundle, film, nets
@@ -204,6 +205,11 @@ def test_films_among_pictures_are_recorded_and_resumed(model, tmp_path):
     assert (tmp_path / "out" / "a.mp4").stat().st_mtime_ns == before
     _, err = i2i("translate", folder / "a.mp4", "--model", model, "--format", "png", code=1)
     assert "is a film; it cannot be written as .png" in err
+    _, err = i2i("translate", folder / "a.mp4", "--model", model, "--size", "50000", code=1)
+    assert "would have" in err
+    Image.new("RGB", (16, 16)).save(folder / "d.png")
+    _, err = i2i("translate", f"{folder}/[ad]*", "-o", tmp_path / "two", "--model", model, "--format", "webp")
+    assert sorted(p.name for p in (tmp_path / "two").glob("[!.]*")) == ["a.mp4", "d.webp"]
 
 
 def test_a_film_cut_short_is_not_taken_for_whole(tmp_path):

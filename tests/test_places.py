@@ -184,6 +184,22 @@ def test_files_by_fsspec_are_the_files(model, tmp_path):
         assert result.done == [tmp_path / "out" / "a.png"]
 
 
+def test_a_record_that_cannot_be_kept_is_told_beside_what_was_made(model, tmp_path, monkeypatch):
+    picture(tmp_path / "in" / "a.png", 0)
+    place = f"memory://record-{os.urandom(4).hex()}/out"
+    real, began = places.write, []
+
+    def write(where, data):
+        if ".i2i-manifest" in str(where) and began:
+            raise I2IError(f"{where} cannot be written: no.")
+        began.append(real(where, data))
+
+    monkeypatch.setattr(places, "write", write)
+    result = library.translate(f"{tmp_path}/in", place, model, device="cpu", record=True)
+    assert [o.state for o in result.outcomes] == ["done"]
+    assert "cannot be written: no." in result.record
+
+
 def test_systems_that_write_piece_by_piece_get_a_name_at_the_end(tmp_path, monkeypatch):
     """Other than stores of objects, such as files behind ssh: an output is moved to its name when it is complete."""
     monkeypatch.setattr(places, "STORES", set())

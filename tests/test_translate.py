@@ -1,5 +1,9 @@
 """Translation: kinds of pictures, any size, folders, and what goes wrong with single files."""
 
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -411,29 +415,66 @@ def test_names_that_would_meet(tree, tmp_path):
     assert not (tmp_path / "out2").exists()
 
 
-@pytest.mark.parametrize("alike", [True, False])
-def test_names_that_differ_in_case_meet_where_the_file_system_says_so(tmp_path, monkeypatch, alike):
+@pytest.mark.parametrize("minds", [True, False])
+def test_names_that_differ_in_case_meet_unless_the_file_system_is_known_to_mind(tmp_path, monkeypatch, minds):
     for name in ("in/A.png", "in/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    assert naming._names_alike(tmp_path / "out") == (tmp_path.parent / tmp_path.name.swapcase()).exists()
-    monkeypatch.setattr(naming, "_names_alike", lambda folder: alike)
-    if alike:
-        with pytest.raises(I2IError, match="would both become"):
-            translate(tmp_path / "in", tmp_path / "out", same())
-    else:
+    monkeypatch.setattr(naming, "_minds_case", lambda folder: minds)
+    if minds:
         translate(tmp_path / "in", tmp_path / "out", same())
         assert {"A.png", "a.png"} <= set(listed(tmp_path / "out"))
+    else:
+        with pytest.raises(I2IError, match="would both become"):
+            translate(tmp_path / "in", tmp_path / "out", same())
 
 
-def test_a_disk_that_fills_up_loses_no_report(tree, tmp_path, monkeypatch):
-    def full(self, **entry):
-        raise I2IError("The disk is full.")
+def test_names_that_are_composed_differently_always_meet(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("\u00e9.png", "e\u0301.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "in" / name)
+    if len(listed(tmp_path / "in")) == 2:
+        with pytest.raises(I2IError, match="would both become"):
+            translate(tmp_path / "in", tmp_path / "out", same())
 
-    monkeypatch.setattr(manifest.Manifest, "add", full)
+
+def test_whether_a_file_system_minds_case_is_seen_inside_of_it(tmp_path, monkeypatch):
+    (tmp_path / "Some").mkdir()
+    (tmp_path / "upper").touch()
+    (tmp_path / "UPPER").touch()
+    minds = len(list(tmp_path.iterdir())) == 3
+    assert naming._minds_case(tmp_path / "not" / "there" / "yet") == minds
+    assert naming._minds_case(tmp_path / "Some") == minds  # empty: what lies beside it says so
+    here = (tmp_path / "Some").stat().st_dev
+    real = Path.stat
+
+    def mounted(self, **how):  # as if each folder above were another file system
+        found = real(self, **how)
+        return found if self == tmp_path / "Some" else type("", (), {"st_dev": here + 1, "st_mode": found.st_mode})()
+
+    monkeypatch.setattr(Path, "stat", mounted)
+    assert not naming._minds_case(tmp_path / "Some")
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "close"])
+def test_a_disk_that_fills_up_loses_no_report(tree, tmp_path, monkeypatch, call):
+    real = getattr(os, call)
+    record = []
+
+    def full(file, *rest):
+        if file in record:
+            if call == "close":
+                real(file)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, *rest)
+
+    opened = manifest.Manifest.open
+    monkeypatch.setattr(manifest.Manifest, "open", lambda self: record.append(opened(self)) or record[-1])
+    monkeypatch.setattr(os, call, full)
     result = translate(tree, tmp_path / "out", same())
-    assert len(result.failed) == len(result.outcomes) > 1
-    assert {error for _, error in result.failed} == {"The disk is full."}
+    assert len(result.outcomes) == 5
+    assert len(result.failed) == (5 if call == "write" else 0)
+    assert result.record.endswith(".i2i-manifest.jsonl cannot be written: No space left on device.")
 
 
 def test_a_shard_that_is_none_is_said(tree, tmp_path):
@@ -450,6 +491,9 @@ def test_single_files(tree, tmp_path):
     assert listed(tmp_path / "y") == ["a.jpg", "b.png"]
     made = translate(tree, None, same(), recursive=False)
     assert listed(tmp_path / "in.same") == ["a.jpg", "a.same.jpg", "b.png", "e.png"]
+    for name, format in (("c.jpg", "jpeg"), ("c.jpeg", "jpg"), ("c.tiff", "tif"), ("c.webp", "webp")):
+        made = translate(tree / "a.jpg", tmp_path / "z" / name, same(), format=format)
+        assert made.done == [tmp_path / "z" / name]
     with pytest.raises(I2IError, match=r"not written as \.jp2"):
         translate(tree / "a.jpg", tmp_path / "a.jp2", same())
     with pytest.raises(I2IError, match="no file or folder"):

@@ -435,7 +435,35 @@ def test_pages_are_never_lost_but_the_previews_of_a_photo_are(tmp_path):
     assert data == (tmp_path / "c.jpg").read_bytes()
 
 
-def test_an_animated_webp_of_rectangles_stays_transparent(tmp_path):
+def test_a_reduced_copy_beside_a_page_is_no_page(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    with tifffile.TiffWriter(tmp_path / "scan.tif") as file:
+        file.write(noise(32, 32, 3), photometric="rgb")
+        file.write(noise(8, 8, 3), photometric="rgb", subfiletype=1)
+        file.write(noise(32, 24, 3), photometric="rgb")
+    made = translate(tmp_path / "scan.tif", tmp_path / "b.tif", same()).done[0]
+    with Image.open(made) as picture:
+        assert [page.size for page in ImageSequence.Iterator(picture)] == [(32, 32), (24, 32)]
+    with tifffile.TiffWriter(tmp_path / "one.tif") as file:
+        file.write(noise(32, 32, 3), photometric="rgb")
+        file.write(noise(8, 8, 3), photometric="rgb", subfiletype=1)
+    for suffix in (".jpg", ".png", ".tif"):
+        with Image.open(translate(tmp_path / "one.tif", tmp_path / f"c{suffix}", same()).done[0]) as picture:
+            assert (getattr(picture, "n_frames", 1), picture.size) == (1, (32, 32))
+
+
+def test_what_is_broken_behind_the_first_page_costs_a_still_picture_nothing(tmp_path):
+    Image.fromarray(noise(8, 10, 3)).save(tmp_path / "a.tif")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    start = struct.unpack("<I", data[4:8])[0]
+    count = struct.unpack("<H", data[start : start + 2])[0]
+    data[start + 2 + 12 * count : start + 6 + 12 * count] = struct.pack("<I", 9)  # where the next page is not
+    (tmp_path / "a.tif").write_bytes(data)
+    assert translate(tmp_path / "a.tif", tmp_path / "b.jpg", same()).failed == []
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_an_animated_webp_of_rectangles_stays_transparent(tmp_path, channels):
     frames = []
     for i in range(3):
         array = np.full((16, 16, 4), 255, np.uint8)
@@ -443,12 +471,55 @@ def test_an_animated_webp_of_rectangles_stays_transparent(tmp_path):
         array[:, :8, 3] = 0
         frames.append(Image.fromarray(array))
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=90, lossless=True)
-    translate(tmp_path / "a.webp", tmp_path / "b.webp", same())
+    translate(tmp_path / "a.webp", tmp_path / "b.webp", same(channels))
     with Image.open(tmp_path / "b.webp") as made:
         for frame in ImageSequence.Iterator(made):
             alpha = np.asarray(frame.convert("RGBA"))[..., 3]
             assert alpha[:, :8].max() == 0
             assert alpha[:, 8:].min() == 255
+
+
+def test_an_animation_cut_anywhere_is_a_sentence(tmp_path):
+    frames = [Image.fromarray(np.roll(noise(12, 12, 3), k, 1)).quantize(16) for k in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=90)
+    data = (tmp_path / "a.gif").read_bytes()
+    for length in range(20, len(data), 7):
+        try:
+            translate_bytes(data[:length], same())
+        except I2IError:
+            continue
+
+
+def test_the_limit_of_pixels_holds_for_all_frames_of_a_size(tmp_path):
+    frames = [Image.fromarray(np.roll(noise(12, 12, 3), k, 1)).quantize(16) for k in range(4)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=90)
+    given = {"size": (60, 60), "max_pixels": 10_000}
+    result = translate(tmp_path / "a.gif", tmp_path / "b.gif", same(), **given)
+    assert "would have 4 frames of 60x60 pixels, more than the limit of 10,000" in result.failed[0][1]
+    assert translate(tmp_path / "a.gif", tmp_path / "b.jpg", same(), **given).failed == []
+
+
+def test_a_colour_that_is_transparent_stays_so_beside_a_profile(tmp_path):
+    array = soft(8, 8)
+    array[:, :4] = (1, 2, 3)
+    Image.fromarray(array).save(tmp_path / "a.png", transparency=(1, 2, 3), icc_profile=wide())
+    translate(tmp_path / "a.png", tmp_path / "b.png", same())
+    for made in (Image.open(tmp_path / "b.png"), same()(tmp_path / "a.png")):
+        assert made.mode == "RGBA"
+        assert np.array_equal(np.asarray(made)[..., 3] > 0, np.arange(8)[None] + np.zeros((8, 1)) >= 4)
+    grey = np.full((8, 8), 90, np.uint8)
+    grey[:, :4] = 7
+    Image.fromarray(grey).save(tmp_path / "g.png", transparency=7, icc_profile=grey_profile())
+    assert np.array_equal(np.asarray(same()(tmp_path / "g.png"))[..., -1] > 0, grey != 7)
+
+
+def test_transparency_of_later_pages_is_never_dropped(tmp_path):
+    clear = np.dstack([soft(8, 8), np.full((8, 8), 50, np.uint8)])
+    Image.fromarray(soft(8, 8)).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(clear)])
+    translate(tmp_path / "a.tif", tmp_path / "b.tif", same(), alpha="translate")
+    with Image.open(tmp_path / "b.tif") as made:
+        made.seek(1)
+        assert np.array_equal(np.asarray(made), clear)
 
 
 def test_a_still_gif_becomes_png_however_it_comes(tmp_path):

@@ -90,9 +90,9 @@ _root.__doc__ = HELP
 def main(words: Sequence[str] | None = None) -> None:
     """Runs the program with `words` (default: as typed) and ends the process with its exit code."""
     given = list(sys.argv[1:] if words is None else words)
-    for name in ("stdout", "stderr"):
+    for name, way in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by who started the program
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, way))  # noqa: SIM115
     code = run(given)
     try:
         sys.stdout.flush()

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ def error(what: str, hint: str = "", machine: bool = False, plain: bool = False)
 
     Of several processes that work together one sentence is heard: those of i2i.cli.launch leave theirs to the one that
     started them, and under torchrun the first on each host speaks."""
-    text = f"{what} {hint}".strip()
+    text = printable(f"{what} {hint}".strip())
     together = os.environ.get("I2I_TOGETHER")
     if together:
         sentence = {"what": what, "hint": hint, "plain": plain, "time": time.time()}
@@ -34,6 +35,12 @@ def error(what: str, hint: str = "", machine: bool = False, plain: bool = False)
         with suppress(OSError):  # which may be the very error
             typer.echo(json.dumps({"error": what, "hint": hint}))
     typer.echo(text if plain else f"Error: {text}", err=True)
+
+
+def printable(text: str) -> str:
+    """Names that are no valid text are shown with marks in place of their bytes, line breaks in them as \\n."""
+    shown = "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
+    return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def _first() -> bool:

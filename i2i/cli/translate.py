@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,18 +156,7 @@ def translate(
             raise I2IError(f"{output} is an address; - is translated into a file or to standard output.")
         if output is None and as_json:
             raise I2IError("Standard output is where the picture goes, not --json's lines.", "Give --output.")
-        target = None if output is None else Path(output)
-        if target is not None:
-            format = naming.format_of(target, format)
-        if target is not None and target.exists() and not overwrite:
-            if not skip_existing:
-                raise I2IError(f"{target} exists.", "Give --overwrite to replace it.")
-            state = "skipped"
-        else:
-            _stream(target, model, format, settings, network, windows)
-            state = "done"
-        if as_json:
-            _line({"input": "-", "output": output, "state": state})
+        _stream(output, model, format, settings, network, windows, overwrite, skip_existing, as_json, quiet)
         return
     if not given and listed is None:
         raise I2IError("No picture was given.", "Name pictures, folders or patterns, or a list of them with --list.")
@@ -207,31 +196,49 @@ def translate(
 
 
 def _stream(
-    output: Path | None,
+    output: str | None,
     model: str,
     format: str | None,
     settings: dict[str, Any],
     network: dict[str, Any],
     windows: dict[str, Any],
+    overwrite: bool,
+    skip_existing: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """One picture from standard input to standard output, or into a file."""
-    from i2i import images
+    from i2i import images, naming
     from i2i.codec import Options
     from i2i.loading import load
-    from i2i.translate import translate_bytes
+    from i2i.translate import Outcome, Result, translate_bytes
     from i2i.translator import Tiling
 
-    if output is None and sys.stdout.isatty():
+    started, state = time.monotonic(), "done"
+    target = None if output is None else Path(output)
+    if target is not None:
+        format = naming.format_of(target, format)
+        if target.exists() and not overwrite:
+            if not skip_existing:
+                raise I2IError(f"{target} exists.", "Give --overwrite to replace it.")
+            state = "skipped"
+    elif sys.stdout.isatty():
         raise I2IError("A picture would be written to the terminal.", "Send it into a file with >, or give --output.")
+    elif getattr(sys.stdout, "name", "") == os.devnull:  # as the program opens what was closed
+        raise I2IError("Standard output is closed.", "Send the picture into a file with >, or give --output.")
     tiling = Tiling(windows["tile"], windows["overlap"], windows["memory"], windows["exact"])
     options = Options(**{k: v for k, v in settings.items() if v is not None})
-    data = translate_bytes(sys.stdin.buffer.read(), load(model, **network, tiling=tiling), options, format)
-    if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    with images.replacing(output) as file:
-        file.write(data)
+    if state == "done":
+        data = translate_bytes(sys.stdin.buffer.read(), load(model, **network, tiling=tiling), options, format)
+        if target is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+        with images.replacing(target) as file:
+            file.write(data)
+    if target is not None:
+        result = Result([Outcome(Path("-"), target, state)])
+        _report(result, time.monotonic() - started, as_json, quiet, skip_existing)
 
 
 def _watch(
@@ -293,13 +300,13 @@ def _report(
     if as_json:
         for outcome in result.outcomes:
             _line(_entry(outcome))
-        _line({**counts, "seconds": round(seconds, 3)})
+        _line({**counts, "seconds": round(seconds, 3), **({"record": result.record} if result.record else {})})
     elif alone and result.failed:
-        raise I2IError(_printable(_named(result.outcomes[0])))
+        raise I2IError(say.printable(_named(result.outcomes[0])))
     else:
         if counts["planned"]:
             for source, target in result.planned:
-                typer.echo(_printable(f"{source} -> {target}"))
+                typer.echo(say.printable(f"{source} -> {target}"))
         if not quiet:
             _say(_summary(result, counts, seconds, silent_skips))
         if result.failed:
@@ -307,8 +314,10 @@ def _report(
         for outcome in result.outcomes:
             if outcome.state == "failed":
                 _say(f"  {_named(outcome)}")
-    if result.failed:
-        raise typer.Exit(I2IError.code if alone else SOME_FAILED)
+    if result.record and not quiet:
+        _say(f"The record is not complete: {result.record}")
+    if result.failed or result.record:
+        raise typer.Exit(I2IError.code if alone or not result.failed else SOME_FAILED)
 
 
 def _summary(result: Result, counts: dict[str, int], seconds: float, silent_skips: bool) -> str:
@@ -339,13 +348,7 @@ def _count(number: int) -> str:
 
 
 def _say(text: str) -> None:
-    typer.echo(_printable(text), err=True)
-
-
-def _printable(text: str) -> str:
-    """Names that are no valid text are shown with marks in place of their bytes, line breaks in them as \\n."""
-    shown = "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
-    return shown.encode("utf-8", "replace").decode("utf-8")
+    typer.echo(say.printable(text), err=True)
 
 
 def _line(entry: dict[str, Any]) -> None:

@@ -91,9 +91,10 @@ def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
         (["-", "--json"], "Standard output is where the picture goes"),
         ([photos, "-o", tmp_path / "out", "--overwrite", "--skip-existing"], "Give one of them"),
         ([photos, "-o", tmp_path / "out", "--size", "0"], "The size 0 is not at least 1 pixel"),
-        ([photos / "a.png", photos / "b.jpg", "-o", tmp_path / "x.png"], "the outputs of 2 pictures go into a folder"),
-        ([photos, "-o", tmp_path / "x.png"], "x.png names one file; the outputs of 3 pictures go into a folder"),
-        ([photos / "*.png", photos / "*.jpg", "-o", list_file], "is a file; the outputs of 2 pictures go into"),
+        ([photos / "a.png", photos / "b.jpg", "-o", tmp_path / "x.png"], "x.png names one file; these outputs go into"),
+        ([photos, "-o", tmp_path / "x.png"], "x.png names one file; these outputs go into a folder"),
+        ([photos, "-o", tmp_path / "x.png", "--watch"], "x.png names one file; these outputs go into a folder"),
+        ([photos / "*.png", photos / "*.jpg", "-o", list_file], "is a file; these outputs go into a folder"),
         ([photos, "-o", tmp_path / "out", "--watch", "--dry-run"], "--watch waits"),
         ([photos, "-o", tmp_path / "out", "--memory", "-1"], "memory is -"),
         ([photos, "-o", tmp_path / "out", "--memory", "nan"], "memory is nan"),
@@ -108,10 +109,14 @@ def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
 def test_standard_input_into_a_file_that_exists(model, photos, tmp_path):
     data, target = (photos / "b.jpg").read_bytes(), tmp_path / "x.png"
     out, _ = i2i("-", "-m", model, "-o", target, "--json", given=data)
-    assert json.loads(out) == {"input": "-", "output": str(target), "state": "done"}
+    first, summary = map(json.loads, out.splitlines())
+    assert first == {"input": "-", "output": str(target), "state": "done"}
+    assert (summary["done"], summary["failed"]) == (1, 0)
     target.write_bytes(b"mine")
     out, _ = i2i("-", "-m", model, "-o", target, "--skip-existing", "--json", given=data)
-    assert (json.loads(out)["state"], target.read_bytes()) == ("skipped", b"mine")
+    assert (json.loads(out.splitlines()[0])["state"], target.read_bytes()) == ("skipped", b"mine")
+    i2i("-", "-m", model, "-o", tmp_path / "plain", "--format", "webp", given=data)
+    assert Image.open(tmp_path / "plain").format == "WEBP"
 
 
 def test_a_list_by_standard_input(model, photos, tmp_path):
@@ -127,6 +132,11 @@ def test_a_name_with_a_line_break_stays_one_line(model, tmp_path):
     _, err = i2i(tmp_path, "-o", tmp_path / "out", "-m", model, code=3)
     assert len(err.splitlines()) == 3
     assert "two\\nlines.png" in err
+    Image.new("RGB", (16, 16)).save(bad)
+    Image.new("RGB", (16, 16)).save(tmp_path / "there.png")
+    _, err = tools.i2i("translate", bad, "-o", tmp_path / "there.png", "-m", model, code=1)
+    _, err = tools.i2i("translate", tmp_path / "no\nsuch.png", "-m", model, code=1)
+    assert len(err.splitlines()) == 1
 
 
 def test_a_size_beyond_the_limit_is_refused_before_it_is_made(model, photos):
@@ -139,6 +149,15 @@ def test_closed_outputs_are_no_failure(model, photos, tmp_path):
     done = subprocess.run(["sh", "-c", '"$@" --json >&- 2>&-', "sh", *words], check=False)
     assert done.returncode == 0
     assert (tmp_path / "out" / "sub" / "c.png").exists()
+    words[4] = "-"
+    where = words.index("-o")
+    del words[where : where + 2]
+    for way, said in ((">&-", "Standard output is closed."), ("<&- >out.png", "what came from standard input")):
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {way}', "sh", *words], cwd=tmp_path, input=b"x", capture_output=True, check=False
+        )
+        assert done.returncode == 1
+        assert said in done.stderr.decode()
 
 
 def test_a_list_with_the_mark_of_windows(model, photos, tmp_path):
