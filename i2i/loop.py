@@ -31,6 +31,7 @@ from i2i.method import Batch, Method, Now
 from i2i.ops import keep_memory, seed_of
 from i2i.plan import Plan, Precision, accelerator_for
 
+MOST = 200  # checkpoints and sample grids of a run by default: the epochs of a few pictures take seconds
 PATIENCE = 15.0  # seconds after which losses are logged, however few steps were made
 
 
@@ -219,8 +220,8 @@ class Loop:
         self.method.train()
         plan = self.plan
         now = Now(images=start, total=self.total, batch=plan.batch, seed=plan.seed)
-        save_every = plan.save_every or max(plan.batch, self.data.count)
-        sample_every = plan.sample_every or max(plan.batch, self.data.count)
+        often = max(plan.batch, self.data.count, -(-self.total // MOST))
+        save_every, sample_every = plan.save_every or often, plan.sample_every or often
         look_every = 1 if self.device.type == "cpu" and self.world == 1 else plan.log_every
         with self._signals():
             self.clock = self.saved_at = time.monotonic()

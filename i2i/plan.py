@@ -35,8 +35,8 @@ class Plan:
     channels_last: str = "auto"  # memory layout of pictures: auto (yes on GPUs), yes, no
     tf32: bool = True  # TensorFloat-32 for float32 products on GPUs that have it
     device: str = "auto"  # auto, cpu, cuda, mps
-    save_every: Natural = 0  # images between checkpoints; 0: once an epoch, and every ten minutes
-    sample_every: Natural = 0  # images between sample grids; 0: once an epoch
+    save_every: Natural = 0  # images between checkpoints; 0: an epoch, or a 200th of the run, and ten minutes
+    sample_every: Natural = 0  # images between sample grids; 0: an epoch, or a 200th of the run if that is more
     keep: Count = 3  # newest checkpoints kept beside the best one
     log_every: Count = 50  # steps between lines of the log; one process writes at least one each 15 seconds
     trackers: str = ""  # comma-separated: tensorboard, wandb

@@ -184,6 +184,15 @@ def test_training_sees_the_batch_as_the_data_set_varies_it_on_the_device(tmp_pat
     assert seen == [[0.25], [0.25]]
 
 
+def test_the_epochs_of_a_few_pictures_make_no_thousand_grids(tmp_path, monkeypatch):
+    monkeypatch.setattr("i2i.loop.MOST", 3)
+    loop = toy_loop(tmp_path, total=96, save_every=0, sample_every=0)
+    assert loop.data.count < 32
+    loop.run()
+    assert [line["images"] for line in loop.watch.lines if line["kind"] == "saved"] == [32, 64, 96]
+    assert len(loop.watch.grids) == 4  # with the one before training
+
+
 def test_slow_steps_are_logged_before_log_every_is_reached(tmp_path, monkeypatch):
     monkeypatch.setattr("i2i.loop.PATIENCE", 0.0)
     loop = toy_loop(tmp_path, total=16, log_every=1000)
