@@ -259,28 +259,7 @@ def _apart(a: Path, b: Path) -> bool:
         return False
     if places.is_address(a):
         return True
-    return unicodedata.normalize("NFC", str(a)) != unicodedata.normalize("NFC", str(b)) and _minds_case(b.parent)
-
-
-def _minds_case(folder: Path) -> bool:
-    """Whether names that differ in case are two files there, as one that is there shows: in the folder, the nearest one
-    that exists, or those above it in the same file system. False if none does."""
-    while not folder.is_dir():
-        folder = folder.parent
-    folder = folder.resolve()
-    device = folder.stat().st_dev
-    while True:
-        try:
-            for name in os.listdir(folder):
-                other = name.swapcase()
-                if name.isascii() and other != name:
-                    there = os.path.lexists(folder / other)
-                    return not (there and os.path.samestat(os.lstat(folder / name), os.lstat(folder / other)))
-        except OSError:
-            return False
-        if folder == folder.parent or folder.parent.stat().st_dev != device:
-            return False
-        folder = folder.parent
+    return unicodedata.normalize("NFC", str(a)) != unicodedata.normalize("NFC", str(b)) and places.minds_case(b.parent)
 
 
 def _own_suffix(pair: Pair, suffix: str | None, named: bool, alone: bool) -> str:

@@ -169,6 +169,27 @@ def identity(place: Path) -> str:
     return str(place) if is_address(place) else os.path.realpath(place)
 
 
+def minds_case(folder: Path) -> bool:
+    """Whether names that differ in case are two files there, as one that is there shows: in the folder, the nearest one
+    that exists, or those above it in the same file system. False if none does."""
+    while not folder.is_dir():
+        folder = folder.parent
+    folder = folder.resolve()
+    device = folder.stat().st_dev
+    while True:
+        try:
+            for name in os.listdir(folder):
+                other = name.swapcase()
+                if name.isascii() and other != name:
+                    there = os.path.lexists(folder / other)
+                    return not (there and os.path.samestat(os.lstat(folder / name), os.lstat(folder / other)))
+        except OSError:
+            return False
+        if folder == folder.parent or folder.parent.stat().st_dev != device:
+            return False
+        folder = folder.parent
+
+
 @contextlib.contextmanager
 def _stand_in(place: Path) -> Iterator[Path]:
     """A path for what lies at an address, as long as it is needed; errors name the address, not the path."""

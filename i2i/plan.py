@@ -28,7 +28,7 @@ class Plan:
     batch: Count = 1  # pictures in a step, all processes together
     accumulate: Count = 1  # micro-batches a step is computed in
     precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
-    seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0
+    seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0  # of all that is random: first weights, order, noise
     ema: NonNegative = 0.0  # half-life of the weight average in images; 0: no average
     clip: NonNegative = 0.0  # largest gradient norm of an optimizer; 0: no clipping
     compile: bool = False  # torch.compile the networks that are not differentiated twice

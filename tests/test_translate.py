@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from i2i import bundle, images, manifest, naming, nets
+from i2i import bundle, images, manifest, nets, places
 from i2i.errors import I2IError
 from i2i.loading import load
 from i2i.pixels import reflect
@@ -420,7 +420,7 @@ def test_names_that_differ_in_case_meet_unless_the_file_system_is_known_to_mind(
     for name in ("in/A.png", "in/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    monkeypatch.setattr(naming, "_minds_case", lambda folder: minds)
+    monkeypatch.setattr(places, "minds_case", lambda folder: minds)
     if minds:
         translate(tmp_path / "in", tmp_path / "out", same())
         assert {"A.png", "a.png"} <= set(listed(tmp_path / "out"))
@@ -443,8 +443,8 @@ def test_whether_a_file_system_minds_case_is_seen_inside_of_it(tmp_path, monkeyp
     (tmp_path / "upper").touch()
     (tmp_path / "UPPER").touch()
     minds = len(list(tmp_path.iterdir())) == 3
-    assert naming._minds_case(tmp_path / "not" / "there" / "yet") == minds
-    assert naming._minds_case(tmp_path / "Some") == minds  # empty: what lies beside it says so
+    assert places.minds_case(tmp_path / "not" / "there" / "yet") == minds
+    assert places.minds_case(tmp_path / "Some") == minds  # empty: what lies beside it says so
     here = (tmp_path / "Some").stat().st_dev
     real = Path.stat
 
@@ -453,7 +453,7 @@ def test_whether_a_file_system_minds_case_is_seen_inside_of_it(tmp_path, monkeyp
         return found if self == tmp_path / "Some" else type("", (), {"st_dev": here + 1, "st_mode": found.st_mode})()
 
     monkeypatch.setattr(Path, "stat", mounted)
-    assert not naming._minds_case(tmp_path / "Some")
+    assert not places.minds_case(tmp_path / "Some")
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "close"])
