@@ -161,10 +161,10 @@ def _frames(source: Path | BinaryIO, image: Image.Image, suffix: str) -> list[in
         return [0]
     try:
         count = getattr(image, "n_frames", 1)
-    except Exception:
-        if suffix in MANY:
+    except Exception as error:  # whatever is broken behind the first page
+        if suffix in MANY or isinstance(error, MemoryError):
             raise
-        return [0]  # whatever is broken behind the first page
+        return [0]
     wanted = list(range(count))
     if image.format == "TIFF" and count > 1:
         wanted = [0]
