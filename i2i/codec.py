@@ -155,7 +155,7 @@ def within_size(source: Path | BinaryIO, width: int, height: int, frames: int, o
 def _frames(source: Path | BinaryIO, image: Image.Image, suffix: str) -> list[int]:
     """The numbers of the frames that are translated: all that are works of their own, if the output holds several.
 
-    Not so are an MPO's second and further pictures (previews, depths), and a TIFF's reduced copies of pages. Raises
+    Not so are an MPO's further pictures (previews, depths, second views) and a TIFF's reduced copies of pages. Raises
     I2IError if pages would be lost; what moves may become a still picture."""
     if image.format == "MPO" or (suffix not in MANY and image.format != "TIFF"):
         return [0]

@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -80,6 +81,8 @@ def plan(
     named = pairs[0].target == out
     if output is not None and not named:
         must_be_folder(output)
+    if len(pairs) == 1 and suffix in WRITABLE and film.is_film(pairs[0].source):  # among pictures it stays a film
+        raise I2IError(f"{pairs[0].source} is a film; it cannot be written as {suffix}.", _FILMS)
     settled = _settle(pairs, suffix, named)
     for pair in settled:
         if ".." in PurePosixPath(pair.name).parts:  # an object's name may hold anything
@@ -222,13 +225,12 @@ def _settle(pairs: list[Pair], suffix: str | None, named: bool = False) -> list[
     """Gives outputs a format that can be written, and sees that no two are one and none is an input.
 
     named: the user gave the output of the only pair its name."""
-    alone = len(pairs) == 1
-    plain = {_key(p.target) for p in pairs if _own_suffix(p, suffix, named, alone) == p.target.suffix}
+    plain = {_key(p.target) for p in pairs if _own_suffix(p, suffix, named) == p.target.suffix}
     settled: list[Pair] = []
     taken: dict[str, list[Pair]] = {}
     originals = {places.identity(p.source) for p in pairs}
     for pair in pairs:
-        target, wanted = pair.target, _own_suffix(pair, suffix, named, alone)
+        target, wanted = pair.target, _own_suffix(pair, suffix, named)
         if wanted != target.suffix:
             short = target.with_suffix(wanted)
             clash = suffix is None and (_key(short) in plain or _key(short) in taken)
@@ -262,14 +264,12 @@ def _apart(a: Path, b: Path) -> bool:
     return unicodedata.normalize("NFC", str(a)) != unicodedata.normalize("NFC", str(b)) and places.minds_case(b.parent)
 
 
-def _own_suffix(pair: Pair, suffix: str | None, named: bool, alone: bool) -> str:
+def _own_suffix(pair: Pair, suffix: str | None, named: bool) -> str:
     """The suffix of the output: as asked, or the input's own, or .png where that cannot be written well."""
     own = pair.target.suffix
     if film.is_film(pair.source):
         if pair.target.suffix.lower() in WRITABLE:
             raise I2IError(f"{pair.source} is a film; it cannot be written as {own}.", _FILMS)
-        if alone and suffix is not None and suffix not in film.WRITABLE:
-            raise I2IError(f"{pair.source} is a film; it cannot be written as {suffix}.", _FILMS)
         kept = own if own.lower() in film.WRITABLE else ".mp4"
         return suffix if suffix in film.WRITABLE and own.lower() != suffix else kept
     if (suffix or own.lower()) in film.WRITABLE:
@@ -278,14 +278,15 @@ def _own_suffix(pair: Pair, suffix: str | None, named: bool, alone: bool) -> str
         return own
     if suffix is not None:
         return own if own.lower() == suffix else suffix
-    if own.lower() == ".gif" and pair.source.suffix.lower() == ".gif" and not _moves(pair.source):
+    if own.lower() == ".gif" and pair.source.suffix.lower() == ".gif" and not moves(places.source(pair.source)):
         return ".png"  # a still GIF would lose colours for nothing
     return own if own.lower() in WRITABLE else ".png"
 
 
-def _moves(path: Path) -> bool:
+def moves(file: Path | BinaryIO) -> bool:
+    """Whether a picture file has several frames; False for what cannot be read."""
     try:
-        with Image.open(places.source(path)) as image:
+        with Image.open(file) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception as error:  # it will be named when it is read
         if isinstance(error, MemoryError):

@@ -177,14 +177,11 @@ def minds_case(folder: Path) -> bool:
     folder = folder.resolve()
     device = folder.stat().st_dev
     while True:
-        try:
-            for name in os.listdir(folder):
-                other = name.swapcase()
-                if name.isascii() and other != name:
-                    there = os.path.lexists(folder / other)
-                    return not (there and os.path.samestat(os.lstat(folder / name), os.lstat(folder / other)))
-        except OSError:
-            return False
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                other = os.path.join(folder, entry.name.swapcase())
+                if entry.name.isascii() and entry.name.swapcase() != entry.name:
+                    return not (os.path.lexists(other) and os.path.samestat(os.lstat(entry.path), os.lstat(other)))
         if folder == folder.parent or folder.parent.stat().st_dev != device:
             return False
         folder = folder.parent

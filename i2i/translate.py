@@ -290,12 +290,9 @@ def translate_bytes(
 def _format(data: bytes) -> str:
     """The format that a picture's bytes are translated into, as for a file of its own suffix."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            kind = (image.format or "").lower()
-            still = kind == "gif" and not getattr(image, "is_animated", False)
-    except Exception as error:  # it will be named when it is read
-        if isinstance(error, MemoryError):
-            raise
-        return "png"
+        kind = (Image.open(io.BytesIO(data)).format or "").lower()
+    except (OSError, Image.DecompressionBombError):
+        kind = ""
     kind = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
+    still = kind == "gif" and not naming.moves(io.BytesIO(data))
     return kind if f".{kind}" in naming.WRITABLE and not still else "png"

@@ -1,5 +1,6 @@
 """What is kept around the pixels: profiles, transparency, depth, EXIF, animations, pages, and options of writing."""
 
+import contextlib
 import io
 import struct
 
@@ -484,10 +485,8 @@ def test_an_animation_cut_anywhere_is_a_sentence(tmp_path):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=90)
     data = (tmp_path / "a.gif").read_bytes()
     for length in range(20, len(data), 7):
-        try:
+        with contextlib.suppress(I2IError):  # and nothing else
             translate_bytes(data[:length], same())
-        except I2IError:
-            continue
 
 
 def test_the_limit_of_pixels_holds_for_all_frames_of_a_size(tmp_path):

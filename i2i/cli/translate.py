@@ -129,14 +129,14 @@ def translate(
       i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
       i2i translate - --model runs/mine < photo.jpg > out.jpg
     """
+    if overwrite and skip_existing:
+        raise I2IError("--overwrite replaces outputs that exist; --skip-existing leaves them.", "Give one of them.")
     from i2i import naming, places
     from i2i.loading import find
 
     with say.download(model, quiet or as_json) as fetching:
         find(model, fetching)
     given = inputs or []
-    if overwrite and skip_existing:
-        raise I2IError("--overwrite replaces outputs that exist; --skip-existing leaves them.", "Give one of them.")
     settings: dict[str, Any] = {
         "size": _size(size),
         "quality": quality,
@@ -214,21 +214,20 @@ def _stream(
     from i2i.translate import Outcome, Result, translate_bytes
     from i2i.translator import Tiling
 
-    started, state = time.monotonic(), "done"
+    started = time.monotonic()
     target = None if output is None else Path(output)
     if target is not None:
         format = naming.format_of(target, format)
-        if target.exists() and not overwrite:
-            if not skip_existing:
-                raise I2IError(f"{target} exists.", "Give --overwrite to replace it.")
-            state = "skipped"
     elif sys.stdout.isatty():
         raise I2IError("A picture would be written to the terminal.", "Send it into a file with >, or give --output.")
     elif getattr(sys.stdout, "name", "") == os.devnull:  # as the program opens what was closed
         raise I2IError("Standard output is closed.", "Send the picture into a file with >, or give --output.")
+    there = target is not None and target.exists() and not overwrite
+    if there and not skip_existing:
+        raise I2IError(f"{target} exists.", "Give --overwrite to replace it.")
     tiling = Tiling(windows["tile"], windows["overlap"], windows["memory"], windows["exact"])
     options = Options(**{k: v for k, v in settings.items() if v is not None})
-    if state == "done":
+    if not there:
         data = translate_bytes(sys.stdin.buffer.read(), load(model, **network, tiling=tiling), options, format)
         if target is None:
             sys.stdout.buffer.write(data)
@@ -236,9 +235,9 @@ def _stream(
             return
         with images.replacing(target) as file:
             file.write(data)
-    if target is not None:
-        result = Result([Outcome(Path("-"), target, state)])
-        _report(result, time.monotonic() - started, as_json, quiet, skip_existing)
+    assert target is not None
+    result = Result([Outcome(Path("-"), target, "skipped" if there else "done")])
+    _report(result, time.monotonic() - started, as_json, quiet, skip_existing)
 
 
 def _watch(
@@ -302,7 +301,7 @@ def _report(
             _line(_entry(outcome))
         _line({**counts, "seconds": round(seconds, 3), **({"record": result.record} if result.record else {})})
     elif alone and result.failed:
-        raise I2IError(say.printable(_named(result.outcomes[0])))
+        raise I2IError(_named(result.outcomes[0]))
     else:
         if counts["planned"]:
             for source, target in result.planned:
