@@ -41,11 +41,14 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # plain.py, from wherever this is run or imported
 import plain
 
-from i2i import registry, winograd
-from i2i.loop import Loop
-from i2i.method import Batch, Method, Now, Shape
-from i2i.ops import keep_memory
-from i2i.plan import Plan
+from i2i.core import fast_conv
+from i2i.core.device import keep_memory
+from i2i.data.batch import Batch, Shape
+from i2i.methods import load_method
+from i2i.methods._method import Method, Now
+from i2i.training import recipes
+from i2i.training.loop import Loop
+from i2i.training.settings import Plan
 
 # Largest relative difference of an optimizer's summed losses (of sums below 0.1: relative to 0.1). Adam makes much of
 # rounding: its first steps are signs. That the maths is the same is tested in float64.
@@ -75,14 +78,14 @@ class Case:
 
     def method_of(self, size: int) -> Method:
         """The method with this case's settings."""
-        kind = registry.method(self.method)
+        kind = load_method(self.method)
         known = {f.name for f in dataclasses.fields(kind.Config)}
         if self.plain is not None:
             values = self.settings | {"width": self.widths[0], "d_width": self.widths[1]}
         elif self.tiny:
             values = {**kind.tiny, **self.settings}
         else:
-            values = {**registry.recipe(self.recipe), **self.settings}
+            values = {**recipes.recipe(self.recipe), **self.settings}
         config = kind.Config(**{k: v for k, v in values.items() if k in known})
         return kind(config, Shape(size=size, classes=self.classes, count=1000))
 
@@ -97,7 +100,7 @@ CASES = {
 
 def _looped(method: str, recipe: str, **more: Any) -> Case:
     """A small GAN of a recipe, beside the plain loop."""
-    values = registry.recipe(recipe)
+    values = recipes.recipe(recipe)
     size, batch = int(values["size"]), int(values["batch"])
     return Case(method, None, recipe=recipe, size=size, batches=(batch,), gpu_batches=(batch, 256), **more)
 
@@ -203,7 +206,7 @@ class Eager:
         batch = Batch(x, None, c, torch.arange(self.batch, device=x.device) + self.images)
         self.images += self.batch
         found = {}
-        with winograd.direct():
+        with fast_conv.direct():
             steps = self.method.step(batch, now)
             while True:
                 with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):

@@ -41,10 +41,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i import bundle, images, manifest, nets
-from i2i.loading import load
-from i2i.translate import translate
-from i2i.translator import Translator
+from i2i import nets
+from i2i.inference import manifest
+from i2i.inference.translate import translate
+from i2i.media import images
+from i2i.models import format as model_file
+from i2i.models.load import load
+from i2i.models.translator import Translator
 
 CASES = ("network", "tiny", "cold", "large", "archive")
 
@@ -59,7 +62,7 @@ def model(folder: Path, width: int, blocks: int = 9) -> Path:
     """A generator with random weights, saved."""
     torch.manual_seed(0)
     net = nets.init_weights(nets.build("resnet", blocks=blocks, width=width))
-    return bundle.save(folder / f"width{width}.safetensors", {"G": net})
+    return model_file.save(folder / f"width{width}.safetensors", {"G": net})
 
 
 def as_torch(net: torch.nn.Module) -> torch.nn.Module:
@@ -148,7 +151,7 @@ def tiny(args: argparse.Namespace, work: Path) -> None:
     path = model(work, args.width or 8)
     folder = photos(work / "in", args.images, args.size)
     translator = load(path, args.device, args.precision)
-    net = as_torch(bundle.load(path).networks["G"]).to(translator.device)
+    net = as_torch(model_file.load(path).networks["G"]).to(translator.device)
     plain_out = work / "plain"
     plain_out.mkdir()
 
@@ -188,7 +191,7 @@ def cold(args: argparse.Namespace, work: Path) -> None:
     words += ["--overwrite", "--device", args.device, "-o", str(work / "out.jpg")]
     imports = [sys.executable, "-c", "import torch, torchvision"]
     ours, theirs = turns(args.rounds, *(lambda w=w: subprocess.run(w, check=True) for w in (words, imports)))
-    net = bundle.load(path).networks["G"]
+    net = model_file.load(path).networks["G"]
     x = torch.zeros(1, 3, args.size, args.size)
     with torch.inference_mode():
         (forward,) = turns(args.rounds, lambda: net(x))
@@ -203,7 +206,7 @@ def cold(args: argparse.Namespace, work: Path) -> None:
 
 LARGE = """
 import json, resource, sys, time, torch
-from i2i.translate import translate
+from i2i.inference.translate import translate
 started = time.monotonic()
 result = translate(sys.argv[1], sys.argv[2], sys.argv[3], device="cpu", tile=int(sys.argv[4]) or None)
 assert not result.failed, result.failed

@@ -9,8 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from i2i import bundle, nets
-from i2i.errors import I2IError
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.models import format as model_file
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def saved(tmp_path):
         "F": nets.build("resnet", channels_in=3, channels_out=1, blocks=1, width=4),
     }
     header = {"method": "cyclegan", "range": [-1, 1], "licence": "© none", "train_mode_norm": True}
-    return bundle.save(tmp_path / "sub" / "model.safetensors", networks, header), networks
+    return model_file.save(tmp_path / "sub" / "model.safetensors", networks, header), networks
 
 
 def rewrite(path, change, tensors=None):
@@ -34,10 +35,10 @@ def rewrite(path, change, tensors=None):
 
 def test_round_trip(saved):
     path, networks = saved
-    made = bundle.load(path)
+    made = model_file.load(path)
     assert list(made.networks) == ["G", "F"]
     assert made.header["licence"] == "© none"
-    assert made.header["format"] == bundle.FORMAT
+    assert made.header["format"] == model_file.FORMAT
     assert made.header["multiple"] == 8
     assert made.header["networks"]["F"]["type"] == "resnet"
     for name, net in networks.items():
@@ -55,7 +56,7 @@ def test_loading_takes_no_random_numbers_and_leaves_a_trainable_network(saved):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    net = bundle.load(path).networks["G"]
+    net = model_file.load(path).networks["G"]
     assert torch.equal(torch.rand(1), expected)
     assert all(p.requires_grad and not p.is_meta for p in net.parameters())
     assert not any(b.is_meta for b in net.buffers())
@@ -63,28 +64,28 @@ def test_loading_takes_no_random_numbers_and_leaves_a_trainable_network(saved):
 
 def test_one_network_alone(saved):
     path, _ = saved
-    made = bundle.load(path, ["F"])
+    made = model_file.load(path, ["F"])
     assert list(made.networks) == ["F"]
     with pytest.raises(I2IError, match="no network 'H'"):
-        bundle.load(path, ["H"])
+        model_file.load(path, ["H"])
 
 
 @pytest.mark.parametrize("arguments", [{}, {"upsample": "blur", "antialias": True}, {"norm": "batch"}])
 def test_every_kind_of_buffer_survives(tmp_path, arguments):
     net = nets.build("resnet", blocks=1, width=2, **arguments).eval()
-    path = bundle.save(tmp_path / "m.safetensors", {"G": net})
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net})
     x = torch.rand(1, 3, 16, 16)
-    assert torch.equal(net(x), bundle.load(path).networks["G"](x))
+    assert torch.equal(net(x), model_file.load(path).networks["G"](x))
 
 
 def test_weights_are_float32_and_may_share_memory(tmp_path):
     net = nets.build("resnet", blocks=2, width=2)
     net.model[10].conv_block[1].weight = net.model[11].conv_block[1].weight  # one tensor under two names
-    path = bundle.save(tmp_path / "m.safetensors", {"G": net.to(torch.bfloat16)})
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net.to(torch.bfloat16)})
     tensors = load_file(path)
     assert {t.dtype for t in tensors.values()} == {torch.float32}
     assert torch.equal(tensors["G.model.10.conv_block.1.weight"], tensors["G.model.11.conv_block.1.weight"])
-    bundle.load(path)
+    model_file.load(path)
 
 
 def test_files_of_half_precision_are_read_as_float32(saved):
@@ -95,7 +96,7 @@ def test_files_of_half_precision_are_read_as_float32(saved):
         {k: v.half() for k, v in load_file(path).items() if "num_b" not in k}
         | {k: v for k, v in load_file(path).items() if "num_b" in k},
     )
-    assert {p.dtype for p in bundle.load(path).networks["G"].parameters()} == {torch.float32}
+    assert {p.dtype for p in model_file.load(path).networks["G"].parameters()} == {torch.float32}
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(saved, monkeypatch):
@@ -107,14 +108,14 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(saved, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(I2IError, match="No space left"):
-        bundle.save(path, networks, {})
+        model_file.save(path, networks, {})
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_unknown_networks_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(I2IError, match="Linear"):
-        bundle.save(tmp_path / "m.safetensors", {"G": nn.Linear(2, 2)})
+        model_file.save(tmp_path / "m.safetensors", {"G": nn.Linear(2, 2)})
     assert not list(tmp_path.iterdir())
 
 
@@ -125,7 +126,7 @@ def test_each_kind_of_bad_file_is_named(saved, tmp_path):
 
     def fails(match):
         with pytest.raises(I2IError, match=match) as caught:
-            bundle.load(bad)
+            model_file.load(bad)
         assert "bad.safetensors" in str(caught.value)
 
     fails("no model at")
@@ -145,7 +146,7 @@ def test_each_kind_of_bad_file_is_named(saved, tmp_path):
     save_file({"weight": torch.zeros(2)}, bad, metadata={"i2i": "[1]"})
     fails("names no networks")
     with pytest.raises(I2IError, match="is a folder"):
-        bundle.load(tmp_path)
+        model_file.load(tmp_path)
 
 
 def test_headers_that_do_not_fit(saved):
@@ -157,7 +158,7 @@ def test_headers_that_do_not_fit(saved):
         tensors = {k: v for k, v in load_file(path).items() if k != drop}
         rewrite(path, change, tensors)
         with pytest.raises(I2IError, match=match):
-            bundle.load(path)
+            model_file.load(path)
 
     fails(lambda h: h.update(format=99), "format 99.*Update i2i")
     fails(lambda h: h["networks"]["G"].update(type="transformer"), "'transformer'")
@@ -169,16 +170,16 @@ def test_headers_that_do_not_fit(saved):
 
 def test_the_header_alone(saved):
     path, _ = saved
-    assert bundle.read_header(path)["method"] == "cyclegan"
+    assert model_file.read_header(path)["method"] == "cyclegan"
 
 
 def test_half_the_size_makes_nearly_the_same_picture(tmp_path):
     net = nets.build("resnet", blocks=1, width=8)
-    whole = bundle.save(tmp_path / "whole.safetensors", {"G": net})
-    half = bundle.save(tmp_path / "half.safetensors", {"G": net}, dtype=torch.float16)
+    whole = model_file.save(tmp_path / "whole.safetensors", {"G": net})
+    half = model_file.save(tmp_path / "half.safetensors", {"G": net}, dtype=torch.float16)
     assert half.stat().st_size < 0.6 * whole.stat().st_size
     x = torch.rand(1, 3, 16, 16) * 2 - 1
-    made = [bundle.load(p).networks["G"](x) for p in (whole, half)]
+    made = [model_file.load(p).networks["G"](x) for p in (whole, half)]
     assert made[1].dtype == torch.float32
     assert (made[0] - made[1]).abs().max() < 1 / 127.5
 
@@ -202,14 +203,14 @@ def test_half_the_size_makes_nearly_the_same_picture(tmp_path):
 def test_hostile_headers_are_one_sentence_at_once(tmp_path, networks):
     path = tmp_path / "m.safetensors"
     header = {"format": 1, "networks": networks, "method": "os"}
-    save_file({"G.x": torch.zeros(4)}, path, metadata={bundle.KEY: json.dumps(header)})
+    save_file({"G.x": torch.zeros(4)}, path, metadata={model_file.KEY: json.dumps(header)})
     with pytest.raises(I2IError) as caught:
-        bundle.load(path)
+        model_file.load(path)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_header_as_deep_as_a_well_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
-    save_file({"x": torch.zeros(1)}, path, metadata={bundle.KEY: "[" * 100_000})
+    save_file({"x": torch.zeros(1)}, path, metadata={model_file.KEY: "[" * 100_000})
     with pytest.raises(I2IError, match="not readable"):
-        bundle.load(path)
+        model_file.load(path)

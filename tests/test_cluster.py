@@ -8,12 +8,14 @@ import pytest
 import torch
 
 import i2i as library
-from i2i import bundle, cluster, manifest, nets
-from i2i.codec import Options
-from i2i.errors import I2IError
-from i2i.parallel import Work
-from i2i.pipeline import Job
-from i2i.translator import Tiling
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.inference import manifest, ray_cluster
+from i2i.inference.pipeline import Job
+from i2i.inference.workers import Work
+from i2i.media.codec import Options
+from i2i.models import format as model_file
+from i2i.models.translator import Tiling
 from tests.cli.tools import ROOT, i2i, picture
 
 
@@ -21,7 +23,7 @@ from tests.cli.tools import ROOT, i2i, picture
 def model(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    return bundle.save(path, {"G": nets.build("resnet", blocks=1, width=4)}, {"method": "test"})
+    return model_file.save(path, {"G": nets.build("resnet", blocks=1, width=4)}, {"method": "test"})
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_a_node_that_dies_leaves_its_work_to_the_other(model, tmp_path, two_node
             ended.append(len(told))
             made.remove_node(second)
 
-    cluster.run(Work(str(model), Options(), Tiling(), device="cpu"), jobs, made.address, None, tell, at)
+    ray_cluster.run(Work(str(model), Options(), Tiling(), device="cpu"), jobs, made.address, None, tell, at)
     assert ended == [0]
     assert told == dict.fromkeys(range(64))
     assert len(list((tmp_path / "out").glob("*.png"))) == 64

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import pytest
 
-from i2i import config, registry
-from i2i.config import Count, Natural, Positive, Range, Share, UnderOne
-from i2i.craft import Craft
-from i2i.errors import I2IError
-from i2i.plan import Plan
+from i2i.core import config
+from i2i.core.config import Count, Natural, Positive, Range, Share, UnderOne
+from i2i.core.errors import I2IError
+from i2i.methods import load_method
+from i2i.training.settings import Plan
+from i2i.training.tricks import Craft
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +151,7 @@ def test_numbers_out_of_the_range_of_their_type_are_refused(key, least, text, sa
     ],
 )
 def test_what_no_method_can_use_is_refused_before_there_is_data(method, values):
-    parts = {"config": registry.method(method).Config, "plan": Plan, "craft": Craft}
+    parts = {"config": load_method(method).Config, "plan": Plan, "craft": Craft}
     for key, value in values.items():
         with pytest.raises(I2IError, match=rf"^{key} is .*\. Allowed: "):
             config.resolve({key: value}, parts)

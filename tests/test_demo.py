@@ -16,8 +16,10 @@ import torch
 from PIL import Image
 
 import i2i as library
-from i2i import bundle, demo, nets
-from i2i.errors import I2IError
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.inference import demo
+from i2i.models import format as model_file
 from tests.cli.tools import i2i, start
 
 DAYNIGHT = "cyclegan_daynight"
@@ -36,7 +38,7 @@ def tiny(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     header = {"method": "test", "data": ["earth"], "direction": "BtoA"}
-    return bundle.save(path, {"G": nets.build("resnet", blocks=1, width=4)}, header)
+    return model_file.save(path, {"G": nets.build("resnet", blocks=1, width=4)}, header)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_examples_are_the_side_that_the_model_reads(studio):
 def test_what_the_command_refuses(tmp_path, monkeypatch):
     _, err = i2i("demo", "--model", "cyclegan_daynigth", code=1)
     assert DAYNIGHT in err
-    noise = bundle.save(
+    noise = model_file.save(
         tmp_path / "noise.safetensors", {"G": nets.build("resnet", blocks=1, width=4)}, {"kind": "generate"}
     )
     _, err = i2i("demo", "--model", noise, code=1)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from i2i import bundle, registry
-from i2i.generate import load
+from i2i.models import format as model_file
+from i2i.models.generator import load_generator
+from i2i.training import recipes
 from tests.digits import judge
 
 MODELS = Path(__file__).parent / "digits" / "models"
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def made(recipe: str) -> judge.Verdict:
-    return judge.judge(load(MODELS / f"{recipe}.safetensors", "cpu"))
+    return judge.judge(load_generator(MODELS / f"{recipe}.safetensors", "cpu"))
 
 
 def test_the_classifier_knows_real_digits() -> None:
@@ -57,8 +58,8 @@ def test_codes_are_digits_without_having_seen_a_label(recipe: str) -> None:
 
 @pytest.mark.parametrize("recipe", [*CONDITIONAL, *FREE, *CODED])
 def test_the_model_is_what_the_recipe_makes(recipe: str) -> None:
-    header = bundle.read_header(MODELS / f"{recipe}.safetensors")
-    settings = registry.recipe(recipe)
+    header = model_file.read_header(MODELS / f"{recipe}.safetensors")
+    settings = recipes.recipe(recipe)
     assert header["recipe"] == recipe
     assert header["method"] == settings["method"]
     images = settings.get("images") or 4000 * settings["epochs"]

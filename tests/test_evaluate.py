@@ -6,10 +6,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i import bundle, data, nets
-from i2i.errors import I2IError
-from i2i.evaluate import evaluate
-from i2i.translator import Translator
+from i2i import data, nets
+from i2i.core.errors import I2IError
+from i2i.inference.evaluate import evaluate
+from i2i.models import format as model_file
+from i2i.models.translator import Translator
 
 
 class Negative(nn.Module):
@@ -65,7 +66,7 @@ def test_a_saved_model_knows_its_data(pairs, tmp_path):
     torch.manual_seed(0)
     net = nets.build("resnet", blocks=1, width=2)
     header = {"data": [str(pairs)], "size": 16, "preprocess": "resize_and_crop", "direction": "BtoA"}
-    path = bundle.save(tmp_path / "m.safetensors", {"G": net}, header)
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net}, header)
     found = evaluate(path, limit=2, device="cpu")
     assert set(found) == {"split", "count", "model", "mean picture", "input copied"}
     assert 0 < found["model"]["l1"] < 2

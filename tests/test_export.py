@@ -7,11 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import bundle, export, nets, onnx_net
-from i2i.errors import I2IError
-from i2i.loading import load
-from i2i.onnx_net import OnnxNet
-from i2i.translate import translate
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.inference.translate import translate
+from i2i.models import export
+from i2i.models import format as model_file
+from i2i.models import onnx as onnx_file
+from i2i.models.load import load
+from i2i.models.onnx import OnnxNet
 from tests.cli.tools import i2i
 
 pytest.importorskip("onnxscript")
@@ -35,7 +38,7 @@ def made(tmp_path_factory, pictures):
     unet = nets.init_weights(nets.build("unet", depth=3, width=4), gain=0.3)
     back = nets.build("resnet", blocks=1, width=4)
     for name, networks, direction in (("unet", {"G": unet}, "AtoB"), ("resnet", {"G": unet, "F": back}, "BtoA")):
-        path = bundle.save(folder / f"{name}.safetensors", networks, {"train_mode_norm": True, "method": "test"})
+        path = model_file.save(folder / f"{name}.safetensors", networks, {"train_mode_norm": True, "method": "test"})
         out = folder / f"{name}.onnx"
         found[name] = path, out, export.export(path, out, direction=direction, check=pictures)
     return found
@@ -85,7 +88,7 @@ def test_every_generator_is_the_same_there(tmp_path, name, own):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
-    path = bundle.save(tmp_path / "net.safetensors", {"G": net}, {"train_mode_norm": own, "method": "test"})
+    path = model_file.save(tmp_path / "net.safetensors", {"G": net}, {"train_mode_norm": own, "method": "test"})
     export.export(path, tmp_path / "net.onnx")
     a, b = load(path, "cpu"), load(tmp_path / "net.onnx")
     for side in ((72, 56), (1, 40), (5, 90)):
@@ -98,7 +101,7 @@ def test_every_generator_is_the_same_there(tmp_path, name, own):
 def test_the_paper_s_width_is_the_same_there(tmp_path):
     torch.manual_seed(0)
     net = nets.init_weights(nets.build("resnet", blocks=9, width=64))
-    path = bundle.save(tmp_path / "net.safetensors", {"G": net}, {"method": "test"})
+    path = model_file.save(tmp_path / "net.safetensors", {"G": net}, {"method": "test"})
     check = export.export(path, tmp_path / "net.onnx")
     assert check.largest < 1e-3
 
@@ -106,7 +109,7 @@ def test_the_paper_s_width_is_the_same_there(tmp_path):
 def test_models_of_other_kinds_are_refused(tmp_path):
     made = nets.build("dcgan_g", z=4, size=8, width=2)
     header = {"kind": "generate", "latent": [["normal", 4]]}
-    path = bundle.save(tmp_path / "dcgan.safetensors", {"G": made}, header)
+    path = model_file.save(tmp_path / "dcgan.safetensors", {"G": made}, header)
     with pytest.raises(I2IError, match="makes pictures from noise"):
         export.export(path, tmp_path / "x.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"no graph")
@@ -166,11 +169,11 @@ def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
     with pytest.raises(I2IError, match="no ONNX file, or is damaged"):
         load(tmp_path / "bad.onnx")
     graph = pytest.importorskip("onnx").load(path)
-    onnx_net.write(graph, {}, tmp_path / "other.onnx")
+    onnx_file.write(graph, {}, tmp_path / "other.onnx")
     with pytest.raises(I2IError, match="another program"):
         load(tmp_path / "other.onnx")
     for odd in ({"multiple": 0}, {"channels_in": -3}, {"bytes_per_pixel": 0}, {"radius": "x"}):
-        onnx_net.write(graph, {**OnnxNet(path).header, **odd}, tmp_path / "odd.onnx")
+        onnx_file.write(graph, {**OnnxNet(path).header, **odd}, tmp_path / "odd.onnx")
         with pytest.raises(I2IError, match="another program"):
             load(tmp_path / "odd.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

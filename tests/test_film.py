@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 import i2i as library
-from i2i import bundle, film, nets
+from i2i import nets
+from i2i.media import video
+from i2i.models import format as model_file
 from tests.cli.tools import i2i
 
 av = pytest.importorskip("av")
@@ -22,7 +24,7 @@ def model(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     net = nets.build("resnet", blocks=1, width=4, norm="batch").eval()
-    return bundle.save(path, {"G": net}, {"method": "test"})
+    return model_file.save(path, {"G": net}, {"method": "test"})
 
 
 def scene(i, width=64, height=48):
@@ -102,7 +104,7 @@ def test_another_container_keeps_sound_that_it_can_hold_and_encodes_other_anew(m
 @pytest.mark.parametrize(("sound", "wanted"), [("flac", ".mov"), ("libopus", ".mov"), ("pcm_s24le", ".mp4")])
 def test_sound_that_a_format_refuses_is_encoded_anew(tmp_path, sound, wanted):
     source = shoot(tmp_path / "waves.mkv", sound=sound)
-    assert film.translate(source, tmp_path / f"out{wanted}", lambda frames: frames) == 8
+    assert video.translate(source, tmp_path / f"out{wanted}", lambda frames: frames) == 8
     with av.open(str(tmp_path / f"out{wanted}")) as made:
         assert [s.codec.canonical_name for s in made.streams] == ["h264", "aac"]
         tone = np.concatenate([f.to_ndarray()[0] for f in made.decode(audio=0)])
@@ -114,7 +116,7 @@ def test_a_film_that_names_a_matrix_nobody_knows_is_read():
     for matrix in (3, 8, 10, 14):
         frame = av.VideoFrame.from_ndarray(scene(0), format="rgb24").reformat(format="yuv420p")
         frame.colorspace = matrix
-        assert decibels(film._upright(av, frame), scene(0)) > 30
+        assert decibels(video._upright(av, frame), scene(0)) > 30
 
 
 @pytest.mark.parametrize("bits", ["yuv420p", "yuvj420p", "yuv420p10le"])
@@ -131,7 +133,7 @@ def test_greys_come_out_as_they_are_in_any_range_and_depth(bits):
             rows[:, : plane.width] = part.reshape(plane.height, plane.width)
             plane.update(rows.tobytes())
         frame.color_range, frame.colorspace = (2 if bits == "yuvj420p" else 1), 1
-        assert abs(film._upright(av, frame).astype(int) - grey).max() <= (0 if bits != "yuv420p" else 1)
+        assert abs(video._upright(av, frame).astype(int) - grey).max() <= (0 if bits != "yuv420p" else 1)
 
 
 def test_odd_sides_keep_every_pixel_and_a_size_can_be_asked_for(model, tmp_path):
@@ -154,7 +156,7 @@ def test_a_film_that_lies_on_its_side_comes_out_upright(tmp_path):
     at = data.index(plain, at)
     data[at : at + 36] = turned
     source.write_bytes(data)
-    film.translate(source, tmp_path / "out.mp4", lambda frames: frames, quality=95)
+    video.translate(source, tmp_path / "out.mp4", lambda frames: frames, quality=95)
     made = seen(tmp_path / "out.mp4")[0]
     assert made.shape == (8, 64, 48, 3)
     assert decibels(made[3], np.rot90(lying[3], -1)) > 35
@@ -174,7 +176,7 @@ def test_colours_of_both_matrices_come_through(tmp_path):
             made.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=matrix)))
             made.mux(stream.encode())
         out = tmp_path / f"{matrix}.out.mp4"
-        assert film.translate(path, out, lambda frames: frames, quality=95) == 1
+        assert video.translate(path, out, lambda frames: frames, quality=95) == 1
         assert decibels(seen(out)[0][0], scene(0)) > 33
         with av.open(str(out)) as made:
             assert made.streams.video[0].codec_context.colorspace == 1
@@ -183,7 +185,7 @@ def test_colours_of_both_matrices_come_through(tmp_path):
 def test_memory_holds_a_batch_of_frames_at_most(tmp_path):
     counts = []
     source = shoot(tmp_path / "waves.mp4")
-    film.translate(source, tmp_path / "out.mp4", lambda frames: counts.append(len(frames)) or frames, batch=3)
+    video.translate(source, tmp_path / "out.mp4", lambda frames: counts.append(len(frames)) or frames, batch=3)
     assert counts == [3, 3, 2]
 
 
@@ -216,8 +218,8 @@ def test_a_film_cut_short_is_not_taken_for_whole(tmp_path):
     source = shoot(tmp_path / "waves.mkv", times=tuple(range(0, 8000, 40)), sound=None)
     data = source.read_bytes()
     source.write_bytes(data[: len(data) // 2])
-    with pytest.raises(film.I2IError, match=r"cut short|cannot be read"):
-        film.translate(source, tmp_path / "out.mkv", lambda frames: frames)
+    with pytest.raises(video.I2IError, match=r"cut short|cannot be read"):
+        video.translate(source, tmp_path / "out.mkv", lambda frames: frames)
     assert not (tmp_path / "out.mkv").exists()
 
 

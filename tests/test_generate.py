@@ -16,16 +16,19 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import i2i
-from i2i import bundle, images, nets
+from i2i import nets
 from i2i.cli import generate as command
-from i2i.errors import I2IError
-from i2i.kinds import Latent, slerp
-from i2i.method import Batch, Shape
+from i2i.core.errors import I2IError
+from i2i.data.batch import Batch, Shape
+from i2i.media import images
 from i2i.methods.acgan import ACGAN
 from i2i.methods.dcgan import DCGAN
 from i2i.methods.infogan import InfoGAN
+from i2i.models import format as model_file
+from i2i.models.generator import load_generator
+from i2i.nets.latent import Latent, slerp
 
-generate = importlib.import_module("i2i.generate")  # `i2i.generate` itself is the function
+generate = importlib.import_module("i2i.inference.generate")  # `i2i.generate` itself is the function
 NAMES = ["cat", "dog", "10"]
 
 
@@ -48,7 +51,7 @@ def made(kind, folder, name, **facts):
     config = kind.Config(**{k: v for k, v in kind.tiny.items() if k != "size"})
     method = settled(kind(config, Shape(1, 1, 16, classes=3)))
     header = {"method": name, "size": 16, **kind.facts(config), **facts}
-    bundle.save(folder / f"{name}.safetensors", {"G": method.G}, header)
+    model_file.save(folder / f"{name}.safetensors", {"G": method.G}, header)
     return folder / f"{name}.safetensors", method
 
 
@@ -73,7 +76,7 @@ def infogan(folder):
 
 
 def some(path, seeds, **kwargs):
-    return torch.stack(list(generate.load(path).pictures(seeds, **kwargs)))
+    return torch.stack(list(load_generator(path).pictures(seeds, **kwargs)))
 
 
 # ---- seeds ---------------------------------------------------------------------------------------------------------
@@ -141,7 +144,7 @@ def test_truncation_makes_pictures_more_alike(dcgan):
 
 def test_statistics_are_made_anew_for_a_truncation_and_put_back(tmp_path):
     path, _ = made(DCGAN, tmp_path, "dcgan", standing=2)
-    found = generate.load(path)
+    found = load_generator(path)
     before = torch.stack(list(found.pictures(range(3))))
     norms = [m for m in found.network.modules() if isinstance(m, nn.BatchNorm2d)]
     kept = norms[0].running_var.clone()
@@ -166,7 +169,7 @@ def test_a_truncation_is_a_number(dcgan, truncation):
 
 
 def test_a_label_goes_by_name_first_then_by_number(acgan):
-    found = generate.load(acgan[0])
+    found = load_generator(acgan[0])
     assert [found.label(x) for x in ("cat", "dog", "10", 0, "1", 2)] == [0, 1, 2, 0, 1, 2]
     for label, text in (("dgo", "Did you mean dog"), ("7", r"0 \(cat\), 1 \(dog\), 2 \(10\)"), ("-1", "no label")):
         with pytest.raises(I2IError, match=text):
@@ -175,7 +178,7 @@ def test_a_label_goes_by_name_first_then_by_number(acgan):
 
 def test_names_that_are_numbers_win_over_numbers(tmp_path_factory):
     path, _ = made(ACGAN, tmp_path_factory.mktemp("numbers"), "acgan", class_names=["7", "2", "0"])
-    found = generate.load(path)
+    found = load_generator(path)
     assert [found.label(x) for x in ("7", "2", "0", "1", 2)] == [0, 1, 2, 1, 1]
     with pytest.raises(I2IError, match=r"no label '3'. It has: 0 \(7\), 1 \(2\), 2 \(0\)\."):
         found.label("3")
@@ -192,11 +195,11 @@ def test_labels_go_round_with_the_seed_or_are_asked_for(acgan):
 
 def test_a_model_without_labels_says_so(dcgan):
     with pytest.raises(I2IError, match="knows no labels"):
-        generate.load(dcgan[0]).label("3")
+        load_generator(dcgan[0]).label("3")
 
 
 def test_the_code_of_infogan_is_its_label(infogan):
-    found = generate.load(infogan[0])
+    found = load_generator(infogan[0])
     assert found.labels == ["code 0", "code 1", "code 2"]
     z = found.latent.draw(torch.arange(5), code=torch.full((5,), 2))
     assert torch.equal(z[:, 6:9], torch.tensor([0.0, 0, 1]).expand(5, 3))
@@ -222,7 +225,7 @@ def test_slerp_keeps_the_norm_and_turns_evenly():
 
 
 def test_a_walk_passes_its_seeds_and_moves_in_small_steps(dcgan):
-    found = generate.load(dcgan[0])
+    found = load_generator(dcgan[0])
     frames = torch.stack(list(found.walk(range(3), 60)))
     ends = torch.stack(list(found.pictures(range(3))))
     torch.testing.assert_close(frames[[0, 20, 40]], ends, rtol=0, atol=1e-5)
@@ -232,7 +235,7 @@ def test_a_walk_passes_its_seeds_and_moves_in_small_steps(dcgan):
 
 
 def test_a_walk_keeps_its_class(acgan):
-    found = generate.load(acgan[0])
+    found = load_generator(acgan[0])
     at_start = [float((p - q).abs().max()) for p, q in zip(found.walk([1, 4], 4), found.pictures([1], label=1))]
     assert at_start[0] < 1e-5
     assert len(list(found.walk([1, 4], 4, label=2))) == 4
@@ -346,7 +349,7 @@ class Growing(nn.Module):
 def test_a_growing_model_makes_any_of_its_sizes(tmp_path, monkeypatch):
     monkeypatch.setitem(nets.NETWORKS, "growing", Growing)
     header = {"kind": "generate", "latent": [["normal", 4]], "sizes": [4, 8, 16], "size": 16}
-    path = bundle.save(tmp_path / "m.safetensors", {"G": Growing()}, header)
+    path = model_file.save(tmp_path / "m.safetensors", {"G": Growing()}, header)
     assert some(path, [0, 1]).shape == (2, 1, 16, 16)
     assert some(path, [0, 1], size=8).shape == (2, 1, 8, 8)
     with pytest.raises(I2IError, match="makes 4, 8, 16"):
@@ -356,7 +359,7 @@ def test_a_growing_model_makes_any_of_its_sizes(tmp_path, monkeypatch):
 def test_a_networks_own_method_is_imported_to_rebuild_it_and_nothing_else(acgan, tmp_path, monkeypatch):
     monkeypatch.delitem(nets.NETWORKS, "acgan_g")
     monkeypatch.delitem(sys.modules, "i2i.methods.acgan")
-    assert type(generate.load(acgan[0]).network).__module__ == "i2i.methods.acgan"
+    assert type(load_generator(acgan[0]).network).__module__ == "i2i.methods.acgan"
 
     trap = types.ModuleType("trap")
     (tmp_path / "trap.py").write_text("raise SystemExit('executed')")
@@ -365,9 +368,11 @@ def test_a_networks_own_method_is_imported_to_rebuild_it_and_nothing_else(acgan,
     monkeypatch.setitem(nets.NETWORKS, "trap_g", type(method.G))
     for name in ("trap", "..trap", "trap.py", str(tmp_path / "trap.py"), "os"):
         monkeypatch.setattr(nets, "name_of", lambda net: "nobody_knows")
-        path = bundle.save(tmp_path / "m.safetensors", {"G": method.G}, {"method": name, **ACGAN.facts(ACGAN.Config())})
+        path = model_file.save(
+            tmp_path / "m.safetensors", {"G": method.G}, {"method": name, **ACGAN.facts(ACGAN.Config())}
+        )
         with pytest.raises(I2IError, match="nothing installed defines"):
-            generate.load(path)
+            load_generator(path)
     assert trap.__name__ not in sys.modules
 
 
@@ -377,28 +382,28 @@ def test_two_networks_of_one_name_are_refused():
 
 
 def test_the_library_has_it_by_name():
-    assert {"generate", "generator"} <= set(dir(i2i))
+    assert {"generate", "load_generator"} <= set(dir(i2i))
     assert i2i.generate is generate.generate
-    assert i2i.generator is generate.load
+    assert i2i.generator is i2i.load_generator is load_generator
 
 
 def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan, tmp_path, monkeypatch):
     from i2i import evaluate, load
-    from i2i.export import export
+    from i2i.models.export import export
 
-    path = bundle.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
+    path = model_file.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
     with pytest.raises(I2IError, match="`i2i translate` uses it"):
-        generate.load(path)
-    monkeypatch.setattr("i2i.onnx_net.library", lambda name: None)
+        load_generator(path)
+    monkeypatch.setattr("i2i.models.onnx.library", lambda name: None)
     for use in (load, evaluate, lambda model: export(model, tmp_path / "m.onnx")):
         with pytest.raises(I2IError) as caught:
             use(dcgan[0])
         assert caught.value.what.endswith(
             "makes pictures from noise; to translate, evaluate or export takes a model that translates."
         )
-        assert caught.value.hint == "`i2i generate` makes its pictures, and i2i.generator opens it in Python."
+        assert caught.value.hint == "`i2i generate` makes its pictures, and i2i.load_generator opens it in Python."
     with pytest.raises(I2IError, match="no model"):
-        generate.load(tmp_path / "none.safetensors")
+        load_generator(tmp_path / "none.safetensors")
 
 
 # ---- the command ---------------------------------------------------------------------------------------------------
@@ -422,5 +427,5 @@ def test_the_command(acgan, tmp_path):
 
 
 def test_the_header_holds_only_what_json_can(infogan):
-    header = bundle.read_header(infogan[0])
+    header = model_file.read_header(infogan[0])
     assert json.loads(json.dumps(header["latent"])) == [["uniform", 6], ["code", 3], ["uniform", 2]]

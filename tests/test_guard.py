@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from i2i.guard import Guard
 from i2i.metrics.collapse import coverage, nearest, spread
-from i2i.report import Report
+from i2i.training.collapse import Guard
+from i2i.training.report import Report
 
 
 class Told:

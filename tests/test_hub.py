@@ -14,13 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import bundle, hub, nets
-from i2i.errors import I2IError
-from i2i.loading import name_of
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.models import format as model_file
+from i2i.models import hub
+from i2i.models.load import name_of
 
 pytest.importorskip("huggingface_hub")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SCRIPT = "import sys; from i2i import hub; from pathlib import Path; from i2i.errors import I2IError\n"
+SCRIPT = "import sys; from i2i.models import hub; from pathlib import Path; from i2i.core.errors import I2IError\n"
 SCRIPT += "try: print(hub.pull(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None))\n"
 SCRIPT += "except I2IError as error: print(error, file=sys.stderr); sys.exit(1)"
 
@@ -66,7 +68,7 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     header = {"method": "pix2pix", "data": ["earth"], "licence": "CC0", "images": 20}
-    path = bundle.save(folder / "model.safetensors", {"G": nets.build("unet", depth=3, width=2)}, header)
+    path = model_file.save(folder / "model.safetensors", {"G": nets.build("unet", depth=3, width=2)}, header)
     (folder / "metrics.json").write_text(json.dumps({"count": 3, "model": {"l1": 0.125, "psnr": 20.5}}))
     (folder / "test.png").write_bytes(b"picture")
     (folder / "config.yaml").write_text("width: 2\n")

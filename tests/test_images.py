@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import images
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.data import preprocess
+from i2i.media import images
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 30, 3), np.uint8)
@@ -130,17 +131,17 @@ def test_every_level_survives_the_round_trip_and_the_cut_loses_63():
     ],
 )
 def test_sizes_of_the_papers_rules(rule, load, crop, size):
-    assert images.fit(Image.new("RGB", (201, 150)), rule, load, crop).size == size
+    assert preprocess.fit(Image.new("RGB", (201, 150)), rule, load, crop).size == size
 
 
 def test_half_to_even_and_unknown_rules():
-    assert images.scaled_size(258, 262, "none", 0, 0) == (256, 264)
+    assert preprocess.scaled_size(258, 262, "none", 0, 0) == (256, 264)
     with pytest.raises(I2IError, match="Did you mean crop"):
-        images.fit(Image.new("RGB", (8, 8)), "crp", 8, 8)
+        preprocess.fit(Image.new("RGB", (8, 8)), "crp", 8, 8)
 
 
 def test_window_and_flip():
-    made = images.fit(Image.fromarray(PICTURE), "crop", 0, 8, (5, 2), flip=True)
+    made = preprocess.fit(Image.fromarray(PICTURE), "crop", 0, 8, (5, 2), flip=True)
     assert np.array_equal(np.asarray(made), PICTURE[2:10, 5:13][:, ::-1])
 
 

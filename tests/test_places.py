@@ -13,8 +13,11 @@ import pytest
 import torch
 
 import i2i as library
-from i2i import bundle, images, nets, places
-from i2i.errors import I2IError
+from i2i import nets
+from i2i.core import storage
+from i2i.core.errors import I2IError
+from i2i.media import images
+from i2i.models import format as model_file
 from tests.cli.tools import ROOT, i2i, picture
 
 upath = pytest.importorskip("upath")
@@ -24,7 +27,7 @@ upath = pytest.importorskip("upath")
 def model(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    return bundle.save(path, {"G": nets.build("resnet", blocks=1, width=4)}, {"method": "test"})
+    return model_file.save(path, {"G": nets.build("resnet", blocks=1, width=4)}, {"method": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +137,7 @@ def test_bad_objects_are_listed_and_what_is_done_is_skipped(model, tmp_path, buc
 
 
 def test_the_record_stays_a_handful_of_objects(model, tmp_path, bucket, monkeypatch):
-    from i2i import remote_manifest
+    from i2i.inference import remote_manifest
 
     monkeypatch.setattr(remote_manifest, "LINES", 4)
     monkeypatch.setattr(remote_manifest, "MANY", 2)
@@ -187,14 +190,14 @@ def test_files_by_fsspec_are_the_files(model, tmp_path):
 def test_a_record_that_cannot_be_kept_is_told_beside_what_was_made(model, tmp_path, monkeypatch):
     picture(tmp_path / "in" / "a.png", 0)
     place = f"memory://record-{os.urandom(4).hex()}/out"
-    real, began = places.write, []
+    real, began = storage.write, []
 
     def write(where, data):
         if ".i2i-manifest" in str(where) and began:
             raise I2IError(f"{where} cannot be written: no.")
         began.append(real(where, data))
 
-    monkeypatch.setattr(places, "write", write)
+    monkeypatch.setattr(storage, "write", write)
     result = library.translate(f"{tmp_path}/in", place, model, device="cpu", record=True)
     assert [o.state for o in result.outcomes] == ["done"]
     assert "cannot be written: no." in result.record
@@ -202,13 +205,13 @@ def test_a_record_that_cannot_be_kept_is_told_beside_what_was_made(model, tmp_pa
 
 def test_systems_that_write_piece_by_piece_get_a_name_at_the_end(tmp_path, monkeypatch):
     """Other than stores of objects, such as files behind ssh: an output is moved to its name when it is complete."""
-    monkeypatch.setattr(places, "STORES", set())
-    there = places.at(f"memory://disk-{os.urandom(4).hex()}/a/b.bin")
+    monkeypatch.setattr(storage, "STORES", set())
+    there = storage.at(f"memory://disk-{os.urandom(4).hex()}/a/b.bin")
     moved = []
     real = type(there.fs).mv
     monkeypatch.setattr(type(there.fs), "mv", lambda self, a, b, **k: moved.append((a, b)) or real(self, a, b, **k))
-    places.write(there, b"bytes")
-    assert places.read(there) == b"bytes"
+    storage.write(there, b"bytes")
+    assert storage.read(there) == b"bytes"
     assert [(a.rsplit("/", 1)[1].startswith(".i2i-"), b) for a, b in moved] == [(True, there.path)]
 
 
@@ -256,7 +259,7 @@ def test_a_film_goes_from_bucket_to_bucket(model, tmp_path):
     source = shoot(tmp_path / "waves.mp4")
     upath.UPath(f"{name}/waves.mp4").write_bytes(source.read_bytes())
     library.translate(f"{name}/waves.mp4", f"{name}/out.mp4", model, device="cpu")
-    (tmp_path / "out.mp4").write_bytes(places.read(places.at(f"{name}/out.mp4")))
+    (tmp_path / "out.mp4").write_bytes(storage.read(storage.at(f"{name}/out.mp4")))
     assert seen(tmp_path / "out.mp4")[1:] == seen(source)[1:]
     upath.UPath(f"{name}/bad.mp4").write_bytes(b"no film")
     [(_, why)] = library.translate(f"{name}/bad.mp4", f"{name}/bad-out.mp4", model, device="cpu").failed
@@ -266,13 +269,14 @@ def test_a_film_goes_from_bucket_to_bucket(model, tmp_path):
 
 def test_a_name_with_colons_is_no_address():
     for name in ("ab::c.png", "a:b.png", "x:", "C:/in/a.png", "12:30 photo.jpg"):
-        assert not places.is_address(name)
+        assert not storage.is_address(name)
     for name in ("s3://bucket/in", "simplecache::s3://bucket/in", "zip://a.png::s3://bucket/a.zip", "gs://b"):
-        assert places.is_address(name)
+        assert storage.is_address(name)
 
 
 def test_paths_import_nothing_of_it(tmp_path):
-    code = "import sys; from i2i import translate; sys.exit(any(m in sys.modules for m in ('fsspec', 'upath', 's3fs')))"
+    far = "any(m in sys.modules for m in ('fsspec', 'upath', 's3fs'))"
+    code = f"import sys; from i2i.inference import translate; sys.exit({far})"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 0
 
 
@@ -281,4 +285,4 @@ def test_a_picture_of_a_bucket_is_read_like_a_file(tmp_path):
     picture(tmp_path / "a.png", 0)
     there = upath.UPath(f"{name}/a.png")
     there.write_bytes((tmp_path / "a.png").read_bytes())
-    assert np.array_equal(images.read(places.source(places.at(str(there)))), images.read(tmp_path / "a.png"))
+    assert np.array_equal(images.read(storage.source(storage.at(str(there)))), images.read(tmp_path / "a.png"))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-import i2i.report
-from i2i.report import Report, page, spaced
-from i2i.report.history import POINTS, History
-from i2i.report.log import Log, plain
+import i2i.training.report
+from i2i.training.report import Report, page, spaced
+from i2i.training.report.history import POINTS, History
+from i2i.training.report.log import Log, plain
 from tests.loop.toy import toy_loop
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_must_begin_again_leaves_one_log(tmp_path):
 
 def test_training_time_goes_on_and_forgets_what_was_lost(tmp_path, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(i2i.report.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(i2i.training.report.time, "monotonic", lambda: clock[0])
     first = report(tmp_path)
     train(first, 0)
     clock[0] += 50
@@ -188,10 +188,10 @@ def test_a_full_disk_tears_no_line_and_stops_no_training(tmp_path, monkeypatch, 
         def write(self, data):
             return super().write(data[:9])
 
-    monkeypatch.setattr("i2i.report.log.open", lambda path, mode, **k: Full(path, mode), raising=False)
+    monkeypatch.setattr("i2i.training.report.log.open", lambda path, mode, **k: Full(path, mode), raising=False)
     train(watch, 20)
     train(watch, 30)
-    monkeypatch.setattr("i2i.report.log.open", real, raising=False)
+    monkeypatch.setattr("i2i.training.report.log.open", real, raising=False)
     train(watch, 40)
     assert told(tmp_path, "losses") == [10, 40]
     assert [r.message for r in caplog.records if "log" in r.message] == [caplog.records[0].message]  # told once
@@ -354,7 +354,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on(tmp_path):
 
 def test_the_page_is_there_at_the_first_samples_but_not_written_all_the_time(tmp_path, monkeypatch):
     clock, written = [1000.0], []
-    monkeypatch.setattr(i2i.report.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(i2i.training.report.time, "monotonic", lambda: clock[0])
     real = page.render
 
     def slow(*args, **kwargs):
@@ -384,7 +384,7 @@ def test_the_page_stays_bounded(tmp_path):
         watch.history.add({"kind": "losses", "images": i, "terms": {"G/l1": 1 + i % 7}, "time": ""})
     watch.close()
     made, _, _ = read(tmp_path)
-    assert len(made.images) == i2i.report.STILLS + 1
+    assert len(made.images) == i2i.training.report.STILLS + 1
     assert all(len(c["x"]) <= POINTS for c in json.loads(made.data).values())
 
 

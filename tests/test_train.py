@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import i2i
-from i2i import loop
-from i2i.bundle import read_header
-from i2i.errors import I2IError
-from i2i.train import plan_resume, plan_run, resume
+from i2i.core.errors import I2IError
+from i2i.models.format import read_header
+from i2i.training import loop
+from i2i.training.train import plan_resume, plan_run, resume
 
 PIX2PIX = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "depth": 3, "images": 8, "device": "cpu", "workers": 0}
 CYCLEGAN = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "blocks": 1, "images": 2, "device": "cpu", "workers": 0}
@@ -187,7 +187,7 @@ def test_a_stopped_run_goes_on_bit_by_bit_though_its_pictures_moved(pairs, tmp_p
     moved = pairs.rename(tmp_path / "moved")
     with pytest.raises(I2IError, match="does not exist"):
         resume(tmp_path / "my run", quiet=True)
-    from i2i.train import execute
+    from i2i.training.train import execute
 
     execute(plan_resume(tmp_path / "my run", sources=[str(moved)]), quiet=True, resumed=True)
     names = [p.name for p in (whole / "checkpoints").iterdir() if p.is_dir()]

@@ -10,11 +10,15 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from i2i import bundle, images, manifest, nets, places
-from i2i.errors import I2IError
-from i2i.loading import load
-from i2i.pixels import reflect
-from i2i.translate import Translator, translate
+from i2i import nets
+from i2i.core import storage
+from i2i.core.errors import I2IError
+from i2i.inference import manifest
+from i2i.inference.translate import Translator, translate
+from i2i.media import images
+from i2i.media.adapt import reflect
+from i2i.models import format as model_file
+from i2i.models.load import load
 
 
 class Same(nn.Module):
@@ -256,7 +260,7 @@ def model(tmp_path):
         "G": nets.build("resnet", channels_in=3, channels_out=1, blocks=1, width=2),
         "F": nets.build("resnet", channels_in=1, channels_out=3, blocks=1, width=2),
     }
-    return bundle.save(tmp_path / "run" / "model.safetensors", networks, {"method": "cyclegan"})
+    return model_file.save(tmp_path / "run" / "model.safetensors", networks, {"method": "cyclegan"})
 
 
 def test_load_by_file_and_by_run_folder(model):
@@ -290,10 +294,10 @@ def test_what_cannot_be_loaded_is_said(model, arguments, match):
 def test_models_without_what_is_asked(model, tmp_path):
     with pytest.raises(I2IError, match=r"no model\.safetensors"):
         load(tmp_path)
-    one = bundle.save(tmp_path / "one.safetensors", {"G": nets.build("resnet", blocks=1, width=2)})
+    one = model_file.save(tmp_path / "one.safetensors", {"G": nets.build("resnet", blocks=1, width=2)})
     with pytest.raises(I2IError, match=r"cannot translate BtoA\. It holds AtoB"):
         load(one, "cpu", direction="BtoA")
-    other = bundle.save(tmp_path / "d.safetensors", {"D": nets.build("patchgan", channels=3, width=2)})
+    other = model_file.save(tmp_path / "d.safetensors", {"D": nets.build("patchgan", channels=3, width=2)})
     with pytest.raises(I2IError, match="no generator"):
         load(other, "cpu")
 
@@ -420,7 +424,7 @@ def test_names_that_differ_in_case_meet_unless_the_file_system_is_known_to_mind(
     for name in ("in/A.png", "in/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    monkeypatch.setattr(places, "minds_case", lambda folder: minds)
+    monkeypatch.setattr(storage, "minds_case", lambda folder: minds)
     if minds:
         translate(tmp_path / "in", tmp_path / "out", same())
         assert {"A.png", "a.png"} <= set(listed(tmp_path / "out"))
@@ -443,8 +447,8 @@ def test_whether_a_file_system_minds_case_is_seen_inside_of_it(tmp_path, monkeyp
     (tmp_path / "upper").touch()
     (tmp_path / "UPPER").touch()
     minds = len(list(tmp_path.iterdir())) == 3
-    assert places.minds_case(tmp_path / "not" / "there" / "yet") == minds
-    assert places.minds_case(tmp_path / "Some") == minds  # empty: what lies beside it says so
+    assert storage.minds_case(tmp_path / "not" / "there" / "yet") == minds
+    assert storage.minds_case(tmp_path / "Some") == minds  # empty: what lies beside it says so
     here = (tmp_path / "Some").stat().st_dev
     real = Path.stat
 
@@ -453,7 +457,7 @@ def test_whether_a_file_system_minds_case_is_seen_inside_of_it(tmp_path, monkeyp
         return found if self == tmp_path / "Some" else type("", (), {"st_dev": here + 1, "st_mode": found.st_mode})()
 
     monkeypatch.setattr(Path, "stat", mounted)
-    assert not places.minds_case(tmp_path / "Some")
+    assert not storage.minds_case(tmp_path / "Some")
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "close"])

@@ -19,10 +19,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i import bundle, images, manifest, naming, nets, watch
-from i2i.errors import I2IError
-from i2i.loading import load
-from i2i.translate import Translator, translate
+from i2i import nets
+from i2i.core import files
+from i2i.core.errors import I2IError
+from i2i.inference import inputs as naming
+from i2i.inference import manifest, watch
+from i2i.inference.translate import Translator, translate
+from i2i.media import images
+from i2i.models import format as model_file
+from i2i.models.load import load
 
 
 class Dim(nn.Module):
@@ -61,7 +66,7 @@ def archive(tmp_path):
 def model(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("m") / "small.safetensors"
-    return bundle.save(path, {"G": nets.build("resnet", blocks=1, width=2)})
+    return model_file.save(path, {"G": nets.build("resnet", blocks=1, width=2)})
 
 
 def listed(folder):
@@ -347,8 +352,8 @@ def test_a_torn_line_loses_only_itself(archive, tmp_path):
 def test_left_temporary_files_are_swept(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    dead = tmp_path / f".i2i-{images.host()}-{child.pid}-00.tmp"
-    alive = tmp_path / f".i2i-{images.host()}-{os.getpid()}-00.tmp"
+    dead = tmp_path / f".i2i-{files.host()}-{child.pid}-00.tmp"
+    alive = tmp_path / f".i2i-{files.host()}-{os.getpid()}-00.tmp"
     other = tmp_path / f".i2i-00000000-{child.pid}-00.tmp"
     old = tmp_path / ".i2i-00000000-1-00.tmp"
     mine = tmp_path / ".mine.tmp"
@@ -361,11 +366,11 @@ def test_left_temporary_files_are_swept(tmp_path):
 
 KILLED = """
 import sys, time, torch
-from i2i import images
-from i2i.translate import translate
+from i2i.core import files
+from i2i.inference.translate import translate
 from tests.test_translate_archive import dim
-slow = images.os.fsync
-images.os.fsync = lambda n: (time.sleep(0.03), slow(n))
+slow = files.os.fsync
+files.os.fsync = lambda n: (time.sleep(0.03), slow(n))
 translate(sys.argv[1], sys.argv[2], dim(), resume=True)
 """
 
@@ -435,7 +440,7 @@ def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model, proc
 
 PEAK = """
 import resource, sys
-from i2i.translate import translate
+from i2i.inference.translate import translate
 result = translate(*sys.argv[1:4], device="cpu")
 print(len(result.done), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """

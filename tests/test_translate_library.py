@@ -11,17 +11,18 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import i2i
-from i2i import bundle, nets
-from i2i.errors import I2IError
-from i2i.loading import load
-from i2i.translator import Tiling
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.models import format as model_file
+from i2i.models.load import load
+from i2i.models.translator import Tiling
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     torch.manual_seed(0)
     net = nets.init_weights(nets.build("resnet", blocks=1, width=4), gain=0.05)
-    return bundle.save(tmp_path_factory.mktemp("m") / "small.safetensors", {"G": net})
+    return model_file.save(tmp_path_factory.mktemp("m") / "small.safetensors", {"G": net})
 
 
 def pictures(count, size=40):

@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i import nets, pipeline
-from i2i.codec import Options
-from i2i.errors import I2IError
-from i2i.pipeline import Job, Pipeline
-from i2i.translate import Translator, translate
-from i2i.translator import Tiling
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.inference import pipeline
+from i2i.inference.pipeline import Job, Pipeline
+from i2i.inference.translate import Translator, translate
+from i2i.media.codec import Options
+from i2i.models.translator import Tiling
 
 
 class Limited(nn.Module):

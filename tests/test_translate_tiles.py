@@ -10,10 +10,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i import bundle, nets, steady, tiles
-from i2i.errors import I2IError
-from i2i.loading import load
-from i2i.translator import Tiling, Translator
+from i2i import nets
+from i2i.core.errors import I2IError
+from i2i.models import flat, tiles
+from i2i.models import format as model_file
+from i2i.models.load import load
+from i2i.models.translator import Tiling, Translator
 
 NETS = {
     "resnet": {"name": "resnet", "blocks": 2, "width": 4},
@@ -59,7 +61,7 @@ def test_reduced_statistics_come_near():
     net = NETS["resnet"]
     whole = model(net, Tiling(0))(picture)
     translator = model(net, Tiling(96, memory=1.0))
-    assert tiles.factor_for(256 * 192, 1, len(steady.own_norms(translator.network)))[0] == 2
+    assert tiles.factor_for(256 * 192, 1, len(flat.own_norms(translator.network)))[0] == 2
     assert psnr(translator(picture), whole) >= 30
     parts = [model(net, Tiling(0))(picture[:, x : x + 64]) for x in range(0, 256, 64)]
     assert (
@@ -82,7 +84,7 @@ def test_no_step_across_the_borders():
 def test_stored_statistics_need_no_measuring():
     picture = scene(100, 100)
     net = {"name": "unet", "depth": 3, "width": 4, "norm": "batch"}
-    assert steady.own_norms(model(net, None, own=False).network) == []
+    assert flat.own_norms(model(net, None, own=False).network) == []
     whole = model(net, Tiling(0), own=False)(picture)
     assert np.abs(model(net, Tiling(64), own=False)(picture).astype(int) - whole).max() <= 1
 
@@ -157,7 +159,7 @@ def test_large_pictures_are_cut_by_themselves():
 
 LARGE = """
 import resource, sys
-from i2i.translate import translate
+from i2i.inference.translate import translate
 result = translate(sys.argv[1], sys.argv[2], sys.argv[3], device="cpu")
 assert not result.failed, result.failed
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
@@ -170,7 +172,9 @@ def test_8192_pixels_a_side_fit_into_four_gib(tmp_path):
     small = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(small).resize((8192, 8192), Image.Resampling.BILINEAR).save(tmp_path / "a.tif")
     torch.manual_seed(0)
-    path = bundle.save(tmp_path / "m.safetensors", {"G": nets.init_weights(nets.build("resnet", blocks=1, width=2))})
+    path = model_file.save(
+        tmp_path / "m.safetensors", {"G": nets.init_weights(nets.build("resnet", blocks=1, width=2))}
+    )
     words = [sys.executable, "-c", LARGE, str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), str(path)]
     peak = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     with Image.open(tmp_path / "b.tif") as made:
@@ -248,4 +252,4 @@ def test_networks_that_know_flat_maps_are_the_same_for_others():
     network = model(NETS["resnet"], None).network
     x = torch.rand(2, 3, 32, 44) * 2 - 1
     with torch.inference_mode():
-        assert torch.equal(steady.steady(network)(x), network(x))
+        assert torch.equal(flat.steady(network)(x), network(x))

@@ -66,7 +66,7 @@ def test_a_wheel_in_an_empty_place_trains_on_what_it_carries(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    code = "import i2i, i2i.data.cards as c; print(i2i.__file__, c.shipped('datasets'), c.shipped('recipes'))"
+    code = "import i2i, i2i.core.resources as c; print(i2i.__file__, c.shipped('datasets'), c.shipped('recipes'))"
     where = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, env=env, capture_output=True, text=True)
     assert all(Path(p).is_relative_to(place) for p in where.stdout.split()), where.stdout + where.stderr
     recipes = {r["name"] for r in json.loads(i2i("recipes", "--json"))}

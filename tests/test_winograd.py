@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i import winograd
+from i2i.core import fast_conv
 from i2i.losses.penalties import gradient_penalty
 
 
@@ -20,7 +20,7 @@ def relative(a, b):
 @pytest.mark.parametrize("bias", [True, False])
 def test_values_and_gradients_are_those_of_the_direct_sum(kernel, size, padding, bias):
     torch.manual_seed(0)
-    fast = winograd.Conv2d(64, 72, kernel, padding=padding, bias=bias)
+    fast = fast_conv.Conv2d(64, 72, kernel, padding=padding, bias=bias)
     exact = nn.Conv2d(64, 72, kernel, padding=padding, bias=bias).double()
     exact.load_state_dict(fast.state_dict())
     x = torch.randn(2, 64, *size, requires_grad=True)
@@ -40,7 +40,7 @@ def test_values_and_gradients_are_those_of_the_direct_sum(kernel, size, padding,
 
 def test_rows_of_a_batch_do_not_mix():
     torch.manual_seed(0)
-    conv, x = winograd.Conv2d(64, 64, 3), torch.randn(3, 64, 42, 42)
+    conv, x = fast_conv.Conv2d(64, 64, 3), torch.randn(3, 64, 42, 42)
     with torch.no_grad():
         assert torch.allclose(conv(x)[1:2], conv(x[1:2]), atol=1e-5)
 
@@ -60,7 +60,7 @@ def test_rows_of_a_batch_do_not_mix():
 )
 def test_everything_else_is_the_plain_layer(arguments, x):
     torch.manual_seed(0)
-    conv = winograd.Conv2d(64, 64, **arguments)
+    conv = fast_conv.Conv2d(64, 64, **arguments)
     plain = nn.Conv2d(64, 64, **arguments)
     plain.load_state_dict(conv.state_dict())
     assert not conv._fast(x)
@@ -69,7 +69,7 @@ def test_everything_else_is_the_plain_layer(arguments, x):
 
 
 def test_only_the_gradients_asked_for_are_made():
-    conv, x = winograd.Conv2d(64, 64, 3), torch.randn(1, 64, 40, 40, requires_grad=True)
+    conv, x = fast_conv.Conv2d(64, 64, 3), torch.randn(1, 64, 40, 40, requires_grad=True)
     conv(x).sum().backward(inputs=[x])
     assert x.grad is not None
     assert conv.weight.grad is None
@@ -77,7 +77,7 @@ def test_only_the_gradients_asked_for_are_made():
 
 def test_a_gradient_penalty_goes_through():
     torch.manual_seed(0)
-    critic = nn.Sequential(nn.Conv2d(3, 64, 3), winograd.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 3))
+    critic = nn.Sequential(nn.Conv2d(3, 64, 3), fast_conv.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 3))
     real, fake = torch.randn(2, 1, 3, 40, 40).unbind(0)
     gradient_penalty(critic, real, fake, torch.full((1,), 0.3)).backward()
     assert torch.isfinite(critic[1].weight.grad).all()
@@ -85,10 +85,10 @@ def test_a_gradient_penalty_goes_through():
 
 
 STRIDED = [
-    (winograd.Conv2d, nn.Conv2d, {"kernel_size": 4, "stride": 2, "padding": 1}, (2, 256, 12, 20)),
-    (winograd.Conv2d, nn.Conv2d, {"kernel_size": 4, "stride": (2, 1), "padding": 2, "bias": False}, (1, 256, 9, 9)),
-    (winograd.ConvTranspose2d, nn.ConvTranspose2d, {"kernel_size": 4, "stride": 2, "padding": 1}, (3, 256, 5, 7)),
-    (winograd.ConvTranspose2d, nn.ConvTranspose2d, {"kernel_size": (4, 3), "stride": (2, 1)}, (1, 352, 1, 1)),
+    (fast_conv.Conv2d, nn.Conv2d, {"kernel_size": 4, "stride": 2, "padding": 1}, (2, 256, 12, 20)),
+    (fast_conv.Conv2d, nn.Conv2d, {"kernel_size": 4, "stride": (2, 1), "padding": 2, "bias": False}, (1, 256, 9, 9)),
+    (fast_conv.ConvTranspose2d, nn.ConvTranspose2d, {"kernel_size": 4, "stride": 2, "padding": 1}, (3, 256, 5, 7)),
+    (fast_conv.ConvTranspose2d, nn.ConvTranspose2d, {"kernel_size": (4, 3), "stride": (2, 1)}, (1, 352, 1, 1)),
 ]
 
 
@@ -121,7 +121,7 @@ def test_copies_autocast_and_direct_go_torch_s_way(kind, plain, arguments, shape
     base = plain(shape[1], 256, **arguments)
     base.load_state_dict(layer.state_dict())
     with torch.no_grad():
-        with winograd.direct():
+        with fast_conv.direct():
             assert torch.equal(layer(x), base(x))
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(layer(x), base(x))
@@ -131,24 +131,24 @@ def test_copies_autocast_and_direct_go_torch_s_way(kind, plain, arguments, shape
 
 
 def test_large_maps_and_given_sizes_go_torch_s_way():
-    up = winograd.ConvTranspose2d(256, 256, 4, 2, 1)
+    up = fast_conv.ConvTranspose2d(256, 256, 4, 2, 1)
     assert not up._small(torch.zeros(1, 256, 17, 16))
-    assert not winograd.Conv2d(256, 256, 4, 2, 1)._small(torch.zeros(2, 256, 32, 32))
+    assert not fast_conv.Conv2d(256, 256, 4, 2, 1)._small(torch.zeros(2, 256, 32, 32))
     assert up(torch.zeros(1, 256, 2, 2), output_size=[5, 5]).shape[2:] == (5, 5)
 
 
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (winograd.Conv2d(64, 64, 3), (1, 64, 40, 40)),
-        (winograd.Conv2d(256, 256, 4, 2, 1), (1, 256, 8, 8)),
-        (winograd.ConvTranspose2d(256, 256, 4, 2, 1), (1, 256, 4, 4)),
+        (fast_conv.Conv2d(64, 64, 3), (1, 64, 40, 40)),
+        (fast_conv.Conv2d(256, 256, 4, 2, 1), (1, 256, 8, 8)),
+        (fast_conv.ConvTranspose2d(256, 256, 4, 2, 1), (1, 256, 4, 4)),
     ],
 )
 def test_compiled_and_exported_graphs_hold_one_plain_convolution(layer, shape):
     x = torch.randn(shape)
     base = copy.deepcopy(layer)
-    with torch.no_grad(), winograd.direct():
+    with torch.no_grad(), fast_conv.direct():
         expected = base(x)
     compiled = torch.compile(copy.deepcopy(layer), backend="eager", fullgraph=True)
     y = compiled(x)
@@ -162,7 +162,7 @@ def test_compiled_and_exported_graphs_hold_one_plain_convolution(layer, shape):
 
 
 def test_a_copied_layer_is_fast_too_and_learns_by_itself():
-    layer, x = winograd.Conv2d(64, 64, 3), torch.randn(1, 64, 40, 40)
+    layer, x = fast_conv.Conv2d(64, 64, 3), torch.randn(1, 64, 40, 40)
     other = copy.deepcopy(layer)
     assert other._fast(x)
     other(x).square().sum().backward()
@@ -174,8 +174,8 @@ def test_a_copied_layer_is_fast_too_and_learns_by_itself():
 def test_few_places_make_the_same_gradients(places):
     torch.manual_seed(0)
     for kind, plain, shape in (
-        (winograd.ConvTranspose2d, nn.ConvTranspose2d, (1, 256, *places)),
-        (winograd.Conv2d, nn.Conv2d, (1, 256, 2 * places[0], 2 * places[1])),
+        (fast_conv.ConvTranspose2d, nn.ConvTranspose2d, (1, 256, *places)),
+        (fast_conv.Conv2d, nn.Conv2d, (1, 256, 2 * places[0], 2 * places[1])),
     ):
         layer, exact = kind(256, 256, 4, 2, 1), plain(256, 256, 4, 2, 1).double()
         exact.load_state_dict(layer.state_dict())

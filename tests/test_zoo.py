@@ -9,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import bundle, nets, zoo
+from i2i import nets
+from i2i.core.errors import I2IError
 from i2i.data import download
-from i2i.errors import I2IError
-from i2i.loading import load
+from i2i.models import format as model_file
+from i2i.models import zoo
+from i2i.models.load import load
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -74,7 +76,7 @@ def test_a_model_is_fetched_once_converted_and_used(host):
     path = zoo.get("cyclegan_horse2zebra", progress=lambda *a: told.append(a))
     assert told[-1][0] > 0
     assert [p.name for p in path.parent.iterdir() if not p.name.startswith(".")] == ["cyclegan_horse2zebra.safetensors"]
-    header = bundle.read_header(path)
+    header = model_file.read_header(path)
     assert header["data"] == ["horse2zebra"]
     assert header["train_mode_norm"] is False
     assert len(header["source_sha256"]) == 64

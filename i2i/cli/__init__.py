@@ -18,8 +18,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from i2i.cli import launch, say
-from i2i.errors import I2IError, nearest
+from i2i.cli import launch
+from i2i.cli.output import print_error
+from i2i.core.errors import I2IError, nearest
 
 ORDER = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")  # of the help; the rest by name
 FLAGS = ("--dry-run", "--json", "--quiet", "-q", "--help", "-h")  # options of train and evaluate without a value
@@ -98,7 +99,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # that is `| head`, which has read enough
-            say.error(f"The output cannot be written: {error.strerror}.")
+            print_error(f"The output cannot be written: {error.strerror}.")
             code = code or 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be written
     sys.exit(code)
@@ -116,29 +117,29 @@ def run(words: list[str]) -> int:
     except I2IError as error:
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
-        say.error(error.what, error.hint, machine, plain=error.code >= 128)
+        print_error(error.what, error.hint, machine, plain=error.code >= 128)
         return error.code
     except ParserError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message())
             return USAGE
-        say.error(*_usage(error, words), machine)
+        print_error(*_usage(error, words), machine)
         return int(error.exit_code)
     except typer.Abort:
-        say.error("Interrupted.", "", machine, plain=True)
+        print_error("Interrupted.", "", machine, plain=True)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (a defect, or something outside such as a full disk: one sentence all the same)
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
         if isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
-            say.error(f"{where}{error.strerror}.", "", machine)
+            print_error(f"{where}{error.strerror}.", "", machine)
         elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             hint = "A smaller --batch or --size takes less; more --set accumulate too, for training."
-            say.error("The memory is full.", hint, machine)
+            print_error("The memory is full.", hint, machine)
         else:
             text = " ".join(str(error).split())[:400]
-            say.error(f"Unexpected {type(error).__name__}: {text.rstrip('.')}.", "I2I_DEBUG=1 shows where.", machine)
+            print_error(f"Unexpected {type(error).__name__}: {text.rstrip('.')}.", "I2I_DEBUG=1 shows where.", machine)
         return 1
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli import say
+from i2i.cli.output import download_progress, format_mib, print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +31,9 @@ def _list(
 
     found = [cards.card(name) for name in cards.names()]
     if as_json:
-        say.machine([_facts(c) for c in found])
+        print_json([_facts(c) for c in found])
         return
-    say.table(
+    print_table(
         [(c.name, c.layout, _size(c), "yes" if _here(c.name) else "no", c.summary, c.licence) for c in found],
         ["data", "layout", "download", "here", "about", "terms"],
         wrapped=2,
@@ -49,10 +49,10 @@ def show(
 
     facts = _facts(cards.card(name))
     if as_json:
-        say.machine(facts)
+        print_json(facts)
         return
     rows = [(k, "\n".join(v) if isinstance(v, tuple) else v) for k, v in facts.items()]
-    say.table([(k, v) for k, v in rows if v not in ("", 0, ())])
+    print_table([(k, v) for k, v in rows if v not in ("", 0, ())])
 
 
 def get(
@@ -63,10 +63,10 @@ def get(
     """Fetch a data set, verify and unpack it, and print its folder."""
     from i2i.data import source
 
-    with say.download(name, quiet or as_json) as progress:
+    with download_progress(name, quiet or as_json) as progress:
         folder = source.get(name, progress)
     if as_json:
-        say.machine({"name": name, "folder": str(folder)})
+        print_json({"name": name, "folder": str(folder)})
     else:
         typer.echo(folder)
 
@@ -78,13 +78,13 @@ def check(
 ) -> None:
     """Look for what would spoil training: unreadable files, missing partners, odd sizes and channels, copies, and the
     same picture in two splits. The exit code is 1 if something serious was found."""
-    from i2i.data import faults
+    from i2i.data import check
 
-    with say.download(str(folder), quiet or as_json) as progress:
-        found = faults.check(folder, progress)
+    with download_progress(str(folder), quiet or as_json) as progress:
+        found = check(folder, progress)
     serious = sum(f.serious for f in found)
     if as_json:
-        say.machine([vars(f) for f in found])
+        print_json([vars(f) for f in found])
     else:
         for finding in found:
             typer.echo(f"{'serious' if finding.serious else 'look at'}  {finding}")
@@ -106,4 +106,4 @@ def _here(name: str) -> bool:
 def _size(card: Any) -> str:
     if not card.urls:
         return "shipped"
-    return say.mib(card.bytes) if card.bytes else f"about {say.mib(card.about)}" if card.about else "unknown"
+    return format_mib(card.bytes) if card.bytes else f"about {format_mib(card.about)}" if card.about else "unknown"

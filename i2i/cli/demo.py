@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import say
+from i2i.cli.output import download_progress, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -42,19 +42,19 @@ def demo(
       i2i demo
       i2i demo --model runs/mine --model cyclegan_daynight --open
     """
-    from i2i import demo as use
-    from i2i import images
-    from i2i.loading import find
+    from i2i.inference import demo as use
+    from i2i.media import images
+    from i2i.models.load import find
 
     use.free_port(host, port)  # before the seconds that the rest takes
     for one in model or ():
-        with say.download(one, quiet or as_json) as progress:
+        with download_progress(one, quiet or as_json) as progress:
             find(one, progress)
     studio = use.Studio(model or (), device, max_pixels or images.MAX_PIXELS)
 
     def ready(address: str) -> None:
         if as_json:
-            say.machine({"address": address, "models": list(studio.models)})
+            print_json({"address": address, "models": list(studio.models)})
         elif not quiet:
             typer.echo(f"The page is at {address} (Ctrl-C ends it).")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli import say
+from i2i.cli.output import download_progress, print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -48,18 +48,18 @@ def evaluate(
       i2i evaluate --model runs/mine --save runs/mine/test
     """
     from i2i.data import cards, source
-    from i2i.evaluate import evaluate as run
-    from i2i.loading import find
+    from i2i.inference.evaluate import evaluate as run
+    from i2i.models.load import find
 
     for name in [model, *(data or [])]:
-        with say.download(name, as_json) as progress:
+        with download_progress(name, as_json) as progress:
             if name == model:
                 find(name, progress)
             elif name in cards.names() and not Path(name).is_dir():
                 source.get(name, progress)
     found = run(model, data or None, limit, split=split, device=device, save=save)
     if as_json:
-        say.machine(found)
+        print_json(found)
         return
     scores(found)
     if save is not None:
@@ -70,7 +70,7 @@ def scores(found: dict[str, Any]) -> None:
     """Prints the table of what `i2i.evaluate` returns."""
     typer.echo(f"On {found['count']} pairs of {found.get('split') or 'the data'}:")
     guesses = [(title, values) for title, values in found.items() if isinstance(values, dict)]
-    say.table(
+    print_table(
         [
             [title, *(f"{values[k]:.4f}" if k in values else "-" for k in ("l1", "psnr", "ssim"))]
             for title, values in guesses

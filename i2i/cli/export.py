@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import say
+from i2i.cli.output import download_progress, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -43,16 +43,14 @@ def export(
       i2i export --model runs/mine -o mine.onnx
       i2i export --model runs/mine -o back.onnx --direction BtoA --check photos/
     """
-    from i2i.export import export as run
-    from i2i.loading import find
+    from i2i.models.export import export as run
+    from i2i.models.load import find
 
-    with say.download(model, as_json) as progress:
+    with download_progress(model, as_json) as progress:
         find(model, progress)
-    made = run(
-        model, output, direction=direction, statistics=statistics, check=check, limit=limit, overwrite=overwrite
-    )
+    made = run(model, output, direction=direction, statistics=statistics, check=check, limit=limit, overwrite=overwrite)
     if as_json:
-        say.machine({**vars(made), "path": str(made.path)})
+        print_json({**vars(made), "path": str(made.path)})
         return
     for note in made.notes:
         typer.echo(f"Note: {note}")

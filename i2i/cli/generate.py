@@ -52,7 +52,7 @@ def generate(
       i2i generate --model runs/x --label 3 --truncation 0.5 -n 1000 -o out/
       i2i generate --model runs/x --interpolate 8 --frames 60 -o walk.gif
     """
-    from i2i.generate import generate as run
+    from i2i.inference.generate import generate as run
 
     started = time.monotonic()
     with _progress(quiet) as tell:

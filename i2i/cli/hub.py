@@ -20,8 +20,8 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Only for you to see, if it is new.")] = False,
 ) -> None:
     """Put a model on the Hugging Face Hub, with a card of its figures, picture, settings and licence."""
-    from i2i import hub
-    from i2i.loading import find
+    from i2i.models import hub
+    from i2i.models.load import find
 
     typer.echo(hub.push(find(model), name, private))
 
@@ -33,6 +33,6 @@ def pull(
     ] = None,
 ) -> None:
     """Fetch a model from the Hugging Face Hub; `--model hf:USER/NAME` does so by itself."""
-    from i2i import hub
+    from i2i.models import hub
 
     typer.echo(hub.pull(name, output))

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from i2i.cli import say
-from i2i.errors import I2IError
+from i2i.cli.output import print_error
+from i2i.core.errors import I2IError
 
 GRACE = 20.0  # seconds that the others have to end by themselves after one has ended
 
@@ -114,9 +114,9 @@ def _conclude(together: Path, code: int, asked: int, machine: bool) -> int:
     said = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(together.glob("error-*.json"))]
     if said:
         first = min(said, key=lambda s: s["time"])
-        say.error(first["what"], first["hint"], machine, plain=first["plain"])
+        print_error(first["what"], first["hint"], machine, plain=first["plain"])
     elif code and asked:  # before the training had begun, which saves and says so
-        say.error("Interrupted.", "", machine, plain=True)
+        print_error("Interrupted.", "", machine, plain=True)
         return 128 + asked
     elif code:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"

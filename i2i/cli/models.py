@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import hub, say
+from i2i.cli import hub
+from i2i.cli.output import print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -27,13 +28,13 @@ def _list(
     """List the models by name: shipped ones, and published ones, which are fetched on first use, once."""
     if context.invoked_subcommand:
         return
-    from i2i import zoo
+    from i2i.models import zoo
 
     cards = [zoo.card(name) for name in zoo.names()]
     if as_json:
-        say.machine([{**vars(c), "here": _here(c.name)} for c in cards])
+        print_json([{**vars(c), "here": _here(c.name)} for c in cards])
         return
-    say.table(
+    print_table(
         [(c.name, f"{c.reads} -> {c.makes}", "yes" if _here(c.name) else "no") for c in cards],
         ["model", "translates", "here"],
     )
@@ -44,21 +45,21 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what is known of a model: its network, data, terms, and where it comes from."""
-    from i2i import zoo
+    from i2i.models import zoo
 
     if Path(name).exists():
-        from i2i import bundle
-        from i2i.loading import find
+        from i2i.models import format as model_file
+        from i2i.models.load import find
 
-        facts = {"file": str(find(name)), **bundle.read_header(find(name))}
+        facts = {"file": str(find(name)), **model_file.read_header(find(name))}
     else:
         card = zoo.card(name)
         facts = {**vars(card), "addresses": list(card.addresses), "here": _here(name)}
         facts.pop("path")
     if as_json:
-        say.machine(facts)
+        print_json(facts)
         return
-    say.table([(k, v) for k, v in facts.items() if v not in ("", None)])
+    print_table([(k, v) for k, v in facts.items() if v not in ("", None)])
 
 
 def pack(
@@ -73,24 +74,24 @@ def pack(
     """Write a small copy of a model to pass on: 16 bits a weight, and one direction if asked."""
     import torch
 
-    from i2i import bundle
-    from i2i.errors import I2IError
-    from i2i.loading import find
+    from i2i.core.errors import I2IError
+    from i2i.models import format as model_file
+    from i2i.models.load import find
 
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
-    found = bundle.load(find(model))
+    found = model_file.load(find(model))
     if only is not None and only not in found.networks:
         raise I2IError(f"The model holds no network {only!r}.", f"It holds {', '.join(found.networks)}.")
     kept = found.networks if only is None else {only: found.networks[only]}
     header = dict(found.header)
     if "data" in header:  # names of data sets and folders, but not where they lie: that is nobody else's business
         header["data"] = [Path(str(d)).name for d in header["data"]]
-    bundle.save(output, kept, header, torch.float32 if full else torch.float16)
+    model_file.save(output, kept, header, torch.float32 if full else torch.float16)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 
 def _here(name: str) -> bool:
-    from i2i import zoo
+    from i2i.models import zoo
 
     return zoo.place(name).is_file()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli import say
+from i2i.cli.output import format_value, print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -26,18 +26,18 @@ def _list(
     """List the recipes; `i2i recipes show NAME` explains one."""
     if context.invoked_subcommand:
         return
-    from i2i import registry
+    from i2i.training import recipes
 
     rows = []
-    for name in registry.recipes():
-        values = registry.recipe(name)
-        about = registry.about(name)
-        paper = _paper(about) or _paper(registry.about(str(values["method"])))
+    for name in recipes.recipes():
+        values = recipes.recipe(name)
+        about = recipes.about(name)
+        paper = _paper(about) or _paper(recipes.about(str(values["method"])))
         rows.append((name, str(values["method"]), paper, about.split("\n")[0].rstrip(".")))
     if as_json:
-        say.machine([dict(zip(("name", "method", "paper", "about"), row)) for row in rows])
+        print_json([dict(zip(("name", "method", "paper", "about"), row)) for row in rows])
         return
-    say.table(rows, ["recipe", "method", "paper", "about"])
+    print_table(rows, ["recipe", "method", "paper", "about"])
 
 
 def _paper(text: str) -> str:
@@ -51,14 +51,16 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print a recipe: its command and paper, and every setting with its meaning."""
-    from i2i import config, registry
-    from i2i.craft import Craft
+    from i2i.core import config
     from i2i.data import Spec
-    from i2i.plan import Plan
+    from i2i.methods import load_method
+    from i2i.training import recipes
+    from i2i.training.settings import Plan
+    from i2i.training.tricks import Craft
 
-    values = registry.recipe(name)
-    method = registry.method(str(values["method"]))
-    about = registry.about(name)
+    values = recipes.recipe(name)
+    method = load_method(str(values["method"]))
+    about = recipes.about(name)
     parts = {"method": method.Config, "data": Spec, "training": Plan, "craft": Craft}
     given = {k: v for k, v in values.items() if k not in ("method", "data")}
     config.resolve(given, parts)  # a recipe with an unknown setting is refused here as in training
@@ -69,7 +71,7 @@ def show(
             for title, ss in settings.items()
             for s in ss
         ]
-        say.machine({"name": name, **values, "about": about, "settings": listed})
+        print_json({"name": name, **values, "about": about, "settings": listed})
         return
     typer.echo(about)
     doc = (sys.modules[method.__module__].__doc__ or "").strip()
@@ -81,11 +83,11 @@ def show(
     typer.echo("settings (* differs from the method's default), each reached by --set KEY=VALUE")
     for title, found in settings.items():
         typer.echo(f"\n{title}")
-        say.table(
+        print_table(
             [
                 [
                     f"{'*' if s.name in given else ' '} {s.name}",
-                    say.value(given.get(s.name, s.default)),
+                    format_value(given.get(s.name, s.default)),
                     s.comment or s.type,
                 ]
                 for s in found

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli import launch, say
+from i2i.cli import launch
+from i2i.cli.output import download_progress, format_value, print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -80,18 +81,18 @@ def train(
     if processes > 1 and not dry_run:
         raise typer.Exit(launch.launch(launch.without_processes(context.find_root().obj), processes))
 
-    from i2i.train import execute, plan_resume, plan_run
+    from i2i.training.train import execute, plan_resume, plan_run
 
     if resume is not None:
         run = plan_resume(resume, overrides, data)
     else:
         assert recipe is not None
-        with say.download(" ".join(data or []), quiet or as_json) as progress:
+        with download_progress(" ".join(data or []), quiet or as_json) as progress:
             run = plan_run(recipe, data, out, overrides, progress)
     if dry_run:
         plan = run.describe()
         if launch.alone():
-            say.machine(plan) if as_json else _print(plan)
+            print_json(plan) if as_json else _print(plan)
         return
     folder = execute(run, quiet=quiet or as_json, resumed=resume is not None)
     if launch.alone():
@@ -113,7 +114,7 @@ def _conclude(folder: Path, as_json: bool, quiet: bool) -> None:
     path = folder / "metrics.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if as_json:
-        say.machine({"folder": str(folder), "model": str(folder / "model.safetensors"), "metrics": found})
+        print_json({"folder": str(folder), "model": str(folder / "model.safetensors"), "metrics": found})
         return
     if quiet:
         return
@@ -130,11 +131,11 @@ def _conclude(folder: Path, as_json: bool, quiet: bool) -> None:
 
 
 def _from_noise(folder: Path) -> bool:
-    from i2i import registry
-    from i2i.bundle import read_header
-    from i2i.kinds import Generate
+    from i2i.methods import load_method
+    from i2i.methods._bases import Generate
+    from i2i.models.format import read_header
 
-    return issubclass(registry.method(str(read_header(folder / "model.safetensors")["method"])), Generate)
+    return issubclass(load_method(str(read_header(folder / "model.safetensors")["method"])), Generate)
 
 
 def _print(plan: dict[str, Any]) -> None:
@@ -156,14 +157,14 @@ def _print(plan: dict[str, Any]) -> None:
     rows += [["parameters", f"{plan['parameters']:,}"], ["memory", f"about {plan['memory_mib']:,} MiB"]]
     if plan.get("seconds"):
         rows.append(["time", f"about {plan['seconds'] / 60:.0f} minutes here"])
-    say.table(rows)
+    print_table(rows)
     typer.echo("\nnetworks")
-    say.table([[f"  {n}", f["type"], f"{f['parameters']:,} parameters"] for n, f in plan["networks"].items()])
+    print_table([[f"  {n}", f["type"], f"{f['parameters']:,} parameters"] for n, f in plan["networks"].items()])
     for note in plan["notes"]:
         typer.echo(f"\nNote: {note}")
     typer.echo("\nsettings (* differs from the method's default)")
     changed = set(plan["changed"])
-    say.table([[f"{'*' if k in changed else ' '} {k}", _text(v)] for k, v in plan["settings"].items()])
+    print_table([[f"{'*' if k in changed else ' '} {k}", _text(v)] for k, v in plan["settings"].items()])
 
 
 def _text(value: Any) -> str:
@@ -171,4 +172,4 @@ def _text(value: Any) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return say.value(value)
+    return format_value(value)

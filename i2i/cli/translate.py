@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from i2i.cli import say
-from i2i.errors import I2IError
+from i2i.cli.output import download_progress, printable
+from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
-    from i2i.translate import Outcome, Result
+    from i2i.inference.translate import Outcome, Result
 
 SOME_FAILED = 3  # the exit code when single pictures of a batch failed
 DEVICES = "auto, cpu, cuda, cuda:1, mps"
@@ -131,10 +131,11 @@ def translate(
     """
     if overwrite and skip_existing:
         raise I2IError("--overwrite replaces outputs that exist; --skip-existing leaves them.", "Give one of them.")
-    from i2i import naming, places
-    from i2i.loading import find
+    from i2i.core import storage
+    from i2i.inference import inputs as naming
+    from i2i.models.load import find
 
-    with say.download(model, quiet or as_json) as fetching:
+    with download_progress(model, quiet or as_json) as fetching:
         find(model, fetching)
     given = inputs or []
     settings: dict[str, Any] = {
@@ -173,7 +174,7 @@ def translate(
             raise I2IError(f"{given[0]} is an address; only a folder of this machine can be watched.")
         _watch(given[0], output, model, settle, run, as_json, quiet)
         return
-    from i2i.translate import translate as translated
+    from i2i.inference.translate import translate as translated
 
     started = time.monotonic()
     with _progress(quiet or as_json) as tell:
@@ -189,7 +190,7 @@ def translate(
             progress=tell,
             **run,
         )
-    alone = len(given) == 1 and [str(o.source) for o in result.outcomes] == [str(places.at(given[0]))]
+    alone = len(given) == 1 and [str(o.source) for o in result.outcomes] == [str(storage.at(given[0]))]
     if alone and result.skipped and not (skip_existing or resume or dry_run):
         raise I2IError(f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing.")
     _report(result, time.monotonic() - started, as_json, quiet, skip_existing or resume, alone)
@@ -208,11 +209,12 @@ def _stream(
     quiet: bool,
 ) -> None:
     """One picture from standard input to standard output, or into a file."""
-    from i2i import images, naming
-    from i2i.codec import Options
-    from i2i.loading import load
-    from i2i.translate import Outcome, Result, translate_bytes
-    from i2i.translator import Tiling
+    from i2i.core import files
+    from i2i.inference import inputs as naming
+    from i2i.inference.translate import Outcome, Result, translate_bytes
+    from i2i.media.codec import Options
+    from i2i.models.load import load
+    from i2i.models.translator import Tiling
 
     started = time.monotonic()
     target = None if output is None else Path(output)
@@ -233,7 +235,7 @@ def _stream(
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
             return
-        with images.replacing(target) as file:
+        with files.replacing(target) as file:
             file.write(data)
     assert target is not None
     result = Result([Outcome(Path("-"), target, "skipped" if there else "done")])
@@ -244,7 +246,7 @@ def _watch(
     folder: str, output: str, model: str, settle: float, run: dict[str, Any], as_json: bool, quiet: bool
 ) -> None:
     """Until it is interrupted: a line for each picture."""
-    from i2i.watch import watch
+    from i2i.inference.watch import watch
 
     def tell(outcome: Outcome) -> None:
         if as_json:
@@ -305,7 +307,7 @@ def _report(
     else:
         if counts["planned"]:
             for source, target in result.planned:
-                typer.echo(say.printable(f"{source} -> {target}"))
+                typer.echo(printable(f"{source} -> {target}"))
         if not quiet:
             _say(_summary(result, counts, seconds, silent_skips))
         if result.failed:
@@ -347,7 +349,7 @@ def _count(number: int) -> str:
 
 
 def _say(text: str) -> None:
-    typer.echo(say.printable(text), err=True)
+    typer.echo(printable(text), err=True)
 
 
 def _line(entry: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
     data.open(["photos/", "paintings/"], data.Spec(layout="unpaired")).batches(start=0, batch=4, seed=0)
 
 `layouts` finds the samples, `sampler` orders them, `decode` and `cache` read them, `augment` varies them, `cards` and
-`download` get named sets, `faults` looks for what is wrong. Names are imported on first use, so
+`download` get named sets, `checks` looks for what is wrong. Names are imported on first use, so
 that listing cards needs no torch.
 """
 
@@ -13,24 +13,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from i2i.data.batch import Batch as Batch
+    from i2i.data.batch import Shape as Shape
+    from i2i.data.checks import Finding as Finding
+    from i2i.data.checks import check as check
     from i2i.data.dataset import Data as Data
-    from i2i.data.faults import Finding as Finding
-    from i2i.data.faults import check as check
-    from i2i.data.source import cache_folder as cache_folder
     from i2i.data.source import get as get
     from i2i.data.source import open as open
     from i2i.data.spec import Spec as Spec
 
 _HOME = {
+    "Batch": "batch",
     "Data": "dataset",
-    "Finding": "faults",
+    "Finding": "checks",
+    "Shape": "batch",
     "Spec": "spec",
-    "cache_folder": "source",
-    "check": "faults",
+    "check": "checks",
     "get": "source",
     "open": "source",
 }
-__all__ = ["Data", "Finding", "Spec", "cache_folder", "check", "get", "open"]
+__all__ = ["Batch", "Data", "Finding", "Shape", "Spec", "check", "get", "open"]
 
 
 def __getattr__(name: str) -> Any:

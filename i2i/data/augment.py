@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from i2i.errors import I2IError
-from i2i.ops import seed_of
+from i2i.core.errors import I2IError
+from i2i.core.random import seed_of
 
 GEOMETRY = ("affine", "rotate90", "vflip", "cutout")
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from i2i.core.errors import I2IError
 from i2i.data.layouts import Place
-from i2i.errors import I2IError
 
 
 class Cache:

@@ -6,12 +6,12 @@ A card is datasets/NAME.yaml. A data set that is shipped lies beside its card in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from i2i.errors import I2IError, nearest
+from i2i.core.errors import I2IError, nearest
+from i2i.core.resources import shipped
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,6 @@ class Card:
     size: int = 0  # pixels, side of one picture as it is in the set
     flip: bool = True  # False where mirrored pictures would be wrong
     twin: str = ""  # the card that has the same pictures in the other layout
-
-
-def shipped(kind: str) -> Path:
-    """The folder of what is shipped ("datasets", "recipes", "models"): beside the package in a checkout, else in it."""
-    package = Path(__file__).resolve().parent.parent
-    checkout = (package.parent / "pyproject.toml").is_file()  # beside an installed i2i lie other packages' folders
-    place = package.parent / kind if checkout else package / "_shipped" / kind
-    if place.is_dir():
-        return place
-    raise I2IError(f"The folder {kind}/ that belongs to i2i is missing.", "Install i2i again.")
 
 
 def names() -> list[str]:

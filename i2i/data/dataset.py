@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from i2i import images
-from i2i.data import cache, decode, device, sampler
+from i2i.core.errors import I2IError
+from i2i.data import cache, decode, device, preprocess, sampler
 from i2i.data.augment import Augment
 from i2i.data.layouts import WHOLE, Layout, Place, header
 from i2i.data.spec import Spec
-from i2i.errors import I2IError
+from i2i.media import images
 
 SAMPLED = 64  # files whose contents enter the fingerprint, and whose headers tell the channels
 _Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # uint8 [B, C, H, W], same, labels, ids
@@ -115,9 +115,9 @@ class Data:
             rows = []
             for i in indices:
                 place = side[i % len(side)]
-                picture = decode.exact(place, channels, lambda w, h: images.scaled_size(w, h, rule, size, size))
+                picture = decode.exact(place, channels, lambda w, h: preprocess.scaled_size(w, h, rule, size, size))
                 if "crop" in rule:
-                    picture = images.to_array(images.fit(images.to_pil(picture), "crop", size, size))
+                    picture = images.to_array(preprocess.fit(images.to_pil(picture), "crop", size, size))
                 rows.append(picture)
             made.append(rows)
         labels = [self.labels[i] for i in indices] if self.labels else None
@@ -204,7 +204,7 @@ class Data:
     # ---- decoded pictures --------------------------------------------------------------------------------------
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
-        return images.scaled_size(width, height, self.spec.preprocess, self._load, self.spec.size)
+        return preprocess.scaled_size(width, height, self.spec.preprocess, self._load, self.spec.size)
 
     @property
     def _load(self) -> int:

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from i2i import images
 from i2i.data.layouts import LEFT, WHOLE, Place
+from i2i.media import images
 
 Size = Callable[[int, int], tuple[int, int]]  # (width, height) of a picture -> (width, height) wanted
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i.ops import noise, uniform
+from i2i.core.random import noise, uniform
 
 
 def vary(batch: dict[str, Any], seed: int, parts: Sequence[str], paired: bool) -> dict[str, Any]:

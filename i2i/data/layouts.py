@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from i2i import images
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.media import images
 
 SPLITS = ("train", "val", "test")
 # "joined" is paired, in files that hold A and B side by side, whatever their shape

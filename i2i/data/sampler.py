@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from i2i.ops import seed_of
+from i2i.core.random import seed_of
 
 
 @functools.lru_cache(maxsize=4)

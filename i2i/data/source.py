@@ -7,21 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import platformdirs
-
-from i2i.data import cards, download
+from i2i.core import resources
+from i2i.core.errors import I2IError
+from i2i.core.resources import cache_folder
+from i2i.data import archive, cards, download
 from i2i.data.download import Progress
-from i2i.errors import I2IError
 
 if TYPE_CHECKING:
     from i2i.data.dataset import Data
     from i2i.data.spec import Spec
-
-
-def cache_folder() -> Path:
-    """Where downloads and decoded pictures are kept; the variable I2I_CACHE moves it."""
-    moved = os.environ.get("I2I_CACHE")
-    return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_path("i2i"))
 
 
 def open(
@@ -71,22 +65,22 @@ def get(name: str, progress: Progress | None = None) -> Path:
         return _inner(place)
     if not card.urls:
         raise I2IError(f"The data set {name} cannot be downloaded.", card.note)
-    archive = cache_folder() / "downloads" / f"{card.name}{''.join(PurePosixPath(card.urls[0]).suffixes[-2:])}"
-    download.fetch(card.urls, archive, card.sha256 or None, card.bytes or None, progress)
+    packed = cache_folder() / "downloads" / f"{card.name}{''.join(PurePosixPath(card.urls[0]).suffixes[-2:])}"
+    download.fetch(card.urls, packed, card.sha256 or None, card.bytes or None, progress)
     with download.locked(place):
         if not place.is_dir():  # another process may have been here meanwhile
             try:
-                download.extract(archive, place)
+                archive.extract(packed, place)
             except I2IError as error:
-                archive.unlink(missing_ok=True)  # without a known hash, only unpacking finds damage
+                packed.unlink(missing_ok=True)  # without a known hash, only unpacking finds damage
                 raise I2IError(error.what, "The archive was removed; try again.") from error
-        archive.unlink(missing_ok=True)
+        packed.unlink(missing_ok=True)
     return _inner(place)
 
 
 def where(name: str) -> Path:
     """The folder of a named data set, which may not be there yet: beside its card if shipped, else in the cache."""
-    shipped = cards.shipped("datasets") / name
+    shipped = resources.shipped("datasets") / name
     return shipped if shipped.is_dir() else cache_folder() / "datasets" / name
 
 

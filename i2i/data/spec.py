@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from i2i import images
-from i2i.config import NonNegative
-from i2i.errors import I2IError, nearest
+from i2i.core.config import NonNegative
+from i2i.core.errors import I2IError, nearest
+from i2i.data import preprocess
 
 PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
 
@@ -39,7 +39,7 @@ class Spec:
         """Raises I2IError for a setting that is not allowed."""
         choices = {
             "direction": ("AtoB", "BtoA"),
-            "preprocess": images.PREPROCESS,
+            "preprocess": preprocess.PREPROCESS,
             "cache": ("none", "memory", "disk"),
             "augment_on": ("cpu", "device"),
             "channels_in": (0, 1, 3, 4),

@@ -11,7 +11,6 @@ from i2i.losses.adversarial import (
     vanilla,
     wasserstein,
 )
-from i2i.losses.augment import adaptive, diffaugment
 from i2i.losses.information import category, gaussian_nll
 from i2i.losses.penalties import gradient_penalty, r1, slope
 from i2i.losses.reconstruction import l1
@@ -19,10 +18,8 @@ from i2i.losses.regularisation import gradient_normalised, orthogonal
 
 __all__ = [
     "Adversarial",
-    "adaptive",
     "bce",
     "category",
-    "diffaugment",
     "gaussian_nll",
     "gradient_normalised",
     "gradient_penalty",

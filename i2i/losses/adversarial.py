@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from i2i.errors import I2IError, among
+from i2i.core.errors import I2IError, among
 
 
 class Adversarial(NamedTuple):

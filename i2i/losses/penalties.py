@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from i2i.core.fast_conv import direct
 from i2i.losses.adversarial import wide
-from i2i.winograd import direct
 
 
 def slope(D: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:

@@ -20,15 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, UnderOne
-from i2i.errors import I2IError
+from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.errors import I2IError
+from i2i.core.fast_conv import Conv2d
 from i2i.losses import category, vanilla
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANCritic, init_weights, register
 from i2i.nets.blocks import check
 from i2i.nets.resgan import one_hot
-from i2i.winograd import Conv2d
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class SmallGenerator(nn.Module):
         return made
 
 
-class ACGAN(kinds.Generate):
+class ACGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -160,7 +159,7 @@ class ACGAN(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
 
     def score(self, x: Tensor, c: Tensor | None) -> Tensor:
         """D's raw source scores [B]."""

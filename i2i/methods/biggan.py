@@ -24,11 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, UnderOne
-from i2i.errors import I2IError
+from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.errors import I2IError
 from i2i.losses import hinge, orthogonal
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import ConditionalBatchNorm, ResNetCritic, SelfAttention, UpBlock, register, spectral_norm
 from i2i.nets.resgan import attended, conv, first_weights, linear, one_hot, stages
 
@@ -145,7 +144,7 @@ class Generator(nn.Module):
         return [p for name, p in self.named_parameters() if p.ndim > 1 and not name.startswith("shared.")]
 
 
-class BigGAN(kinds.Generate):
+class BigGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -176,7 +175,7 @@ class BigGAN(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.d_lr, *self.adam), "G": kinds.adam([self.G], self.lr, *self.adam)}
+        return {"D": adam([self.D], self.d_lr, *self.adam), "G": adam([self.G], self.lr, *self.adam)}
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D; then G, each time D has made its two. Fakes are asked for the classes of the batch."""

@@ -21,10 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, Positive, UnderOne
+from i2i.core.config import Count, NonNegative, Positive, UnderOne
 from i2i.losses import vanilla
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANCritic, DCGANGenerator, Maxout, register
 from i2i.nets.blocks import check
 from i2i.nets.resgan import one_hot
@@ -95,7 +94,7 @@ class Critic(nn.Module):
         return scores.squeeze(1)
 
 
-class CGAN(kinds.Generate):
+class CGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -121,7 +120,7 @@ class CGAN(kinds.Generate):
     def optimizers(self) -> dict[str, Optimizer]:
         """Gradient descent (or Adam) for D, and for G."""
         if self.adam:
-            return {n: kinds.adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
+            return {n: adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
         return {n: SGD(net.parameters(), self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
 
     def rate(self, fraction: float) -> float:

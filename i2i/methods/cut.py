@@ -21,15 +21,14 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, Positive, Share, UnderOne
-from i2i.errors import I2IError
+from i2i.core.config import Count, Natural, NonNegative, Positive, Share, UnderOne
+from i2i.core.errors import I2IError
+from i2i.core.random import seed_of
 from i2i.losses.adversarial import adversarial
 from i2i.losses.contrastive import patch_nce
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, linear
 from i2i.nets import PatchGAN, ResNet, init_weights
 from i2i.nets.patches import PatchHeads
-from i2i.ops import seed_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Settings:
     hold: Share = 0.5  # share of the run before the learning rate falls, linearly to 0
 
 
-class CUT(kinds.Translate):
+class CUT(Translate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -106,11 +105,11 @@ class CUT(kinds.Translate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G and the perceptrons."""
-        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G, self.H], self.lr, self.beta1)}
+        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G, self.H], self.lr, self.beta1)}
 
     def rate(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
-        return kinds.linear(fraction, self.hold)
+        return linear(fraction, self.hold)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G and H against the updated D."""

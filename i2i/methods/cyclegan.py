@@ -19,14 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.random import uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.method import Batch, Now, Shape, Terms
-from i2i.nets import History
-from i2i.ops import uniform
+from i2i.methods import Batch, Now, Shape, Swap, Terms, adam, curve
+from i2i.nets import History, factory
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Settings:
     decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
 
 
-class CycleGAN(kinds.Swap):
+class CycleGAN(Swap):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -66,7 +65,7 @@ class CycleGAN(kinds.Swap):
         super().__init__(config, shape)
 
         def generator(channels_in: int, channels_out: int) -> nn.Module:
-            return kinds.generator(
+            return factory.generator(
                 config.generator,
                 channels_in,
                 channels_out,
@@ -82,7 +81,7 @@ class CycleGAN(kinds.Swap):
             )
 
         def critic(channels: int) -> nn.Module:
-            return kinds.critic(
+            return factory.critic(
                 config.discriminator,
                 channels,
                 shape.size,
@@ -100,7 +99,7 @@ class CycleGAN(kinds.Swap):
         self.history_y = History(config.pool, (shape.channels_out, shape.size, shape.size), "y")
         self.history_x = History(config.pool, (shape.channels_in, shape.size, shape.size), "x")
         self.adversarial = adversarial(config.loss)
-        self.curve = kinds.curve(config.decay)
+        self.curve = curve(config.decay)
         self.cycle_x, self.cycle_y, self.lr, self.beta1 = config.cycle_x, config.cycle_y, config.lr, config.beta1
         self.left_out = config.identity > 0 and shape.channels_in != shape.channels_out
         self.identity = 0.0 if self.left_out else config.identity
@@ -118,8 +117,8 @@ class CycleGAN(kinds.Swap):
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for both generators, one for both critics."""
         return {
-            "G": kinds.adam([self.G, self.F], self.lr, self.beta1),
-            "D": kinds.adam([self.D_y, self.D_x], self.lr, self.beta1),
+            "G": adam([self.G, self.F], self.lr, self.beta1),
+            "D": adam([self.D_y, self.D_x], self.lr, self.beta1),
         }
 
     def rate(self, fraction: float) -> float:

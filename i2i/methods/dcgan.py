@@ -19,10 +19,9 @@ from typing import Any, ClassVar
 
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, Share, UnderOne
+from i2i.core.config import Count, NonNegative, Share, UnderOne
 from i2i.losses import smoothed
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANCritic, DCGANGenerator
 
 
@@ -42,7 +41,7 @@ class Settings:
     beta1: UnderOne = 0.5  # first momentum of both Adams
 
 
-class DCGAN(kinds.Generate):
+class DCGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -50,16 +49,14 @@ class DCGAN(kinds.Generate):
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.G = DCGANGenerator(
-            config.z, shape.channels_in, shape.size, config.width, config.project, std=config.std
-        )
+        self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width, config.project, std=config.std)
         self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width, std=config.std)
         self.loss = smoothed(config.real_target, config.adv_target)
         self.lr, self.beta1 = config.lr, config.beta1
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise."""

@@ -19,10 +19,9 @@ from typing import Any, ClassVar
 
 from torch.optim import SGD, Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, UnderOne
+from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses.adversarial import adversarial
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import MLPCritic, MLPGenerator
 from i2i.nets.blocks import check
 from i2i.nets.mlp import uniform_weights
@@ -50,7 +49,7 @@ class Settings:
     last_momentum: UnderOne = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
 
 
-class GAN(kinds.Generate):
+class GAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -73,7 +72,7 @@ class GAN(kinds.Generate):
     def optimizers(self) -> dict[str, Optimizer]:
         """Gradient descent (or Adam) for D, and for G."""
         if self.adam:
-            return {n: kinds.adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
+            return {n: adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
         return {n: SGD(net.parameters(), self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
 
     def rate(self, fraction: float) -> float:

@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, UnderOne
+from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import gradient_normalised
 from i2i.losses.adversarial import adversarial
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
 from i2i.nets import DCGANCritic, DCGANGenerator, ResNetCritic, ResNetGenerator
 from i2i.nets.blocks import check
 
@@ -47,7 +46,7 @@ class Settings:
     beta2: UnderOne = 0.9  # second momentum of both Adams
 
 
-class GNGAN(kinds.Generate):
+class GNGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -72,11 +71,11 @@ class GNGAN(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.d_lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+        return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
     def rate(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run: straight down to 0."""
-        return kinds.linear(fraction, hold=0.0)
+        return linear(fraction, hold=0.0)
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's normalised scores [B] of pictures."""

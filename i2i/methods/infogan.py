@@ -20,12 +20,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, UnderOne
-from i2i.errors import I2IError
+from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.errors import I2IError
 from i2i.losses import category, gaussian_nll, vanilla
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import init_weights, register
+from i2i.nets.latent import Latent
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def trunk(channels: int, size: int, units: int, slope: float) -> nn.Sequential:
     )
 
 
-class InfoGAN(kinds.Generate):
+class InfoGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -106,16 +106,16 @@ class InfoGAN(kinds.Generate):
         self.lr, self.d_lr, self.beta1 = config.lr, config.d_lr, config.beta1
 
     @classmethod
-    def latent_of(cls, config: Settings) -> kinds.Latent:
+    def latent_of(cls, config: Settings) -> Latent:
         """Noise, the categorical code, the continuous codes."""
         parts = [(config.noise, config.z), ("code", config.categories), ("uniform", config.numbers)]
-        return kinds.Latent(tuple(part for part in parts if part[1]))
+        return Latent(tuple(part for part in parts if part[1]))
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D and the shared layers, Adam for G and Q."""
         return {
-            "D": kinds.adam([self.shared, self.D], self.d_lr, self.beta1),
-            "G": kinds.adam([self.G, self.Q], self.lr, self.beta1),
+            "D": adam([self.shared, self.D], self.d_lr, self.beta1),
+            "G": adam([self.G, self.Q], self.lr, self.beta1),
         }
 
     def score(self, x: Tensor, c: Tensor | None) -> Tensor:

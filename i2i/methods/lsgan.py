@@ -18,10 +18,9 @@ from typing import Any, ClassVar
 
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, UnderOne
+from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import least_squares
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANCritic, DCGANGenerator
 
 
@@ -40,7 +39,7 @@ class Settings:
     beta1: UnderOne = 0.5  # first momentum of both Adams
 
 
-class LSGAN(kinds.Generate):
+class LSGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -55,7 +54,7 @@ class LSGAN(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise."""

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.random import uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.method import Batch, Now, Shape, Terms
-from i2i.ops import uniform
+from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, curve, tested
+from i2i.nets import factory
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Settings:
     dropout_at_test: bool = False  # keep dropout on at test time, as noise
 
 
-class Pix2Pix(kinds.Translate):
+class Pix2Pix(Translate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -65,7 +65,7 @@ class Pix2Pix(kinds.Translate):
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.G = kinds.generator(
+        self.G = factory.generator(
             config.generator,
             shape.channels_in,
             shape.channels_out,
@@ -79,7 +79,7 @@ class Pix2Pix(kinds.Translate):
             init=config.init,
             gain=config.gain,
         )
-        self.D = kinds.critic(
+        self.D = factory.critic(
             config.discriminator,
             shape.channels_in + shape.channels_out,
             shape.size,
@@ -90,7 +90,7 @@ class Pix2Pix(kinds.Translate):
             gain=config.gain,
         )
         self.adversarial = adversarial(config.loss)
-        self.curve = kinds.curve(config.decay)
+        self.curve = curve(config.decay)
         self.l1, self.lr, self.beta1 = config.l1, config.lr, config.beta1
         self.gp = config.gp if config.loss == "wasserstein" else 0.0
         self.double_backward = self.gp > 0
@@ -113,7 +113,7 @@ class Pix2Pix(kinds.Translate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.lr, self.beta1), "G": kinds.adam([self.G], self.lr, self.beta1)}
+        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
 
     def rate(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
@@ -145,4 +145,4 @@ class Pix2Pix(kinds.Translate):
 
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1], as the paper tests it (see `own_statistics`, `dropout_at_test`)."""
-        return kinds.tested(self.G, batch.x, self.own, self.noisy)
+        return tested(self.G, batch.x, self.own, self.noisy)

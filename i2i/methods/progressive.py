@@ -23,15 +23,14 @@ from torch import Tensor
 from torch.nn import functional as fn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, UnderOne
-from i2i.errors import I2IError
+from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.errors import I2IError
+from i2i.core.random import draws
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, numbers
 from i2i.nets import ProgressiveCritic, ProgressiveGenerator
 from i2i.nets.progressive import level_at, sizes, stage_of
 from i2i.nets.resgan import double
-from i2i.ops import draws
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Settings:
     beta2: UnderOne = 0.99  # second momentum of both Adams
 
 
-class Progressive(kinds.Generate):
+class Progressive(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -81,7 +80,7 @@ class Progressive(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+        return {"D": adam([self.D], self.lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
     def level(self, images: int) -> float:
         """How far the networks have grown when `images` were seen; see `nets.progressive.level_at`."""
@@ -122,7 +121,7 @@ class Progressive(kinds.Generate):
                 scores: Tensor = self.D(x, alpha)
                 return scores
 
-            place = draws(kinds.numbers(part, now), 1, now.seed, "gp").to(real)
+            place = draws(numbers(part, now), 1, now.seed, "gp").to(real)
             scores = D(real)
             yield (
                 "D",

@@ -19,10 +19,9 @@ from typing import Any, ClassVar
 import torch
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.losses import hinge
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import ResNetCritic, ResNetGenerator
 
 
@@ -42,7 +41,7 @@ class Settings:
     beta2: UnderOne = 0.9  # second momentum of both Adams (released code: 0.999)
 
 
-class SAGAN(kinds.Generate):
+class SAGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -60,7 +59,7 @@ class SAGAN(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G, on two time-scales."""
-        return {"D": kinds.adam([self.D], self.d_lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+        return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D, then one of G on fresh noise."""

@@ -21,10 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, UnderOne
+from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import hinge
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
 from i2i.nets import ResNetCritic, ResNetGenerator, init_weights, register, spectral_norm
 from i2i.nets.blocks import check
 from i2i.nets.resgan import stages
@@ -94,7 +93,7 @@ class PlainCritic(nn.Module):
         return scores.squeeze(1)
 
 
-class SNGAN(kinds.Generate):
+class SNGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -116,11 +115,11 @@ class SNGAN(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.d_lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+        return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
     def rate(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run: straight down to 0."""
-        return kinds.linear(fraction, hold=0.0)
+        return linear(fraction, hold=0.0)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D; then G, each time D has made its five."""

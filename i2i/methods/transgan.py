@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, UnderOne
-from i2i.errors import I2IError
+from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.distributed import gather
+from i2i.core.errors import I2IError
+from i2i.core.random import draws
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, numbers
 from i2i.nets import register
 from i2i.nets.transformer import Block, as_map, place, shuffled, stack, tokens, xavier
-from i2i.ops import draws, gather
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Critic(nn.Module):
         return scores
 
 
-class TransGAN(kinds.Generate):
+class TransGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -168,7 +168,7 @@ class TransGAN(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+        return {"D": adam([self.D], self.lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
     def infer(self, batch: Batch) -> Tensor:
         """As `Generate.infer`; what leaves [-1, 1] is cut."""
@@ -180,7 +180,7 @@ class TransGAN(kinds.Generate):
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))
 
-        place = draws(kinds.numbers(batch, now), 1, now.seed, "gp").to(real)
+        place = draws(numbers(batch, now), 1, now.seed, "gp").to(real)
         scores = self.D(real)
         mean = gather(scores).mean()  # of all processes: 2 m E D - m^2 has the value and the gradient of (E D)^2 at m
         terms = {

@@ -19,10 +19,9 @@ from typing import Any, ClassVar
 import torch
 from torch.optim import Optimizer, RMSprop
 
-from i2i import kinds
-from i2i.config import Count, Natural, NonNegative, Positive
+from i2i.core.config import Count, Natural, NonNegative, Positive
 from i2i.losses import wasserstein
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms
 from i2i.nets import DCGANCritic, DCGANGenerator
 
 
@@ -42,7 +41,7 @@ class Settings:
     lr: NonNegative = 5e-5  # learning rate of both RMSProps
 
 
-class WGAN(kinds.Generate):
+class WGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings

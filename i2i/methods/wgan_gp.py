@@ -20,13 +20,12 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from i2i import kinds
-from i2i.config import Count, NonNegative, UnderOne
+from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.random import draws
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.method import Batch, Now, Shape, Terms
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear, numbers
 from i2i.nets import DCGANCritic, DCGANGenerator, ResNetCritic, ResNetGenerator
 from i2i.nets.blocks import check
-from i2i.ops import draws
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Settings:
     decay: str = "constant"  # learning rate: constant, linear (from the start to 0, as for the ResNet)
 
 
-class WGANGP(kinds.Generate):
+class WGANGP(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -71,11 +70,11 @@ class WGANGP(kinds.Generate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": kinds.adam([self.D], self.lr, *self.betas), "G": kinds.adam([self.G], self.lr, *self.betas)}
+        return {"D": adam([self.D], self.lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
     def rate(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
-        return kinds.linear(fraction, hold=0.0) if self.falls else 1.0
+        return linear(fraction, hold=0.0) if self.falls else 1.0
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D; then G, each time D has made its five."""
@@ -83,7 +82,7 @@ class WGANGP(kinds.Generate):
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))
 
-        place = draws(kinds.numbers(batch, now), 1, now.seed, "gp").to(real)
+        place = draws(numbers(batch, now), 1, now.seed, "gp").to(real)
         yield (
             "D",
             {

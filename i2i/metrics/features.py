@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
 
 
 @dataclass(frozen=True)

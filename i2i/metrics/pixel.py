@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
 
 RANGE = 2.0  # from -1 to 1
 WINDOW = 11  # pixels; the side of SSIM's Gaussian window, and so of the smallest picture it can judge

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from i2i.errors import I2IError, nearest
+from i2i.core.errors import I2IError, nearest
 from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import init_weights
 from i2i.nets.dcgan import DCGANCritic, DCGANGenerator
-from i2i.nets.history import History
+from i2i.nets.image_pool import History
 from i2i.nets.mlp import Maxout, MLPCritic, MLPGenerator
 from i2i.nets.patchgan import PatchGAN, PixelGAN
 from i2i.nets.progressive import ProgressiveCritic, ProgressiveGenerator

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from i2i.errors import I2IError, among
-from i2i.winograd import Conv2d
+from i2i.core.errors import I2IError, among
+from i2i.core.fast_conv import Conv2d
 
 NORMS = ("batch", "instance", "none")
 UPSAMPLES = ("transposed", "resize", "blur")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from i2i.core.fast_conv import Conv2d
 from i2i.nets.blocks import BlurDown, norm_layer, uses_bias
-from i2i.winograd import Conv2d
 
 
 class PatchGAN(nn.Module):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.nn.utils import parametrize
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.core.fast_conv import Conv2d
 from i2i.nets.resgan import double
-from i2i.winograd import Conv2d
 
 Layer = TypeVar("Layer", bound=nn.Module)
 GAIN = math.sqrt(2)

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.core.fast_conv import Conv2d
 from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import check
 from i2i.nets.spectral import raw, spectral_norm
-from i2i.winograd import Conv2d
 
 Wrap = Callable[[nn.Module], nn.Module]
 Norm = Callable[[int], nn.Module]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
 
 
 def windows(x: Tensor, side: int, window: int) -> Tensor:

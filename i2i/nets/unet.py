@@ -6,9 +6,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.core.fast_conv import Conv2d, ConvTranspose2d
 from i2i.nets.blocks import ResizeConv, check, norm_layer, uses_bias
-from i2i.winograd import Conv2d, ConvTranspose2d
 
 
 class Level(nn.Module):

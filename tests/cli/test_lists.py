@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 
-from i2i import registry, zoo
+from i2i.core import resources
 from i2i.data import cards
+from i2i.models import zoo
+from i2i.training import recipes
 from tests.cli.tools import i2i, make_pairs
 
 
@@ -14,11 +16,11 @@ def test_recipes_are_listed():
     out, _ = i2i("recipes")
     lines = out.splitlines()
     assert lines[0].split() == ["recipe", "method", "paper", "about"]
-    assert [line.split()[0] for line in lines[1:]] == registry.recipes()
+    assert [line.split()[0] for line in lines[1:]] == recipes.recipes()
     row = next(line for line in lines if line.startswith("pix2pix_earth_demo "))
     assert "arXiv 1611.07004  pix2pix from satellite picture to map" in row
     found = json.loads(i2i("recipes", "--json")[0])
-    assert [f["name"] for f in found] == registry.recipes()
+    assert [f["name"] for f in found] == recipes.recipes()
     assert all(f["paper"].startswith("arXiv") for f in found)
 
 
@@ -91,7 +93,7 @@ def test_data_sets_are_listed(tmp_path, monkeypatch):
 
 def test_a_data_set_that_is_here():
     out, err = i2i("data", "get", "earth")
-    assert (out.strip(), err) == (str(cards.shipped("datasets") / "earth"), "")
+    assert (out.strip(), err) == (str(resources.shipped("datasets") / "earth"), "")
     assert json.loads(i2i("data", "get", "earth", "--json")[0])["name"] == "earth"
 
 

@@ -9,9 +9,9 @@ from importlib.metadata import version
 import pytest
 import typer
 
-from i2i import registry
 from i2i.cli import run
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.training import recipes
 from tests.cli.tools import ROOT, i2i, start
 
 COMMANDS = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")
@@ -88,7 +88,7 @@ def test_errors_are_one_sentence(monkeypatch, error, code, said):
     def fail():
         raise error
 
-    monkeypatch.setattr(registry, "recipes", fail)
+    monkeypatch.setattr(recipes, "recipes", fail)
     monkeypatch.delenv("I2I_DEBUG", raising=False)
     out, err = i2i("recipes", code=code)
     assert out == ""
@@ -100,7 +100,7 @@ def test_errors_are_one_sentence(monkeypatch, error, code, said):
 
 
 def test_a_traceback_on_request(monkeypatch, capsys):
-    monkeypatch.setattr(registry, "recipes", lambda: 1 / 0)
+    monkeypatch.setattr(recipes, "recipes", lambda: 1 / 0)
     monkeypatch.setenv("I2I_DEBUG", "1")
     assert run(["recipes"]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from i2i.bundle import read_header
+from i2i.models.format import read_header
 from tests.cli.tools import TINY, i2i, make_pairs
 
 

@@ -12,9 +12,10 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from i2i import bundle, nets
+from i2i import nets
 from i2i.cli import translate as command
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.models import format as model_file
 from tests.cli import tools
 
 
@@ -22,7 +23,7 @@ from tests.cli import tools
 def model(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("runs") / "mine"
-    bundle.save(folder / "model.safetensors", {"G": nets.build("resnet", blocks=1, width=2)})
+    model_file.save(folder / "model.safetensors", {"G": nets.build("resnet", blocks=1, width=2)})
     return folder
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2i import data, images
-from i2i.data import cards, download
-from i2i.errors import I2IError
+from i2i import data
+from i2i.core import resources
+from i2i.core.errors import I2IError
+from i2i.data import archive, cards, download
+from i2i.media import images
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes()
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -220,10 +222,10 @@ def info(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = ""
 
 def test_good_archives(tmp_path):
     path = zipped(tmp_path / "a.zip", {"set/trainA/1.jpg": b"1", "set/b.jpg": b"22"})
-    made = download.extract(path, tmp_path / "zip")
+    made = archive.extract(path, tmp_path / "zip")
     assert (made / "set" / "b.jpg").read_bytes() == b"22"
     path = tarred(tmp_path / "a.tar.gz", [info("set", tarfile.DIRTYPE), info("set/a.jpg", size=3)])
-    assert (download.extract(path, tmp_path / "tar") / "set" / "a.jpg").read_bytes() == b"xxx"
+    assert (archive.extract(path, tmp_path / "tar") / "set" / "a.jpg").read_bytes() == b"xxx"
     assert left(tmp_path) == ["a.tar.gz", "a.zip", "tar", "zip"]
 
 
@@ -232,7 +234,7 @@ def test_good_archives(tmp_path):
 def test_paths_that_lead_out(tmp_path, name, kind):
     path = zipped(tmp_path / "a", {name: b"x"}) if kind == "zip" else tarred(tmp_path / "a", [info(name, size=1)])
     with pytest.raises(I2IError, match="leads out"):
-        download.extract(path, tmp_path / "in" / "made")
+        archive.extract(path, tmp_path / "in" / "made")
     assert left(tmp_path / "in") == []
     assert left(tmp_path) == ["a", "in"]
 
@@ -248,43 +250,43 @@ def test_paths_that_lead_out(tmp_path, name, kind):
 )
 def test_links_and_devices_in_tar(tmp_path, entry):
     with pytest.raises(I2IError, match="link or device"):
-        download.extract(tarred(tmp_path / "a.tar.gz", [info("ok", size=1), entry]), tmp_path / "made")
+        archive.extract(tarred(tmp_path / "a.tar.gz", [info("ok", size=1), entry]), tmp_path / "made")
     assert left(tmp_path) == ["a.tar.gz"]
 
 
 def test_links_in_zip(tmp_path):
     path = zipped(tmp_path / "a.zip", {"l": b"/etc"}, {"l": stat.S_IFLNK | 0o777})
     with pytest.raises(I2IError, match="link or device"):
-        download.extract(path, tmp_path / "made")
+        archive.extract(path, tmp_path / "made")
 
 
 def test_limits_on_count_size_and_ratio(tmp_path, monkeypatch):
     path = zipped(tmp_path / "a.zip", {str(i): b"0" * 1000 for i in range(20)})
     with pytest.raises(I2IError, match="more than 19 files"):
-        download.extract(path, tmp_path / "made", max_files=19)
+        archive.extract(path, tmp_path / "made", max_files=19)
     with pytest.raises(I2IError, match="more than 19,999 bytes"):
-        download.extract(path, tmp_path / "made", max_bytes=19_999)
-    monkeypatch.setattr(download, "RATIO_FREE", 1000)
+        archive.extract(path, tmp_path / "made", max_bytes=19_999)
+    monkeypatch.setattr(archive, "RATIO_FREE", 1000)
     bomb = zipped(tmp_path / "b.zip", {"zeros": bytes(2_000_000)})
     with pytest.raises(I2IError, match="unpacks to more than"):
-        download.extract(bomb, tmp_path / "made")
+        archive.extract(bomb, tmp_path / "made")
     assert left(tmp_path) == ["a.zip", "b.zip"]
 
 
 def test_names_that_collide(tmp_path):
     with pytest.raises(I2IError, match="twice"):
-        download.extract(zipped(tmp_path / "a.zip", {"a.jpg": b"1", "A.JPG": b"2"}), tmp_path / "made")
+        archive.extract(zipped(tmp_path / "a.zip", {"a.jpg": b"1", "A.JPG": b"2"}), tmp_path / "made")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_damaged_archives(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(I2IError, match=r"a\.zip"):
-        download.extract(tmp_path / "a.zip", tmp_path / "made")
+        archive.extract(tmp_path / "a.zip", tmp_path / "made")
     whole = zipped(tmp_path / "b.zip", {"a": CONTENT}).read_bytes()
     (tmp_path / "b.zip").write_bytes(whole[:1000] + b"\0" * 100 + whole[1100:])
     with pytest.raises(I2IError, match="damaged or hostile"):
-        download.extract(tmp_path / "b.zip", tmp_path / "made")
+        archive.extract(tmp_path / "b.zip", tmp_path / "made")
     assert left(tmp_path) == ["a.zip", "b.zip"]
 
 
@@ -320,7 +322,7 @@ def test_every_card_is_complete(name):
     assert card.summary
     assert card.licence
     assert all(u.startswith(("https://", "http://")) for u in card.urls)
-    assert card.urls or (cards.shipped("datasets") / name).is_dir()
+    assert card.urls or (resources.shipped("datasets") / name).is_dir()
     assert not card.sha256 or (len(card.sha256) == 64 and card.bytes)
     assert not card.twin or cards.card(card.twin).twin == name
 
@@ -370,7 +372,7 @@ def test_twins_serve_the_layout_that_is_wanted(monkeypatch):
 
     def get(name: str, progress: object = None) -> Path:
         asked.append(name)
-        return cards.shipped("datasets") / "earth"
+        return resources.shipped("datasets") / "earth"
 
     monkeypatch.setattr("i2i.data.source.get", get)
     for layout in ("auto", "paired", "unpaired"):

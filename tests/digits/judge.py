@@ -1,6 +1,6 @@
 """How good generators of digits are, as a classifier trained on real digits sees their samples.
 
-    python -m tests.digits.judge MODEL ...      # a model's file or a run's folder; one line of JSON each
+python -m tests.digits.judge MODEL ...      # a model's file or a run's folder; one line of JSON each
 """
 
 import functools
@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i.generate import Generator, load
 from i2i.metrics import features
+from i2i.models.generator import Generator, load_generator
 from tests.digits.classifier import Classifier
 
 HERE = Path(__file__).parent
@@ -103,4 +103,4 @@ def judge(made: Generator) -> Verdict:
 if __name__ == "__main__":
     print(json.dumps({"classifier": accuracy()}))
     for name in sys.argv[1:]:
-        print(json.dumps({"model": name, **asdict(judge(load(name, "cpu")))}), flush=True)
+        print(json.dumps({"model": name, **asdict(judge(load_generator(name, "cpu")))}), flush=True)

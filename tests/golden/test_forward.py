@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.legacy import recognise
+from i2i.models.pth import recognise
 from tests.golden.reading import Case, cases, network
 
 

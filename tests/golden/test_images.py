@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import images
+from i2i.data import preprocess
+from i2i.media import images
 from tests.golden.reading import Case, cases
 
 
@@ -16,7 +17,7 @@ def processed(image: Image.Image, options: dict[str, Any], params: dict[str, Any
     grey = options.get("grayscale") or options.get("input_nc") == 1
     params = params or {}
     position = params.get("crop_pos")
-    return images.fit(
+    return preprocess.fit(
         images.convert(image, 1 if grey else 3),
         options.get("preprocess", "resize_and_crop"),
         options.get("load_size", 256),
@@ -56,7 +57,7 @@ def test_room_for_the_window(case: Case) -> None:
     for row in recorded["draws"]:
         draw = random.Random(recorded["python_random_seed"])
         crop = row["crop_size"]
-        width, height = images.scaled_size(*row["image_size_wh"], row["preprocess"], row["load_size"], crop)
+        width, height = preprocess.scaled_size(*row["image_size_wh"], row["preprocess"], row["load_size"], crop)
         for theirs in row["three_draws"]:
             position = [draw.randint(0, max(0, width - crop)), draw.randint(0, max(0, height - crop))]
             assert position == theirs["crop_pos"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from i2i import kinds
+from i2i.methods._optim import cosine, linear, steps
 from tests.golden.reading import Case, cases
 
 
@@ -14,17 +14,17 @@ def factor(options: dict[str, Any], made: int) -> float:
     policy = options["lr_policy"]
     if policy == "linear":
         hold, down = options["n_epochs"], options["n_epochs_decay"]
-        return kinds.linear(made + options.get("epoch_count", 1), hold, hold + down + 1)
+        return linear(made + options.get("epoch_count", 1), hold, hold + down + 1)
     if policy == "step":
-        return kinds.steps(made, every=options["lr_decay_iters"], factor=0.1)
+        return steps(made, every=options["lr_decay_iters"], factor=0.1)
     if policy == "cosine":
-        return kinds.cosine(made, end=options["n_epochs"])
+        return cosine(made, end=options["n_epochs"])
     assert policy == "plateau", f"unknown policy {policy}"
     # Its metric never changes, so it waits for 5 epochs without improvement, again and again; it stops where a step
     # would change the rate by less than 1e-8.
-    while made and options["lr"] * 0.8 * kinds.steps(made - 1, every=6, factor=0.2, hold=1) <= 1e-8:
+    while made and options["lr"] * 0.8 * steps(made - 1, every=6, factor=0.2, hold=1) <= 1e-8:
         made -= 1
-    return kinds.steps(made, every=6, factor=0.2, hold=1)
+    return steps(made, every=6, factor=0.2, hold=1)
 
 
 @pytest.mark.parametrize("case", cases("lr_schedule"))

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 import i2i
-from i2i import images
-from i2i.legacy import load_pth
+from i2i.data import preprocess
+from i2i.media import images
+from i2i.models.pth import load_pth
 from tests.golden.reading import Case, cases, network
 
 
@@ -71,7 +72,7 @@ def samples(case: Case, options: argparse.Namespace) -> Iterator[tuple[str, list
     grey = [options.input_nc == 1, options.output_nc == 1]  # of source and target
 
     def ready(picture: Image.Image, side: int) -> Tensor:
-        fitted = images.fit(
+        fitted = preprocess.fit(
             images.convert(picture, 1 if grey[side] else 3), options.preprocess, options.load_size, options.crop_size
         )
         return images.to_tensor(images.to_array(fitted))

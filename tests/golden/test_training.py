@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from i2i.method import Batch, Method, Now, Shape
+from i2i.data.batch import Batch, Shape
+from i2i.methods._method import Method, Now
 from i2i.methods.cut import CUT
 from i2i.methods.cyclegan import CycleGAN
 from i2i.methods.pix2pix import Pix2Pix

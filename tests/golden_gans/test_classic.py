@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from i2i.data.batch import Batch, Shape
 from i2i.losses import (
     bce,
     category,
@@ -24,7 +25,7 @@ from i2i.losses import (
     vanilla,
     wasserstein,
 )
-from i2i.method import Batch, Now, Shape
+from i2i.methods._method import Now
 from i2i.methods.acgan import SmallGenerator
 from i2i.methods.dcgan import DCGAN
 from i2i.methods.sngan import SNGAN

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from i2i.ema import EMA
-from i2i.kinds import adam
-from i2i.method import Batch, Shape
+from i2i.core.fast_conv import Conv2d
+from i2i.data.batch import Batch, Shape
+from i2i.methods._optim import adam
 from i2i.methods.progressive import Progressive
 from i2i.nets import ProgressiveCritic, ProgressiveGenerator
 from i2i.nets.progressive import GAIN, equalised, level_at, minibatch_deviation, stage_of
-from i2i.winograd import Conv2d
+from i2i.training.ema import EMA
 from tests.golden_gans.reading import Case, case, fill
 
 WEIGHT = "parametrizations.weight.original"

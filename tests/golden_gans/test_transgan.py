@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from i2i.losses import augment
 from i2i.methods.transgan import Critic, Generator
 from i2i.nets.transformer import Attention, Block, windows
+from i2i.training import discriminator_augment
 from tests.golden_gans.reading import case, fill, gradients
 
 NAMES = {
@@ -100,13 +100,13 @@ def test_diffaugment():
     got: dict[str, Tensor] = {}
     high, wide = x.shape[2:]
     parts = {
-        "brightness": lambda x: augment.brightness(x, inputs["brightness.u"].flatten()),
-        "saturation": lambda x: augment.saturation(x, inputs["saturation.u"].flatten()),
-        "contrast": lambda x: augment.contrast(x, inputs["contrast.u"].flatten()),
-        "translation": lambda x: augment.translation(
+        "brightness": lambda x: discriminator_augment.brightness(x, inputs["brightness.u"].flatten()),
+        "saturation": lambda x: discriminator_augment.saturation(x, inputs["saturation.u"].flatten()),
+        "contrast": lambda x: discriminator_augment.contrast(x, inputs["contrast.u"].flatten()),
+        "translation": lambda x: discriminator_augment.translation(
             x, inputs["translation.tx"].flatten(), inputs["translation.ty"].flatten()
         ),
-        "cutout": lambda x: augment.cutout(
+        "cutout": lambda x: discriminator_augment.cutout(
             x, inputs["cutout.ox"].flatten(), inputs["cutout.oy"].flatten(), o["cutout_ratio"]
         ),
     }
@@ -123,5 +123,5 @@ def test_diffaugment():
         columns.append((inputs[f"policy.{k}"].flatten() + m + 0.5) / (2 * m + 1))
     for k, n in zip(("ox", "oy"), places, strict=True):
         columns.append((inputs[f"policy.{k}"].flatten() + 0.5) / n)
-    got["policy"] = augment.diffaugment(x, torch.stack(columns, 1))
+    got["policy"] = discriminator_augment.diffaugment(x, torch.stack(columns, 1))
     found.check(got)

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from i2i import checkpoint
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.training import checkpoint
 
 
 def save(folder, images, value=1.0):

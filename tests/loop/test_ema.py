@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from i2i.ema import EMA
-from i2i.method import Shape
+from i2i.data.batch import Shape
+from i2i.training.ema import EMA
 from tests.loop.toy import ToyGAN
 
 

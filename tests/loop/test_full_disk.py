@@ -3,8 +3,8 @@
 import pytest
 from safetensors import SafetensorError
 
-from i2i import checkpoint
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.training import checkpoint
 from tests.loop.toy import toy_loop, weights
 
 FULL = SafetensorError("I/O error: No space left on device (os error 28)")

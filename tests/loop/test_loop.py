@@ -6,8 +6,8 @@ import signal
 import pytest
 import torch
 
-from i2i.errors import I2IError
-from i2i.loop import Interrupted, crossed
+from i2i.core.errors import I2IError
+from i2i.training.loop import Interrupted, crossed
 from tests.loop.toy import Notes, toy_loop, weights
 
 
@@ -132,7 +132,7 @@ def test_the_last_three_and_the_best_checkpoint_are_kept(tmp_path):
 
 
 def test_no_checkpoint_may_hide_a_full_disk(tmp_path, monkeypatch):
-    from i2i import checkpoint
+    from i2i.training import checkpoint
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -158,8 +158,9 @@ def test_crossed():
 
 
 def test_samples_do_not_disturb_training(tmp_path):
-    plain, watched = toy_loop(tmp_path / "a", config={"dropout": 0.5}), toy_loop(
-        tmp_path / "b", config={"dropout": 0.5}, sample_every=4
+    plain, watched = (
+        toy_loop(tmp_path / "a", config={"dropout": 0.5}),
+        toy_loop(tmp_path / "b", config={"dropout": 0.5}, sample_every=4),
     )
     plain.run()
     watched.run()
@@ -185,7 +186,7 @@ def test_training_sees_the_batch_as_the_data_set_varies_it_on_the_device(tmp_pat
 
 
 def test_the_epochs_of_a_few_pictures_make_no_thousand_grids(tmp_path, monkeypatch):
-    monkeypatch.setattr("i2i.loop.MOST", 3)
+    monkeypatch.setattr("i2i.training.loop.MOST", 3)
     loop = toy_loop(tmp_path, total=96, save_every=0, sample_every=0)
     assert loop.data.count < 32
     loop.run()
@@ -194,7 +195,7 @@ def test_the_epochs_of_a_few_pictures_make_no_thousand_grids(tmp_path, monkeypat
 
 
 def test_slow_steps_are_logged_before_log_every_is_reached(tmp_path, monkeypatch):
-    monkeypatch.setattr("i2i.loop.PATIENCE", 0.0)
+    monkeypatch.setattr("i2i.training.loop.PATIENCE", 0.0)
     loop = toy_loop(tmp_path, total=16, log_every=1000)
     loop.run()
     assert [line["images"] for line in loop.watch.lines if line["kind"] == "losses"] == [4, 8, 12, 16]

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i import ops
-from i2i.loop import Loop
-from i2i.method import Batch, Method, Now, Shape, Terms
-from i2i.plan import Plan
+from i2i.core import random as rng
+from i2i.data.batch import Batch, Shape
+from i2i.methods._method import Method, Now, Terms
+from i2i.training.loop import Loop
+from i2i.training.settings import Plan
 
 
 class ToyGAN(Method):
@@ -46,7 +47,7 @@ class ToyGAN(Method):
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         assert batch.y is not None
         assert batch.ids is not None
-        x = batch.x + 0.1 * ops.noise(batch.ids, batch.x.shape[1:], now.seed).to(batch.x.dtype)
+        x = batch.x + 0.1 * rng.noise(batch.ids, batch.x.shape[1:], now.seed).to(batch.x.dtype)
         fake = self.G(x)
         real_score, fake_score = self.D(torch.cat([x, batch.y], 1)), self.D(torch.cat([x, fake.detach()], 1))
         yield "D", {"real": ((real_score - 1) ** 2).mean(), "fake": (fake_score**2).mean()}
@@ -67,12 +68,10 @@ class ToyData:
 
     def _rows(self, numbers: list[int]) -> dict[str, Any]:
         ids = torch.tensor(numbers)
-        x = ops.noise(ids % self.count, (3, 8, 8), salt="toy").clamp(-1, 1)
+        x = rng.noise(ids % self.count, (3, 8, 8), salt="toy").clamp(-1, 1)
         return {"x": x, "y": -x.flip(1), "c": None, "ids": ids}
 
-    def batches(
-        self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0
-    ) -> Iterator[dict[str, Any]]:
+    def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
         while True:
             first = start + rank * batch
             yield self._rows(list(range(first, first + batch)))

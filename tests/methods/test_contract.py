@@ -20,18 +20,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import i2i
-from i2i import bundle, config, registry
-from i2i.craft import Craft
-from i2i.data import Spec, cards
-from i2i.errors import I2IError
-from i2i.loop import Loop
-from i2i.method import Batch, Method, Now, Shape
-from i2i.plan import Plan
+from i2i.core import config, resources
+from i2i.core.errors import I2IError
+from i2i.data import Spec
+from i2i.data.batch import Batch, Shape
+from i2i.methods import load_method, method_names
+from i2i.methods._method import Method, Now
+from i2i.models import format as model_file
+from i2i.training import recipes
+from i2i.training.loop import Loop
+from i2i.training.settings import Plan
+from i2i.training.tricks import Craft
 from tests.methods.tiny import BATCH, COUNT, batch_of, loop, made, settings, state
 
 ROOT = Path(__file__).parents[2]
-METHODS = registry.methods()
-RECIPES = sorted(p.stem for p in cards.shipped("recipes").glob("*.yaml"))
+METHODS = method_names()
+RECIPES = sorted(p.stem for p in resources.shipped("recipes").glob("*.yaml"))
 STEPS = 6  # within which every optimizer has its turn
 PAPER = re.compile(r"arXiv[: ]*\d{4}\.\d{4,5}|\b(19|20)\d\d\b")
 
@@ -115,7 +119,7 @@ def test_steps(name: str) -> None:
 @every_method
 def test_inference(name: str) -> None:
     """`infer` gives pictures of the target's channels and size in [-1, 1], `preview` columns of pictures."""
-    kind = registry.method(name)
+    kind = load_method(name)
     shape = settings(kind)[1]
     method, batch = made(name).eval(), batch_of(name)
     with torch.no_grad():
@@ -200,11 +204,11 @@ def test_resumed_equals_uninterrupted(name: str, place: Path, tmp_path: Path) ->
 @every_method
 def test_saved_model_makes_equal_pictures(name: str, place: Path) -> None:
     run = whole(name, place)
-    kind, batch, path = registry.method(name), batch_of(name), run.folder / "model.safetensors"
+    kind, batch, path = load_method(name), batch_of(name), run.folder / "model.safetensors"
     with torch.no_grad(), run.ema.applied(run.method) as method:
         expected = method.infer(batch)
     fresh = made(name, seed=2).eval()
-    loaded = bundle.load(path)
+    loaded = model_file.load(path)
     assert set(loaded.networks) == set(kind.averaged)
     for title, net in loaded.networks.items():
         setattr(fresh, title, net)
@@ -301,7 +305,7 @@ def test_two_processes_equal_one(name: str, pair: Path, tmp_path: Path) -> None:
 
 @every_method
 def test_config_survives_yaml(name: str) -> None:
-    kind = registry.method(name)
+    kind = load_method(name)
     for value in (kind.Config(), settings(kind)[0]):
         text = yaml.safe_dump(dataclasses.asdict(value))
         assert config.resolve(yaml.safe_load(text), {"config": kind.Config})["config"] == value
@@ -310,7 +314,7 @@ def test_config_survives_yaml(name: str) -> None:
 @every_method
 def test_settings_are_explained_and_free(name: str) -> None:
     """Each has a comment and a name that neither the data nor the plan uses; `resolve` refuses any other."""
-    kind = registry.method(name)
+    kind = load_method(name)
     assert dataclasses.fields(kind.Config)
     assert kind.Config.__dataclass_params__.frozen
     assert not [s.name for s in config.settings(kind.Config) if not s.comment]
@@ -325,13 +329,13 @@ def test_a_list_that_nothing_can_be_made_of_is_refused(name: str, key: str) -> N
 
 @every_method
 def test_the_docstring_names_its_paper(name: str) -> None:
-    text = sys.modules[registry.method(name).__module__].__doc__ or ""
+    text = sys.modules[load_method(name).__module__].__doc__ or ""
     assert PAPER.search(text), "no arXiv number and no year"
 
 
 @every_method
 def test_the_method_says_what_it_is(name: str) -> None:
-    kind = registry.method(name)
+    kind = load_method(name)
     assert kind.needs in ("paired", "unpaired", "images", "labelled")
     method = made(name)
     assert set(kind.averaged) <= set(method.networks())
@@ -346,8 +350,8 @@ def test_the_method_says_what_it_is(name: str) -> None:
 @every_recipe
 def test_recipe(recipe: str) -> None:
     """Its values are known settings, they survive YAML, its networks can be made, its header says what to type."""
-    values = registry.recipe(recipe)
-    kind = registry.method(values.pop("method"))
+    values = recipes.recipe(recipe)
+    kind = load_method(values.pop("method"))
     values.pop("data", None)
     parts = {"config": kind.Config, "spec": Spec, "plan": Plan, "craft": Craft}
     settled = config.resolve(values, parts)
@@ -366,6 +370,6 @@ def test_recipe(recipe: str) -> None:
     )
     with torch.device("meta"):
         assert kind(settled["config"], shape).networks()
-    header = registry.about(recipe)
+    header = recipes.about(recipe)
     assert f"i2i train {recipe}" in header
     assert PAPER.search(header)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from i2i.data.batch import Batch, Shape
 from i2i.losses import (
     Adversarial,
     bce,
@@ -25,8 +26,8 @@ from i2i.losses import (
     vanilla,
     wasserstein,
 )
-from i2i.method import Batch, Now, Shape
 from i2i.methods import sngan
+from i2i.methods._method import Now
 from i2i.methods.acgan import ACGAN
 from i2i.methods.cgan import CGAN
 from i2i.methods.dcgan import DCGAN

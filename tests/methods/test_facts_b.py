@@ -11,17 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from i2i import craft, ops
-from i2i.errors import I2IError
-from i2i.generate import Generator as Saved
-from i2i.kinds import Latent, adam
-from i2i.losses import adaptive, augment, diffaugment, gradient_normalised, hinge, orthogonal, slope
-from i2i.method import Batch, Now, Shape
+from i2i.core import random as rng
+from i2i.core.errors import I2IError
+from i2i.data.batch import Batch, Shape
+from i2i.losses import gradient_normalised, hinge, orthogonal, slope
+from i2i.methods._method import Now
+from i2i.methods._optim import adam
 from i2i.methods.biggan import BigGAN
 from i2i.methods.biggan import Generator as BigGenerator
 from i2i.methods.progressive import Progressive, shrunk
 from i2i.methods.transgan import Critic as TransCritic
 from i2i.methods.transgan import Generator as TransGenerator
+from i2i.models.generator import Generator as Saved
 from i2i.nets import (
     ConditionalBatchNorm,
     ProgressiveCritic,
@@ -31,10 +32,13 @@ from i2i.nets import (
     SelfAttention,
     spectral_norm,
 )
+from i2i.nets.latent import Latent
 from i2i.nets.progressive import Scaled, level_at, minibatch_deviation, pixel_norm, stage_of
 from i2i.nets.resgan import double
 from i2i.nets.spectral import raw
 from i2i.nets.transformer import Attention, Block
+from i2i.training import discriminator_augment as augment
+from i2i.training import tricks
 from tests.methods.tiny import batch_of, loop, made, state
 
 
@@ -534,10 +538,10 @@ def test_transgan_has_as_many_parameters_as_published():
 
 def test_diffaugment_with_neutral_draws_is_the_identity():
     x = torch.randn(3, 3, 16, 16)
-    torch.testing.assert_close(diffaugment(x, torch.full((3, 7), 0.5), ("color", "translation")), x)
+    torch.testing.assert_close(augment.diffaugment(x, torch.full((3, 7), 0.5), ("color", "translation")), x)
     far = torch.full((3,), 99)
     assert torch.equal(augment.cutout(x, far, far), torch.cat([x[..., :-1], x[..., -1:]], 3) * (mask_of_corner(x)))
-    assert torch.equal(adaptive(x, torch.rand(3, augment.ADAPTIVE), 0.0), x)
+    assert torch.equal(augment.adaptive(x, torch.rand(3, augment.ADAPTIVE), 0.0), x)
 
 
 def mask_of_corner(x: Tensor) -> Tensor:
@@ -549,7 +553,7 @@ def mask_of_corner(x: Tensor) -> Tensor:
 
 def test_diffaugment_leaves_the_mean_brightness():
     x = torch.zeros(1, 3, 8, 8).expand(20000, -1, -1, -1)
-    u = ops.draws(torch.arange(20000), 1)[:, 0]
+    u = rng.draws(torch.arange(20000), 1)[:, 0]
     assert float(augment.brightness(x, u).mean()) == pytest.approx(0, abs=0.01)
 
 
@@ -558,8 +562,8 @@ def test_diffaugment_can_be_differentiated_twice(which):
     seeded()
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     u = torch.rand(2, 7, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: diffaugment(x, u, which), x)
-    assert torch.autograd.gradgradcheck(lambda x: diffaugment(x.tanh(), u, which), x)
+    assert torch.autograd.gradcheck(lambda x: augment.diffaugment(x, u, which), x)
+    assert torch.autograd.gradgradcheck(lambda x: augment.diffaugment(x.tanh(), u, which), x)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -567,15 +571,15 @@ def test_adaptive_augmentation_can_be_differentiated_twice(channels):
     seeded()
     x = torch.randn(1, channels, 4, 4, dtype=torch.float64, requires_grad=True)
     u = torch.rand(1, augment.ADAPTIVE, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: adaptive(x, u, 0.9), x)
-    assert torch.autograd.gradgradcheck(lambda x: adaptive(x.tanh(), u, 0.9), x)
+    assert torch.autograd.gradcheck(lambda x: augment.adaptive(x, u, 0.9), x)
+    assert torch.autograd.gradgradcheck(lambda x: augment.adaptive(x.tanh(), u, 0.9), x)
 
 
 def test_adaptive_augmentation_changes_its_share_of_pictures():
     x = torch.randn(400, 3, 8, 8)
-    u = ops.draws(torch.arange(400), augment.ADAPTIVE)
+    u = rng.draws(torch.arange(400), augment.ADAPTIVE)
     for p in (0.05, 0.5):
-        changed = (adaptive(x, u, p) - x).abs().amax((1, 2, 3)) > 1e-4
+        changed = (augment.adaptive(x, u, p) - x).abs().amax((1, 2, 3)) > 1e-4
         # two of the ten are a mirror and a negative, which half of those asked get
         unchanged = (1 - p) ** 8 * (1 - p / 2) ** 2
         assert float(changed.float().mean()) == pytest.approx(1 - unchanged, abs=0.06)
@@ -593,7 +597,7 @@ def test_a_quarter_turn_and_a_mirror_move_pixels_without_blurring():
 @pytest.mark.parametrize("name", ["sagan", "biggan", "gngan", "progressive", "transgan", "dcgan"])
 def test_real_and_fake_are_varied_alike_and_each_pass_anew(name):
     plain, method = made(name).eval(), made(name).eval()
-    craft.apply(method, craft.Craft(diffaugment="color,translation,cutout"))
+    tricks.apply(method, tricks.Craft(diffaugment="color,translation,cutout"))
     seen: dict[int, list[Tensor]] = {0: [], 1: []}
     for k, m in enumerate((plain, method)):
         m.D.register_forward_hook(lambda *a, k=k: seen[k].append(a[1][0].detach()))
@@ -605,7 +609,7 @@ def test_real_and_fake_are_varied_alike_and_each_pass_anew(name):
 
 def test_gradients_pass_through_the_augmentation_to_the_generator():
     method = made("gngan").train()
-    craft.apply(method, craft.Craft(diffaugment="translation,cutout"))
+    tricks.apply(method, tricks.Craft(diffaugment="translation,cutout"))
     for name, terms in method.step(batch_of("gngan"), Now(images=4, batch=4)):
         if name == "G":
             grads = torch.autograd.grad(terms["adv"], list(method.G.parameters()))
@@ -614,15 +618,15 @@ def test_gradients_pass_through_the_augmentation_to_the_generator():
 
 def test_adaptive_augmentation_rises_while_the_critic_is_sure_and_falls_while_it_is_not():
     method = made("dcgan")
-    asked = craft.Craft(ada=0.6, ada_length=1000)
-    craft.apply(method, asked)
+    asked = tricks.Craft(ada=0.6, ada_length=1000)
+    tricks.apply(method, asked)
     for _ in range(3):
-        craft.steer(method, torch.ones(8), 10, asked)
+        tricks.steer(method, torch.ones(8), 10, asked)
     assert float(method.ada_p) == pytest.approx(3 * 4 * 10 / 1000)
-    craft.steer(method, torch.tensor([1.0, -1.0]), 10, asked)
+    tricks.steer(method, torch.tensor([1.0, -1.0]), 10, asked)
     assert float(method.ada_p) == pytest.approx(2 * 4 * 10 / 1000)
     for _ in range(5):
-        craft.steer(method, -torch.ones(8), 10, asked)
+        tricks.steer(method, -torch.ones(8), 10, asked)
     assert float(method.ada_p) == 0
 
 
@@ -630,7 +634,7 @@ def test_adaptive_augmentation_resumes_exactly(tmp_path):
     runs = []
     for seed in range(2):
         run = loop("dcgan", tmp_path, seed=seed)
-        craft.apply(run.method, craft.Craft(ada=-2.0, ada_length=40))  # always too sure
+        tricks.apply(run.method, tricks.Craft(ada=-2.0, ada_length=40))  # always too sure
         if seed:
             for later in sorted((tmp_path / "checkpoints").glob("0*"))[1:]:
                 for file in later.iterdir():
@@ -644,5 +648,5 @@ def test_adaptive_augmentation_resumes_exactly(tmp_path):
 
 def test_a_policy_that_is_none_is_refused():
     with pytest.raises(I2IError, match="diffaugment is 'colour'") as error:
-        craft.apply(made("dcgan"), craft.Craft(diffaugment="colour"))
+        tricks.apply(made("dcgan"), tricks.Craft(diffaugment="colour"))
     assert "color" in error.value.hint

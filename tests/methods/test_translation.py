@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
+from i2i.data.batch import Batch
 from i2i.losses.adversarial import LOSSES
-from i2i.method import Batch, Method, Now
+from i2i.methods._method import Method, Now
 from i2i.nets import History, PatchGAN, ResNet, UNet, init_weights
 from i2i.nets.blocks import BatchNorm, BlurDown, BlurUp, ResizeConv, norm_layer
 from tests.methods.tiny import batch_of, made

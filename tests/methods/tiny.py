@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i import bundle, ops, registry
-from i2i.loop import Loop
-from i2i.method import Batch, Method, Shape
-from i2i.plan import Plan
+from i2i.core import random as rng
+from i2i.data.batch import Batch, Shape
+from i2i.methods import load_method
+from i2i.methods._method import Method
+from i2i.models import format as model_file
+from i2i.training.loop import Loop
+from i2i.training.settings import Plan
 from tests.loop.toy import Notes
 
 COUNT = 8  # pictures of the data set
@@ -30,16 +33,16 @@ def settings(kind: type[Method], **changes: Any) -> tuple[Any, Shape]:
 
 def made(name: str, seed: int = 0, **changes: Any) -> Method:
     """The method `name` in its smallest form, with weights of `seed`."""
-    kind = registry.method(name)
+    kind = load_method(name)
     torch.manual_seed(seed)
     return kind(*settings(kind, **changes))
 
 
 def picture(ids: Tensor, channels: int, size: int, salt: str) -> Tensor:
     """Smooth pictures with a little noise in [-1, 1], [B, channels, size, size], pure functions of their numbers."""
-    coarse = ops.noise(ids, (channels, 4, 4), salt=salt)
+    coarse = rng.noise(ids, (channels, 4, 4), salt=salt)
     smooth = nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=False)
-    return (smooth + 0.1 * ops.noise(ids, (channels, size, size), salt=salt + "/fine")).tanh()
+    return (smooth + 0.1 * rng.noise(ids, (channels, size, size), salt=salt + "/fine")).tanh()
 
 
 class Memory:
@@ -64,9 +67,7 @@ class Memory:
             c = which % shape.classes
         return {"x": x, "y": y, "c": c, "ids": ids}
 
-    def batches(
-        self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0
-    ) -> Iterator[dict[str, Any]]:
+    def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
         while True:
             first = start + rank * batch
             yield self.rows(list(range(first, first + batch)))
@@ -78,13 +79,13 @@ class Memory:
 
 def batch_of(name: str, n: int = BATCH, dtype: torch.dtype = torch.float32, **changes: Any) -> Batch:
     """The first `n` samples for the method `name`."""
-    kind = registry.method(name)
+    kind = load_method(name)
     return Batch(**Memory(kind.needs, settings(kind, **changes)[1]).fixed(n)).to("cpu", dtype=dtype)
 
 
 def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan: Any) -> Loop:
     """A loop over the method `name` that saves at every step, its model included."""
-    kind = registry.method(name)
+    kind = load_method(name)
     config, shape = settings(kind)
     chosen: dict[str, Any] = {"batch": BATCH, "save_every": BATCH, "sample_every": 1000, "log_every": 1}
     settled = Plan(**{**chosen, "keep": 9, "device": "cpu", "precision": "fp32", **plan})
@@ -94,7 +95,7 @@ def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan:
         networks = {n: getattr(method, n) for n in method.averaged}
         more = getattr(kind, "facts", None)
         header = {"method": name, "images": images, **(more(config) if callable(more) else {})}
-        bundle.save(folder / "model.safetensors", networks, header)
+        model_file.save(folder / "model.safetensors", networks, header)
 
     data = Memory(kind.needs, shape)
     return Loop(made(name, seed), data, settled, folder, Notes(), total=total, facts=facts, finish=finish)

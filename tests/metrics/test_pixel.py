@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from i2i.errors import I2IError
+from i2i.core.errors import I2IError
 from i2i.metrics import pixel
 
 

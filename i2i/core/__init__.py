@@ -1,0 +1,1 @@
+"""What every room may use: errors, settings, randomness, devices, processes, files, addresses."""

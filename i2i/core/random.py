@@ -1,0 +1,57 @@
+"""Small tensor operations and counter-based randomness that every layer above may use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def seed_of(*counters: int | str) -> int:
+    """A 63-bit seed that is a pure function of `counters` (same on every machine and in every process)."""
+    digest = hashlib.blake2b("/".join(map(str, counters)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def noise(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> Tensor:
+    """Standard normal noise [len(ids), *shape], drawn row by row from (seed, salt, id) alone.
+
+    Row i depends on nothing but ids[i], so it is the same in any batch, order or split over processes.
+    """
+    rows = []
+    for i in ids.tolist():
+        generator = torch.Generator().manual_seed(seed_of(seed, salt, i))
+        rows.append(torch.randn(*shape, generator=generator))
+    return torch.stack(rows).to(ids.device)
+
+
+def uniform(ids: Tensor, seed: int = 0, salt: str = "u") -> Tensor:
+    """One number in [0, 1) for each id [len(ids)], a pure function of (seed, salt, id)."""
+    values = [seed_of(seed, salt, i) / 2**63 for i in ids.tolist()]
+    return torch.tensor(values, dtype=torch.float32, device=ids.device)
+
+
+def _signed(x: int) -> int:
+    return x - (1 << 64) if x >> 63 else x
+
+
+_STEP, _MIX_A, _MIX_B = map(_signed, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014) on int64, whose products wrap around."""
+    for shift, factor in ((30, _MIX_A), (27, _MIX_B)):
+        x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor
+    return x ^ ((x >> 31) & ((1 << 33) - 1))
+
+
+def draws(ids: Tensor, n: int, seed: int = 0, salt: str = "u") -> Tensor:
+    """`n` numbers in (0, 1) for each id, float64 [len(ids), n]: pure functions of (seed, salt, id, place).
+
+    Made where `ids` are (on the CPU where there is no float64), without waiting for the device."""
+    at = ids.cpu() if ids.device.type == "mps" else ids
+    rows = _mixed(at * _STEP + seed_of(seed, salt))
+    cells = _mixed(rows[:, None] + torch.arange(1, n + 1, device=at.device) * _STEP)
+    return (((cells >> 11) & ((1 << 53) - 1)).double() + 0.5) * 2.0**-53

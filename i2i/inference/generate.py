@@ -1,0 +1,180 @@
+"""The use case "generate": what a saved model makes from noise (i2i.load_generator), as pictures, sheets and films."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from i2i.core import files
+from i2i.core.errors import I2IError
+from i2i.media import images, video
+from i2i.models.generator import Generator, Tell, load_generator
+
+GAP = 2  # pixels between the pictures of a sheet
+FILMS = (".gif", ".mp4", ".webm")
+SLOWEST = 0.002  # pictures a second of a film, at least
+
+
+@dataclass
+class Made:
+    """What `generate` left behind."""
+
+    files: list[Path] = field(default_factory=list)
+    pictures: int = 0
+
+
+def generate(
+    model: str | Path | Generator,
+    n: int = 16,
+    seed: int = 0,
+    *,
+    output: str | Path | None = None,
+    grid: str | Path | None = None,
+    label: str | int | None = None,
+    truncation: float = 0.0,
+    size: int | None = None,
+    interpolate: int = 0,
+    frames: int = 60,
+    fps: float = 20.0,
+    columns: int = 0,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Tell | None = None,
+) -> Made:
+    """Makes `n` pictures, of the seeds seed, seed + 1, ..., or a walk between `interpolate` of them in `frames` frames.
+
+    output: a folder for the pictures, or a film (.gif; .mp4 and .webm where PyAV is installed). grid: a file for all of
+    them in one sheet of `columns` (0: about square). label: see `Generator.label`. Raises I2IError before anything is
+    made if something does not fit, and when the disk refuses."""
+    made = load_generator(model, device) if isinstance(model, str | Path) else model
+    number = None if label is None else made.label(label)
+    made.check(truncation, size)
+    out, sheet_at = (None if p is None else Path(p) for p in (output, grid))
+    moving = out is not None and out.suffix.lower() in FILMS
+    _refuse(made, n, seed, out, sheet_at, interpolate, frames, fps, moving)
+    seeds = range(seed, seed + (interpolate or n))
+    targets = [] if out is None or moving else _names(made, out, seeds, number, frames if interpolate else 0)
+    _free([*targets, *([out] if moving and out else []), *([sheet_at] if sheet_at else [])], overwrite)
+    found = made.walk(seeds, frames, number, truncation, size, progress) if interpolate else None
+    pictures = found or made.pictures(seeds, number, truncation, size, progress)
+    result = Made()
+    kept: list[np.ndarray] = []
+    if targets and out:
+        _folder(out)
+    for i, picture in enumerate(pictures):
+        array = images.to_uint8(picture)
+        result.pictures += 1
+        if targets:
+            result.files.append(images.save(targets[i], array))
+        if moving or sheet_at:
+            kept.append(array)
+    if moving and out:
+        _folder(out.parent)
+        result.files.append(gif(out, kept, fps) if out.suffix.lower() == ".gif" else write_video(out, kept, fps))
+    if sheet_at:
+        _folder(sheet_at.parent)
+        result.files.append(images.save(sheet_at, sheet(kept, columns or math.ceil(math.sqrt(len(kept))))))
+    return result
+
+
+def _refuse(
+    made: Generator,
+    n: int,
+    seed: int,
+    out: Path | None,
+    grid: Path | None,
+    points: int,
+    frames: int,
+    fps: float,
+    moving: bool,
+) -> None:
+    """Raises I2IError for a request that makes no sense."""
+    if out is None and grid is None:
+        raise I2IError("Nothing says where the pictures go.", "Give -o FOLDER, -o FILM.gif or --grid FILE.png.")
+    if n < 1 or not 0 <= seed < 1 << 60:
+        raise I2IError(f"n is {n} and seed is {seed}.", "n must be at least 1, and seed from 0 to 2^60.")
+    if points == 1 or points < 0:
+        raise I2IError(f"interpolate is {points}.", "A walk needs at least 2 pictures to go between.")
+    if points and frames < points:
+        raise I2IError(f"{frames} frames are too few for a walk through {points} pictures.", "Give at least as many.")
+    if moving and not SLOWEST <= fps <= 100:
+        waits = "a GIF's delays are 1 to 65535 hundredths of a second"
+        raise I2IError(f"fps is {fps:g}.", f"Allowed: {SLOWEST} to 100; {waits}.")
+    if out is not None and out.suffix and not moving and out.suffix.lower() in (*images.SUFFIXES, ".avi", ".mov"):
+        raise I2IError(f"{out} is no folder and no film.", f"Give a folder, a film ({', '.join(FILMS)}), or --grid.")
+    if moving and out is not None and out.suffix.lower() != ".gif":
+        video.library(f"Writing {out.suffix} films")
+
+
+def _names(made: Generator, out: Path, seeds: Sequence[int], label: int | None, frames: int) -> list[Path]:
+    if frames:
+        return [out / f"frame{i:05d}.png" for i in range(frames)]
+    names = []
+    for s in seeds:
+        k = label if label is not None else s % len(made.labels) if made.conditional else None
+        title = "" if k is None else re.sub(r"[^\w-]+", "_", made.labels[k]).strip("_") + "-"
+        names.append(out / f"{title}seed{s:06d}.png")
+    return names
+
+
+def _free(targets: Sequence[Path], overwrite: bool) -> None:
+    there = [] if overwrite else [t for t in targets if t.exists()]
+    if there:
+        more = f" and {len(there) - 1} more exist" if len(there) > 1 else " exists"
+        raise I2IError(f"{there[0]}{more} already.", "Give another place, or --overwrite.")
+
+
+def _folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise I2IError(f"The folder {path} cannot be made: {error.strerror}.", "Give another place.") from error
+
+
+def sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures uint8 [H, W, C] of one size in rows of `columns`, on black."""
+    high, wide, channels = pictures[0].shape
+    columns = min(columns, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    made = np.zeros((rows * (high + GAP) + GAP, columns * (wide + GAP) + GAP, channels), np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = GAP + i // columns * (high + GAP), GAP + i % columns * (wide + GAP)
+        made[top : top + high, left : left + wide] = picture
+    return made
+
+
+def enlarged(picture: np.ndarray, least: int = 128) -> np.ndarray:
+    """The picture with each pixel repeated until its longer side has `least` pixels, with even sides, as films need."""
+    factor = max(1, -(-least // max(picture.shape[:2])))
+    picture = picture.repeat(factor, 0).repeat(factor, 1)
+    odd = [(0, side % 2) for side in picture.shape[:2]]
+    return np.pad(picture, (*odd, (0, 0)), mode="edge")
+
+
+def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
+    """Writes an endless animation. Pictures uint8 [H, W, C]; GIF counts in hundredths of a second."""
+    frames = [images.to_pil(enlarged(p)) for p in pictures]
+    colour = [f if f.mode == "L" else f.convert("RGB") for f in frames]
+    wait = max(20, round(100 / fps) * 10)  # milliseconds; browsers slow down what is faster
+    with files.replacing(path) as file:
+        first, *rest = [f if f.mode == "L" else f.quantize(256, Image.Quantize.MEDIANCUT) for f in colour]
+        first.save(file, "GIF", save_all=True, append_images=rest, duration=wait, loop=0, optimize=False)
+    return path
+
+
+def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
+    """Writes an .mp4 (H.264) or .webm (VP9) film by PyAV. Pictures uint8 [H, W, C]."""
+    video.library(f"Writing {path.suffix} films")
+    with files.replacing(path) as file:
+        writer = video.Writer(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
+        for picture in pictures:
+            writer.add(enlarged(picture))
+        writer.end()
+    return path

@@ -1,0 +1,1 @@
+"""Files of images and video, losslessly. Knows nothing of networks."""

@@ -1,0 +1,90 @@
+"""ONNX files: a network's graph that other programs run, with the model's JSON header in the metadata.
+
+Here onnxruntime runs them, on the CPU. It is an extra (`pip install "i2i[onnx]"`), imported on first use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.core.errors import I2IError
+
+KEY = "i2i"
+INSTALL = 'Install the extra: pip install "i2i[onnx]".'
+
+
+def library(name: str) -> Any:
+    """The module `name` of the extra. Raises I2IError, naming the extra, if it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise I2IError(f"ONNX files need {name}, which is not installed.", INSTALL) from error
+
+
+class OnnxNet(nn.Module):
+    """An ONNX file as a network: [B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1], on the CPU.
+
+    H and W must be multiples of `multiple`. `whole`: its norms use the picture's own statistics, which stand inside the
+    graph, so it takes pictures whole only. Safe to call from threads; copies share the session. Raises I2IError if the
+    file is none of ours, damaged, or onnxruntime is missing.
+    """
+
+    digest: Tensor
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        runtime = library("onnxruntime")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised here
+        options.intra_op_num_threads = torch.get_num_threads()
+        data = path.read_bytes()
+        try:
+            self.session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+        except Exception as error:  # its exceptions share no base class
+            raise I2IError(f"{path} is no ONNX file, or is damaged.", "Export or copy it again.") from error
+        try:
+            self.header: dict[str, Any] = json.loads(text or "null")
+            self.arguments = {k: int(self.header[k]) for k in ("channels_in", "channels_out")}
+            self.multiple = int(self.header["multiple"])
+            self.whole = bool(self.header["whole"])
+            self.radius = int(self.header["radius"])
+            self.bytes_per_pixel = float(self.header["bytes_per_pixel"])
+            self.direction = str(self.header["direction"])
+            numbers = (*self.arguments.values(), self.multiple, self.radius + 1, self.bytes_per_pixel)
+            if not all(0 < n < 1e9 for n in numbers):
+                raise ValueError(f"numbers out of range: {numbers}")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise I2IError(
+                f"{path} is an ONNX file of another program: it has no i2i header.", "Give one that `i2i export` wrote."
+            ) from error
+        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the device, as weights would
+        self.register_buffer("digest", torch.tensor(list(hashlib.sha256(data).digest()), dtype=torch.uint8))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNet:
+        return self
+
+    @torch.compiler.disable
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] -> [B, channels_out, H, W]."""
+        given = {self.session.get_inputs()[0].name: x.detach().float().cpu().contiguous().numpy()}
+        return torch.from_numpy(self.session.run(None, given)[0])
+
+
+def write(program: Any, header: dict[str, Any], path: Path) -> None:
+    """Writes an onnx.ModelProto with `header` in its metadata to `path`, whole, and flushed to the disk."""
+    del program.metadata_props[:]
+    entry = program.metadata_props.add()
+    entry.key, entry.value = KEY, json.dumps(header, ensure_ascii=False)
+    with path.open("wb") as file:
+        file.write(program.SerializeToString())
+        file.flush()
+        os.fsync(file.fileno())

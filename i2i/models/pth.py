@@ -1,0 +1,226 @@
+"""Checkpoints of others: `.pth` files of the authors of pix2pix, CycleGAN and CUT.
+
+The architecture is recognised from the keys and shapes alone, by reading its arguments off them, building the network
+without memory and comparing every key and shape. Files are read with weights-only loading: no code in them runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.core.errors import I2IError
+from i2i.nets import build
+
+State = dict[str, Tensor]
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
+_KNOWN = "Recognised: ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT."
+
+
+def repair(state: Mapping[str, Any]) -> State:
+    """A plain state dict in today's style from one of any age; the tensors are not copied.
+
+    Removed: the container "state_dict", the prefixes of DataParallel and torch.compile, the statistics that instance
+    norm once saved and never used. Added: the batch counters that batch norm did not save before PyTorch 0.4.1.
+    Raises I2IError if it is no state dict.
+    """
+    if not isinstance(state, Mapping) or not state:
+        raise I2IError(f"A state dict was expected; this is {_kind(state)}.", _KNOWN)
+    if isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    odd = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    if odd or not state:
+        found = f"{odd[0]!r} is {_kind(state[odd[0]])}" if odd else "it is empty"
+        raise I2IError(f"This is no state dict of one network: {found}.", "Save the state_dict() of the network alone.")
+    found_state: State = dict(state)
+    wrapped = True
+    while wrapped:
+        wrapped = False
+        for prefix in _WRAPPERS:
+            if found_state and all(k.startswith(prefix) for k in found_state):
+                found_state = {k[len(prefix) :]: v for k, v in found_state.items()}
+                wrapped = True
+    repaired: State = {}
+    for key, value in found_state.items():
+        layer, _, leaf = key.rpartition(".")
+        if leaf in _STATISTICS and f"{layer}.weight" not in found_state:
+            continue
+        repaired[key] = value
+        if leaf == "running_var" and f"{layer}.num_batches_tracked" not in found_state:
+            repaired[f"{layer}.num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
+    return repaired
+
+
+def recognise(state: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(network name, arguments) for `i2i.nets.build`, from the keys and shapes of a state dict alone.
+
+    Dropout of a U-Net leaves no trace in the keys and is reported as off; it plays no part in translating. Raises
+    I2IError naming the first key that does not fit.
+    """
+    clean = repair(state)
+    name, arguments = _guess(clean)
+    with torch.device("meta"):
+        try:
+            expected = {k: tuple(v.shape) for k, v in build(name, **arguments).state_dict().items()}
+        except (I2IError, RuntimeError, ValueError, TypeError) as error:
+            raise I2IError(f"This looks like a {name} network, but none can be made of it: {error}", _KNOWN) from None
+    given = {k: tuple(v.shape) for k, v in clean.items()}
+    if expected != given:
+        odd = sorted((k for k in expected.keys() | given.keys() if expected.get(k) != given.get(k)), key=_order)[0]
+        raise I2IError(
+            f"This looks like a {name} network ({_words(arguments)}), but {odd} is "
+            f"{_shape(given.get(odd))} in it where {_shape(expected.get(odd))} is expected.",
+            _KNOWN,
+        )
+    return name, arguments
+
+
+def load_pth(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """(network in eval mode on the CPU, its arguments) from a `.pth` file.
+
+    Raises I2IError naming the file if it is missing, damaged, holds more than tensors, or is not recognised."""
+    state = read(path)
+    try:
+        name, arguments = recognise(state)
+    except I2IError as error:
+        raise I2IError(f"{path}: {error.what}", error.hint) from None
+    with torch.device("meta"):
+        net = build(name, **arguments)
+    net = net.to_empty(device="cpu")
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in repair(state).items()})
+    return net.eval(), arguments
+
+
+def read(path: str | Path) -> Any:
+    """What a `.pth` file holds, read with weights-only loading (in place where its format allows it).
+
+    Raises I2IError naming the file if it is missing, damaged or holds more than tensors."""
+    path = Path(path)
+    if not path.is_file():
+        raise I2IError(f"There is no file {path}.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error).lower() or "Unsupported" in str(error):
+            raise I2IError(
+                f"{path} holds Python objects beside tensors, which could run code; it is not loaded.",
+                "Ask for a file that holds a state dict only.",
+            ) from None
+        raise I2IError(f"{path} is damaged or no checkpoint of PyTorch.", "Fetch it again.") from None
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        detail = str(error).split("\n", 1)[0]
+        raise I2IError(f"{path} is damaged or no checkpoint of PyTorch. {detail}".strip(), "Fetch it again.") from None
+
+
+# ---- reading arguments off keys and shapes -------------------------------------------------------------------------
+
+
+def _guess(state: State) -> tuple[str, dict[str, Any]]:
+    """The network that `state` looks like, to be verified by the caller."""
+    shapes = {k: tuple(v.shape) for k, v in state.items()}
+    if shapes.get("model.model.0.weight", ())[2:] == (4, 4):
+        return "unet", _unet(shapes)
+    if len(shapes.get("net.0.weight", ())) == 4:
+        width, channels = shapes["net.0.weight"][:2]
+        norm = _norm(shapes, ["net.2"])
+        return "pixel", {"channels": channels, "width": width, "norm": norm}
+    if shapes.get("model.1.weight", ())[2:] == (7, 7):
+        return "resnet", _resnet(shapes)
+    if shapes.get("model.0.weight", ())[2:] == (4, 4):
+        return "patchgan", _patchgan(shapes)
+    if any(re.match(r"mlp_\d+\.", k) for k in shapes):
+        raise I2IError("These are the projection heads of CUT (net_F), which translate nothing.", "Load its net_G.")
+    some = ", ".join(sorted(shapes, key=_order)[:3])
+    raise I2IError(f"The network is not recognised; its first keys are {some}.", _KNOWN)
+
+
+def _norm(shapes: Mapping[str, tuple[int, ...]], ruled: Iterable[str]) -> str:
+    """The norm: batch has statistics; instance has neither, but convolutions beside it (`ruled`) have a bias."""
+    if any(k.endswith("running_mean") for k in shapes):
+        return "batch"
+    return "instance" if any(f"{layer}.bias" in shapes for layer in ruled) else "none"
+
+
+def _resnet(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    width, channels_in = shapes["model.1.weight"][:2]
+    blocks = sorted({int(k.split(".")[1]) for k in shapes if ".conv_block." in k})
+    layers = sorted({int(m[1]) for k in shapes if (m := re.match(r"model\.(\d+)\.weight$", k))})
+    after = blocks[-1] if blocks else 9
+    blurs = [int(k.split(".")[1]) for k in shapes if k.endswith(".filt")]
+    upsample = "transposed"
+    if any(i > after for i in blurs):
+        upsample = "blur"
+    elif shapes.get(f"model.{after + 1}.weight", ())[:2] == (2 * width, 4 * width):
+        upsample = "resize"
+    return {
+        "channels_in": channels_in,
+        "channels_out": shapes[f"model.{layers[-1]}.weight"][0],
+        "blocks": len(blocks),
+        "width": width,
+        "norm": _norm(shapes, ["model.1"]),
+        # A dropout layer takes the position of the block's second convolution's padding.
+        "dropout": any(len(s) == 4 and k.endswith(".conv_block.6.weight") for k, s in shapes.items()),
+        "upsample": upsample,
+        "antialias": any(i < (blocks[0] if blocks else 12) for i in blurs),
+    }
+
+
+def _unet(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    width, channels_in = shapes["model.model.0.weight"][:2]
+    place, depth, widest = "model.model.1.model", 2, shapes.get("model.model.1.model.1.weight", (width,))[0]
+    while f"{place}.3.model.1.weight" in shapes:
+        place, depth = f"{place}.3.model", depth + 1
+        widest = max(widest, shapes[f"{place}.1.weight"][0])
+    last = shapes.get("model.model.3.weight", (0, 0, 4, 4))
+    resize = last[2:] == (3, 3)
+    return {
+        "channels_in": channels_in,
+        "channels_out": last[0] if resize else last[1],
+        "depth": depth,
+        "width": width,
+        "norm": _norm(shapes, ["model.model.0"]),
+        "dropout": False,
+        "upsample": "resize" if resize else "transposed",
+        "max_width": 0 if widest == width * min(2 ** (depth - 1), 8) else widest,
+    }
+
+
+def _patchgan(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    width, channels = shapes["model.0.weight"][:2]
+    convs = sorted((k for k, s in shapes.items() if len(s) == 4 and k.endswith(".weight")), key=_order)
+    return {
+        "channels": channels,
+        "layers": len(convs) - 2,
+        "width": width,
+        "norm": _norm(shapes, [k[: -len(".weight")] for k in convs[1:-1]]),
+        "antialias": "model.2.filt" in shapes,
+    }
+
+
+# ---- words for errors ----------------------------------------------------------------------------------------------
+
+
+def _kind(value: Any) -> str:
+    return "empty" if value == {} else f"a {type(value).__name__}"
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else "x".join(map(str, shape)) or "a scalar"
+
+
+def _words(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in arguments.items())
+
+
+def _order(key: str) -> list[tuple[int, int | str]]:
+    """Sorts model.2 before model.10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in key.split(".")]

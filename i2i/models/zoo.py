@@ -1,0 +1,191 @@
+"""Models by name: those shipped with i2i, and the weights of the papers' authors, fetched and converted once.
+
+A shipped model is models/NAME.safetensors beside its card NAME.yaml and a picture of what it makes. The authors' lie
+on their host as pickled state dicts. `get` fetches one, reads it with weights-only loading, recognises its network from
+keys and shapes, and keeps it as one of our own files in the cache folder: `I2I_CACHE` if set, else the user's cache
+folder. `I2I_MODELS_URL` replaces the authors' host by another one with the same paths (a mirror).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from i2i.core import resources
+from i2i.core.errors import I2IError, nearest
+
+HOST = "efrosgans.eecs.berkeley.edu"
+BASES = (f"https://{HOST}", f"http://{HOST}")  # tried in this order
+SOURCE = "github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
+TERMS = (
+    "Published by the papers' authors beside their code (BSD licence), without terms of their own for the weights; "
+    "the terms of the training pictures apply."
+)
+PAPERS = {
+    "cyclegan": "Zhu et al. 2017, Unpaired Image-to-Image Translation, arXiv:1703.10593",
+    "pix2pix": "Isola et al. 2017, Image-to-Image Translation with Conditional Adversarial Networks, arXiv:1611.07004",
+}
+FOLDERS = {"cyclegan": "cyclegan/pretrained_models", "pix2pix": "pix2pix/models-pytorch"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a published model before it is fetched."""
+
+    name: str
+    method: str  # cyclegan or pix2pix
+    reads: str  # what its input shows
+    makes: str  # what its output shows
+    data: str  # the data set it was trained on
+    note: str  # terms of use
+    path: str  # on the host
+    paper: str
+    network: str
+    sha256: str = ""  # of the authors' file; none was ever published, so the first fetch records it
+    size: int = 256  # pixels, side of the training crops
+    figures: str = ""  # what was measured on pictures it had not seen
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the file may be, in the order to try; none for a shipped one."""
+        if not self.path:
+            return ()
+        base = os.environ.get("I2I_MODELS_URL")
+        return tuple(f"{b.rstrip('/')}/{self.path}" for b in ((base,) if base else BASES))
+
+
+CITYSCAPES = "Cityscapes pictures: for non-commercial use only."
+MAPS = "Pictures from Google Maps: its terms apply."
+PHOTOS = "Photographs from Flickr and Wikimedia Commons or ImageNet: each has its owner's terms."
+FACADES = "CMP facade database: for research."
+ROWS = {
+    "cyclegan": (
+        ("apple2orange", "apples", "oranges", "apple2orange", PHOTOS),
+        ("orange2apple", "oranges", "apples", "apple2orange", PHOTOS),
+        ("summer2winter_yosemite", "summer landscapes", "winter landscapes", "summer2winter_yosemite", PHOTOS),
+        ("winter2summer_yosemite", "winter landscapes", "summer landscapes", "summer2winter_yosemite", PHOTOS),
+        ("horse2zebra", "horses", "zebras", "horse2zebra", PHOTOS),
+        ("zebra2horse", "zebras", "horses", "horse2zebra", PHOTOS),
+        ("monet2photo", "paintings by Monet", "photographs", "monet2photo", PHOTOS),
+        ("style_monet", "photographs", "paintings like Monet's", "monet2photo", PHOTOS),
+        ("style_cezanne", "photographs", "paintings like Cezanne's", "cezanne2photo", PHOTOS),
+        ("style_ukiyoe", "photographs", "Japanese prints (ukiyo-e)", "ukiyoe2photo", PHOTOS),
+        ("style_vangogh", "photographs", "paintings like Van Gogh's", "vangogh2photo", PHOTOS),
+        ("sat2map", "aerial photographs", "street maps", "maps", MAPS),
+        ("map2sat", "street maps", "aerial photographs", "maps", MAPS),
+        ("cityscapes_photo2label", "street scenes", "label maps", "cityscapes", CITYSCAPES),
+        ("cityscapes_label2photo", "label maps", "street scenes", "cityscapes", CITYSCAPES),
+        ("facades_photo2label", "building fronts", "label maps", "facades", FACADES),
+        ("facades_label2photo", "label maps", "building fronts", "facades", FACADES),
+        ("iphone2dslr_flower", "flowers taken by phone", "flowers with a shallow focus", "iphone2dslr_flower", PHOTOS),
+    ),
+    "pix2pix": (
+        ("edges2shoes", "edge drawings", "shoes", "edges2shoes", "UT Zappos50K pictures: for academic use only."),
+        ("sat2map", "aerial photographs", "street maps", "maps", MAPS),
+        ("map2sat", "street maps", "aerial photographs", "maps", MAPS),
+        ("facades_label2photo", "label maps", "building fronts", "facades", FACADES),
+        ("day2night", "scenes by day", "scenes by night", "night2day", "Transient Attributes data: for research."),
+    ),
+}
+NETWORKS = {
+    "cyclegan": "ResNet generator, 9 blocks, width 64, instance norm",
+    "pix2pix": "U-Net of depth 8, width 64, batch norm with each picture's own statistics; dropout left off",
+}
+CARDS = {
+    f"{method}_{name}": Card(
+        name=f"{method}_{name}",
+        method=method,
+        reads=reads,
+        makes=makes,
+        data=data,
+        note=f"{terms} {TERMS}",
+        path=f"{FOLDERS[method]}/{name}.pth",
+        paper=PAPERS[method],
+        network=NETWORKS[method],
+    )
+    for method, rows in ROWS.items()
+    for name, reads, makes, data, terms in rows
+}
+
+
+def shipped() -> Path:
+    """The folder of the models that come with i2i."""
+    return resources.shipped("models")
+
+
+def names() -> list[str]:
+    """The names of all models: shipped and published."""
+    return sorted([*CARDS, *(p.stem for p in shipped().glob("*.yaml"))])
+
+
+def card(name: str) -> Card:
+    """The card of a model. Raises I2IError for an unknown name."""
+    if name in CARDS:
+        return CARDS[name]
+    if name not in names():
+        raise I2IError(f"No model is called {name!r}.", nearest(name, names()))
+    values = yaml.safe_load((shipped() / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Card(name=name, path="", **values)
+
+
+def place(name: str) -> Path:
+    """Where the file of a model is, or will be once it is fetched."""
+    kept = shipped() / f"{name}.safetensors"
+    return kept if kept.is_file() else cache() / f"{name}.safetensors"
+
+
+def cache() -> Path:
+    """The folder of converted models."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("I2I_CACHE") or user_cache_dir("i2i")).expanduser() / "models"
+
+
+def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
+    """The file of a model; a published one is fetched and converted if it is not in the cache yet.
+
+    progress(bytes so far, bytes in all or 0) is told during the fetch. Raises I2IError for an unknown name, when no
+    address answers, and when what came is no such network.
+    """
+    wanted = card(name)
+    kept = place(name)
+    if kept.is_file():
+        return kept
+    from i2i.data import download
+    from i2i.models import format as model_file
+    from i2i.models import pth
+
+    fetched = kept.with_name(f"{name}.pth")
+    with download.locked(kept):
+        if kept.is_file():  # another process was here meanwhile
+            return kept
+        download.fetch(wanted.addresses, fetched, sha256=wanted.sha256 or None, progress=progress)
+        try:
+            net, arguments = pth.load_pth(fetched)
+            header = {
+                "method": wanted.method,
+                "recipe": name,
+                "data": [wanted.data],
+                "channels_in": arguments.get("channels_in", 3),
+                "channels_out": arguments.get("channels_out", 3),
+                "size": wanted.size,
+                "range": [-1, 1],
+                "train_mode_norm": wanted.method == "pix2pix",
+                "dropout_at_test": False,
+                "licence": wanted.note,
+                "source": wanted.addresses[0],
+                "source_sha256": hashlib.sha256(fetched.read_bytes()).hexdigest(),
+            }
+            return model_file.save(kept, {"G": net}, header)
+        except I2IError as error:
+            raise I2IError(
+                f"What was fetched as {name} is not the published network. {error.what}",
+                "The host may have moved: try again later, or name a mirror in the variable I2I_MODELS_URL.",
+            ) from error
+        finally:
+            fetched.unlink(missing_ok=True)

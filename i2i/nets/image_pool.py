@@ -1,0 +1,75 @@
+"""Pool of former fakes shown to a critic (Shrivastava et al. 2017, arXiv 1612.07828, section 2.3)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.core.distributed import gather, mine
+from i2i.core.errors import I2IError
+from i2i.core.random import seed_of
+
+
+class History(nn.Module):
+    """Holds `size` pictures of `shape` [C, H, W] in buffers, so that they are saved and resumed with the method.
+
+    Image by image: while the pool fills, the new fake is stored and returned; then with probability one half an old one
+    is returned and replaced by the new one, else the new one is returned and not stored. Every process sees the fakes
+    of all processes in rank order, so all hold the same pool. Draws are a pure function of (salt, fakes seen), unless
+    `random` is set to a generator to draw from.
+    """
+
+    pictures: Tensor
+    seen: Tensor
+
+    def __init__(self, size: int, shape: Sequence[int] = (3, 256, 256), salt: str = "") -> None:
+        super().__init__()
+        self.size, self.salt = size, salt
+        self.random: random.Random | None = None
+        self.register_buffer("pictures", torch.zeros(size, *shape))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self._seen: int | None = 0  # copy of `seen` that is read without waiting for the device
+        self.register_load_state_dict_post_hook(History._forget)
+
+    @staticmethod
+    def _forget(module: nn.Module, _: Any) -> None:
+        module._seen = None  # type: ignore[assignment]
+
+    @torch.no_grad()
+    def query(self, fakes: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W] without gradient: the pictures to show to the critic instead of `fakes`.
+
+        Raises I2IError if the pictures have another shape than the pool's."""
+        fakes = fakes.detach()
+        if self.size == 0:
+            return fakes
+        if fakes.shape[1:] != self.pictures.shape[1:]:
+            given, held = tuple(fakes.shape[1:]), tuple(self.pictures.shape[1:])
+            raise I2IError(
+                f"The history of fakes holds pictures of {held} (channels, height, width) and was given {given}.",
+                "Train on pictures of one size, or without a history (pool=0).",
+            )
+        if self._seen is None:
+            self._seen = int(self.seen)
+        every = gather(fakes)
+        shown = every.clone()
+        for i, fake in enumerate(every):
+            slot = self._slot(self._seen)
+            if slot is not None:
+                if self._seen >= self.size:
+                    shown[i] = self.pictures[slot].to(fake.dtype)
+                self.pictures[slot] = fake.to(self.pictures.dtype)
+            self._seen += 1
+        self.seen += len(every)
+        return mine(shown)
+
+    def _slot(self, seen: int) -> int | None:
+        """Where fake number `seen` is stored; None if it is not."""
+        if seen < self.size:
+            return seen
+        draw = self.random or random.Random(seed_of("history", self.salt, seen))
+        return draw.randint(0, self.size - 1) if draw.uniform(0, 1) > 0.5 else None

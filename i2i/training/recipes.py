@@ -1,0 +1,88 @@
+"""Recipes by name: a method and the values that differ from its defaults.
+
+A recipe is `recipes/NAME.yaml` or any path to a .yaml file; its opening comment holds the command, the paper and the
+numbers to expect. The name of a method is a recipe of defaults.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from i2i.core import resources
+from i2i.core.errors import I2IError, nearest
+from i2i.methods import builtin_methods, load_method, method_names
+
+
+def recipes() -> list[str]:
+    """Names of all recipes, sorted: the shipped files, and every method with its defaults."""
+    return sorted({p.stem for p in resources.shipped("recipes").glob("*.yaml")} | set(method_names()))
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """The values of a recipe, "method" among them. `name`: of a recipe or method, or a path to a .yaml or .py file.
+
+    Raises I2IError if there is none of that name, or if it is no mapping with a method."""
+    path = _recipe_file(name)
+    if path is None:
+        return {"method": name}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise I2IError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+        raise I2IError(f"{path} is no recipe.", "A recipe has a line `method: NAME` and lines `setting: value`.")
+    if values["method"].endswith(".py"):  # beside the recipe, wherever that is called from
+        values["method"] = str(path.parent / values["method"])
+    return values
+
+
+def about(name: str) -> str:
+    """The opening comment of a recipe, or the docstring of its method where it has no file. Raises I2IError."""
+    path = _recipe_file(name)
+    if path is None:
+        return _docstring(name)
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").removeprefix(" "))
+    return "\n".join(lines).strip()
+
+
+def _docstring(name: str) -> str:
+    """The docstring of a method's file, read without running it where that can be."""
+    source: Path | None = Path(name) if name.endswith(".py") else None
+    if name in builtin_methods():
+        source = Path(importlib.import_module("i2i.methods").__path__[0]) / f"{name}.py"
+    if source is None:
+        return (sys.modules[load_method(name).__module__].__doc__ or "").strip()
+    try:
+        return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").strip()
+    except SyntaxError as error:
+        raise I2IError(f"{source} cannot be read: {error}.", "Mend the file.") from error
+
+
+def _recipe_file(name: str) -> Path | None:
+    """The file of a recipe; None if `name` is a method (or a method's file) by itself. Raises I2IError."""
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise I2IError(f"There is no recipe {path}.", "Give a file that exists, or a name of `i2i recipes`.")
+        return path
+    if name.endswith(".py"):
+        if not Path(name).is_file():
+            raise I2IError(f"There is no file {name}.", "Give a method's file, or a name of `i2i recipes`.")
+        return None
+    path = resources.shipped("recipes") / f"{name}.yaml"
+    if path.is_file():
+        return path
+    if name in method_names():
+        return None
+    raise I2IError(f"There is no recipe {name!r}.", nearest(name, recipes()))
