@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from i2i.training.recipes import recipes as recipes
     from i2i.training.train import train as train
 
+__version__ = "0.2.0"
+
 _HOME = {
     "I2IError": "i2i.core.errors",
     "Method": "i2i.methods",
@@ -52,10 +54,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("i2i")
     name = {"generator": "load_generator"}.get(name, name)  # the name until version 0.1
     if name not in _HOME:
         raise AttributeError(f"module 'i2i' has no attribute {name!r}")

@@ -52,7 +52,7 @@ def test_without_ray_the_extra_is_named(model, tmp_path, monkeypatch):
     picture(tmp_path / "in" / "a.png", 0)
     monkeypatch.setitem(sys.modules, "ray", None)
     _, err = i2i("translate", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--ray", "local", code=1)
-    assert "pip install 'i2i[ray]'" in err
+    assert "pip install 'i2i-toolkit[ray]'" in err
     with pytest.raises(I2IError, match="one of them"):
         library.translate(tmp_path / "in", tmp_path / "out", model, ray="local", processes=2)
 

@@ -153,7 +153,7 @@ def test_a_compression_that_needs_the_extra_is_said(tmp_path, monkeypatch):
     write_tiff(tmp_path / "a.tif", deep_noise(12, 15, 3), planarconfig="separate")
     monkeypatch.setattr(tifffile.TiffPage, "asarray", missing)
     result = translate(tmp_path / "a.tif", tmp_path / "b.tif", raw())
-    assert "pip install 'i2i[deep]'" in result.failed[0][1]
+    assert "pip install 'i2i-toolkit[uint16]'" in result.failed[0][1]
 
 
 def test_grey_stays_grey_or_becomes_colour(tmp_path):

@@ -125,7 +125,7 @@ def test_without_gradio_the_extra_is_named(monkeypatch, tiny):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     before = signal.getsignal(signal.SIGTERM)
     _, err = i2i("demo", "--model", tiny, code=1)
-    assert "pip install 'i2i[demo]'" in err
+    assert "pip install 'i2i-toolkit[demo]'" in err
     assert signal.getsignal(signal.SIGTERM) is before
 
 

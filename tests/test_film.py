@@ -227,7 +227,7 @@ def test_without_pyav_the_extra_is_named(model, tmp_path, monkeypatch):
     source = shoot(tmp_path / "waves.mp4")
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     _, err = i2i("translate", source, "-o", tmp_path / "out.mp4", "--model", model, code=1)
-    assert "pip install 'i2i[video]'" in err
+    assert "pip install 'i2i-toolkit[video]'" in err
 
 
 def test_kinds_are_not_mixed_up(model, tmp_path):

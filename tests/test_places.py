@@ -234,7 +234,7 @@ def test_what_cannot_be_reached_is_a_sentence(model, tmp_path, server):
 def test_without_the_extra_it_is_named(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "upath", None)
     _, err = i2i("translate", "s3://bucket/in", "-o", tmp_path / "out", "--model", model, code=1)
-    assert "pip install 'i2i[remote]'" in err
+    assert "pip install 'i2i-toolkit[remote]'" in err
 
 
 def test_names_of_objects_do_not_lead_out_of_the_output_folder(model, tmp_path, monkeypatch):

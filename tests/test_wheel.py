@@ -49,7 +49,7 @@ def test_a_wheel_in_an_empty_place_trains_on_what_it_carries(tmp_path):
     if made.returncode and "setuptools" in made.stderr and "No matching distribution" in made.stderr:
         pytest.skip("setuptools cannot be had here")
     assert made.returncode == 0, made.stderr
-    (wheel,) = (tmp_path / "wheels").glob("i2i-*.whl")
+    (wheel,) = (tmp_path / "wheels").glob("i2i_toolkit-*.whl")
     place = tmp_path / "site"
     with zipfile.ZipFile(wheel) as file:
         assert not [n for n in file.namelist() if n.startswith(("tests/", "benchmarks/", "recipes/", "datasets/"))]

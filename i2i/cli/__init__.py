@@ -72,9 +72,9 @@ def program() -> typer.Typer:
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from i2i import __version__
 
-        typer.echo(f"i2i {version('i2i')}")
+        typer.echo(f"i2i {__version__}")
         raise typer.Exit
 
 

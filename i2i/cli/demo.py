@@ -35,7 +35,7 @@ def demo(
     """Show a web page: drop a picture, see it and its translation with a slider between.
 
     Only this machine sees the page unless --host says otherwise. Ctrl-C ends it, and removes what was uploaded. Needs
-    the extra: pip install "i2i[demo]".
+    the extra: pip install 'i2i-toolkit[demo]'.
 
     \b
     Examples:

@@ -36,7 +36,7 @@ def export(
 ) -> None:
     """Write a model as ONNX, with free batch, height and width, checked on real pictures before it is kept.
 
-    `i2i translate --model FILE.onnx` runs it with onnxruntime. Needs the extra: pip install "i2i[onnx]".
+    `i2i translate --model FILE.onnx` runs it with onnxruntime. Needs the extra: pip install 'i2i-toolkit[onnx]'.
 
     \b
     Examples:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 
 from i2i.core import files
 from i2i.core.errors import I2IError
+from i2i.core.optional import install_hint
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss", "r2"}  # write objects whole
@@ -43,7 +44,7 @@ def at(place: str | Path) -> Path:
         made = importlib.import_module("upath").UPath(text.rstrip("/") or text)
         made.fs  # noqa: B018  (makes the connection's object, which may need a package of its own)
     except ImportError as error:
-        hint = "pip install 'i2i[remote]'; kinds other than s3 need fsspec's own package for them."
+        hint = f"{install_hint('remote')}; kinds other than s3 need fsspec's own package for them."
         raise I2IError(f"{text} needs what is not installed: {error}.", hint) from error
     except Exception as error:
         raise I2IError(f"The address {text} cannot be used: {_said(error)}.") from error

@@ -28,6 +28,7 @@ from PIL import Image
 
 from i2i.core import resources
 from i2i.core.errors import I2IError, nearest
+from i2i.core.optional import require
 from i2i.data import cards
 from i2i.inference.pipeline import reason
 from i2i.inference.translate import translate_bytes
@@ -217,11 +218,7 @@ def serve(
 
 def gradio() -> Any:
     """The module. Raises I2IError if it is not installed."""
-    try:
-        import gradio as module
-    except ImportError as error:
-        raise I2IError("The demo needs gradio, which is not installed.", "pip install 'i2i[demo]'") from error
-    return module
+    return require("gradio", "demo", "The demo")
 
 
 CSS = """

@@ -18,6 +18,7 @@ from typing import Any
 
 from i2i.core import storage
 from i2i.core.errors import I2IError
+from i2i.core.optional import require
 from i2i.inference.manifest import Manifest
 from i2i.inference.pipeline import Job, reason
 from i2i.inference.workers import Work
@@ -113,10 +114,7 @@ def _everywhere(place: str | Path) -> str:
 def _connected(address: str) -> Iterator[tuple[Any, Any]]:
     """Ray and ray.data, quiet and connected; a connection that was there before stays."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray, data = importlib.import_module("ray"), importlib.import_module("ray.data")
-    except ImportError as error:
-        raise I2IError(f"--ray needs what is not installed: {error}.", "pip install 'i2i[ray]'") from error
+    ray, data = require("ray", "ray", "--ray"), require("ray.data", "ray", "--ray")
     ours = not ray.is_initialized()
     if ours:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}

@@ -17,6 +17,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.core.errors import I2IError
+from i2i.core.optional import install_hint
 from i2i.media import color
 from i2i.media.exif import EXIF_IFD, GPS_IFD, TEXTS
 
@@ -79,7 +80,7 @@ def _tiff_page(data: bytes, size: tuple[int, int], number: int) -> np.ndarray:
             if found is None:
                 raise I2IError(
                     f"A TIFF of 16 bits, compressed by {page.compression.name}, cannot be read.",
-                    "pip install 'i2i[deep]' reads it.",
+                    f"Install what reads it: {install_hint('uint16')}",
                 ) from error
             array = found
         else:

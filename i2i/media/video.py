@@ -8,7 +8,6 @@ with the length. H.264 goes into .mp4, .m4v, .mov and .mkv, VP9 into .webm.
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from i2i.core import files
 from i2i.core.errors import I2IError
+from i2i.core.optional import require
 from i2i.media import images
 
 READABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
@@ -35,10 +35,7 @@ Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 def library(why: str) -> Any:
     """PyAV. Raises I2IError naming the extra that brings it."""
-    try:
-        return importlib.import_module("av")
-    except ImportError as error:
-        raise I2IError(f"{why} needs PyAV, which is not installed.", "pip install 'i2i[video]'") from error
+    return require("av", "video", why, "PyAV")
 
 
 def is_film(path: Path) -> bool:

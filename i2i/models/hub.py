@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
+from i2i.core.optional import require
 from i2i.models import format as model_file
 
 PREFIX = "hf:"
@@ -133,11 +134,7 @@ def _cell(value: int | float | str) -> str:
 
 def _library() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        return import_module("huggingface_hub")
-    except ImportError as error:
-        hint = 'Install the extra: pip install "i2i[hub]".'
-        raise I2IError("Models of the Hub need huggingface_hub, which is not installed.", hint) from error
+    return require("huggingface_hub", "hub", "The Hugging Face Hub")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """ONNX files: a network's graph that other programs run, with the model's JSON header in the metadata.
 
-Here onnxruntime runs them, on the CPU. It is an extra (`pip install "i2i[onnx]"`), imported on first use.
+Here onnxruntime runs them, on the CPU. It is an extra (`pip install 'i2i-toolkit[onnx]'`), imported on first use.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
+from i2i.core.optional import require
 
 KEY = "i2i"
-INSTALL = 'Install the extra: pip install "i2i[onnx]".'
 
 
 def library(name: str) -> Any:
     """The module `name` of the extra. Raises I2IError, naming the extra, if it is not installed."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise I2IError(f"ONNX files need {name}, which is not installed.", INSTALL) from error
+    return require(name, "onnx", "An ONNX file")
 
 
 class OnnxNet(nn.Module):

@@ -15,7 +15,7 @@ import torch
 import yaml
 from accelerate.utils import broadcast_object_list
 
-from i2i import data
+from i2i import __version__, data
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch
 from i2i.inference.evaluate import conclude
@@ -65,8 +65,8 @@ def _make(run: Run) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of what a run's numbers depend on."""
-    names = ("i2i", "torch", "torchvision", "accelerate", "albumentations", "kornia", "pillow", "numpy")
-    return {"python": platform.python_version(), **{n: version(n) for n in names}}
+    names = ("torch", "torchvision", "accelerate", "albumentations", "kornia", "pillow", "numpy")
+    return {"i2i": __version__, "python": platform.python_version(), **{n: version(n) for n in names}}
 
 
 def _license(run: Run) -> str:
@@ -206,7 +206,7 @@ def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
         "direction": run.spec.direction,
         "images": images,
         "metrics": dict(scores),
-        "version": version("i2i"),
+        "version": __version__,
         "licence": _license(run),
         **(facts(run.config) if callable(facts) else {}),
     }

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 import typer
 
+from i2i import __version__
 from i2i.cli import run
 from i2i.core.errors import I2IError
 from i2i.training import recipes
@@ -42,7 +42,7 @@ def test_help_does_not_import_torch():
 
 def test_python_m_is_the_same_program():
     out, err = start("--version").communicate()
-    assert (out, err) == (f"i2i {version('i2i')}\n", "")
+    assert (out, err) == (f"i2i {__version__}\n", "")
     assert i2i("--version")[0] == out
 
 
