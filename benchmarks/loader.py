@@ -2,7 +2,7 @@
 
     python benchmarks/loader.py [--pairs 64] [--rounds 5] [--batch 1]
 
-Pairs are JPEG files of 512x256 pixels, joined from the shipped pictures. Every case does the same: decode, resize both
+Pairs are JPEG files of 512x256 pixels, joined from the shipped images. Every case does the same: decode, resize both
 halves to 286x286 (bicubic), cut the same random 256x256 window, flip by chance, normalise to tensors in [-1, 1], and
 stack batches. The cases take turns, round by round; each counts by its fastest round. The caches are filled in a round
 of their own. One JSON line a case: pairs a second, and the ratio to the plain form.
@@ -95,7 +95,7 @@ def main() -> None:
         moved.callback(os.environ.update if old else os.environ.pop, {"I2I_CACHE": old} if old else "I2I_CACHE")
 
         def ours(**settings: Any) -> Callable[[], Iterator[Any]]:
-            spec = data.Spec(layout="paired", size=SIZE, load=LOAD, workers=0, **settings)
+            spec = data.DataSettings(layout="paired", size=SIZE, load=LOAD, workers=0, **settings)
             opened = data.open([folder], spec)
             return lambda: opened.batches(0, args.batch, seed=0)
 

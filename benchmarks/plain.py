@@ -3,7 +3,7 @@
 The yardstick of train_step.py and nothing else: it shares no code with i2i, so that what i2i saves can be seen.
 Modules are created in the order in which i2i creates them, so that weights can be copied over by position. Each `step`
 returns {optimizer/term: loss}; those of GANs `draw` their noise. `width` and `d_width` are channels of the first or
-last layers of generator and critic.
+last layers of generator and discriminator.
 """
 
 from __future__ import annotations

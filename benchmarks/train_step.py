@@ -48,7 +48,7 @@ from i2i.methods import load_method
 from i2i.methods._method import Method, Now
 from i2i.training import recipes
 from i2i.training.loop import Loop
-from i2i.training.settings import Plan
+from i2i.training.settings import TrainSettings
 
 # Largest relative difference of an optimizer's summed losses (of sums below 0.1: relative to 0.1). Adam makes much of
 # rounding: its first steps are signs. That the maths is the same is tested in float64.
@@ -63,13 +63,13 @@ class Case:
     plain: Callable[[int, int, int], Any] | None  # of size, width, d_width; has `networks` and `step(x, y, autocast)`
     settings: dict[str, Any] = field(default_factory=dict)
     size: int = 0  # side in pixels; 0: as asked for on the command line
-    widths: tuple[int, int] = (64, 64)  # channels of generator and critic
+    widths: tuple[int, int] = (64, 64)  # channels of generator and discriminator
     batches: tuple[int, ...] = (1,)
     gpu_batches: tuple[int, ...] = (1, 16)
     cycle: int = 1
     classes: int = 0
     recipe: str = ""  # that the settings come from; else `settings` and `widths` are all
-    start: int = 0  # pictures seen before, for what grows
+    start: int = 0  # images seen before, for what grows
     tiny: bool = False
 
     def shrunk(self) -> Case:
@@ -137,7 +137,7 @@ class Ours:
     """A method driven by the training loop."""
 
     def __init__(self, method: Method, batch: int, precision: str, device: str, compiled: bool, start: int = 0) -> None:
-        plan = Plan(
+        plan = TrainSettings(
             batch=batch,
             precision="fp32" if precision == "tf32" else precision,
             device=device,
@@ -151,7 +151,7 @@ class Ours:
         self.name = "ours, compiled" if compiled else "ours"
 
     def ids(self, ago: int = 0) -> Tensor:
-        """Numbers of the pictures of the next step, or of one `ago` (negative) images before."""
+        """Numbers of the images of the next step, or of one `ago` (negative) images before."""
         return torch.arange(self.batch, device=self.loop.device) + self.images + ago
 
     def now(self, ago: int = 0) -> Now:
@@ -361,7 +361,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (translation only)")
+    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels (translation only)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precisions", nargs="+", choices=("fp32", "tf32", "bf16"))
     parser.add_argument("--batches", nargs="+", type=int)

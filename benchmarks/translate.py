@@ -8,8 +8,8 @@
 network: JPEGs through the ResNet-9 generator, end to end, against the bare network on the same batches in memory
 (`ratio` of images/s). tiny: the same with a generator of width 8, against a plain loop of open, forward by torch's own
 layers, save. cold: one `i2i translate photo.jpg` as typed, against `python -c "import torch, torchvision"` plus one
-forward (`ratio` of seconds). large: peak memory of one picture of --side pixels a side, through --model or random
-weights. archive: small pictures, 1 % of them bad in ten ways: memory after a tenth of them and at the end. With --kill
+forward (`ratio` of seconds). large: peak memory of one image of --side pixels a side, through --model or random
+weights. archive: small images, 1 % of them bad in ten ways: memory after a tenth of them and at the end. With --kill
 N the same archive goes through `i2i translate` as typed, which is ended N times by SIGKILL at random moments and then
 goes on with --resume; every file is compared with those of the run that nobody ended.
 
@@ -53,7 +53,7 @@ CASES = ("network", "tiny", "cold", "large", "archive")
 
 
 def scene(seed: int, size: int) -> Image.Image:
-    """A smooth random picture, as compressible as a photograph."""
+    """A smooth random image, as compressible as a photograph."""
     small = np.random.default_rng(seed).integers(0, 256, (max(2, size // 8), max(2, size // 8), 3), np.uint8)
     return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
 
@@ -184,7 +184,7 @@ def tiny(args: argparse.Namespace, work: Path) -> None:
 
 
 def cold(args: argparse.Namespace, work: Path) -> None:
-    """One picture as typed, from a cold start."""
+    """One image as typed, from a cold start."""
     path = model(work, args.width or 64)
     scene(0, args.size).save(work / "photo.jpg", quality=90)
     words = [sys.executable, "-m", "i2i", "translate", str(work / "photo.jpg"), "--model", str(path), "-q"]
@@ -215,7 +215,7 @@ print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, ti
 
 
 def large(args: argparse.Namespace, work: Path) -> None:
-    """Peak memory of one large picture, in a process of its own."""
+    """Peak memory of one large image, in a process of its own."""
     named = args.model or str(model(work, args.width or 8))
     scene(0, args.side or 8192).save(work / "large.tif")
     words = [sys.executable, "-c", LARGE, str(work / "large.tif"), str(work / "out.tif"), named, str(args.tile)]
@@ -235,7 +235,7 @@ def large(args: argparse.Namespace, work: Path) -> None:
 
 
 def bad_ones(folder: Path, numbers: range, side: int) -> set[str]:
-    """Puts pictures that cannot be translated in the place of good ones, of ten kinds in turn; gives their names."""
+    """Puts images that cannot be translated in the place of good ones, of ten kinds in turn; gives their names."""
     jpeg = (folder / f"{numbers[0]:05}.jpg").read_bytes()
     buffer = io.BytesIO()
     scene(0, side).save(buffer, "PNG")
@@ -246,7 +246,7 @@ def bad_ones(folder: Path, numbers: range, side: int) -> set[str]:
     Image.new("I", (side, side), -5).save(buffer, "TIFF")
     kinds: list[tuple[str, bytes | None]] = [
         ("jpg", b""),  # empty
-        ("jpg", b"no picture at all"),
+        ("jpg", b"no image at all"),
         ("jpg", jpeg[: len(jpeg) // 2]),  # cut short
         ("jpg", jpeg[:30]),  # the head alone
         ("png", png[: len(png) // 2]),
@@ -270,7 +270,7 @@ def bad_ones(folder: Path, numbers: range, side: int) -> set[str]:
 
 
 def archive(args: argparse.Namespace, work: Path) -> None:
-    """Many small pictures, one in a hundred bad: memory after a tenth of them and at the end, and what kills change."""
+    """Many small images, one in a hundred bad: memory after a tenth of them and at the end, and what kills change."""
     folder, side = photos(work / "in", args.images, args.side or 32), args.side or 32
     bad = bad_ones(folder, range(0, args.images, 100), side)
     path = model(work, args.width or 4, blocks=1)

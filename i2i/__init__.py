@@ -1,8 +1,8 @@
-"""i2i: image-to-image translation. Train pix2pix, CycleGAN and their family on your own pictures; translate with them.
+"""i2i: image-to-image translation. Train pix2pix, CycleGAN and their family on your own images; translate with them.
 
     import i2i
     folder = i2i.train("pix2pix", data="earth", size=64, epochs=5)
-    picture = i2i.load(folder)("photo.jpg")
+    image = i2i.load(folder)("photo.jpg")
     i2i.generate("runs/dcgan-faces", 64, grid="faces.png")
 
 Names are imported on first use, so that `import i2i` costs nothing.

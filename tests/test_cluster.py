@@ -13,9 +13,9 @@ from i2i.core.errors import I2IError
 from i2i.inference import manifest, ray_cluster
 from i2i.inference.pipeline import Job
 from i2i.inference.workers import Work
-from i2i.media.codec import Options
+from i2i.media.codec import WriteSettings
 from i2i.models import format as model_file
-from i2i.models.translator import Tiling
+from i2i.models.translator import TileSettings
 from tests.cli.tools import ROOT, i2i, picture
 
 
@@ -59,10 +59,10 @@ def test_without_ray_the_extra_is_named(model, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_two_nodes_make_what_one_process_makes(model, tmp_path, two_nodes, monkeypatch):
-    """Bytes and record; a bad picture is listed, the work is shared, and what is done is skipped."""
+    """Bytes and record; a bad image is listed, the work is shared, and what is done is skipped."""
     for i in range(40):
         picture(tmp_path / "in" / f"{i}.png", i)
-    (tmp_path / "in" / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "in" / "bad.jpg").write_bytes(b"no image")
     library.translate(tmp_path / "in", tmp_path / "alone", model, device="cpu")
     monkeypatch.chdir(tmp_path)  # the nodes work elsewhere
     words = ("translate", "in", "-o", "out", "--model", model, "--device", "cpu", "--json")
@@ -70,7 +70,7 @@ def test_two_nodes_make_what_one_process_makes(model, tmp_path, two_nodes, monke
     lines = [json.loads(line) for line in out.splitlines()]
     assert (lines[-1]["done"], lines[-1]["failed"]) == (40, 1)
     (error,) = (x["error"] for x in lines if x.get("error"))
-    assert "bad.jpg is not a picture" in error
+    assert "bad.jpg is not an image" in error
     for path in (tmp_path / "alone").glob("*.png"):
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
     entries = manifest.Manifest(tmp_path / "out", "").entries()
@@ -97,7 +97,7 @@ def test_a_node_that_dies_leaves_its_work_to_the_other(model, tmp_path, two_node
             ended.append(len(told))
             made.remove_node(second)
 
-    ray_cluster.run(Work(str(model), Options(), Tiling(), device="cpu"), jobs, made.address, None, tell, at)
+    ray_cluster.run(Work(str(model), WriteSettings(), TileSettings(), device="cpu"), jobs, made.address, None, tell, at)
     assert ended == [0]
     assert told == dict.fromkeys(range(64))
     assert len(list((tmp_path / "out").glob("*.png"))) == 64

@@ -10,8 +10,8 @@ from i2i.core import config
 from i2i.core.config import Count, Natural, Positive, Range, Share, UnderOne
 from i2i.core.errors import I2IError
 from i2i.methods import load_method
-from i2i.training.settings import Plan
-from i2i.training.tricks import Craft
+from i2i.training.settings import TrainSettings
+from i2i.training.tricks import TrickSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +151,7 @@ def test_numbers_out_of_the_range_of_their_type_are_refused(key, least, text, sa
     ],
 )
 def test_what_no_method_can_use_is_refused_before_there_is_data(method, values):
-    parts = {"config": load_method(method).Config, "plan": Plan, "craft": Craft}
+    parts = {"config": load_method(method).Config, "plan": TrainSettings, "craft": TrickSettings}
     for key, value in values.items():
         with pytest.raises(I2IError, match=rf"^{key} is .*\. Allowed: "):
             config.resolve({key: value}, parts)

@@ -17,8 +17,8 @@ from i2i.losses import r1, vanilla
 from i2i.media import images
 from i2i.methods._method import Method, Now
 from i2i.training import tricks
-from i2i.training.train import plan_run
-from i2i.training.tricks import Craft
+from i2i.training.train import resolve_run
+from i2i.training.tricks import TrickSettings
 from tests.methods.tiny import batch_of, loop, made, state
 
 FAMILY = ("gan", "dcgan", "lsgan", "wgan", "wgan_gp", "sngan", "cgan", "acgan", "infogan")
@@ -29,7 +29,7 @@ def terms_of(method: Method, batch: Batch, now: Now) -> dict[str, dict[str, Tens
 
 
 def seen_by(method: Method, batch: Batch, now: Now) -> list[Tensor]:
-    """What the critics saw in a step, after all hooks."""
+    """What the discriminators saw in a step, after all hooks."""
     seen: list[Tensor] = []
     hooks = [
         method.networks()[name].register_forward_hook(lambda *a: seen.append(a[1][0].detach()))
@@ -43,7 +43,7 @@ def seen_by(method: Method, batch: Batch, now: Now) -> list[Tensor]:
 
 def test_nothing_changes_without_it():
     one, other = made("dcgan"), made("dcgan")
-    tricks.apply(other, Craft())
+    tricks.apply(other, TrickSettings())
     batch, now = batch_of("dcgan"), Now(total=100, batch=4)
     for a, b in zip(one.step(batch, now), other.step(batch, now)):
         assert a == b
@@ -53,7 +53,7 @@ def test_nothing_changes_without_it():
 @pytest.mark.parametrize("name", FAMILY)
 def test_instance_noise_reaches_real_and_fake_and_falls_in_a_line(name):
     plain, method = made(name).eval(), made(name).eval()
-    tricks.apply(method, Craft(instance_noise=0.5, noise_until=0.5))
+    tricks.apply(method, TrickSettings(instance_noise=0.5, noise_until=0.5))
     batch = batch_of(name)
     for seen, expected in ((0, 0.5), (25, 0.25), (50, 0.0), (90, 0.0)):
         now = Now(images=seen, total=100, batch=25)
@@ -69,7 +69,7 @@ def test_instance_noise_reaches_real_and_fake_and_falls_in_a_line(name):
 def test_instance_noise_is_a_function_of_the_pictures_number():
     def seen(rows: slice) -> Tensor:
         method, batch = made("sngan").eval(), batch_of("sngan")
-        tricks.apply(method, Craft(instance_noise=0.5))
+        tricks.apply(method, TrickSettings(instance_noise=0.5))
         part = Batch(batch.x[rows], ids=batch.ids[rows])
         return seen_by(method, part, Now(total=100, batch=4))[0]
 
@@ -80,7 +80,7 @@ def test_outside_of_a_step_critics_see_pictures_as_they_are():
     method = made("dcgan").eval()
     x = batch_of("dcgan").x
     before = method.D(x)
-    tricks.apply(method, Craft(instance_noise=0.5))
+    tricks.apply(method, TrickSettings(instance_noise=0.5))
     list(method.step(batch_of("dcgan"), Now()))
     method.eval()
     method.D.load_state_dict(made("dcgan").D.state_dict())
@@ -90,7 +90,7 @@ def test_outside_of_a_step_critics_see_pictures_as_they_are():
 @pytest.mark.parametrize("name", FAMILY)
 def test_lazy_r1_joins_the_turn_of_D_with_its_whole_weight(name):
     plain, method = made(name).eval(), made(name).eval()
-    tricks.apply(method, Craft(r1=2.0, r1_every=3))
+    tricks.apply(method, TrickSettings(r1=2.0, r1_every=3))
     batch = batch_of(name)
     found = [terms_of(method, batch, Now(images=4 * k, batch=4)) for k in range(4)]
     assert ["r1" in t["D"] for t in found] == [True, False, False, True]
@@ -105,28 +105,28 @@ def test_lazy_r1_joins_the_turn_of_D_with_its_whole_weight(name):
 
 def test_smooth_labels_are_the_softer_target():
     s = torch.randn(9)
-    soft = tricks.smoothed(vanilla, 0.1)
+    soft = tricks.with_smooth_targets(vanilla, 0.1)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(s, torch.full((9,), 0.9))
     torch.testing.assert_close(soft.real(s), expected)
     assert torch.equal(soft.fake(s), vanilla.fake(s))
     assert torch.equal(soft.adv(s), vanilla.adv(s))
     method, plain = made("dcgan"), made("dcgan")
-    tricks.apply(method, Craft(smooth_labels=0.1))
+    tricks.apply(method, TrickSettings(smooth_labels=0.1))
     batch = batch_of("dcgan")
     a, b = (terms_of(m, batch, Now())["D"] for m in (method, plain))
     assert not torch.equal(a["real"], b["real"])
     assert torch.equal(a["fake"], b["fake"])
     for name in ("cgan", "acgan", "infogan", "lsgan", "gan"):
-        tricks.apply(made(name), Craft(smooth_labels=0.1, flip_labels=0.1))
+        tricks.apply(made(name), TrickSettings(smooth_labels=0.1, flip_labels=0.1))
 
 
 def test_labels_are_flipped_for_their_share_of_pictures_in_the_turn_of_D_alone():
     method = made("gan")
-    tricks.apply(method, Craft(flip_labels=0.2))
+    tricks.apply(method, TrickSettings(flip_labels=0.2))
     s = torch.full((10000,), 5.0)
     moment = tricks._Moment()
     moment.batch, moment.now = Batch(s, ids=torch.arange(10000)), Now()
-    loss = tricks.flipped(vanilla, 0.2, moment)
+    loss = tricks.with_flipped_labels(vanilla, 0.2, moment)
     right, wrong = math.log1p(math.exp(-5)), math.log1p(math.exp(5))
     assert float(loss.real(s)) == pytest.approx(0.8 * right + 0.2 * wrong, rel=0.05)
     assert float(loss.fake(-s)) == pytest.approx(0.8 * right + 0.2 * wrong, rel=0.05)
@@ -155,20 +155,22 @@ def test_the_best_D_on_flipped_labels_is_never_sure():
 @pytest.mark.parametrize(
     ("name", "values", "text"),
     [
-        ("pix2pix", {"r1": 1.0}, "no critics"),
+        ("pix2pix", {"r1": 1.0}, "no discriminators"),
         ("wgan", {"flip_labels": 0.1}, "no labels"),
     ],
 )
 def test_what_does_not_fit_is_refused(name, values, text):
     with pytest.raises(I2IError, match=text):
-        tricks.apply(made(name), Craft(**values))
+        tricks.apply(made(name), TrickSettings(**values))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_run_with_all_of_it_resumes_exactly(tmp_path, accumulate):
     def run(folder: Path, seed: int) -> dict[str, Tensor]:
         found = loop("dcgan", folder, seed=seed, accumulate=accumulate)
-        tricks.apply(found.method, Craft(instance_noise=0.2, smooth_labels=0.1, flip_labels=0.1, r1=1.0, r1_every=2))
+        tricks.apply(
+            found.method, TrickSettings(instance_noise=0.2, smooth_labels=0.1, flip_labels=0.1, r1=1.0, r1_every=2)
+        )
         found.run()
         assert ("resumed" in found.watch.kinds()) == (seed == 1)
         return state(found)
@@ -186,7 +188,7 @@ def test_the_settings_reach_a_run_and_its_record(tmp_path):
         (tmp_path / "data").mkdir(exist_ok=True)
         images.save(tmp_path / f"data/{i}.png", np.random.default_rng(i).integers(0, 255, (16, 16), np.uint8))
     asked = {"size": 16, "instance_noise": "0.3", "r1": 1, "images": 8}
-    run = plan_run("dcgan", [str(tmp_path / "data")], tmp_path / "run", asked)
+    run = resolve_run("dcgan", [str(tmp_path / "data")], tmp_path / "run", asked)
     assert (run.craft.instance_noise, run.craft.r1) == (0.3, 1.0)
     assert run.settings["instance_noise"] == 0.3
     method = run.build()

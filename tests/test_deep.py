@@ -250,7 +250,7 @@ def test_profile_exif_and_resolution_are_kept_and_the_orientation_is_mended(tmp_
     keep = {"exif": camera().tobytes(), "dpi": (300.0, 150.0)}
     data = uint16.png(lying, wide(), keep) if suffix == ".png" else uint16.tiff([(lying, wide())], keep)
     (tmp_path / f"a{suffix}").write_bytes(data)
-    if suffix == ".tif":  # the writer writes upright pictures, so it has no tag for this
+    if suffix == ".tif":  # the writer writes upright images, so it has no tag for this
         write_tiff(
             tmp_path / "a.tif", lying, iccprofile=wide(), resolution=(300, 150), resolutionunit="INCH",
             extratags=[(274, "H", 1, 6, True), (271, "s", 0, "a camera", True)],

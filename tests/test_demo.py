@@ -70,7 +70,7 @@ def test_format_turn_and_size_are_kept(studio):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"text", "bad.png is not a picture"),
+        (b"text", "bad.png is not an image"),
         (b"", "bad.png"),
         (encoded()[:500], "bad.png"),
         (encoded(200, 200), "10,000"),
@@ -167,7 +167,7 @@ def test_the_page_in_a_browser(page, tmp_path):
     address, _ = page
     good, text, large = tmp_path / "good.png", tmp_path / "text.png", tmp_path / "large.png"
     good.write_bytes(encoded(64, 48))
-    text.write_text("no picture")
+    text.write_text("no image")
     large.write_bytes(encoded(300, 300))
     assert large.stat().st_size > 100_000
     asked = []
@@ -177,15 +177,15 @@ def test_the_page_in_a_browser(page, tmp_path):
         shown.set_default_timeout(60_000)
         shown.on("request", lambda request: asked.append(request.url))
         shown.goto(address)
-        field = shown.locator("#picture input[type=file]")
+        field = shown.locator("#image input[type=file]")
         field.set_input_files(good)
         with shown.expect_download() as waiting:
             shown.locator("#download").click()
         waiting.value.save_as(tmp_path / "made.png")
         assert waiting.value.suggested_filename == f"good.{DAYNIGHT}.png"
         assert shown.locator("#result img").count() == 2
-        for wrong, words in ((text, "text.png is not a picture"), (large, "size")):
-            shown.locator("#picture button[aria-label=Clear]").click()
+        for wrong, words in ((text, "text.png is not an image"), (large, "size")):
+            shown.locator("#image button[aria-label=Clear]").click()
             field.set_input_files(wrong)
             shown.locator(".toast-body", has_text=words).last.wait_for()
         browser.close()

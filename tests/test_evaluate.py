@@ -39,7 +39,9 @@ def pairs(tmp_path):
 
 
 def opened(pairs, split="test", **changes):
-    return data.open(pairs, data.Spec(**{"layout": "paired", "size": 16, "load": 16, "workers": 0, **changes}), split)
+    return data.open(
+        pairs, data.DataSettings(**{"layout": "paired", "size": 16, "load": 16, "workers": 0, **changes}), split
+    )
 
 
 def test_the_right_answer_beats_both_baselines_by_known_amounts(pairs):
@@ -51,9 +53,9 @@ def test_the_right_answer_beats_both_baselines_by_known_amounts(pairs):
     mean = torch.stack([train.item(i)["y"][0] for i in range(6)]).mean(0)
     y = torch.stack([test.item(i)["y"][0] for i in range(11)])
     x = torch.stack([test.item(i)["x"][0] for i in range(11)])
-    assert found["mean picture"]["l1"] == pytest.approx(float((y - mean).abs().mean()), rel=1e-5)
+    assert found["mean image"]["l1"] == pytest.approx(float((y - mean).abs().mean()), rel=1e-5)
     assert found["input copied"]["l1"] == pytest.approx(float((y - x).abs().mean()), rel=1e-5)
-    assert found["model"]["psnr"] > found["mean picture"]["psnr"] > found["input copied"]["psnr"]
+    assert found["model"]["psnr"] > found["mean image"]["psnr"] > found["input copied"]["psnr"]
 
 
 def test_limit(pairs):
@@ -68,7 +70,7 @@ def test_a_saved_model_knows_its_data(pairs, tmp_path):
     header = {"data": [str(pairs)], "size": 16, "preprocess": "resize_and_crop", "direction": "BtoA"}
     path = model_file.save(tmp_path / "m.safetensors", {"G": net}, header)
     found = evaluate(path, limit=2, device="cpu")
-    assert set(found) == {"split", "count", "model", "mean picture", "input copied"}
+    assert set(found) == {"split", "count", "model", "mean image", "input copied"}
     assert 0 < found["model"]["l1"] < 2
     again = evaluate(path, str(pairs), limit=2, device="cpu")
     assert again == found
@@ -78,14 +80,14 @@ def test_channels_that_differ_leave_out_the_copy(pairs):
     net = nets.build("resnet", channels_in=3, channels_out=1, blocks=1, width=2)
     found = evaluate(Translator(net, {}), opened(pairs, channels_out=1))
     assert "input copied" not in found
-    assert set(found["mean picture"]) == {"l1", "psnr", "ssim"}
+    assert set(found["mean image"]) == {"l1", "psnr", "ssim"}
 
 
 def test_what_cannot_be_evaluated_is_said(pairs, tmp_path):
     model = Translator(Negative(), {})
     with pytest.raises(I2IError, match="does not say"):
         evaluate(model)
-    images = data.open(pairs / "test", data.Spec(layout="images", size=16, load=16), "train")
+    images = data.open(pairs / "test", data.DataSettings(layout="images", size=16, load=16), "train")
     with pytest.raises(I2IError, match="no true answers"):
         evaluate(model, images)
     with pytest.raises(I2IError, match="split"):

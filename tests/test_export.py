@@ -1,4 +1,4 @@
-"""Models as ONNX: the same pictures from onnxruntime, for any size and batch, and nothing written that differs."""
+"""Models as ONNX: the same images from onnxruntime, for any size and batch, and nothing written that differs."""
 
 import sys
 
@@ -58,7 +58,7 @@ def test_onnxruntime_equals_torch_at_any_size_and_batch(made, name):
     for height, width in ((1, 1), (33, 67)):
         x = torch.full((2, 3, height, width), 0.3)
         assert (a(x) - b(x)).abs().max() < 1e-3
-    x = torch.rand(3, 3, 24, 40) * 2 - 1  # a batch in one pass, each picture by its own statistics
+    x = torch.rand(3, 3, 24, 40) * 2 - 1  # a batch in one pass, each image by its own statistics
     with torch.inference_mode():
         assert (a.network(x) - b.network(x)).abs().max() < 1e-3
 
@@ -80,7 +80,7 @@ NETS = {
     ("name", "own"), [*((n, True) for n in NETS), ("resnet, batch norm", False), ("unet, dropout", False)]
 )
 def test_every_generator_is_the_same_there(tmp_path, name, own):
-    """At sides that the check of an export does not try, and of flat pictures, whose norms see nothing but rounding."""
+    """At sides that the check of an export does not try, and of flat images, whose norms see nothing but rounding."""
     kind, arguments = NETS[name]
     torch.manual_seed(0)
     net = nets.init_weights(nets.build(kind, **arguments), gain=0.1)
@@ -110,7 +110,7 @@ def test_models_of_other_kinds_are_refused(tmp_path):
     made = nets.build("dcgan_g", z=4, size=8, width=2)
     header = {"kind": "generate", "latent": [["normal", 4]]}
     path = model_file.save(tmp_path / "dcgan.safetensors", {"G": made}, header)
-    with pytest.raises(I2IError, match="makes pictures from noise"):
+    with pytest.raises(I2IError, match="makes images from noise"):
         export.export(path, tmp_path / "x.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"no graph")
     with pytest.raises(I2IError, match=r"bad\.onnx"):
@@ -163,7 +163,7 @@ def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
         export.export(path, tmp_path / "m.onnx")
     with pytest.raises(I2IError, match=r"end in \.onnx"):
         export.export(source, tmp_path / "m.pb")
-    with pytest.raises(I2IError, match="no pictures"):
+    with pytest.raises(I2IError, match="no images"):
         export.export(source, tmp_path / "m.onnx", check=tmp_path)
     (tmp_path / "bad.onnx").write_bytes(path.read_bytes()[:900])
     with pytest.raises(I2IError, match="no ONNX file, or is damaged"):
@@ -177,5 +177,5 @@ def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
         with pytest.raises(I2IError, match="another program"):
             load(tmp_path / "odd.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(I2IError, match=r"onnxruntime, which is not installed\. .*i2i\[onnx\]"):
+    with pytest.raises(I2IError, match=r"onnxruntime, which is not installed\. .*i2i-toolkit\[onnx\]"):
         load(path)

@@ -1,4 +1,4 @@
-"""Films through a model: their frames, timing, sound, turns and sizes, and what is said of bad ones."""
+"""Videos through a model: their frames, timing, sound, turns and sizes, and what is said of bad ones."""
 
 import json
 import math
@@ -28,14 +28,14 @@ def model(tmp_path_factory):
 
 
 def scene(i, width=64, height=48):
-    """A smooth picture in which something moves."""
+    """A smooth image in which something moves."""
     y, x = np.mgrid[0:height, 0:width] / 16.0
     bands = [np.sin(x + 0.3 * i), np.cos(y - 0.2 * i), np.sin(x + y)]
     return ((np.stack(bands, -1) * 0.35 + 0.5) * 255).astype(np.uint8)
 
 
 def shoot(path, times=TIMES, width=64, height=48, sound="aac", turn=0):
-    """A film of `scene`, a frame at each of `times`, and a tone as long."""
+    """A video of `scene`, a frame at each of `times`, and a tone as long."""
     with av.open(str(path), "w") as made:
         stream = made.add_stream("libvpx-vp9" if path.suffix == ".webm" else "libx264", rate=25, options={"crf": "8"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -59,7 +59,7 @@ def shoot(path, times=TIMES, width=64, height=48, sound="aac", turn=0):
 
 
 def seen(path):
-    """(frames [N, H, W, 3], their times in milliseconds, the packets of sound) of a film."""
+    """(frames [N, H, W, 3], their times in milliseconds, the packets of sound) of a video."""
     with av.open(str(path)) as made:
         frames = list(made.decode(video=0))
         pictures = [f.reformat(format="rgb24", src_colorspace=f.colorspace if f.colorspace != 2 else 5) for f in frames]
@@ -145,7 +145,7 @@ def test_odd_sides_keep_every_pixel_and_a_size_can_be_asked_for(model, tmp_path)
 
 
 def test_a_film_that_lies_on_its_side_comes_out_upright(tmp_path):
-    """As telephones hold upright films: the track's matrix says a quarter turn clockwise. It is applied, and not said
+    """As telephones hold upright videos: the track's matrix says a quarter turn clockwise. It is applied, and not said
     again."""
     source = shoot(tmp_path / "side.mp4", sound=None)
     data = bytearray(source.read_bytes())
@@ -165,7 +165,7 @@ def test_a_film_that_lies_on_its_side_comes_out_upright(tmp_path):
 
 
 def test_colours_of_both_matrices_come_through(tmp_path):
-    """A film that is only copied frame by frame looks the same, whichever matrix its colours are stored by."""
+    """A video that is only copied frame by frame looks the same, whichever matrix its colours are stored by."""
     for matrix in (1, 5):
         path = tmp_path / f"{matrix}.mp4"
         with av.open(str(path), "w") as made:
@@ -194,19 +194,19 @@ def test_films_among_pictures_are_recorded_and_resumed(model, tmp_path):
     folder.mkdir()
     shoot(folder / "a.mp4")
     (folder / "b.mp4").write_bytes((folder / "a.mp4").read_bytes()[:3000])
-    (folder / "c.mkv").write_bytes(b"no film")
+    (folder / "c.mkv").write_bytes(b"no video")
     words = ("translate", f"{folder}/*", "-o", tmp_path / "out", "--model", model, "--device", "cpu", "--json")
     lines = [json.loads(x) for x in i2i(*words, code=3)[0].splitlines()]
     assert [x["state"] for x in lines[:-1]] == ["done", "failed", "failed"]
-    assert "b.mp4 cannot be read as a film" in lines[1]["error"]
-    assert "c.mkv cannot be read as a film" in lines[2]["error"]
+    assert "b.mp4 cannot be read as a video" in lines[1]["error"]
+    assert "c.mkv cannot be read as a video" in lines[2]["error"]
     assert not list((tmp_path / "out").glob(".*.tmp"))
     before = (tmp_path / "out" / "a.mp4").stat().st_mtime_ns
     lines = [json.loads(x) for x in i2i(*words, "--resume", code=3)[0].splitlines()]
     assert [x["state"] for x in lines[:-1]] == ["skipped", "failed", "failed"]
     assert (tmp_path / "out" / "a.mp4").stat().st_mtime_ns == before
     _, err = i2i("translate", folder / "a.mp4", "--model", model, "--format", "png", code=1)
-    assert "is a film; it cannot be written as .png" in err
+    assert "is a video; it cannot be written as .png" in err
     _, err = i2i("translate", folder / "a.mp4", "--model", model, "--size", "50000", code=1)
     assert "would have" in err
     Image.new("RGB", (16, 16)).save(folder / "d.png")
@@ -232,6 +232,6 @@ def test_without_pyav_the_extra_is_named(model, tmp_path, monkeypatch):
 
 def test_kinds_are_not_mixed_up(model, tmp_path):
     source = shoot(tmp_path / "waves.mp4")
-    assert "is a film" in i2i("translate", source, "-o", tmp_path / "out.png", "--model", model, code=1)[1]
+    assert "is a video" in i2i("translate", source, "-o", tmp_path / "out.png", "--model", model, code=1)[1]
     _, err = i2i("translate", "tests/digits/test.png", "-o", tmp_path / "out.mp4", "--model", model, code=1)
-    assert "is no film" in err
+    assert "is no video" in err

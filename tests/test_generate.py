@@ -1,4 +1,4 @@
-"""A saved model as pictures, sheets and films: seeds, labels, truncation, walks, and what is refused."""
+"""A saved model as images, sheets and videos: seeds, labels, truncation, walks, and what is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMES = ["cat", "dog", "10"]
 
 
 def settled(method):
-    """Batch norm with statistics of its own noise, so that eval mode makes pictures with some contrast."""
+    """Batch norm with statistics of its own noise, so that eval mode makes images with some contrast."""
     with torch.no_grad():
         for m in method.G.modules():
             if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -307,7 +307,7 @@ def test_films_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path,
 @pytest.mark.parametrize(
     ("asked", "text"),
     [
-        ({}, "where the pictures go"),
+        ({}, "where the images go"),
         ({"n": 0, "grid": "a.png"}, "n is 0"),
         ({"seed": -1, "grid": "a.png"}, "seed is -1"),
         ({"seed": 1 << 70, "grid": "a.png"}, "2\\^60"),
@@ -319,7 +319,7 @@ def test_films_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path,
             "fps is 0.0001. Allowed: 0.002 to 100; .* 1 to 65535 hund",
         ),
         ({"interpolate": 2, "fps": float("nan"), "output": "a.mp4"}, "fps is nan"),
-        ({"output": "a.png"}, "no folder and no film"),
+        ({"output": "a.png"}, "no folder and no video"),
         ({"grid": "a.png", "size": 64}, "makes 16"),
         ({"grid": "a.png", "label": "x"}, "no labels"),
     ],
@@ -335,7 +335,7 @@ def test_what_makes_no_sense_is_refused(dcgan, tmp_path, monkeypatch, asked, tex
 
 
 class Growing(nn.Module):
-    """A generator that makes pictures of several sizes."""
+    """A generator that makes images of several sizes."""
 
     def __init__(self, z: int = 4) -> None:
         super().__init__()
@@ -367,7 +367,7 @@ def test_a_networks_own_method_is_imported_to_rebuild_it_and_nothing_else(acgan,
     method = ACGAN(ACGAN.Config(z=8, width=16), Shape(1, 1, 16, classes=3))
     monkeypatch.setitem(nets.NETWORKS, "trap_g", type(method.G))
     for name in ("trap", "..trap", "trap.py", str(tmp_path / "trap.py"), "os"):
-        monkeypatch.setattr(nets, "name_of", lambda net: "nobody_knows")
+        monkeypatch.setattr(nets, "network_name", lambda net: "nobody_knows")
         path = model_file.save(
             tmp_path / "m.safetensors", {"G": method.G}, {"method": name, **ACGAN.facts(ACGAN.Config())}
         )
@@ -399,9 +399,9 @@ def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan
         with pytest.raises(I2IError) as caught:
             use(dcgan[0])
         assert caught.value.what.endswith(
-            "makes pictures from noise; to translate, evaluate or export takes a model that translates."
+            "makes images from noise; to translate, evaluate or export takes a model that translates."
         )
-        assert caught.value.hint == "`i2i generate` makes its pictures, and i2i.load_generator opens it in Python."
+        assert caught.value.hint == "`i2i generate` makes its images, and i2i.load_generator opens it in Python."
     with pytest.raises(I2IError, match="no model"):
         load_generator(tmp_path / "none.safetensors")
 
@@ -418,7 +418,7 @@ def run(*arguments):
 def test_the_command(acgan, tmp_path):
     result = run("--model", acgan[0], "-n", 4, "--seed", 1, "--grid", tmp_path / "g.png", "--label", "dog")
     assert result.exit_code == 0, result.output
-    assert "4 pictures" in result.stderr
+    assert "4 images" in result.stderr
     assert (tmp_path / "g.png").is_file()
     result = run("-m", acgan[0], "--label", "fish", "--grid", tmp_path / "h.png")
     assert isinstance(result.exception, I2IError)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from i2i.metrics.collapse import coverage, nearest, spread
-from i2i.training.collapse import Guard
+from i2i.metrics.collapse import coverage, nearest_distance, pairwise_distance
+from i2i.training.collapse import CollapseMonitor
 from i2i.training.report import Report
 
 
@@ -34,7 +34,7 @@ class Told:
 
 
 def shapes(ids: Tensor, side: int = 16) -> Tensor:
-    """A bright square of random place and size in each picture: many pictures, some structure. [B, 1, side, side]."""
+    """A bright square of random place and size in each image: many images, some structure. [B, 1, side, side]."""
     made = torch.full((len(ids), 1, side, side), -1.0)
     for row, i in zip(made, ids.tolist()):
         a, b, n = i * 7 % 11, i * 5 % 9, 3 + i % 4
@@ -55,7 +55,7 @@ class Pictures:
 
 @pytest.fixture
 def guard():
-    return Guard(Told(), Pictures(0, 400), Pictures(5000, 100))
+    return CollapseMonitor(Told(), Pictures(0, 400), Pictures(5000, 100))
 
 
 def test_a_healthy_generator_is_left_in_peace(guard):
@@ -77,7 +77,7 @@ def test_one_that_ignores_its_noise_sets_off_the_alarm_at_the_third_check_and_on
 
 
 def test_the_first_steps_may_be_alike():
-    guard = Guard(Told(), Pictures(0, 400), early=350)
+    guard = CollapseMonitor(Told(), Pictures(0, 400), early=350)
     same = shapes(torch.tensor([9001])).expand(64, -1, -1, -1)
     for k in range(1, 7):
         guard.samples(100 * k, {"samples": same})
@@ -98,7 +98,7 @@ def test_a_resumed_run_warns_where_a_whole_one_does(tmp_path, stop, lost):
     grids = [shapes(torch.arange(64) + 9000), same, same, same, shapes(torch.arange(64)), same, same, same]
 
     def watched(folder):
-        return Guard(Report(folder, "dcgan", {}, 800, live=False), Pictures(0, 400), Pictures(5000, 100))
+        return CollapseMonitor(Report(folder, "dcgan", {}, 800, live=False), Pictures(0, 400), Pictures(5000, 100))
 
     def judged(guard, first, last):
         for k in range(first, last + 1):
@@ -119,8 +119,8 @@ def test_a_resumed_run_warns_where_a_whole_one_does(tmp_path, stop, lost):
 
 def test_collapse_within_each_class_is_seen_though_the_classes_differ():
     columns = {f"class {k}": shapes(torch.tensor([9000 + 3 * k])).expand(8, -1, -1, -1) for k in range(4)}
-    assert spread(torch.cat(list(columns.values()))) > 0.2
-    guard = Guard(Told(), Pictures(0, 400, classes=4), Pictures(5000, 100, classes=4))
+    assert pairwise_distance(torch.cat(list(columns.values()))) > 0.2
+    guard = CollapseMonitor(Told(), Pictures(0, 400, classes=4), Pictures(5000, 100, classes=4))
     for k in range(1, 4):
         guard.samples(100 * k, columns)
     assert "alike" in guard.inner.warnings()[0]
@@ -139,10 +139,10 @@ def test_one_that_copies_training_pictures_is_told():
 
     held = torch.rand(60, 1, 16, 16, generator=generator) * 2 - 1
     for held_out in (Fixed(held), None):
-        guard = Guard(Told(), Fixed(train), held_out)
+        guard = CollapseMonitor(Told(), Fixed(train), held_out)
         guard.samples(1, {"samples": train[40:104] + 0.05})
         assert "copies" in guard.inner.warnings()[0]
-        guard = Guard(Told(), Fixed(train), held_out)
+        guard = CollapseMonitor(Told(), Fixed(train), held_out)
         guard.samples(1, {"samples": torch.rand(64, 1, 16, 16, generator=generator) * 2 - 1})
         assert guard.inner.warnings() == []
         assert guard.inner.signs("nearest")[0] == pytest.approx(1, abs=0.05)
@@ -155,7 +155,7 @@ def test_everything_else_passes_through(guard):
 
 
 def test_large_pictures_are_shrunk_first():
-    guard = Guard(Told(), Pictures(0, 64))
+    guard = CollapseMonitor(Told(), Pictures(0, 64))
     guard.train.size = 16
     big = torch.nn.functional.interpolate(shapes(torch.arange(300, 364)), scale_factor=2.0)
     guard.look(1, [torch.nn.functional.adaptive_avg_pool2d(big, 16)])
@@ -164,10 +164,10 @@ def test_large_pictures_are_shrunk_first():
 
 def test_spread_and_nearest_by_hand():
     a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
-    assert spread(a) == pytest.approx(5 / 2**0.5)
-    assert nearest(a[:1], torch.tensor([[6.0, 8.0], [3.0, 4.0]])) == pytest.approx(5 / 2**0.5)
-    assert nearest(a, a, same=True) == pytest.approx(5 / 2**0.5)
-    assert nearest(a, a) == 0
+    assert pairwise_distance(a) == pytest.approx(5 / 2**0.5)
+    assert nearest_distance(a[:1], torch.tensor([[6.0, 8.0], [3.0, 4.0]])) == pytest.approx(5 / 2**0.5)
+    assert nearest_distance(a, a, same=True) == pytest.approx(5 / 2**0.5)
+    assert nearest_distance(a, a) == 0
 
 
 def test_a_generator_of_one_mode_covers_one():

@@ -18,7 +18,7 @@ from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.models import format as model_file
 from i2i.models import hub
-from i2i.models.load import name_of
+from i2i.models.load import display_name
 
 pytest.importorskip("huggingface_hub")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -75,7 +75,7 @@ def model(tmp_path_factory):
     (folder / "secret.pt").write_bytes(b"pickle")
     (folder / "samples").mkdir()
     for images in (0, 10, 20):
-        (folder / "samples" / f"{images:09d}.png").write_bytes(b"picture of %d" % images)
+        (folder / "samples" / f"{images:09d}.png").write_bytes(b"image of %d" % images)
     return path
 
 
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_refused_and_leaves_no_folder(pulled, tmp_path):
 
 def test_names_and_card(model):
     assert hub.split("hf:user/name@v1.0") == ("user/name", "v1.0")
-    assert name_of("hf:user/name@v1.0") == "name"
+    assert display_name("hf:user/name@v1.0") == "name"
     for wrong in ("hf:name", "hf:../x", "hf:a/b/c", "hf:a/b@", "hf:a/..b"):
         with pytest.raises(I2IError, match="no name of the Hub"):
             hub.split(wrong)
@@ -241,7 +241,7 @@ def test_push_sends_the_model_its_card_and_nothing_else(pushed, model):
     assert "/user/good" in out
     assert set(Taking.kept) == {hub.FILE, "README.md", *hub.KEPT}
     assert Taking.kept[hub.FILE] == model.read_bytes()
-    assert Taking.kept[hub.SAMPLES] == b"picture of 20"  # the last of its samples
+    assert Taking.kept[hub.SAMPLES] == b"image of 20"  # the last of its samples
     text = Taking.kept["README.md"].decode()
     assert text.startswith("---\nlibrary_name: i2i")
     for part in ("| model | 0.125 | 20.5 |", "(test.png)", f"({hub.SAMPLES})", "| images seen | 20 |"):

@@ -89,7 +89,7 @@ def test_animation_gives_its_first_frame_and_one_bit_pictures_are_grey(tmp_path)
 def test_damaged_files_are_named(tmp_path):
     whole = io.BytesIO()
     Image.fromarray(np.tile(PICTURE, (10, 10, 1))).save(whole, "JPEG")
-    cases = {"cut.jpg": whole.getvalue()[:3000], "empty.png": b"", "text.jpg": b"hello there, no picture"}
+    cases = {"cut.jpg": whole.getvalue()[:3000], "empty.png": b"", "text.jpg": b"hello there, no image"}
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(I2IError, match=name):

@@ -1,4 +1,4 @@
-"""Pictures at addresses: a store in memory, files by fsspec, and a real S3 server on loopback."""
+"""Images at addresses: a store in memory, files by fsspec, and a real S3 server on loopback."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def bucket(request):
 
 
 def send(tmp_path, address, count=3):
-    """Pictures in a tree, sent to an address; gives the local folder too."""
+    """Images in a tree, sent to an address; gives the local folder too."""
     folder = tmp_path / "in"
     for i in range(count):
         picture(folder / ("deep/er" if i % 2 else ".") / f"{i}.png", i)
@@ -118,16 +118,16 @@ def test_from_a_bucket_into_a_folder_and_back_and_by_a_pattern(model, tmp_path, 
 
 def test_bad_objects_are_listed_and_what_is_done_is_skipped(model, tmp_path, bucket):
     send(tmp_path, f"{bucket}/in")
-    upath.UPath(f"{bucket}/in/bad.png").write_bytes(b"no picture")
+    upath.UPath(f"{bucket}/in/bad.png").write_bytes(b"no image")
     words = ("translate", f"{bucket}/in", "-o", f"{bucket}/out", "--model", model, "--device", "cpu", "--json")
     said = lines(i2i(*words, code=3)[0])
     assert {x["input"]: x["state"] for x in said[:-1] if x["state"] == "failed"} == {f"{bucket}/in/bad.png": "failed"}
-    assert f"{bucket}/in/bad.png is not a picture" in next(x["error"] for x in said if x.get("error"))
+    assert f"{bucket}/in/bad.png is not an image" in next(x["error"] for x in said if x.get("error"))
     assert lines(i2i(*words, "--resume", code=3)[0])[-1] | {"seconds": 0} == {
         **{"done": 0, "skipped": 3, "failed": 1, "planned": 0},
         "seconds": 0,
     }
-    upath.UPath(f"{bucket}/in/0.png").write_bytes((tmp_path / "in" / "2.png").read_bytes())  # another picture by now
+    upath.UPath(f"{bucket}/in/0.png").write_bytes((tmp_path / "in" / "2.png").read_bytes())  # another image by now
     upath.UPath(f"{bucket}/out/2.png").write_bytes(b"cut")
     states = {Path(x["input"]).name: x["state"] for x in lines(i2i(*words, "--resume", code=3)[0])[:-1]}
     assert states == {"0.png": "done", "2.png": "done", "1.png": "skipped", "bad.png": "failed"}
@@ -261,9 +261,9 @@ def test_a_film_goes_from_bucket_to_bucket(model, tmp_path):
     library.translate(f"{name}/waves.mp4", f"{name}/out.mp4", model, device="cpu")
     (tmp_path / "out.mp4").write_bytes(storage.read(storage.at(f"{name}/out.mp4")))
     assert seen(tmp_path / "out.mp4")[1:] == seen(source)[1:]
-    upath.UPath(f"{name}/bad.mp4").write_bytes(b"no film")
+    upath.UPath(f"{name}/bad.mp4").write_bytes(b"no video")
     [(_, why)] = library.translate(f"{name}/bad.mp4", f"{name}/bad-out.mp4", model, device="cpu").failed
-    assert f"{name}/bad.mp4 cannot be read as a film" in why
+    assert f"{name}/bad.mp4 cannot be read as a video" in why
     assert sorted(files(name)) == ["bad.mp4", "out.mp4", "waves.mp4"]
 
 

@@ -12,7 +12,7 @@ import torch
 
 import i2i.training.report
 from i2i.training.report import Report, page, spaced
-from i2i.training.report.history import POINTS, History
+from i2i.training.report.history import POINTS, RunHistory
 from i2i.training.report.log import Log, plain
 from tests.loop.toy import toy_loop
 
@@ -283,7 +283,7 @@ def whole_run(folder, grids=7, **settings):
 
 EVALUATION = {
     "model": {"l1": 0.125, "psnr": 21.5},
-    "mean picture": {"l1": 0.25, "psnr": 14.0},
+    "mean image": {"l1": 0.25, "psnr": 14.0},
     "input copied": {"l1": 0.5, "psnr": None},
 }
 
@@ -399,7 +399,7 @@ def test_a_damaged_grid_is_left_out(tmp_path):
     watch = report(tmp_path)
     for i in range(3):
         watch.samples(i, {"x": pictures()})
-    watch.grid_path(1).write_bytes(b"no picture")
+    watch.grid_path(1).write_bytes(b"no image")
     watch.stills.clear()
     watch.close()
     assert len(read(tmp_path)[0].images) == 2
@@ -407,7 +407,7 @@ def test_a_damaged_grid_is_left_out(tmp_path):
 
 def test_the_history_of_a_log_is_that_of_the_run(tmp_path):
     watch = whole_run(tmp_path)
-    again = History.of(Log(tmp_path / "log.jsonl"))
+    again = RunHistory.of(Log(tmp_path / "log.jsonl"))
     assert again.grids == watch.history.grids == [0, 10, 20, 30, 40, 50, 60]
     assert again.best == (pytest.approx(1 / 6), 60)
     assert again.images == 70

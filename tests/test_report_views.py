@@ -1,4 +1,4 @@
-"""Grids, film, curves, and what a run says on stderr."""
+"""Grids, video, curves, and what a run says on stderr."""
 
 import io
 import math
@@ -30,7 +30,7 @@ def test_rows_are_pictures_and_columns_are_titled():
     made = grids.draw({"input": x, "real": -x})
     assert made.mode == "RGB"
     a = np.asarray(made)
-    assert (a[:24] > 150).any()  # letters above the pictures
+    assert (a[:24] > 150).any()  # letters above the images
     cells = [tuple(map(int, a[y, x])) for y in (100, 220) for x in (60, 200)]
     assert cells == [(0, 0, 0), (255, 255, 255), (255, 255, 255), (0, 0, 0)]
 

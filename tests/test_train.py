@@ -1,5 +1,5 @@
-"""The use case "train" below the command line: what is refused before anything is made, what is said of the pictures,
-and runs that go on although their pictures moved."""
+"""The use case "train" below the command line: what is refused before anything is made, what is said of the images,
+and runs that go on although their images moved."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import i2i
 from i2i.core.errors import I2IError
 from i2i.models.format import read_header
 from i2i.training import loop
-from i2i.training.train import plan_resume, plan_run, resume
+from i2i.training.train import resolve_resume, resolve_run, resume
 
 PIX2PIX = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "depth": 3, "images": 8, "device": "cpu", "workers": 0}
 CYCLEGAN = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "blocks": 1, "images": 2, "device": "cpu", "workers": 0}
@@ -94,7 +94,7 @@ def test_places_where_no_run_can_be(pairs, tmp_path):
 
 
 def notes(*sources, recipe="cyclegan", **settings):
-    run = plan_run(recipe, [str(s) for s in sources], None, {**CYCLEGAN, **settings})
+    run = resolve_run(recipe, [str(s) for s in sources], None, {**CYCLEGAN, **settings})
     return "\n".join(run.describe()["notes"])
 
 
@@ -102,28 +102,28 @@ def test_few_and_small_pictures_are_told_before_the_run(tmp_path):
     a, b = fill(tmp_path / "a", 12, 40, 30), fill(tmp_path / "b", 10, 16, 50)
     assert notes(a, b) == ""
     one, few = fill(tmp_path / "one", 1), fill(tmp_path / "few", 3)
-    assert "There is only 1 training picture: hardly enough." in notes(a, one)
-    assert "There are only 3 training pictures: hardly enough." in notes(few, a)
+    assert "There is only 1 training image: hardly enough." in notes(a, one)
+    assert "There are only 3 training images: hardly enough." in notes(few, a)
     picture(b / "small.png", 40, 7)
     said = notes(a, b)
-    assert "1 of 23 pictures looked at are smaller than the 16 pixels of training (the smallest is 40x7)" in said
+    assert "1 of 23 images looked at are smaller than the 16 pixels of training (the smallest is 40x7)" in said
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_what_depends_on_the_number_of_processes_is_told_before_the_run(tmp_path, monkeypatch, count):
-    run = plan_run("progressive", [str(fill(tmp_path / "a", 12))], None, {"size": 16, "base": 64, "device": "cpu"})
+    run = resolve_run("progressive", [str(fill(tmp_path / "a", 12))], None, {"size": 16, "base": 64, "device": "cpu"})
     monkeypatch.setenv("WORLD_SIZE", str(count))
     said = "\n".join(run.describe()["notes"])
-    told = "2 processes train together, and each computes the deviation over groups of pictures over its own share"
+    told = "2 processes train together, and each computes the deviation over groups of images over its own share"
     assert (told in said) == (count == 2)
     assert run.notes(run.build()) == run.describe()["notes"]
 
 
 def test_halves_of_a_file_are_measured_by_themselves(pairs):
-    run = plan_run("pix2pix", [str(pairs)], None, {**PIX2PIX, "size": 32})
+    run = resolve_run("pix2pix", [str(pairs)], None, {**PIX2PIX, "size": 32})
     assert "12 of 24" not in "".join(run.describe()["notes"])
-    assert "24 of 24 pictures looked at are smaller than the 32 pixels" in "".join(run.describe()["notes"])
-    assert "enlarged" not in "".join(plan_run("pix2pix", [str(pairs)], None, PIX2PIX).describe()["notes"])
+    assert "24 of 24 images looked at are smaller than the 32 pixels" in "".join(run.describe()["notes"])
+    assert "enlarged" not in "".join(resolve_run("pix2pix", [str(pairs)], None, PIX2PIX).describe()["notes"])
 
 
 def test_folders_as_people_have_them_are_trained_on(tmp_path, monkeypatch):
@@ -131,7 +131,7 @@ def test_folders_as_people_have_them_are_trained_on(tmp_path, monkeypatch):
     fill(tmp_path / "my paintings", 2, 17, 60)
     picture(a / "deeper" / "grey.png")
     Image.open(a / "deeper" / "grey.png").convert("L").save(a / "deeper" / "grey.png")
-    (a / "notes.txt").write_text("not a picture")
+    (a / "notes.txt").write_text("not an image")
     (a / ".DS_Store").write_bytes(b"\0")
     monkeypatch.chdir(tmp_path)
     folder = i2i.train("cyclegan", ["my photos", "my paintings"], **CYCLEGAN)
@@ -152,8 +152,8 @@ def test_classes_have_their_names_in_the_sample_grids(tmp_path):
 
 def test_a_file_that_is_no_picture_is_named(tmp_path):
     a, b = fill(tmp_path / "a", 2), fill(tmp_path / "b", 2)
-    (a / "torn.jpg").write_bytes(b"no picture")
-    with pytest.raises(I2IError, match=r"torn\.jpg is not a picture.*i2i data check FOLDER"):
+    (a / "torn.jpg").write_bytes(b"no image")
+    with pytest.raises(I2IError, match=r"torn\.jpg is not an image.*i2i data check FOLDER"):
         i2i.train("cyclegan", [a, b], tmp_path / "run", **CYCLEGAN)
     assert not (tmp_path / "run").exists()
 
@@ -182,14 +182,14 @@ def test_a_stopped_run_goes_on_bit_by_bit_though_its_pictures_moved(pairs, tmp_p
     assert error.code == 128 + number
     assert error.hint == f"Go on with: i2i train --resume '{tmp_path / 'my run'}'"
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")  # the folder of pictures was named relative to another place
-    assert plan_resume(tmp_path / "my run").sources == [str(pairs)]
+    monkeypatch.chdir(tmp_path / "elsewhere")  # the folder of images was named relative to another place
+    assert resolve_resume(tmp_path / "my run").sources == [str(pairs)]
     moved = pairs.rename(tmp_path / "moved")
     with pytest.raises(I2IError, match="does not exist"):
         resume(tmp_path / "my run", quiet=True)
     from i2i.training.train import execute
 
-    execute(plan_resume(tmp_path / "my run", sources=[str(moved)]), quiet=True, resumed=True)
+    execute(resolve_resume(tmp_path / "my run", sources=[str(moved)]), quiet=True, resumed=True)
     names = [p.name for p in (whole / "checkpoints").iterdir() if p.is_dir()]
     states = [load_file(f / "checkpoints" / max(names) / "state.safetensors") for f in (whole, tmp_path / "my run")]
     assert states[0].keys() == states[1].keys()
@@ -208,7 +208,7 @@ def test_the_model_of_a_resumed_run_is_that_of_a_whole_one_byte_by_byte(pairs, t
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert read_header(whole / "model.safetensors")["data"] == ["my pairs"]
     pairs.rename(tmp_path / "moved")
-    assert plan_resume(tmp_path / "run", sources=["../moved"]).named == ["../moved"]
+    assert resolve_resume(tmp_path / "run", sources=["../moved"]).named == ["../moved"]
 
 
 def test_what_changed_is_named(pairs, tmp_path, monkeypatch):
@@ -217,7 +217,7 @@ def test_what_changed_is_named(pairs, tmp_path, monkeypatch):
     with pytest.raises(I2IError, match=r"recipe changed since the checkpoint: lr was 0\.0002 and is 0\.1"):
         resume(folder, overrides={"lr": "0.1"}, quiet=True)
     with pytest.raises(I2IError, match="no setting 'workrs'"):
-        plan_resume(folder, {"workrs": 2})
+        resolve_resume(folder, {"workrs": 2})
     picture(pairs / "train" / "new.png", 32)
     with pytest.raises(I2IError, match="data set changed since the checkpoint: count was 12 and is 13"):
         resume(folder, quiet=True)
@@ -229,10 +229,10 @@ def test_what_changed_is_named(pairs, tmp_path, monkeypatch):
 def test_a_config_that_is_none(tmp_path):
     (tmp_path / "config.yaml").write_text("width: 3\n")
     with pytest.raises(I2IError, match=r"not the config\.yaml of a run"):
-        plan_resume(tmp_path)
+        resolve_resume(tmp_path)
     (tmp_path / "config.yaml").write_text("a: [")
     with pytest.raises(I2IError, match="no readable YAML"):
-        plan_resume(tmp_path)
+        resolve_resume(tmp_path)
 
 
 def test_config_yaml_is_enough_to_repeat_a_run(pairs, tmp_path):

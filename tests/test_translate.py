@@ -1,4 +1,4 @@
-"""Translation: kinds of pictures, any size, folders, and what goes wrong with single files."""
+"""Translation: kinds of images, any size, folders, and what goes wrong with single files."""
 
 import errno
 import os
@@ -148,13 +148,13 @@ def test_paths_and_lists(tmp_path):
 @pytest.mark.parametrize(
     ("picture", "match"),
     [
-        (3, "int is no picture"),
-        (np.zeros((4, 4, 3), np.int64), "int64 is no picture"),
+        (3, "int is no image"),
+        (np.zeros((4, 4, 3), np.int64), "int64 is no image"),
         (np.zeros((4, 4, 5), np.uint8), "5 channels does not fit"),
-        (np.zeros((0, 4, 3), np.uint8), "no picture"),
-        (np.zeros(4, np.uint8), "no picture"),
+        (np.zeros((0, 4, 3), np.uint8), "no image"),
+        (np.zeros(4, np.uint8), "no image"),
         (torch.zeros(1, 4, 4), "does not fit"),
-        (torch.zeros(3, 4, 4, dtype=torch.int32), "int32 is no picture"),
+        (torch.zeros(3, 4, 4, dtype=torch.int32), "int32 is no image"),
     ],
 )
 def test_what_is_no_picture_is_said(picture, match):
@@ -307,7 +307,7 @@ def test_models_without_what_is_asked(model, tmp_path):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A small folder of pictures of several formats."""
+    """A small folder of images of several formats."""
     folder = tmp_path / "in"
     (folder / "sub" / "deep").mkdir(parents=True)
     picture = Image.fromarray(noise(10, 14, 3))
@@ -316,7 +316,7 @@ def tree(tmp_path):
     picture.save(folder / "sub" / "c.webp", lossless=True)
     picture.save(folder / "sub" / "deep" / "d ü.tif")
     picture.quantize(16).save(folder / "e.gif")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -502,7 +502,7 @@ def test_single_files(tree, tmp_path):
         translate(tree / "a.jpg", tmp_path / "a.jp2", same())
     with pytest.raises(I2IError, match="no file or folder"):
         translate(tree / "none.jpg", None, same())
-    with pytest.raises(I2IError, match="no picture in"):
+    with pytest.raises(I2IError, match="no image in"):
         translate([], None, same())
 
 

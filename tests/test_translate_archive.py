@@ -91,7 +91,7 @@ def test_patterns_keep_the_tree_below_their_fixed_part(archive, tmp_path):
     again = translate(str(archive / "b" / "*" / "*.png"), None, dim())  # never what it wrote before
     assert len(again.skipped) == 2
     assert [p.name for p in again.done] == ["4.dim.png"]
-    with pytest.raises(I2IError, match="no picture in"):
+    with pytest.raises(I2IError, match="no image in"):
         translate(str(archive / "*.webp"), tmp_path / "out", dim())
 
 
@@ -152,7 +152,7 @@ def test_links_that_lead_nowhere_are_named(tmp_path):
     picture(1).save(folder / "good.png")
     (folder / "dangling.png").symlink_to("nowhere")
     (folder / "itself.png").symlink_to("itself.png")
-    (folder / "no picture").symlink_to("nowhere")
+    (folder / "no image").symlink_to("nowhere")
     for given in (folder, str(folder / "*")):
         result = translate(given, tmp_path / "out", dim(), overwrite=True)
         assert [p.name for p in result.done] == ["good.png"]
@@ -408,7 +408,7 @@ def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model, proc
             picture(i, (24, 16)).save(path, quality=95)
         else:
             bad.append(path.name)
-            path.write_bytes([b"", b"no picture", bytes(200)][i // 40 % 3])
+            path.write_bytes([b"", b"no image", bytes(200)][i // 40 % 3])
     words = [sys.executable, "-m", "i2i", "translate", str(folder), "--model", str(model), "--device", "cpu", "--json"]
     straight = subprocess.run([*words, "-o", str(tmp_path / "straight")], capture_output=True, text=True)
     assert straight.returncode == 3, straight.stderr
@@ -448,7 +448,7 @@ print(len(result.done), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path, model):
-    """Each picture decoded is 0.2 MiB: 700 of them kept anywhere would be 130."""
+    """Each image decoded is 0.2 MiB: 700 of them kept anywhere would be 130."""
     peaks = []
     for count in (100, 700):
         folder = tmp_path / f"in{count}"

@@ -13,7 +13,7 @@ from torch import nn
 from i2i.core.errors import I2IError
 from i2i.inference.translate import Translator, translate, translate_bytes
 from i2i.media import color, uint16
-from i2i.media.codec import Options
+from i2i.media.codec import WriteSettings
 
 
 class Net(nn.Module):
@@ -599,7 +599,7 @@ def test_format_and_quality(tmp_path):
 )
 def test_options_that_do_not_exist(options, match):
     with pytest.raises(I2IError, match=match):
-        Options(**options)
+        WriteSettings(**options)
     with pytest.raises(I2IError, match=r"Did you mean \.png"):
         translate("a.png", "b", same(), format="pgn")
 

@@ -15,7 +15,7 @@ from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.models import format as model_file
 from i2i.models.load import load
-from i2i.models.translator import Tiling
+from i2i.models.translator import TileSettings
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pictures(count, size=40):
     return [np.random.default_rng(i).integers(0, 256, (size, size + 8 * (i % 3), 3), np.uint8) for i in range(count)]
 
 
-@pytest.mark.parametrize("tiling", [Tiling(), Tiling(32, overlap=8)])
+@pytest.mark.parametrize("tiling", [TileSettings(), TileSettings(32, overlap=8)])
 def test_threads_may_share_it(path, tiling):
     model = load(path, "cpu", tiling=tiling)
     given = pictures(12)
@@ -40,7 +40,7 @@ def test_threads_may_share_it(path, tiling):
 
 
 class Made(Dataset):
-    """A data set whose pictures are translations."""
+    """A data set whose images are translations."""
 
     def __init__(self, model):
         self.model, self.given = model, pictures(4)
@@ -113,13 +113,13 @@ def test_every_kind_of_picture_and_lists_of_all_of_them(path, tmp_path):
 @pytest.mark.parametrize(
     ("picture", "match"),
     [
-        (b"rubbish", "not a picture"),
+        (b"rubbish", "not an image"),
         (np.full((9, 9, 3), np.nan), "values from nan"),
         (np.full((9, 9, 3), 200.0), "values from 200 to 200"),
         (torch.full((3, 9, 9), 255.0), "values from 255"),
-        (torch.zeros(0, 3, 9, 9), "without pictures"),
-        (None, "NoneType is no picture"),
-        ([[np.zeros((9, 9, 3), np.uint8)]], "list is no picture"),
+        (torch.zeros(0, 3, 9, 9), "without images"),
+        (None, "NoneType is no image"),
+        ([[np.zeros((9, 9, 3), np.uint8)]], "list is no image"),
     ],
 )
 def test_what_is_no_picture_is_said(path, picture, match):

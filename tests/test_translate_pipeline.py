@@ -15,8 +15,8 @@ from i2i.core.errors import I2IError
 from i2i.inference import pipeline
 from i2i.inference.pipeline import Job, Pipeline
 from i2i.inference.translate import Translator, translate
-from i2i.media.codec import Options
-from i2i.models.translator import Tiling
+from i2i.media.codec import WriteSettings
+from i2i.models.translator import TileSettings
 
 
 class Limited(nn.Module):
@@ -65,7 +65,7 @@ def test_a_picture_that_does_not_fit_is_cut(tmp_path):
     net = Limited(200 * 200)
     result = translate(folder_of(tmp_path, 1, (300, 280)), tmp_path / "out", Translator(net, {}))
     assert result.failed == []
-    whole = Translator(net, {}, tiling=Tiling(0))
+    whole = Translator(net, {}, tiling=TileSettings(0))
     net.most = 10**9
     expected = whole(Image.open(tmp_path / "in" / "000.png"))
     assert np.abs(np.asarray(Image.open(result.done[0])).astype(int) - np.asarray(expected)).max() <= 1
@@ -98,7 +98,7 @@ def test_bytes_do_not_depend_on_batch_or_workers(tmp_path, norm, monkeypatch):
 def test_few_pictures_wait_at_any_time(tmp_path):
     folder = folder_of(tmp_path, 60, (8, 8))
     model = Translator(Limited(10**9), {})
-    line = Pipeline(model, Options(), batch=2)
+    line = Pipeline(model, WriteSettings(), batch=2)
     jobs = [Job(i, p, tmp_path / "out" / p.name, p.name) for i, p in enumerate(sorted(folder.iterdir()))]
     most, told, lock = 0, [], threading.Lock()
     kept = line._read
@@ -158,7 +158,7 @@ def test_compiled_networks_are_used(tmp_path, monkeypatch):
 
 def test_translating_imports_nothing_of_training():
     code = (
-        "import sys, i2i.translate, i2i.pipeline, i2i.watch; "
+        "import sys, i2i.inference.translate, i2i.inference.watch; "
         "print([m for m in ('accelerate', 'albumentations', 'kornia', 'cv2', 'skimage', 'torchvision') "
         "if m in sys.modules])"
     )

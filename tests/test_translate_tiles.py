@@ -1,4 +1,4 @@
-"""Pictures in windows: equal to the whole where statistics are exact, near it where they are not, and without seams."""
+"""Images in windows: equal to the whole where statistics are exact, near it where they are not, and without seams."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from i2i.core.errors import I2IError
 from i2i.models import flat, tiles
 from i2i.models import format as model_file
 from i2i.models.load import load
-from i2i.models.translator import Tiling, Translator
+from i2i.models.translator import TileSettings, Translator
 
 NETS = {
     "resnet": {"name": "resnet", "blocks": 2, "width": 4},
@@ -32,7 +32,7 @@ def model(spec, tiling, own=True):
 
 
 def scene(height, width):
-    """A picture whose parts differ: dark to bright, smooth to rough, with edges."""
+    """An image whose parts differ: dark to bright, smooth to rough, with edges."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     base = np.stack([x / width, y / height, 0.5 + 0.5 * np.sin(x / 9) * np.cos(y / 13)], -1)
     rough = np.random.default_rng(0).random((height, width, 3)).astype(np.float32) * (x / width)[..., None]
@@ -48,10 +48,10 @@ def psnr(a, b):
 @pytest.mark.parametrize("exact", [False, True])
 def test_windows_equal_the_whole(name, exact):
     picture = scene(150, 210)
-    whole = model(NETS[name], Tiling(0))(picture)
+    whole = model(NETS[name], TileSettings(0))(picture)
     # little memory makes `exact` go norm by norm over the windows; with enough the whole is measured at once
     memory = 1000.0 if exact else None
-    made = model(NETS[name], Tiling(112, overlap=40, memory=memory, exact=exact))(picture)
+    made = model(NETS[name], TileSettings(112, overlap=40, memory=memory, exact=exact))(picture)
     assert np.abs(made.astype(int) - whole).max() <= 1
     assert psnr(made, whole) > 60
 
@@ -59,11 +59,11 @@ def test_windows_equal_the_whole(name, exact):
 def test_reduced_statistics_come_near():
     picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
     net = NETS["resnet"]
-    whole = model(net, Tiling(0))(picture)
-    translator = model(net, Tiling(96, memory=1.0))
+    whole = model(net, TileSettings(0))(picture)
+    translator = model(net, TileSettings(96, memory=1.0))
     assert tiles.factor_for(256 * 192, 1, len(flat.own_norms(translator.network)))[0] == 2
     assert psnr(translator(picture), whole) >= 30
-    parts = [model(net, Tiling(0))(picture[:, x : x + 64]) for x in range(0, 256, 64)]
+    parts = [model(net, TileSettings(0))(picture[:, x : x + 64]) for x in range(0, 256, 64)]
     assert (
         psnr(np.concatenate(parts, 1), whole) < psnr(translator(picture), whole) - 10
     )  # each with its own statistics: what all this avoids
@@ -71,7 +71,7 @@ def test_reduced_statistics_come_near():
 
 def test_no_step_across_the_borders():
     picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
-    translator = model(NETS["resnet"], Tiling(80, memory=1.0))
+    translator = model(NETS["resnet"], TileSettings(80, memory=1.0))
     cut = translator.cut()
     spans = cut.spans(256, cut.width, 4)
     assert len(spans) > 3
@@ -85,8 +85,8 @@ def test_stored_statistics_need_no_measuring():
     picture = scene(100, 100)
     net = {"name": "unet", "depth": 3, "width": 4, "norm": "batch"}
     assert flat.own_norms(model(net, None, own=False).network) == []
-    whole = model(net, Tiling(0), own=False)(picture)
-    assert np.abs(model(net, Tiling(64), own=False)(picture).astype(int) - whole).max() <= 1
+    whole = model(net, TileSettings(0), own=False)(picture)
+    assert np.abs(model(net, TileSettings(64), own=False)(picture).astype(int) - whole).max() <= 1
 
 
 @pytest.mark.parametrize("height", [8, 60, 61, 128, 300])
@@ -138,15 +138,15 @@ def test_an_enlarging_network_and_alpha_and_16_bits_in_windows():
     net = Twice()
     rng = np.random.default_rng(0)
     for array in (rng.integers(0, 65536, (70, 91), np.uint16), rng.integers(0, 256, (70, 91, 2), np.uint8)):
-        whole = Translator(net, {}, tiling=Tiling(0))(array)
-        made = Translator(net, {}, tiling=Tiling(32))(array)
+        whole = Translator(net, {}, tiling=TileSettings(0))(array)
+        made = Translator(net, {}, tiling=TileSettings(32))(array)
         assert whole.shape[:2] == (140, 182)
         assert made.dtype == whole.dtype
         assert np.abs(made.astype(int) - whole).max() <= 1
 
 
 def test_large_pictures_are_cut_by_themselves():
-    translator = model(NETS["resnet"], Tiling(memory=300 * 300 * 100.0))
+    translator = model(NETS["resnet"], TileSettings(memory=300 * 300 * 100.0))
     assert translator.fits((256, 256))
     assert not translator.fits((1024, 1024))
     assert translator.cut().height <= 400
@@ -186,7 +186,7 @@ def test_8192_pixels_a_side_fit_into_four_gib(tmp_path):
 
 
 def earth(rows, columns):
-    """A large picture put together from satellite pictures of the shipped data set."""
+    """A large image put together from satellite images of the shipped data set."""
     folder = Path(__file__).resolve().parents[1] / "datasets" / "earth" / "test"
     parts = [np.asarray(Image.open(p).convert("RGB"))[:, :128] for p in sorted(folder.glob("*.jpg"))[: rows * columns]]
     lines = [np.concatenate(parts[i * columns : (i + 1) * columns], 1) for i in range(rows)]
@@ -195,14 +195,14 @@ def earth(rows, columns):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A trained model, a large picture, and its translation as a whole."""
+    """A trained model, a large image, and its translation as a whole."""
     model = load("cyclegan_daynight", "cpu")
     picture = earth(2, 3)[30:222]
-    return model, picture, model.tiled(Tiling(0))(picture)
+    return model, picture, model.tiled(TileSettings(0))(picture)
 
 
 def seams(made, whole, spans):
-    """How much larger steps across the borders of windows are than in the whole picture, by how much they are so
+    """How much larger steps across the borders of windows are than in the whole image, by how much they are so
     elsewhere: the content, which has steps of its own, falls out."""
     ours, theirs = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2)) for p in (made, whole))
     borders = [s.first - 1 for s in spans[1:]]
@@ -211,7 +211,7 @@ def seams(made, whole, spans):
 
 def test_a_trained_model_in_windows_with_exact_statistics(trained):
     model, picture, whole = trained
-    cut = model.tiled(Tiling(160, overlap=model.radius))
+    cut = model.tiled(TileSettings(160, overlap=model.radius))
     made = cut(picture)
     assert model.radius > 40
     assert psnr(made, whole) >= 40
@@ -221,17 +221,17 @@ def test_a_trained_model_in_windows_with_exact_statistics(trained):
 @pytest.mark.slow
 def test_a_trained_model_norm_by_norm(trained):
     model, picture, whole = trained
-    made = model.tiled(Tiling(160, overlap=model.radius, memory=1.0, exact=True))(picture)
+    made = model.tiled(TileSettings(160, overlap=model.radius, memory=1.0, exact=True))(picture)
     assert psnr(made, whole) >= 40
 
 
 def test_a_trained_model_in_windows_with_reduced_statistics(trained):
     model, picture, whole = trained
-    cut = model.tiled(Tiling(160, memory=1.0))
+    cut = model.tiled(TileSettings(160, memory=1.0))
     made = cut(picture)
     assert psnr(made, whole) >= 30
     assert seams(made, whole, cut.cut().spans(384, 160, model.multiple)) <= 1.1
-    own = np.concatenate([model.tiled(Tiling(0))(picture[:, x : x + 128]) for x in range(0, 384, 128)], 1)
+    own = np.concatenate([model.tiled(TileSettings(0))(picture[:, x : x + 128]) for x in range(0, 384, 128)], 1)
     assert psnr(own, whole) < psnr(made, whole) - 6  # each window by its own statistics
     cuts = np.array([128, 256]) - 1
     steps, plain = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2))[cuts].mean() for p in (own, whole))
@@ -244,7 +244,7 @@ def test_a_flat_picture_becomes_flat_and_the_same_in_windows(level):
     flat = np.full((60, 90, 3), level, np.uint8)
     made = model(flat)
     assert (made == made[0, 0]).all()
-    assert np.array_equal(model.tiled(Tiling(64, overlap=16))(flat), made)
+    assert np.array_equal(model.tiled(TileSettings(64, overlap=16))(flat), made)
     assert np.array_equal(model.half()(flat), made)
 
 

@@ -124,7 +124,7 @@ def test_what_goes_wrong_leaves_nothing_behind(host):
 
 def test_discriminators_are_no_translators(tmp_path):
     torch.save(nets.build("patchgan", channels=3, width=2).state_dict(), tmp_path / "latest_net_D.pth")
-    with pytest.raises(I2IError, match="makes no pictures"):
+    with pytest.raises(I2IError, match="makes no images"):
         load(tmp_path / "latest_net_D.pth", "cpu")
 
 

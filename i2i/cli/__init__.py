@@ -27,7 +27,7 @@ FLAGS = ("--dry-run", "--json", "--quiet", "-q", "--help", "-h")  # options of t
 USAGE, INTERRUPTED = 2, 130
 ParserError: Any = typer.BadParameter.__mro__[2]  # ClickException, of whichever click this typer brings along
 
-HELP = """Image-to-image translation: train pix2pix, CycleGAN and their family on your own pictures, and translate with
+HELP = """Image-to-image translation: train pix2pix, CycleGAN and their family on your own images, and translate with
 them.
 
 \b
@@ -106,7 +106,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def run(words: list[str]) -> int:
-    """Runs the program with `words` and returns its exit code: 0 done, 1 error, 2 usage, 3 some pictures failed,
+    """Runs the program with `words` and returns its exit code: 0 done, 1 error, 2 usage, 3 some images failed,
     128 + the signal's number when interrupted."""
     machine = "--json" in words
     launch.bound()

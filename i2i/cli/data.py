@@ -1,4 +1,4 @@
-"""`i2i data`: data sets by name, and faults of a folder of pictures."""
+"""`i2i data`: data sets by name, and faults of a folder of images."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def get(
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder of pictures, in any layout.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="A folder of images, in any layout.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Look for what would spoil training: unreadable files, missing partners, odd sizes and channels, copies, and the
-    same picture in two splits. The exit code is 1 if something serious was found."""
+    same image in two splits. The exit code is 1 if something serious was found."""
     from i2i.data import check
 
     with download_progress(str(folder), quiet or as_json) as progress:

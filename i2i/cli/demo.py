@@ -1,4 +1,4 @@
-"""`i2i demo`: a web page that translates pictures."""
+"""`i2i demo`: a web page that translates images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def demo(
     ] = None,
     max_upload: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Largest file taken.")] = 20,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Most pixels of a picture. [100 million]", show_default=False)
+        int | None, typer.Option(min=1, help="Most pixels of an image. [100 million]", show_default=False)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     show: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The address and the models as JSON, when ready.")] = False,
 ) -> None:
-    """Show a web page: drop a picture, see it and its translation with a slider between.
+    """Show a web page: drop an image, see it and its translation with a slider between.
 
     Only this machine sees the page unless --host says otherwise. Ctrl-C ends it, and removes what was uploaded. Needs
     the extra: pip install 'i2i-toolkit[demo]'.

@@ -36,9 +36,9 @@ def evaluate(
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
 ) -> None:
-    """Score a model beside two trivial guesses: the mean training picture, and the input handed back.
+    """Score a model beside two trivial guesses: the mean training image, and the input handed back.
 
-    L1 is the mean absolute difference (pictures lie in [-1, 1]; lower is better), PSNR is in dB and SSIM at most 1
+    L1 is the mean absolute difference (images lie in [-1, 1]; lower is better), PSNR is in dB and SSIM at most 1
     (higher is better).
 
     \b

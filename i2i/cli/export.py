@@ -25,16 +25,16 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.", show_default=False)],
     direction: Annotated[str, typer.Option(help="AtoB, or BtoA for a model that holds the way back.")] = "AtoB",
     statistics: Annotated[
-        str, typer.Option(help="Of batch norm: the picture's own, the stored ones, or auto as the model says.")
+        str, typer.Option(help="Of batch norm: the image's own, the stored ones, or auto as the model says.")
     ] = "auto",
     check: Annotated[
-        Path | None, typer.Option(help="Pictures to check the file on. [shipped ones]", metavar="DIR")
+        Path | None, typer.Option(help="Images to check the file on. [shipped ones]", metavar="DIR")
     ] = None,
     limit: Annotated[float, typer.Option(help="Largest difference allowed, of values in [-1, 1].")] = 1e-3,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON.")] = False,
 ) -> None:
-    """Write a model as ONNX, with free batch, height and width, checked on real pictures before it is kept.
+    """Write a model as ONNX, with free batch, height and width, checked on real images before it is kept.
 
     `i2i translate --model FILE.onnx` runs it with onnxruntime. Needs the extra: pip install 'i2i-toolkit[onnx]'.
 
@@ -56,5 +56,5 @@ def export(
         typer.echo(f"Note: {note}")
     sizes = ", ".join(f"{width}x{height}" for height, width in made.sizes)
     typer.echo(f"{made.path}: {made.path.stat().st_size / 1e6:.2f} MB")
-    typer.echo(f"Checked on {made.pictures} pictures of {sizes}:")
+    typer.echo(f"Checked on {made.pictures} images of {sizes}:")
     typer.echo(f"  largest difference {made.largest:.2g}, mean {made.mean:.2g} (of values in [-1, 1])")

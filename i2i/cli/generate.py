@@ -1,4 +1,4 @@
-"""`i2i generate`: pictures from noise by a saved model."""
+"""`i2i generate`: images from noise by a saved model."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     model: Annotated[str, typer.Option("--model", "-m", help="A model's file, or a run's folder.", show_default=False)],
-    n: Annotated[int, typer.Option("-n", "--number", help="Pictures to make.", min=1)] = 16,
-    seed: Annotated[int, typer.Option(help="Seed of the first picture; the next ones have the next seeds.", min=0)] = 0,
+    n: Annotated[int, typer.Option("-n", "--number", help="Images to make.", min=1)] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the first image; the next ones have the next seeds.", min=0)] = 0,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A folder, or a film: .gif, .mp4 and .webm (with PyAV)."),
+        typer.Option("--output", "-o", help="A folder, or a video: .gif, .mp4 and .webm (with PyAV)."),
     ] = None,
-    grid: Annotated[Path | None, typer.Option(help="A file for all pictures in one sheet.")] = None,
-    columns: Annotated[int, typer.Option(help="Pictures in a row of the sheet; 0: about square.", min=0)] = 0,
+    grid: Annotated[Path | None, typer.Option(help="A file for all images in one sheet.")] = None,
+    columns: Annotated[int, typer.Option(help="Images in a row of the sheet; 0: about square.", min=0)] = 0,
     label: Annotated[
         str | None,
         typer.Option(help="Class to make: its name, or its number from 0 if no class is called so. [all in turn]"),
     ] = None,
     truncation: Annotated[
-        float, typer.Option(help="Largest absolute noise: below 2 better but more alike pictures; 0: no limit.")
+        float, typer.Option(help="Largest absolute noise: below 2 better but more alike images; 0: no limit.")
     ] = 0.0,
     size: Annotated[int | None, typer.Option(help="Side in pixels, of a model that grew through several.")] = None,
-    interpolate: Annotated[int, typer.Option(help="Walk through so many pictures and back to the first.")] = 0,
+    interpolate: Annotated[int, typer.Option(help="Walk through so many images and back to the first.")] = 0,
     frames: Annotated[int, typer.Option(help="Frames of the walk.", min=1)] = 60,
-    fps: Annotated[float, typer.Option(help="Frames a second of a film, 0.002 to 100.")] = 20.0,
+    fps: Annotated[float, typer.Option(help="Frames a second of a video, 0.002 to 100.")] = 20.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
-    """Make pictures from noise: folders, sheets, and walks as films.
+    """Make images from noise: folders, sheets, and walks as videos.
 
-    A seed gives the same picture every time, however many are made at once.
+    A seed gives the same image every time, however many are made at once.
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def generate(
         )
     if not quiet:
         where = str(made.files[0]) if len(made.files) == 1 else f"{len(made.files)} files, the first {made.files[0]}"
-        what = f"{made.pictures} picture{'' if made.pictures == 1 else 's'}"
+        what = f"{made.pictures} image{'' if made.pictures == 1 else 's'}"
         typer.echo(f"{what} in {time.monotonic() - started:.1f} s: {where}.", err=True)
 
 

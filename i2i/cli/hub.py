@@ -19,7 +19,7 @@ def push(
     name: Annotated[str, typer.Argument(help="USER/NAME on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Only for you to see, if it is new.")] = False,
 ) -> None:
-    """Put a model on the Hugging Face Hub, with a card of its figures, picture, settings and licence."""
+    """Put a model on the Hugging Face Hub, with a card of its figures, image, settings and licence."""
     from i2i.models import hub
     from i2i.models.load import find
 

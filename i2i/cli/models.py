@@ -94,4 +94,4 @@ def pack(
 def _here(name: str) -> bool:
     from i2i.models import zoo
 
-    return zoo.place(name).is_file()
+    return zoo.path_of(name).is_file()

@@ -52,16 +52,16 @@ def show(
 ) -> None:
     """Print a recipe: its command and paper, and every setting with its meaning."""
     from i2i.core import config
-    from i2i.data import Spec
+    from i2i.data import DataSettings
     from i2i.methods import load_method
     from i2i.training import recipes
-    from i2i.training.settings import Plan
-    from i2i.training.tricks import Craft
+    from i2i.training.settings import TrainSettings
+    from i2i.training.tricks import TrickSettings
 
     values = recipes.recipe(name)
     method = load_method(str(values["method"]))
     about = recipes.about(name)
-    parts = {"method": method.Config, "data": Spec, "training": Plan, "craft": Craft}
+    parts = {"method": method.Config, "data": DataSettings, "training": TrainSettings, "craft": TrickSettings}
     given = {k: v for k, v in values.items() if k not in ("method", "data")}
     config.resolve(given, parts)  # a recipe with an unknown setting is refused here as in training
     settings = {title: config.settings(part) for title, part in parts.items()}

@@ -1,4 +1,4 @@
-"""`i2i train`: from a recipe and pictures to a model."""
+"""`i2i train`: from a recipe and images to a model."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. [runs/RECIPE-DATA-TIME]", metavar="DIR", show_default=False)
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Pixels, side of the square training pictures.", metavar="N")] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels, side of the square training images.", metavar="N")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")] = None,
     images: Annotated[int | None, typer.Option(help="Length in images, instead of epochs.", metavar="N")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures in a step, all processes together.", metavar="N")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step, all processes together.", metavar="N")] = None,
     direction: Annotated[str | None, typer.Option(help="AtoB or BtoA.", metavar="AtoB|BtoA")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", metavar="NAME")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same run.", metavar="N")] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads that prepare pictures.", metavar="N")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads that prepare images.", metavar="N")] = None,
     processes: Annotated[int, typer.Option(help="Processes of this machine: one a GPU.", metavar="N", min=1)] = 1,
     settings: Annotated[
         list[str] | None,
@@ -57,7 +57,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="The result, or the plan, as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Train a model on your pictures, or go on with a run that stopped.
+    """Train a model on your images, or go on with a run that stopped.
 
     A run leaves a folder with the model, a report to open in a browser, sample grids and checkpoints. Ctrl-C stops it
     after saving; --resume goes on as if nothing had happened.
@@ -81,14 +81,14 @@ def train(
     if processes > 1 and not dry_run:
         raise typer.Exit(launch.launch(launch.without_processes(context.find_root().obj), processes))
 
-    from i2i.training.train import execute, plan_resume, plan_run
+    from i2i.training.train import execute, resolve_resume, resolve_run
 
     if resume is not None:
-        run = plan_resume(resume, overrides, data)
+        run = resolve_resume(resume, overrides, data)
     else:
         assert recipe is not None
         with download_progress(" ".join(data or []), quiet or as_json) as progress:
-            run = plan_run(recipe, data, out, overrides, progress)
+            run = resolve_run(recipe, data, out, overrides, progress)
     if dry_run:
         plan = run.describe()
         if launch.alone():

@@ -1,4 +1,4 @@
-"""`i2i translate`: pictures and folders of pictures through a model."""
+"""`i2i translate`: images and folders of images through a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from i2i.core.errors import I2IError
 if TYPE_CHECKING:
     from i2i.inference.translate import Outcome, Result
 
-SOME_FAILED = 3  # the exit code when single pictures of a batch failed
+SOME_FAILED = 3  # the exit code when single images of a batch failed
 DEVICES = "auto, cpu, cuda, cuda:1, mps"
 
 
@@ -38,19 +38,19 @@ def translate(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures, films, folders, patterns such as 'archive/**/*.png'; - is standard input and output.",
+            help="Images, videos, folders, patterns such as 'archive/**/*.png'; - is standard input and output.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="A folder, or a file for one picture. Without it: photo.MODEL.jpg beside photo.jpg."
+            "--output", "-o", help="A folder, or a file for one image. Without it: photo.MODEL.jpg beside photo.jpg."
         ),
     ] = None,
     listed: Annotated[
         Path | None,
-        typer.Option("--list", help="A file with the pictures' names, one a line; - reads them.", metavar="FILE"),
+        typer.Option("--list", help="A file with the images' names, one a line; - reads them.", metavar="FILE"),
     ] = None,
     null: Annotated[bool, typer.Option("-0", "--null", help="The names of --list end with NUL bytes.")] = False,
     format: Annotated[
@@ -64,7 +64,7 @@ def translate(
     ),
     subsampling: Annotated[str, typer.Option(help="Of JPEG's colours: 4:4:4, 4:2:2 or 4:2:0.")] = "4:4:4",
     alpha: Annotated[
-        str, typer.Option(help="Transparency: keep it, drop it (on white), or translate it like a grey picture.")
+        str, typer.Option(help="Transparency: keep it, drop it (on white), or translate it like a grey image.")
     ] = "keep",
     profile: Annotated[str, typer.Option(help="Colour profile: keep the input's, or srgb.")] = "keep",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
@@ -85,7 +85,7 @@ def translate(
         str | None,
         typer.Option(help="A Ray cluster for the work: auto, local, HOST:PORT, ray://HOST:PORT.", metavar="ADDRESS"),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Most pictures in one pass of the network; 0 chooses.", min=0)] = 0,
+    batch: Annotated[int, typer.Option(help="Most images in one pass of the network; 0 chooses.", min=0)] = 0,
     tile: Annotated[
         int | None,
         typer.Option(help="Cut into windows of N pixels; 0 never. Else only above the memory limit.", metavar="N"),
@@ -101,30 +101,30 @@ def translate(
         typer.Option("--exact", help="In windows: the norms' statistics exact, even where that takes many passes."),
     ] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Refuse pictures with more pixels. [100 million]", metavar="N", min=1)
+        int | None, typer.Option(help="Refuse images with more pixels. [100 million]", metavar="N", min=1)
     ] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the network; pays after some 100 pictures.")] = (
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the network; pays after some 100 images.")] = (
         False
     ),
     device: Annotated[str, typer.Option(help=f"Where the network runs: {DEVICES}.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 (faster) or fp16 (GPUs).")] = "fp32",
     direction: Annotated[str, typer.Option(help="AtoB, or BtoA for a model that holds the way back.")] = "AtoB",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture and a summary, for machines.")] = (
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an image and a summary, for machines.")] = (
         False
     ),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
-    """Translate pictures: one, many, or whole archives with their tree.
+    """Translate images: one, many, or whole archives with their tree.
 
     Outputs keep their input's size, format and metadata. Nothing that exists is overwritten unless you say so, and a
-    bad picture never stops the rest: it is listed at the end, and the exit code is 3 (1 for one picture by itself).
+    bad image never stops the rest: it is listed at the end, and the exit code is 3 (1 for one image by itself).
 
     \b
     Examples:
       i2i translate photo.jpg --model cyclegan_horse2zebra
       i2i translate holiday/ -o out/ --model runs/mine
       i2i translate 'archive/**/*.png' -o out/ --model runs/mine --resume
-      i2i translate film.mp4 -o out.mp4 --model runs/mine
+      i2i translate video.mp4 -o out.mp4 --model runs/mine
       i2i translate s3://bucket/in/ -o s3://bucket/out/ --model runs/mine
       i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
       i2i translate - --model runs/mine < photo.jpg > out.jpg
@@ -150,17 +150,17 @@ def translate(
     windows = {"tile": tile, "overlap": overlap, "memory": None if memory is None else memory * 2**30, "exact": exact}
     if "-" in given:
         if len(given) > 1 or listed or watch:
-            raise I2IError("Standard input (-) is one picture, alone.", "Name files, or give - by itself.")
+            raise I2IError("Standard input (-) is one image, alone.", "Name files, or give - by itself.")
         if dry_run or resume or shard or ray or processes > 1:
-            raise I2IError("Standard input (-) is one picture and translated at once.", "Leave out what plans work.")
+            raise I2IError("Standard input (-) is one image and translated at once.", "Leave out what plans work.")
         if output is not None and "://" in output:
             raise I2IError(f"{output} is an address; - is translated into a file or to standard output.")
         if output is None and as_json:
-            raise I2IError("Standard output is where the picture goes, not --json's lines.", "Give --output.")
+            raise I2IError("Standard output is where the image goes, not --json's lines.", "Give --output.")
         _stream(output, model, format, settings, network, windows, overwrite, skip_existing, as_json, quiet)
         return
     if not given and listed is None:
-        raise I2IError("No picture was given.", "Name pictures, folders or patterns, or a list of them with --list.")
+        raise I2IError("No image was given.", "Name images, folders or patterns, or a list of them with --list.")
     run: dict[str, Any] = {**settings, **network, **windows, "format": format, "overwrite": overwrite, "batch": batch}
     run |= {"compile": compile, "shard": naming.parse_shard(shard) if shard else None}
     if watch:
@@ -208,27 +208,27 @@ def _stream(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """One picture from standard input to standard output, or into a file."""
+    """One image from standard input to standard output, or into a file."""
     from i2i.core import files
     from i2i.inference import inputs as naming
     from i2i.inference.translate import Outcome, Result, translate_bytes
-    from i2i.media.codec import Options
+    from i2i.media.codec import WriteSettings
     from i2i.models.load import load
-    from i2i.models.translator import Tiling
+    from i2i.models.translator import TileSettings
 
     started = time.monotonic()
     target = None if output is None else Path(output)
     if target is not None:
         format = naming.format_of(target, format)
     elif sys.stdout.isatty():
-        raise I2IError("A picture would be written to the terminal.", "Send it into a file with >, or give --output.")
+        raise I2IError("An image would be written to the terminal.", "Send it into a file with >, or give --output.")
     elif getattr(sys.stdout, "name", "") == os.devnull:  # as the program opens what was closed
-        raise I2IError("Standard output is closed.", "Send the picture into a file with >, or give --output.")
+        raise I2IError("Standard output is closed.", "Send the image into a file with >, or give --output.")
     there = target is not None and target.exists() and not overwrite
     if there and not skip_existing:
         raise I2IError(f"{target} exists.", "Give --overwrite to replace it.")
-    tiling = Tiling(windows["tile"], windows["overlap"], windows["memory"], windows["exact"])
-    options = Options(**{k: v for k, v in settings.items() if v is not None})
+    tiling = TileSettings(windows["tile"], windows["overlap"], windows["memory"], windows["exact"])
+    options = WriteSettings(**{k: v for k, v in settings.items() if v is not None})
     if not there:
         data = translate_bytes(sys.stdin.buffer.read(), load(model, **network, tiling=tiling), options, format)
         if target is None:
@@ -245,7 +245,7 @@ def _stream(
 def _watch(
     folder: str, output: str, model: str, settle: float, run: dict[str, Any], as_json: bool, quiet: bool
 ) -> None:
-    """Until it is interrupted: a line for each picture."""
+    """Until it is interrupted: a line for each image."""
     from i2i.inference.watch import watch
 
     def tell(outcome: Outcome) -> None:
@@ -274,7 +274,7 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
 
 @contextmanager
 def _progress(silent: bool) -> Iterator[Callable[[int, int, Path], None] | None]:
-    """What is told after each picture: a bar on a terminal, nothing elsewhere."""
+    """What is told after each image: a bar on a terminal, nothing elsewhere."""
     if silent or not sys.stderr.isatty():
         yield None
         return
@@ -296,7 +296,7 @@ def _progress(silent: bool) -> Iterator[Callable[[int, int, Path], None] | None]
 def _report(
     result: Result, seconds: float, as_json: bool, quiet: bool, silent_skips: bool, alone: bool = False
 ) -> None:
-    """Prints what became of the pictures and ends with the fitting exit code; `alone`: one was named, no batch."""
+    """Prints what became of the images and ends with the fitting exit code; `alone`: one was named, no batch."""
     counts = {s: sum(o.state == s for o in result.outcomes) for s in ("done", "skipped", "failed", "planned")}
     if as_json:
         for outcome in result.outcomes:
@@ -339,13 +339,13 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
 
 
 def _named(outcome: Outcome) -> str:
-    """The error, with the picture's name if it does not say it."""
+    """The error, with the image's name if it does not say it."""
     named = str(outcome.source) in outcome.error or str(outcome.target) in outcome.error
     return outcome.error if named else f"{outcome.source}: {outcome.error}"
 
 
 def _count(number: int) -> str:
-    return f"{number} picture{'' if number == 1 else 's'}"
+    return f"{number} image{'' if number == 1 else 's'}"
 
 
 def _say(text: str) -> None:

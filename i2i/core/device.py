@@ -17,7 +17,7 @@ def keep_memory(most: int = 2**31 - 1) -> None:
 
     Every step asks for the same large blocks again; from the system they come as fresh pages, which are cleared at the
     first touch: a fifth of a step of pix2pix on a CPU. Elsewhere than with glibc nothing happens. Not for windows of
-    large pictures, whose blocks of many sizes then pile up: 7 GiB instead of 1.6 for one of 8192 x 8192 pixels."""
+    large images, whose blocks of many sizes then pile up: 7 GiB instead of 1.6 for one of 8192 x 8192 pixels."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h

@@ -17,7 +17,7 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def same_start(tensors: Iterable[Tensor], device: torch.device) -> None:
+def broadcast_weights(tensors: Iterable[Tensor], device: torch.device) -> None:
     """Every process begins with the weights of the first one."""
     for t in tensors:
         on_device = t.data.to(device)
@@ -25,7 +25,7 @@ def same_start(tensors: Iterable[Tensor], device: torch.device) -> None:
         t.data.copy_(on_device)
 
 
-def same_moment(start: int, device: torch.device) -> None:
+def check_same_step(start: int, device: torch.device) -> None:
     """Raises I2IError in every process if one of them found another checkpoint than the first."""
     found = torch.tensor([start, -start], dtype=torch.int64, device=device)
     dist.all_reduce(found, op=dist.ReduceOp.MAX)
@@ -37,7 +37,7 @@ def same_moment(start: int, device: torch.device) -> None:
         )
 
 
-def same_weights(parameters: Iterable[Tensor], world: int, images: int) -> None:
+def check_same_weights(parameters: Iterable[Tensor], world: int, images: int) -> None:
     """Stops a run whose processes no longer hold the same weights, with I2IError."""
     check = torch.stack([p.detach().double().sum() for p in parameters]).sum()
     every = [torch.empty_like(check) for _ in range(world)]
@@ -46,7 +46,7 @@ def same_weights(parameters: Iterable[Tensor], world: int, images: int) -> None:
         raise I2IError(f"The processes hold different weights after {images} images.", "Resume the run.")
 
 
-def average(tensors: list[Tensor], world: int) -> None:
+def all_reduce_mean(tensors: list[Tensor], world: int) -> None:
     """Replaces each tensor by its mean over the processes; one all-reduce a bucket of at most 64 MiB.
 
     No wrapper around the networks is needed, which a gradient penalty alone or a second forward would silently break.
@@ -65,7 +65,7 @@ def average(tensors: list[Tensor], world: int) -> None:
             bucket, size = [], 0
 
 
-def gather(x: Tensor) -> Tensor:
+def gather_rows(x: Tensor) -> Tensor:
     """`x` [B, ...] of all processes joined in rank order [world * B, ...], without gradient; `x` itself if alone."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x.detach()
@@ -74,7 +74,7 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def mine(x: Tensor) -> Tensor:
+def local_rows(x: Tensor) -> Tensor:
     """The rows of `x` [world * B, ...], as made by `gather`, that belong to this process [B, ...]."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x

@@ -78,7 +78,7 @@ def transforms(kernel: int) -> tuple[int, Tensor, Tensor, Tensor]:
 def _wanted(ctx: Any, number: int) -> bool:
     """Whether this backward pass uses the gradient of input `number`.
 
-    `needs_input_grad` alone is also true for weights that `backward(inputs=...)` left out, such as a critic's while the
+    `needs_input_grad` alone is also true for weights that `backward(inputs=...)` left out, such as D's while the
     generator learns."""
     if not ctx.needs_input_grad[number]:
         return False

@@ -15,7 +15,7 @@ def seed_of(*counters: int | str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def noise(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> Tensor:
+def hashed_normal(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> Tensor:
     """Standard normal noise [len(ids), *shape], drawn row by row from (seed, salt, id) alone.
 
     Row i depends on nothing but ids[i], so it is the same in any batch, order or split over processes.
@@ -27,7 +27,7 @@ def noise(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> 
     return torch.stack(rows).to(ids.device)
 
 
-def uniform(ids: Tensor, seed: int = 0, salt: str = "u") -> Tensor:
+def hashed_uniform(ids: Tensor, seed: int = 0, salt: str = "u") -> Tensor:
     """One number in [0, 1) for each id [len(ids)], a pure function of (seed, salt, id)."""
     values = [seed_of(seed, salt, i) / 2**63 for i in ids.tolist()]
     return torch.tensor(values, dtype=torch.float32, device=ids.device)
@@ -47,7 +47,7 @@ def _mixed(x: Tensor) -> Tensor:
     return x ^ ((x >> 31) & ((1 << 33) - 1))
 
 
-def draws(ids: Tensor, n: int, seed: int = 0, salt: str = "u") -> Tensor:
+def counter_uniform(ids: Tensor, n: int, seed: int = 0, salt: str = "u") -> Tensor:
     """`n` numbers in (0, 1) for each id, float64 [len(ids), n]: pure functions of (seed, salt, id, place).
 
     Made where `ids` are (on the CPU where there is no float64), without waiting for the device."""

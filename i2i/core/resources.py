@@ -21,6 +21,6 @@ def shipped(kind: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where downloads and decoded pictures are kept; the variable I2I_CACHE moves it."""
+    """Where downloads and decoded images are kept; the variable I2I_CACHE moves it."""
     moved = os.environ.get("I2I_CACHE")
     return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_path("i2i"))

@@ -1,4 +1,4 @@
-"""Where pictures lie: paths of this machine, and addresses such as s3://bucket/in of anything that fsspec reaches.
+"""Where images lie: paths of this machine, and addresses such as s3://bucket/in of anything that fsspec reaches.
 
 A place is a `Path`, or for an address a `UPath` of universal_pathlib, which has the same methods; the extra `remote`
 brings it, and nothing of it is imported for paths. Objects of a store appear whole by themselves; in other file systems

@@ -1,6 +1,6 @@
-"""Data: pictures in folders, or data sets by name, as batches.
+"""Data: images in folders, or data sets by name, as batches.
 
-    data.open(["photos/", "paintings/"], data.Spec(layout="unpaired")).batches(start=0, batch=4, seed=0)
+    data.open(["photos/", "paintings/"], data.DataSettings(layout="unpaired")).batches(start=0, batch=4, seed=0)
 
 `layouts` finds the samples, `sampler` orders them, `decode` and `cache` read them, `augment` varies them, `cards` and
 `download` get named sets, `checks` looks for what is wrong. Names are imported on first use, so
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from i2i.data.dataset import Data as Data
     from i2i.data.source import get as get
     from i2i.data.source import open as open
-    from i2i.data.spec import Spec as Spec
+    from i2i.data.spec import DataSettings as DataSettings
 
 _HOME = {
     "Batch": "batch",
     "Data": "dataset",
     "Finding": "checks",
     "Shape": "batch",
-    "Spec": "spec",
+    "DataSettings": "spec",
     "check": "checks",
     "get": "source",
     "open": "source",
 }
-__all__ = ["Batch", "Data", "Finding", "Shape", "Spec", "check", "get", "open"]
+__all__ = ["Batch", "Data", "DataSettings", "Finding", "Shape", "check", "get", "open"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """More variation than crop and flip, on the CPU (albumentations) or on the device (kornia's functions).
 
 Each sample's variation is a pure function of (seed, number of the sample). A pair gets the same geometry; colour,
-noise, blur and compression change x alone, because y is what x should become; without pairs every picture is varied
+noise, blur and compression change x alone, because y is what x should become; without pairs every image is varied
 by itself.
 """
 
@@ -21,7 +21,7 @@ GEOMETRY = ("affine", "rotate90", "vflip", "cutout")
 
 
 class Augment:
-    """The CPU augmentation of a Spec; `""` does nothing."""
+    """The CPU augmentation of a data set; `""` does nothing."""
 
     def __init__(self, augment: str, paired: bool) -> None:
         self.augment = augment
@@ -31,7 +31,7 @@ class Augment:
             self._both()  # a wrong file is reported now, not in a thread later
 
     def one(self, picture: np.ndarray, seed: int, number: int, salt: str = "x") -> np.ndarray:
-        """Varies a picture uint8 [H, W, C] by itself."""
+        """Varies an image uint8 [H, W, C] by itself."""
         if not self.augment:
             return picture
         geometry, colour = self._both()
@@ -109,5 +109,5 @@ def _plain(picture: np.ndarray) -> np.ndarray:
 
 
 def _kept(made: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """`made` with its channel axis, which OpenCV drops from grey pictures."""
+    """`made` with its channel axis, which OpenCV drops from grey images."""
     return made.reshape(*made.shape[:2], like.shape[2])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Shape:
-    """What a method has to know of the data, read from the pictures themselves."""
+    """What a method has to know of the data, read from the images themselves."""
 
     channels_in: int = 3  # channels of x (source)
     channels_out: int = 3  # channels of y (target)
@@ -24,7 +24,7 @@ class Shape:
 
 @dataclass
 class Batch:
-    """One process's part of a step. Pictures are float32 [B, C, H, W] in [-1, 1].
+    """One process's part of a step. Images are float32 [B, C, H, W] in [-1, 1].
 
     paired: x source, y target of the same place; unpaired: x from A, y from B; images: x; labelled: x and c.
     """
@@ -38,7 +38,7 @@ class Batch:
         return len(self.x)
 
     def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
-        """The same batch on `device` (dtype changes reach the pictures only)."""
+        """The same batch on `device` (dtype changes reach the images only)."""
 
         def move(t: Tensor | None, floating: bool = True) -> Tensor | None:
             return None if t is None else t.to(device, **(kwargs if floating else {}))

@@ -1,9 +1,9 @@
-"""Decoded and resized pictures, kept so that later epochs only cut and flip.
+"""Decoded and resized images, kept so that later epochs only cut and flip.
 
-One slot a picture, all of one shape, in memory or in one memory-mapped file that all processes share. A slot carries a
+One slot an image, all of one shape, in memory or in one memory-mapped file that all processes share. A slot carries a
 checksum: it counts as filled only if that agrees, so a file that a crash left half written cannot be taken for a
-picture. The file's name is a hash of the pictures' paths, sizes and times and of what was done to them: a changed
-picture or setting means another file. What does not fit under the limit is decoded each time.
+image. The file's name is a hash of the images' paths, sizes and times and of what was done to them: a changed
+image or setting means another file. What does not fit under the limit is decoded each time.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from i2i.core.errors import I2IError
-from i2i.data.layouts import Place
+from i2i.data.layouts import Source
 
 
 class Cache:
-    """Slots for `count` pictures uint8 of `shape` [H, W, C], the first ones only if `limit` bytes hold no more."""
+    """Slots for `count` images uint8 of `shape` [H, W, C], the first ones only if `limit` bytes hold no more."""
 
     def __init__(self, count: int, shape: tuple[int, int, int], limit: float, path: Path | None = None) -> None:
         size = int(np.prod(shape))
@@ -39,7 +39,7 @@ class Cache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _make_room(path, self.count * (size + 4), limit)
-            # Sums first, pictures after them; the file is sparse until filled. Both openings create it if needed.
+            # Sums first, images after them; the file is sparse until filled. Both openings create it if needed.
             total = self.count * 4 + self.count * size
             with open(path, "ab") as file:
                 if file.tell() < total:
@@ -53,7 +53,7 @@ class Cache:
             ) from error
 
     def get(self, index: int) -> np.ndarray | None:
-        """The picture of a slot (a view: do not write to it), or None."""
+        """The image of a slot (a view: do not write to it), or None."""
         if index >= self.count or not self.sums[index]:
             return None
         picture = self.pictures[index]
@@ -77,7 +77,7 @@ def _sum(picture: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(picture).data) or 1
 
 
-def key(places: Sequence[Place], *settings: Any) -> str:
+def key(places: Sequence[Source], *settings: Any) -> str:
     """Hash of files (path, size, time of change) and settings."""
     digest = hashlib.sha256(repr(settings).encode())
     for place in places:

@@ -15,7 +15,7 @@ from i2i.core.resources import shipped
 
 
 @dataclass(frozen=True)
-class Card:
+class DataCard:
     """One named data set."""
 
     name: str
@@ -29,9 +29,9 @@ class Card:
     about: int = 0  # bytes of the archive, roughly, where the exact number is unknown
     note: str = ""
     home: str = ""
-    size: int = 0  # pixels, side of one picture as it is in the set
-    flip: bool = True  # False where mirrored pictures would be wrong
-    twin: str = ""  # the card that has the same pictures in the other layout
+    size: int = 0  # pixels, side of one image as it is in the set
+    flip: bool = True  # False where mirrored images would be wrong
+    twin: str = ""  # the card that has the same images in the other layout
 
 
 def names() -> list[str]:
@@ -39,16 +39,16 @@ def names() -> list[str]:
     return sorted(p.stem for p in shipped("datasets").glob("*.yaml"))
 
 
-def card(name: str) -> Card:
+def card(name: str) -> DataCard:
     """The card of that name. Raises I2IError with the nearest names if there is none."""
     known = names()
     if name not in known:
         raise I2IError(f"No data set is called {name!r}, and there is no such folder.", nearest(name, known))
     path = shipped("datasets") / f"{name}.yaml"
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    allowed = Card.__dataclass_fields__.keys() - {"name"}
+    allowed = DataCard.__dataclass_fields__.keys() - {"name"}
     for key in values:
         if key not in allowed:
             raise I2IError(f"{path} has the unknown field {key!r}.", nearest(key, allowed))
     values["urls"] = tuple(values.get("urls") or ())
-    return Card(name=name, **values)
+    return DataCard(name=name, **values)

@@ -1,4 +1,4 @@
-"""What may be wrong with a folder of pictures, found before a night of training is spent on it."""
+"""What may be wrong with a folder of images, found before a night of training is spent on it."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ class _Seen:
     split: str
     size: tuple[int, int] = (0, 0)
     channels: int = 0
-    digest: bytes = b""  # of the decoded pixels: a copy in another format or with other EXIF is the same picture
+    digest: bytes = b""  # of the decoded pixels: a copy in another format or with other EXIF is the same image
     look: int = 0  # perceptual hash, 128 bits
     raster: np.ndarray | None = None  # 16 x 16 grey levels, which settle what the hash suspects
     error: str = ""
 
 
 def check(folder: str | Path, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Looks at every picture under `folder` and returns what is wrong, in the order of weight; [] if nothing is.
+    """Looks at every image under `folder` and returns what is wrong, in the order of weight; [] if nothing is.
 
-    progress: called with (pictures looked at, pictures in all). Raises I2IError if there is no such folder."""
+    progress: called with (images looked at, images in all). Raises I2IError if there is no such folder."""
     folder = Path(folder)
     if not folder.is_dir():
         raise I2IError(f"The folder {folder} does not exist.")
     paths = images.find(folder)
     if not paths:
-        return [Finding("empty", f"{folder} holds no pictures.")]
+        return [Finding("empty", f"{folder} holds no images.")]
     seen: list[_Seen] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for one in pool.map(lambda p: _look(p, folder), paths):
@@ -82,8 +82,8 @@ def _look(path: Path, folder: Path) -> _Seen:
 
 
 def _hash(image: Image.Image) -> tuple[int, np.ndarray | None]:
-    """128 bits that change little when a picture is scaled or compressed again: whether brightness rises from left to
-    right (64) and from top to bottom (64) on a 9 x 9 raster; and a 16 x 16 raster, None for a picture of one colour."""
+    """128 bits that change little when an image is scaled or compressed again: whether brightness rises from left to
+    right (64) and from top to bottom (64) on a 9 x 9 raster; and a 16 x 16 raster, None for an image of one colour."""
     grey = image.convert("L")
     raster = np.asarray(grey.resize((9, 9), Image.Resampling.BOX), np.int16)
     bits = np.concatenate([(np.diff(raster, axis=1)[:8] > 0).ravel(), (np.diff(raster, axis=0)[:, :8] > 0).ravel()])
@@ -101,13 +101,13 @@ def _split(name: str) -> str:
 
 
 def _side(name: str) -> str:
-    """The folders of a path without its split: pictures of A and B may look alike on purpose."""
+    """The folders of a path without its split: images of A and B may look alike on purpose."""
     parts = [p[-1] if p in {f"{s}{x}" for s in layouts.SPLITS for x in "AB"} else p for p in name.split("/")[:-1]]
     return "/".join(p for p in parts if p not in layouts.SPLITS)
 
 
 def _partners(folder: Path) -> list[Finding]:
-    """Pictures of A without one of the same name in B, where the names are meant to agree."""
+    """Images of A without one of the same name in B, where the names are meant to agree."""
     found = []
     for split in layouts.splits_of(folder):
         sides = layouts.sides_of(folder, split)
@@ -116,7 +116,7 @@ def _partners(folder: Path) -> list[Finding]:
         a, b = images.find(sides[0]), images.find(sides[1])
         for side, pictures in zip(sides, (a, b), strict=True):
             if not pictures:
-                found.append(Finding("empty", f"{side} holds no pictures."))
+                found.append(Finding("empty", f"{side} holds no images."))
         names = [{p.relative_to(s).with_suffix("").as_posix() for p in ps} for s, ps in zip(sides, (a, b), strict=True)]
         if len(names[0] & names[1]) * 2 < max(1, min(map(len, names))):
             continue  # hardly a name in common: an unpaired set
@@ -134,10 +134,10 @@ def _splits_and_copies(seen: list[_Seen]) -> list[Finding]:
         exact[s.digest].append(s)
     for group in exact.values():
         if len(group) > 1:
-            found.append(_copy(group, "the same picture"))
+            found.append(_copy(group, "the same image"))
     firsts = [g[0] for g in exact.values() if g[0].raster is not None]
     for group in _near(firsts):
-        found.append(_copy(group, "nearly the same picture", near=True))
+        found.append(_copy(group, "nearly the same image", near=True))
     return sorted(found, key=lambda f: (f.kind != "split", not f.serious))
 
 
@@ -151,9 +151,9 @@ def _copy(group: list[_Seen], what: str, near: bool = False) -> Finding:
 
 
 def _near(seen: list[_Seen]) -> list[list[_Seen]]:
-    """Groups of pictures of one side whose hashes differ in at most NEAR bits.
+    """Groups of images of one side whose hashes differ in at most NEAR bits.
 
-    Two such hashes agree in at least one of NEAR + 1 bands of bits, so only pictures that share a band are compared."""
+    Two such hashes agree in at least one of NEAR + 1 bands of bits, so only images that share a band are compared."""
     edges = np.linspace(0, 128, NEAR + 2).astype(int)
     bands: dict[tuple[str, int, int], list[int]] = defaultdict(list)
     for i, s in enumerate(seen):
@@ -188,7 +188,7 @@ def _alike(a: _Seen, b: _Seen) -> bool:
 
 
 def _surprises(seen: list[_Seen]) -> list[Finding]:
-    """Pictures whose size, shape or channels differ from nearly all others of their side."""
+    """Images whose size, shape or channels differ from nearly all others of their side."""
     found = []
     sides: dict[str, list[_Seen]] = defaultdict(list)
     for s in seen:

@@ -18,8 +18,8 @@ from torch import Tensor
 from i2i.core.errors import I2IError
 from i2i.data import cache, decode, device, preprocess, sampler
 from i2i.data.augment import Augment
-from i2i.data.layouts import WHOLE, Layout, Place, header
-from i2i.data.spec import Spec
+from i2i.data.layouts import WHOLE, Layout, Source, header
+from i2i.data.spec import DataSettings
 from i2i.media import images
 
 SAMPLED = 64  # files whose contents enter the fingerprint, and whose headers tell the channels
@@ -27,7 +27,7 @@ _Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # uint
 
 
 class Data:
-    """One split of a data set. Pictures come as float32 [B, C, H, W] in [-1, 1].
+    """One split of a data set. Images come as float32 [B, C, H, W] in [-1, 1].
 
     paired: x and y of one place, same crop and flip; unpaired: x from one side in the epoch's order, y drawn from the
     other by the seed; images: x; labelled: x and the class c (int64 [B]).
@@ -36,7 +36,7 @@ class Data:
     def __init__(
         self,
         layout: Layout,
-        spec: Spec,
+        spec: DataSettings,
         roots: Sequence[Path],
         *,
         flip: bool = True,
@@ -56,7 +56,7 @@ class Data:
         sides = [layout.a, layout.b] if layout.b else [layout.a]
         if spec.direction == "BtoA" and len(sides) == 2:
             sides.reverse()
-        self.sides: list[list[Place]] = sides
+        self.sides: list[list[Source]] = sides
         self.count = max(len(s) for s in sides)
         self.channels_in = spec.channels_in or _channels(sides[0])
         self.channels_out = spec.channels_out or (_channels(sides[1]) if len(sides) == 2 else self.channels_in)
@@ -72,7 +72,7 @@ class Data:
         """The name of each sample: its x file below the folder that was given."""
         return [self._name(self.sides[0][i % len(self.sides[0])]) for i in range(self.count)]
 
-    def _name(self, place: Place) -> str:
+    def _name(self, place: Source) -> str:
         for root in self.roots:
             if place.path.is_relative_to(root):
                 return place.path.relative_to(root).as_posix()
@@ -86,7 +86,7 @@ class Data:
         files = list(dict.fromkeys(place.path for side in self.sides for place in side))
         digest = hashlib.sha256(self.layout.encode())
         for path in files:
-            digest.update(f"{self._name(Place(path))}|{path.stat().st_size}\n".encode(errors="surrogateescape"))
+            digest.update(f"{self._name(Source(path))}|{path.stat().st_size}\n".encode(errors="surrogateescape"))
         for path in files[:: max(1, len(files) // SAMPLED)][:SAMPLED]:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         return {"count": self.count, "files": len(files), "sha256": digest.hexdigest()}
@@ -96,7 +96,7 @@ class Data:
     def item(self, index: int) -> dict[str, Any]:
         """The whole sample without variation, as a batch of one: the papers' pre-processing with load = crop = size.
 
-        "x", "y", "c", "ids" as in `batches`; pictures of the rules crop and none keep their size, rounded to a
+        "x", "y", "c", "ids" as in `batches`; images of the rules crop and none keep their size, rounded to a
         multiple of 4."""
         rule = self.spec.preprocess
         return self._plain([index], "none" if rule in ("crop", "none") else rule.removesuffix("_and_crop"))
@@ -104,7 +104,7 @@ class Data:
     def fixed(self, n: int) -> dict[str, Any]:
         """n samples spread evenly over all (all, if there are fewer) without variation, each brought to size x size.
 
-        Neighbours in the order of names are often alike: frames of a film, tiles of one place."""
+        Neighbours in the order of names are often alike: frames of a video, tiles of one place."""
         rule, n = self.spec.preprocess, min(n, self.count)
         return self._plain([i * self.count // n for i in range(n)], rule if rule.endswith("crop") else "resize")
 
@@ -130,11 +130,11 @@ class Data:
         """Endless batches for one of `world` processes, from sample number `start` of the run on.
 
         Yields {"x": float32 [B, C, size, size], "y": the same or None, "c": int64 [B] or None, "ids": int64 [B]}.
-        Row j on process r, in the step that starts at s, is sample s + r * batch + j; which picture that is and how
+        Row j on process r, in the step that starts at s, is sample s + r * batch + j; which image that is and how
         it is varied is a pure function of (seed, number). Raises I2IError naming a file that cannot be read.
         """
         step = batch * world
-        first = (sampler.numbers(s, batch, rank) for s in range(start, 1 << 62, step))
+        first = (sampler.sample_numbers(s, batch, rank) for s in range(start, 1 << 62, step))
         if not self.spec.workers:
             for numbers in first:
                 yield finished(self._raw(numbers, seed))
@@ -201,7 +201,7 @@ class Data:
             picture = cv2.flip(picture, 1).reshape(picture.shape)  # far faster than a negative stride later
         return picture
 
-    # ---- decoded pictures --------------------------------------------------------------------------------------
+    # ---- decoded images --------------------------------------------------------------------------------------
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         return preprocess.scaled_size(width, height, self.spec.preprocess, self._load, self.spec.size)
@@ -238,7 +238,7 @@ class Data:
             shape = (self._load, self._load, channels)
             path = None
             if self.spec.cache == "disk" and folder is not None:
-                path = folder / f"{cache.key(side, shape, self.spec.exact)}.pictures"
+                path = folder / f"{cache.key(side, shape, self.spec.exact)}.images"
             made.append(cache.Cache(len(side), shape, limit, path))
         return made
 
@@ -260,10 +260,10 @@ def _floats(array: np.ndarray) -> Tensor:
 
 
 def _stack(rows: list[np.ndarray]) -> np.ndarray:
-    """Pictures [H, W, C] as one array [B, C, H, W]; splitting channels as bytes costs less than as floats later."""
+    """Images [H, W, C] as one array [B, C, H, W]; splitting channels as bytes costs less than as floats later."""
     if len({r.shape for r in rows}) > 1:
         sizes = ", ".join(sorted({f"{r.shape[1]}x{r.shape[0]}" for r in rows}))
-        raise I2IError(f"The pictures of a batch have different sizes ({sizes}).", "Use a preprocess rule with crop.")
+        raise I2IError(f"The images of a batch have different sizes ({sizes}).", "Use a preprocess rule with crop.")
     height, width, channels = rows[0].shape
     made = np.empty((len(rows), channels, height, width), np.uint8)
     for planes, row in zip(made, rows, strict=True):
@@ -272,7 +272,7 @@ def _stack(rows: list[np.ndarray]) -> np.ndarray:
     return made
 
 
-def _channels(places: Sequence[Place]) -> int:
-    """1 if all sampled pictures are grey, else 3; transparency is laid on white unless 4 is asked for."""
+def _channels(places: Sequence[Source]) -> int:
+    """1 if all sampled images are grey, else 3; transparency is laid on white unless 4 is asked for."""
     sampled = places[:: max(1, len(places) // SAMPLED)][:SAMPLED]
     return 1 if all(header(p.path)[2] == 1 for p in sampled) else 3

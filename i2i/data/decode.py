@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from i2i.data.layouts import LEFT, WHOLE, Place
+from i2i.data.layouts import LEFT, WHOLE, Source
 from i2i.media import images
 
-Size = Callable[[int, int], tuple[int, int]]  # (width, height) of a picture -> (width, height) wanted
+Size = Callable[[int, int], tuple[int, int]]  # (width, height) of an image -> (width, height) wanted
 
 _jpeg: Any = None
 try:  # torchvision without its image extension still imports; then Pillow decodes
@@ -30,7 +30,7 @@ except (ImportError, RuntimeError, OSError):  # pragma: no cover
     pass
 
 
-def exact(place: Place, channels: int, size: Size) -> np.ndarray:
+def exact(place: Source, channels: int, size: Size) -> np.ndarray:
     """uint8 [H, W, channels], by Pillow. Raises I2IError naming the file."""
     with images.opened(place.path) as image:
         image = images.convert(image, channels, source=place.path)
@@ -42,7 +42,7 @@ def exact(place: Place, channels: int, size: Size) -> np.ndarray:
         return images.to_array(image if wanted == image.size else image.resize(wanted, Image.Resampling.BICUBIC))
 
 
-def fast(place: Place, channels: int, size: Size) -> np.ndarray:
+def fast(place: Source, channels: int, size: Size) -> np.ndarray:
     """As `exact`, faster. Raises I2IError naming the file."""
     return resized(half(whole(place.path, channels), place.part), size)
 
@@ -55,7 +55,7 @@ def fast_pair(path: Path, channels: tuple[int, int], size: Size) -> tuple[np.nda
 
 
 def half(array: np.ndarray, part: int) -> np.ndarray:
-    """One half of a picture (a view), or all of it."""
+    """One half of an image (a view), or all of it."""
     if part == WHOLE:
         return array
     middle = array.shape[1] // 2
@@ -109,7 +109,7 @@ def resized(array: np.ndarray, size: Size) -> np.ndarray:
     wanted = size(width, height)
     if wanted == (width, height):
         return np.ascontiguousarray(array)
-    # One picture of [1, H, W, C] in memory is channels-last for torch, which has a vectorised form for that.
+    # One image of [1, H, W, C] in memory is channels-last for torch, which has a vectorised form for that.
     picture = torch.from_numpy(np.ascontiguousarray(array))[None].permute(0, 3, 1, 2)
     made = functional.interpolate(picture, (wanted[1], wanted[0]), mode="bicubic", antialias=True)
     return np.ascontiguousarray(made.permute(0, 2, 3, 1)[0].numpy())

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i.core.random import noise, uniform
+from i2i.core.random import hashed_normal, hashed_uniform
 
 
 def vary(batch: dict[str, Any], seed: int, parts: Sequence[str], paired: bool) -> dict[str, Any]:
-    """The batch {"x", "y", "c", "ids"} with pictures float [B, C, H, W] in [-1, 1] varied; it stays on its device.
+    """The batch {"x", "y", "c", "ids"} with images float [B, C, H, W] in [-1, 1] varied; it stays on its device.
 
     paired: y gets the geometry of x and keeps its colours; otherwise y is varied by itself."""
     if not parts:
@@ -39,7 +39,7 @@ def vary(batch: dict[str, Any], seed: int, parts: Sequence[str], paired: bool) -
 
 def _between(ids: Tensor, seed: int, salt: str, low: float, high: float, like: Tensor) -> Tensor:
     """A number in [low, high) for each row [B], on the device of `like`."""
-    return (low + (high - low) * uniform(ids.cpu(), seed, salt)).to(like.device, like.dtype)
+    return (low + (high - low) * hashed_uniform(ids.cpu(), seed, salt)).to(like.device, like.dtype)
 
 
 def _affine(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
@@ -67,7 +67,7 @@ def _rotate90(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
 
 
 def _cutout(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
-    """Half of the pictures lose a rectangle of 5 to 20 % of each side to black."""
+    """Half of the images lose a rectangle of 5 to 20 % of each side to black."""
     height, width = x.shape[2:]
     rows = torch.linspace(0, 1, height, device=x.device, dtype=x.dtype)[None, :, None]
     columns = torch.linspace(0, 1, width, device=x.device, dtype=x.dtype)[None, None, :]
@@ -99,7 +99,7 @@ def _color(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
 
 def _noise(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
     strength = _between(ids, seed, f"noise/{salt}", 0, 0.1, x)[:, None, None, None]
-    drawn = noise(ids.cpu(), x.shape[1:], seed, f"noise/{salt}/values").to(x.device, x.dtype)
+    drawn = hashed_normal(ids.cpu(), x.shape[1:], seed, f"noise/{salt}/values").to(x.device, x.dtype)
     return (x + strength * drawn).clamp(-1, 1)
 
 

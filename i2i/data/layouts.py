@@ -1,6 +1,6 @@
-"""How pictures lie in folders: paired, unpaired, images, labelled; with or without train/ val/ test/.
+"""How images lie in folders: paired, unpaired, images, labelled; with or without train/ val/ test/.
 
-A `Layout` lists, for each sample, where its picture x comes from and, where there is one, its picture y or its class.
+A `Layout` lists, for each sample, where its image x comes from and, where there is one, its image y or its class.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from i2i.media import images
 SPLITS = ("train", "val", "test")
 # "joined" is paired, in files that hold A and B side by side, whatever their shape
 LAYOUTS = ("auto", "paired", "unpaired", "images", "labelled", "joined")
-WHOLE, LEFT, RIGHT = -1, 0, 1  # part of a file that a picture is
+WHOLE, LEFT, RIGHT = -1, 0, 1  # part of a file that an image is
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a picture is: a file, or one half of it."""
+class Source:
+    """Where an image is: a file, or one half of it."""
 
     path: Path
     part: int = WHOLE
@@ -32,8 +32,8 @@ class Layout:
     """The samples of one split. Sides are in the order A, B; `direction` is not applied yet."""
 
     name: str  # "paired", "unpaired", "images" or "labelled"
-    a: list[Place]
-    b: list[Place] = field(default_factory=list)  # paired: as long as a, in the same order
+    a: list[Source]
+    b: list[Source] = field(default_factory=list)  # paired: as long as a, in the same order
     labels: list[int] = field(default_factory=list)
     class_names: list[str] = field(default_factory=list)
     splits: tuple[str, ...] = ("train",)
@@ -43,12 +43,12 @@ def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") ->
     """Reads the folders (one or two) and settles the layout.
 
     Raises I2IError in one sentence when a folder is missing or empty, when the split is not there, or when the
-    pictures do not lie as `layout` needs them."""
+    images do not lie as `layout` needs them."""
     if layout not in LAYOUTS:
         raise I2IError(f"The layout {layout!r} is unknown.", f"Allowed: {', '.join(LAYOUTS)}.")
     for source in sources:
         if not source.is_dir():
-            raise I2IError(f"The folder {source} does not exist.", "Give a folder with pictures, or a data set's name.")
+            raise I2IError(f"The folder {source} does not exist.", "Give a folder with images, or a data set's name.")
     if len(sources) == 2:
         return _two(sources[0], sources[1], layout, split)
     if len(sources) != 1:
@@ -81,17 +81,17 @@ def _one(source: Path, layout: str, split: str) -> Layout:
         return _labelled(place, classes, splits)
     pictures = _pictures(place)
     if layout == "images":
-        return Layout("images", [Place(p) for p in pictures], splits=splits)
+        return Layout("images", [Source(p) for p in pictures], splits=splits)
     joined = layout == "joined" or _side_by_side(pictures)
     if layout == "auto" and not joined:
-        return Layout("images", [Place(p) for p in pictures], splits=splits)
+        return Layout("images", [Source(p) for p in pictures], splits=splits)
     if not joined:
         raise I2IError(
-            f"{place} holds single pictures, but {layout} pictures are needed.",
+            f"{place} holds single images, but {layout} images are needed.",
             "Give two folders, a folder with trainA/ and trainB/ or with A/ and B/"
             + (", or files twice as wide as high with A and B side by side." if layout == "paired" else "."),
         )
-    a, b = [Place(p, LEFT) for p in pictures], [Place(p, RIGHT) for p in pictures]
+    a, b = [Source(p, LEFT) for p in pictures], [Source(p, RIGHT) for p in pictures]
     return Layout("unpaired" if layout == "unpaired" else "paired", a, b, splits=splits)
 
 
@@ -128,7 +128,7 @@ def _two_lists(a: list[Path], b: list[Path], sides: tuple[Path, Path], layout: s
             return by_name
         if layout == "paired":
             raise by_name
-    return Layout("unpaired", [Place(p) for p in a], [Place(p) for p in b], splits=splits)
+    return Layout("unpaired", [Source(p) for p in a], [Source(p) for p in b], splits=splits)
 
 
 def match(a: list[Path], b: list[Path], sides: tuple[Path, Path]) -> Layout | I2IError:
@@ -149,10 +149,10 @@ def match(a: list[Path], b: list[Path], sides: tuple[Path, Path]) -> Layout | I2
         lists = [f"only in {s}: {_some(n)}" for s, n in zip(sides, (alone_a, alone_b), strict=True) if n]
         return I2IError(
             "Pairs are matched by file name, and some have no partner: " + "; ".join(lists) + ".",
-            "Rename or remove them; pictures without partners are the layout unpaired.",
+            "Rename or remove them; images without partners are the layout unpaired.",
         )
     keys = sorted(keyed[0])
-    return Layout("paired", [Place(keyed[0][k]) for k in keys], [Place(keyed[1][k]) for k in keys])
+    return Layout("paired", [Source(keyed[0][k]) for k in keys], [Source(keyed[1][k]) for k in keys])
 
 
 def _some(names: list[str], most: int = 5) -> str:
@@ -163,12 +163,12 @@ def _some(names: list[str], most: int = 5) -> str:
 def _pictures(folder: Path) -> list[Path]:
     found = images.find(folder)
     if not found:
-        raise I2IError(f"{folder} holds no pictures.", f"Known suffixes: {' '.join(images.SUFFIXES)}.")
+        raise I2IError(f"{folder} holds no images.", f"Known suffixes: {' '.join(images.SUFFIXES)}.")
     return found
 
 
 def _classes(place: Path) -> list[str]:
-    """Names of the folders in `place` that hold pictures, if no picture lies beside them."""
+    """Names of the folders in `place` that hold images, if no image lies beside them."""
     names = []
     for entry in sorted(os.scandir(place), key=lambda e: e.name):
         if entry.name.startswith("."):
@@ -182,17 +182,17 @@ def _classes(place: Path) -> list[str]:
 
 def _labelled(place: Path, classes: list[str], splits: tuple[str, ...]) -> Layout:
     if not classes:
-        raise I2IError(f"{place} has no class folders.", "Labelled pictures lie in one folder a class.")
+        raise I2IError(f"{place} has no class folders.", "Labelled images lie in one folder a class.")
     found = Layout("labelled", [], class_names=classes, splits=splits)
     for label, name in enumerate(classes):
         pictures = images.find(place / name)
-        found.a += [Place(p) for p in pictures]
+        found.a += [Source(p) for p in pictures]
         found.labels += [label] * len(pictures)
     return found
 
 
 def _side_by_side(pictures: list[Path], most: int = 16) -> bool:
-    """True if files look like two pictures side by side: all sampled are twice as wide as high."""
+    """True if files look like two images side by side: all sampled are twice as wide as high."""
     step = max(1, len(pictures) // most)
     for path in pictures[::step][:most]:
         width, height = header(path)[:2]
@@ -202,7 +202,7 @@ def _side_by_side(pictures: list[Path], most: int = 16) -> bool:
 
 
 def header(path: Path) -> tuple[int, int, int]:
-    """Width, height (upright) and natural channels of a picture, without decoding it."""
+    """Width, height (upright) and natural channels of an image, without decoding it."""
     with images.opened(path, load=False) as image:
         width, height = image.size
         if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):

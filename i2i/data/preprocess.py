@@ -39,7 +39,7 @@ def scale(image: Image.Image, preprocess: str, load: int, crop: int) -> Image.Im
 
 
 def scaled_size(width: int, height: int, preprocess: str, load: int, crop: int) -> tuple[int, int]:
-    """Width and height that `scale` gives a picture of width x height."""
+    """Width and height that `scale` gives an image of width x height."""
     if preprocess not in PREPROCESS:
         raise I2IError(f"The preprocess rule {preprocess!r} is unknown.", nearest(preprocess, PREPROCESS))
     if "resize" in preprocess:

@@ -35,7 +35,7 @@ class Draws:
         return drawn
 
 
-def numbers(start: int, batch: int, rank: int = 0) -> list[int]:
+def sample_numbers(start: int, batch: int, rank: int = 0) -> list[int]:
     """Numbers of the samples of one process in the step that starts at `start`."""
     first = start + rank * batch
     return list(range(first, first + batch))

@@ -15,23 +15,23 @@ from i2i.data.download import Progress
 
 if TYPE_CHECKING:
     from i2i.data.dataset import Data
-    from i2i.data.spec import Spec
+    from i2i.data.spec import DataSettings
 
 
 def open(
     sources: Sequence[str | Path] | str | Path,
-    spec: Spec | None = None,
+    spec: DataSettings | None = None,
     split: str = "train",
     progress: Progress | None = None,
 ) -> Data:
     """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use; `progress` is told).
 
-    Raises I2IError in one sentence if there is no such source or split, or if the pictures do not fit the layout."""
+    Raises I2IError in one sentence if there is no such source or split, or if the images do not fit the layout."""
     from i2i.data import layouts  # torch comes with these: not for those who only list data sets
     from i2i.data.dataset import Data
-    from i2i.data.spec import Spec
+    from i2i.data.spec import DataSettings
 
-    spec = spec or Spec()
+    spec = spec or DataSettings()
     spec.check()
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     folders, flip, licence = [], True, ""
@@ -40,7 +40,7 @@ def open(
             folders.append(Path(source))
             continue
         if _is_path(source):
-            raise I2IError(f"The folder {source} does not exist.", "Give a folder with pictures, or a data set's name.")
+            raise I2IError(f"The folder {source} does not exist.", "Give a folder with images, or a data set's name.")
         card = cards.card(str(source))
         if spec.layout not in ("auto", card.layout) and card.twin and cards.card(card.twin).layout == spec.layout:
             card = cards.card(card.twin)
@@ -85,7 +85,7 @@ def where(name: str) -> Path:
 
 
 def _inner(place: Path) -> Path:
-    """The folder in which the pictures begin: archives hold one folder of the set's name."""
+    """The folder in which the images begin: archives hold one folder of the set's name."""
     from i2i.data import layouts
 
     inside = [p for p in place.iterdir() if not p.name.startswith((".", "__MACOSX"))]

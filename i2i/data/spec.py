@@ -12,8 +12,8 @@ PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutou
 
 
 @dataclass(frozen=True)
-class Spec:
-    """How pictures are found, brought to size and varied."""
+class DataSettings:
+    """How images are found, brought to size and varied."""
 
     layout: str = "auto"  # auto, paired, joined (paired, side by side in one file), unpaired, images, labelled
     direction: str = "AtoB"  # AtoB: x from A and y from B; BtoA: the other way
@@ -22,10 +22,10 @@ class Spec:
     preprocess: str = "resize_and_crop"  # resize_and_crop, resize, scale_width, scale_width_and_crop, crop, none
     exact: bool = False  # resize by Pillow to the last level, as the papers' code, at a third of the speed
     flip: bool | None = None  # mirror left-right at random; none: yes, unless the data set forbids it
-    channels_in: int = 0  # 1 grey, 3 colour, 4 with alpha; 0: as the pictures are
+    channels_in: int = 0  # 1 grey, 3 colour, 4 with alpha; 0: as the images are
     channels_out: int = 0  # the same for the target
     workers: int = 2  # threads that prepare batches ahead; 0: none
-    cache: str = "none"  # decoded and resized pictures are kept: none, memory, disk
+    cache: str = "none"  # decoded and resized images are kept: none, memory, disk
     cache_gb: NonNegative = 8.0  # limit of the cache, in 10^9 bytes
     augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout joined by +; or albumentations YAML
     augment_on: str = "cpu"  # cpu (albumentations) or device (kornia: color, affine, rotate90, noise, cutout)
@@ -58,7 +58,7 @@ class Spec:
         if self.cache != "none" and "resize" not in self.preprocess:
             raise I2IError(
                 f"cache is {self.cache!r} with preprocess {self.preprocess!r}.",
-                "A cache needs pictures of one size: preprocess resize_and_crop or resize.",
+                "A cache needs images of one size: preprocess resize_and_crop or resize.",
             )
         if not self.augment.endswith((".yaml", ".yml")):
             for part in self.parts:

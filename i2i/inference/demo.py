@@ -1,4 +1,4 @@
-"""The use case "demo": a web page on which pictures are dropped and come out translated, with a slider between.
+"""The use case "demo": a web page on which images are dropped and come out translated, with a slider between.
 
 `Studio` is what the page does, without any server: models loaded once, one forward at a time, examples, errors in
 sentences. `serve` shows it with gradio (extra `demo`). Clients give bytes and choices, never paths or addresses; what
@@ -34,27 +34,27 @@ from i2i.inference.pipeline import reason
 from i2i.inference.translate import translate_bytes
 from i2i.media import adapt, codec, exif, images
 from i2i.models import zoo
-from i2i.models.load import load, name_of
+from i2i.models.load import display_name, load
 from i2i.models.translator import Translator
 
 HOST, PORT, PORTS = "127.0.0.1", 7860, 100  # the first of as many ports that are tried
 LOOPBACK = ("127.0.0.1", "localhost")
 VIEW = 2048  # pixels, longer side of what the page shows; the download has them all
 WAITING = 8  # requests in the queue; more are told to come again
-EXAMPLES = 6  # pictures a model
+EXAMPLES = 6  # images a model
 KEPT = 3600  # seconds that uploads and results stay on the disk
 UPLOAD = 20.0  # MB
 
 
 @dataclass(frozen=True)
-class Made:
-    """A translated picture: the file in full, its name, and both pictures as the page shows them (RGB, equal sizes)."""
+class DemoResult:
+    """A translated image: the file in full, its name, and both images as the page shows them (RGB, equal sizes)."""
 
     name: str
     data: bytes
     before: Image.Image
     after: Image.Image
-    size: tuple[int, int]  # width and height of the file's picture
+    size: tuple[int, int]  # width and height of the file's image
 
 
 class Studio:
@@ -63,13 +63,13 @@ class Studio:
     def __init__(self, models: Sequence[str] = (), device: str = "auto", max_pixels: int = images.MAX_PIXELS) -> None:
         """models: as `i2i.load` takes them, loaded at once; none: the models by name that are on this disk, loaded when
         they are chosen. max_pixels: of an upload, all its frames together. Raises I2IError for an unknown model."""
-        self.options = codec.Options(max_pixels=max_pixels)
+        self.options = codec.WriteSettings(max_pixels=max_pixels)
         self._device, self._loaded = device, dict[str, Translator]()
         self._loading, self._running = threading.Lock(), threading.Lock()
-        given = list(dict.fromkeys(map(str, models))) or [n for n in zoo.names() if zoo.place(n).is_file()]
+        given = list(dict.fromkeys(map(str, models))) or [n for n in zoo.names() if zoo.path_of(n).is_file()]
         if not given:
             raise I2IError("No model is on this disk.", "Name one with --model; `i2i models` lists what there is.")
-        short = [name_of(m) for m in given]
+        short = [display_name(m) for m in given]
         self.models = {s if short.count(s) == 1 else m: m for s, m in zip(short, given)}  # name on the page: model
         for name in self.models if models else ():
             self.translator(name)
@@ -94,7 +94,7 @@ class Studio:
         return f"Trained on {', '.join(names)}" if names else ""
 
     def examples(self, name: str) -> list[tuple[str, bytes]]:
-        """(file name, bytes) of a few pictures like those that a model was trained on; none if none came with i2i."""
+        """(file name, bytes) of a few images like those that a model was trained on; none if none came with i2i."""
         header = self.translator(name).header
         data = header.get("data") or ()
         back = header.get("direction") == "BtoA"
@@ -109,10 +109,10 @@ class Studio:
                 found.append((f"{path.stem}.png", _half(path, back)) if paired else (path.name, path.read_bytes()))
         return found[:EXAMPLES]
 
-    def translate(self, name: str, file: str, data: bytes) -> Made:
-        """The picture file `data` through a model, in its own size and format, with its metadata.
+    def translate(self, name: str, file: str, data: bytes) -> DemoResult:
+        """The image file `data` through a model, in its own size and format, with its metadata.
 
-        file: its name, for the result's and for errors. Raises I2IError if it is no picture, damaged, or too large."""
+        file: its name, for the result's and for errors. Raises I2IError if it is no image, damaged, or too large."""
         translator = self.translator(name)
         with self._running:
             out = translate_bytes(data, translator, self.options, name=file)
@@ -122,10 +122,10 @@ class Studio:
         suffix = {"jpeg": "jpg", "tiff": "tif"}.get(kind, kind)
         if before.size != after.size:  # of an enlarging network
             before = before.resize(after.size, Image.Resampling.BICUBIC)
-        return Made(f"{Path(file).stem or 'picture'}.{name_of(name)}.{suffix}", out, before, after, size)
+        return DemoResult(f"{Path(file).stem or 'picture'}.{display_name(name)}.{suffix}", out, before, after, size)
 
     def _view(self, data: bytes) -> Image.Image:
-        """The (first) picture of a file as a browser shows it: upright, sRGB, on white, not too large."""
+        """The (first) image of a file as a browser shows it: upright, sRGB, on white, not too large."""
         with images.opened(io.BytesIO(data), max(self.options.max_pixels, images.MAX_PIXELS)) as image:
             image = images.convert(adapt.in_srgb(image, exif.profile(image))[0], 3)
             image.thumbnail((VIEW, VIEW))
@@ -134,7 +134,7 @@ class Studio:
 
 
 def _half(path: Path, right: bool) -> bytes:
-    """One side of a picture that holds A and B side by side, as PNG."""
+    """One side of an image that holds A and B side by side, as PNG."""
     with images.opened(path) as image:
         middle = image.width // 2
         buffer = io.BytesIO()
@@ -226,7 +226,7 @@ CSS = """
 #about p {opacity: .75; margin: 0}
 #head h1 {margin-bottom: .1em}
 """
-HELP = "Drop a picture and move the slider. Its size and format are kept; it stays on the computer that runs this page."
+HELP = "Drop an image and move the slider. Its size and format are kept; it stays on the computer that runs this page."
 
 
 def weight(size: int) -> str:

@@ -1,6 +1,6 @@
-"""The use case "evaluate": a model against the true pictures of a paired test split, beside two trivial guesses.
+"""The use case "evaluate": a model against the true images of a paired test split, beside two trivial guesses.
 
-A model is worth something if it beats both: the mean picture of the training targets, given for every input, and the
+A model is worth something if it beats both: the mean image of the training targets, given for every input, and the
 input itself, handed back unchanged.
 """
 
@@ -23,9 +23,9 @@ from i2i.metrics.pixel import scores
 from i2i.models.load import load
 from i2i.models.translator import Translator
 
-BATCH = 8  # pictures in one pass
-SAMPLES = 1000  # training pictures behind the mean
-SHOWN = 8  # pictures on the sheet of a finished run
+BATCH = 8  # images in one pass
+SAMPLES = 1000  # training images behind the mean
+SHOWN = 8  # images on the sheet of a finished run
 
 
 def evaluate(
@@ -39,11 +39,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores of a model on the first `limit` pairs (all, if None) of a split.
 
-    data: an opened split, or where the pictures are; None takes what the model was trained on, all as its header says
-    (size, direction, pre-processing). Returns {"split", "count", "model", "mean picture", "input copied"}, the last
-    three each {"l1", "psnr", "ssim"} averaged over pictures (i2i.metrics.pixel: l1 in [0, 2], psnr in dB). A baseline
-    is left out where it cannot exist: no training split, pictures of several sizes, other channels in than out; ssim
-    where pictures are under 11 pixels. Raises I2IError if there are no pairs, or no such split.
+    data: an opened split, or where the images are; None takes what the model was trained on, all as its header says
+    (size, direction, pre-processing). Returns {"split", "count", "model", "mean image", "input copied"}, the last
+    three each {"l1", "psnr", "ssim"} averaged over images (i2i.metrics.pixel: l1 in [0, 2], psnr in dB). A baseline
+    is left out where it cannot exist: no training split, images of several sizes, other channels in than out; ssim
+    where images are under 11 pixels. Raises I2IError if there are no pairs, or no such split.
     """
     translator = model if isinstance(model, Translator) else load(model, device)
     if data is None and isinstance(model, str | Path):
@@ -64,7 +64,7 @@ def evaluate(
         for i, ((x, y), picture) in enumerate(zip(pairs, made), start):
             if save is not None:
                 images.save((Path(save) / found.names[i]).with_suffix(".png"), images.to_uint8(picture))
-            guesses = {"model": picture, "mean picture": mean, "input copied": _as(x, int(y.shape[0]))}
+            guesses = {"model": picture, "mean image": mean, "input copied": _as(x, int(y.shape[0]))}
             for title, guess in guesses.items():
                 if guess is None or guess.shape != y.shape:
                     continue
@@ -73,15 +73,15 @@ def evaluate(
     result: dict[str, Any] = {"split": split if not isinstance(data, datasets.Data) else "", "count": count}
     for title, metrics in totals.items():
         whole = {k: torch.cat(v) for k, v in metrics.items() if sum(map(len, v)) == count}
-        if whole:  # over all pictures or not at all: else the rows could not be compared
+        if whole:  # over all images or not at all: else the rows could not be compared
             result[title] = {k: float(v.mean()) for k, v in whole.items()}
     return result
 
 
 def conclude(folder: Path, held_out: datasets.Data, split: str, device: str = "auto") -> dict[str, Any]:
-    """Judges the finished model of a run: `evaluate` on `held_out`, its pictures of `split`.
+    """Judges the finished model of a run: `evaluate` on `held_out`, its images of `split`.
 
-    Leaves metrics.json in the run's folder beside test.png, a sheet of some inputs, translations and true pictures."""
+    Leaves metrics.json in the run's folder beside test.png, a sheet of some inputs, translations and true images."""
     model = load(folder / "model.safetensors", device)
     found = {**evaluate(model, held_out), "split": split}
     with files.replacing(folder / "metrics.json") as file:
@@ -93,7 +93,7 @@ def conclude(folder: Path, held_out: datasets.Data, split: str, device: str = "a
 
 
 def _recorded(model: Path) -> list[str] | None:
-    """Where the folder of a run says its pictures lie, wherever it is called from; None for another model."""
+    """Where the folder of a run says its images lie, wherever it is called from; None for another model."""
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return None
@@ -106,7 +106,7 @@ def _open(header: dict[str, Any], data: str | Path | Sequence[str | Path] | None
     if not sources:
         raise I2IError("The model does not say what it was trained on.", "Name the data to evaluate on.")
     size = int(header.get("size") or 256)
-    spec = datasets.Spec(
+    spec = datasets.DataSettings(
         layout="paired",
         size=size,
         load=size,
@@ -129,7 +129,7 @@ def _pairs(data: datasets.Data, start: int, stop: int) -> Iterator[tuple[Tensor,
 
 
 def _mean(data: datasets.Data) -> Tensor | None:
-    """The mean target [C, H, W] of the training split; None without one, or if its pictures differ in size."""
+    """The mean target [C, H, W] of the training split; None without one, or if its images differ in size."""
     if "train" not in data.splits:
         return None
     training = datasets.open(data.roots, data.spec, split="train")

@@ -1,4 +1,4 @@
-"""The use case "generate": what a saved model makes from noise (i2i.load_generator), as pictures, sheets and films."""
+"""The use case "generate": what a saved model makes from noise (i2i.load_generator), as images, sheets and videos."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from i2i.core.errors import I2IError
 from i2i.media import images, video
 from i2i.models.generator import Generator, Tell, load_generator
 
-GAP = 2  # pixels between the pictures of a sheet
+GAP = 2  # pixels between the images of a sheet
 FILMS = (".gif", ".mp4", ".webm")
-SLOWEST = 0.002  # pictures a second of a film, at least
+SLOWEST = 0.002  # images a second of a video, at least
 
 
 @dataclass
-class Made:
+class GenerateResult:
     """What `generate` left behind."""
 
     files: list[Path] = field(default_factory=list)
@@ -47,10 +47,10 @@ def generate(
     overwrite: bool = False,
     device: str = "auto",
     progress: Tell | None = None,
-) -> Made:
-    """Makes `n` pictures, of the seeds seed, seed + 1, ..., or a walk between `interpolate` of them in `frames` frames.
+) -> GenerateResult:
+    """Makes `n` images, of the seeds seed, seed + 1, ..., or a walk between `interpolate` of them in `frames` frames.
 
-    output: a folder for the pictures, or a film (.gif; .mp4 and .webm where PyAV is installed). grid: a file for all of
+    output: a folder for the images, or a video (.gif; .mp4 and .webm where PyAV is installed). grid: a file for all of
     them in one sheet of `columns` (0: about square). label: see `Generator.label`. Raises I2IError before anything is
     made if something does not fit, and when the disk refuses."""
     made = load_generator(model, device) if isinstance(model, str | Path) else model
@@ -64,7 +64,7 @@ def generate(
     _free([*targets, *([out] if moving and out else []), *([sheet_at] if sheet_at else [])], overwrite)
     found = made.walk(seeds, frames, number, truncation, size, progress) if interpolate else None
     pictures = found or made.pictures(seeds, number, truncation, size, progress)
-    result = Made()
+    result = GenerateResult()
     kept: list[np.ndarray] = []
     if targets and out:
         _folder(out)
@@ -97,20 +97,20 @@ def _refuse(
 ) -> None:
     """Raises I2IError for a request that makes no sense."""
     if out is None and grid is None:
-        raise I2IError("Nothing says where the pictures go.", "Give -o FOLDER, -o FILM.gif or --grid FILE.png.")
+        raise I2IError("Nothing says where the images go.", "Give -o FOLDER, -o FILM.gif or --grid FILE.png.")
     if n < 1 or not 0 <= seed < 1 << 60:
         raise I2IError(f"n is {n} and seed is {seed}.", "n must be at least 1, and seed from 0 to 2^60.")
     if points == 1 or points < 0:
-        raise I2IError(f"interpolate is {points}.", "A walk needs at least 2 pictures to go between.")
+        raise I2IError(f"interpolate is {points}.", "A walk needs at least 2 images to go between.")
     if points and frames < points:
-        raise I2IError(f"{frames} frames are too few for a walk through {points} pictures.", "Give at least as many.")
+        raise I2IError(f"{frames} frames are too few for a walk through {points} images.", "Give at least as many.")
     if moving and not SLOWEST <= fps <= 100:
         waits = "a GIF's delays are 1 to 65535 hundredths of a second"
         raise I2IError(f"fps is {fps:g}.", f"Allowed: {SLOWEST} to 100; {waits}.")
     if out is not None and out.suffix and not moving and out.suffix.lower() in (*images.SUFFIXES, ".avi", ".mov"):
-        raise I2IError(f"{out} is no folder and no film.", f"Give a folder, a film ({', '.join(FILMS)}), or --grid.")
+        raise I2IError(f"{out} is no folder and no video.", f"Give a folder, a video ({', '.join(FILMS)}), or --grid.")
     if moving and out is not None and out.suffix.lower() != ".gif":
-        video.library(f"Writing {out.suffix} films")
+        video.library(f"Writing {out.suffix} videos")
 
 
 def _names(made: Generator, out: Path, seeds: Sequence[int], label: int | None, frames: int) -> list[Path]:
@@ -139,7 +139,7 @@ def _folder(path: Path) -> None:
 
 
 def sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Pictures uint8 [H, W, C] of one size in rows of `columns`, on black."""
+    """Images uint8 [H, W, C] of one size in rows of `columns`, on black."""
     high, wide, channels = pictures[0].shape
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
@@ -151,7 +151,7 @@ def sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
 
 
 def enlarged(picture: np.ndarray, least: int = 128) -> np.ndarray:
-    """The picture with each pixel repeated until its longer side has `least` pixels, with even sides, as films need."""
+    """The image with each pixel repeated until its longer side has `least` pixels, with even sides, as videos need."""
     factor = max(1, -(-least // max(picture.shape[:2])))
     picture = picture.repeat(factor, 0).repeat(factor, 1)
     odd = [(0, side % 2) for side in picture.shape[:2]]
@@ -159,7 +159,7 @@ def enlarged(picture: np.ndarray, least: int = 128) -> np.ndarray:
 
 
 def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
-    """Writes an endless animation. Pictures uint8 [H, W, C]; GIF counts in hundredths of a second."""
+    """Writes an endless animation. Images uint8 [H, W, C]; GIF counts in hundredths of a second."""
     frames = [images.to_pil(enlarged(p)) for p in pictures]
     colour = [f if f.mode == "L" else f.convert("RGB") for f in frames]
     wait = max(20, round(100 / fps) * 10)  # milliseconds; browsers slow down what is faster
@@ -170,8 +170,8 @@ def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
 
 
 def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
-    """Writes an .mp4 (H.264) or .webm (VP9) film by PyAV. Pictures uint8 [H, W, C]."""
-    video.library(f"Writing {path.suffix} films")
+    """Writes an .mp4 (H.264) or .webm (VP9) video by PyAV. Images uint8 [H, W, C]."""
+    video.library(f"Writing {path.suffix} videos")
     with files.replacing(path) as file:
         writer = video.Writer(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
         for picture in pictures:

@@ -1,7 +1,7 @@
 """Which files are translated, and what their outputs are called: all of it settled before work begins.
 
-Inputs are files, folders (with all pictures below them), patterns such as `archive/**/*.png`, and lists of files.
-A film has to be named, by itself, a pattern or a list: a folder is one of pictures. The tree of a folder or pattern is
+Inputs are files, folders (with all images below them), patterns such as `archive/**/*.png`, and lists of files.
+A video has to be named, by itself, a pattern or a list: a folder is one of images. The tree of a folder or pattern is
 kept below the output folder. Two inputs never share an output, no output replaces an input, and none lies outside the
 output folder.
 """
@@ -27,20 +27,20 @@ from i2i.media import images, video
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 
 _ONE = {".jpeg": ".jpg", ".tiff": ".tif"}  # two names of one format
-_PICTURES = f"Pictures become {', '.join(WRITABLE)}."
-_FILMS = f"Films become {', '.join(video.WRITABLE)}."
+_PICTURES = f"Images become {', '.join(WRITABLE)}."
+_FILMS = f"Videos become {', '.join(video.WRITABLE)}."
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture to translate. `name` is its path below what was given, with / on every system."""
+    """One image to translate. `name` is its path below what was given, with / on every system."""
 
     source: Path
     target: Path
     name: str
 
 
-def plan(
+def collect_jobs(
     inputs: Sequence[str | Path],
     output: str | Path | None,
     model: str,
@@ -50,12 +50,12 @@ def plan(
     listed: Iterable[str | Path] = (),
     root: str | Path | None = None,
 ) -> list[Pair]:
-    """The pictures of `inputs` and of the list `listed`, and where each goes.
+    """The images of `inputs` and of the list `listed`, and where each goes.
 
     output: a folder, or a file's name if there is one input file; None writes `photo.MODEL.jpg` beside `photo.jpg` and
     `holiday.MODEL/` beside `holiday/`. suffix: of all outputs, such as ".png"; None keeps each input's where it can be
     written. root: the paths of the list keep their tree below it. Raises I2IError if an input does not exist (one of a
-    list fails later, alone), there is no picture, two inputs would have one output, or an output would replace an
+    list fails later, alone), there is no image, two inputs would have one output, or an output would replace an
     input.
     """
     out = None if output is None else storage.at(output)
@@ -63,7 +63,7 @@ def plan(
     if suffix is not None:
         suffix = f".{suffix.lstrip('.').lower()}"
         if suffix not in WRITABLE + video.WRITABLE:
-            raise I2IError(f"Pictures are not written as {suffix}.", nearest(suffix, WRITABLE + video.WRITABLE))
+            raise I2IError(f"Images are not written as {suffix}.", nearest(suffix, WRITABLE + video.WRITABLE))
     single = len(inputs) == 1 and not listed
     pairs: list[Pair] = []
     for given in inputs:
@@ -76,14 +76,14 @@ def plan(
         pairs.append(Pair(path, _beside(path, model) if out is None else out / name, name))
     if not pairs:
         raise I2IError(
-            f"There is no picture in {', '.join(map(str, inputs)) or 'what was given'}.",
+            f"There is no image in {', '.join(map(str, inputs)) or 'what was given'}.",
             f"Known formats: {' '.join(sorted(images.SUFFIXES))}.",
         )
     named = pairs[0].target == out
     if output is not None and not named:
         must_be_folder(output)
-    if len(pairs) == 1 and suffix in WRITABLE and video.is_film(pairs[0].source):  # among pictures it stays a film
-        raise I2IError(f"{pairs[0].source} is a film; it cannot be written as {suffix}.", _FILMS)
+    if len(pairs) == 1 and suffix in WRITABLE and video.is_film(pairs[0].source):  # among images it stays a video
+        raise I2IError(f"{pairs[0].source} is a video; it cannot be written as {suffix}.", _FILMS)
     settled = _settle(pairs, suffix, named)
     for pair in settled:
         if ".." in PurePosixPath(pair.name).parts:  # an object's name may hold anything
@@ -128,7 +128,7 @@ def _pairs(
         format_of(out, suffix)
         return [Pair(path, out, path.name)]
     if names_file and out.suffix.lower() in images.SUFFIXES + video.READABLE:
-        raise I2IError(f"Pictures are not written as {out.suffix}.", f"{_PICTURES} {_FILMS}")
+        raise I2IError(f"Images are not written as {out.suffix}.", f"{_PICTURES} {_FILMS}")
     return [Pair(path, out / path.name, path.name)]
 
 
@@ -158,7 +158,7 @@ def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list
 
 
 def _at_address(path: Path, out: Path | None, model: str, recursive: bool) -> list[Pair] | None:
-    """The pictures below a folder, or of a pattern, at an address; None if it is a file."""
+    """The images below a folder, or of a pattern, at an address; None if it is a file."""
     if glob.has_magic(str(path)):
         fixed = storage.at(str(path)[: str(path).index(_first_magic(path))].rpartition("/")[0])
         found = storage.matching(str(path), images.SUFFIXES + video.READABLE)
@@ -270,11 +270,11 @@ def _own_suffix(pair: Pair, suffix: str | None, named: bool) -> str:
     own = pair.target.suffix
     if video.is_film(pair.source):
         if pair.target.suffix.lower() in WRITABLE:
-            raise I2IError(f"{pair.source} is a film; it cannot be written as {own}.", _FILMS)
+            raise I2IError(f"{pair.source} is a video; it cannot be written as {own}.", _FILMS)
         kept = own if own.lower() in video.WRITABLE else ".mp4"
         return suffix if suffix in video.WRITABLE and own.lower() != suffix else kept
     if (suffix or own.lower()) in video.WRITABLE:
-        raise I2IError(f"{pair.source} is no film; it cannot be written as {suffix or own}.", _PICTURES)
+        raise I2IError(f"{pair.source} is no video; it cannot be written as {suffix or own}.", _PICTURES)
     if named:
         return own
     if suffix is not None:
@@ -285,7 +285,7 @@ def _own_suffix(pair: Pair, suffix: str | None, named: bool) -> str:
 
 
 def moves(file: Path | BinaryIO) -> bool:
-    """Whether a picture file has several frames; False for what cannot be read."""
+    """Whether an image file has several frames; False for what cannot be read."""
     try:
         with Image.open(file) as image:
             return bool(getattr(image, "is_animated", False))
@@ -312,7 +312,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def in_shard(name: str, shard: tuple[int, int]) -> bool:
-    """Whether the picture `name` belongs to shard i of n: a hash of its name says so, the same on every machine."""
+    """Whether the image `name` belongs to shard i of n: a hash of its name says so, the same on every machine."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % shard[1] == shard[0] - 1
 

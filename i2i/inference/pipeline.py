@@ -1,9 +1,9 @@
-"""Pictures through the network at its own speed: reading and writing run in threads beside it.
+"""Images through the network at its own speed: reading and writing run in threads beside it.
 
-Everything that waits is bounded in number and in pixels, so memory does not grow with the number of files. Pictures of
+Everything that waits is bounded in number and in pixels, so memory does not grow with the number of files. Images of
 one padded size share a batch. A batch that does not fit the device's memory is halved, and the limit stays lower from
-then on; a single picture that does not fit is cut into windows. A file that cannot be read or written is told and never
-stops the rest. Films come last, one after the other, each in one pass (i2i.film).
+then on; a single image that does not fit is cut into windows. A file that cannot be read or written is told and never
+stops the rest. Videos come last, one after the other, each in one pass (i2i.video).
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.inference.manifest import Manifest
 from i2i.media import codec, video
-from i2i.media.codec import Document, Options
-from i2i.models.translator import Taken, Translator
+from i2i.media.codec import Document, WriteSettings
+from i2i.models.translator import Prepared, Translator
 
 AHEAD = 4  # batches read, and outputs being written, at any time
 PIXELS = 1 << 26  # that may wait before the network, and behind it
-MOST = 32  # pictures in a batch of automatic size
+MOST = 32  # images in a batch of automatic size
 READERS, WRITERS = 2, 2
 SMALLEST_WINDOW = 128
-SMALL = 1 << 19  # pixels up to which pictures go side by side on a CPU
+SMALL = 1 << 19  # pixels up to which images go side by side on a CPU
 
 
 @dataclass
 class Job:
-    """One picture to translate."""
+    """One image to translate."""
 
     number: int
     source: Path
@@ -46,7 +46,7 @@ class Job:
 
     @property
     def pixels(self) -> int:
-        """Of the picture, once it is read."""
+        """Of the image, once it is read."""
         document = self.document  # a writer may drop it meanwhile
         return document.pixels if document else 0
 
@@ -55,8 +55,8 @@ class Job:
 class _Part:
     job: Job
     number: int
-    taken: Taken
-    ready: Tensor | None  # pixels of a picture that goes through whole
+    taken: Prepared
+    ready: Tensor | None  # pixels of an image that goes through whole
 
 
 _Output = tuple[_Part, Tensor | np.ndarray | None, BaseException | None]
@@ -64,10 +64,10 @@ Tell = Callable[[Job, BaseException | None], None]
 
 
 class Pipeline:
-    """One model and one way of writing. batch: most pictures in a pass; 0 chooses (1 on a CPU)."""
+    """One model and one way of writing. batch: most images in a pass; 0 chooses (1 on a CPU)."""
 
     def __init__(
-        self, translator: Translator, options: Options, batch: int = 0, record: Manifest | None = None
+        self, translator: Translator, options: WriteSettings, batch: int = 0, record: Manifest | None = None
     ) -> None:
         self.translator, self.options, self.batch, self.record = translator, options, batch, record
         self.most = batch or (1 if translator.device.type == "cpu" else MOST)  # steps down when memory runs out
@@ -109,7 +109,7 @@ class Pipeline:
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     def _read_ahead(self, pool: ThreadPoolExecutor, jobs: Iterable[Job], tell: Tell) -> Iterator[Job]:
-        """The jobs in order, their pictures read ahead; unreadable ones are told and left out."""
+        """The jobs in order, their images read ahead; unreadable ones are told and left out."""
         rest = iter(jobs)
         waiting: list[tuple[Job, Future[None]]] = []
         while True:
@@ -152,14 +152,14 @@ class Pipeline:
     # ---- the network -----------------------------------------------------------------------------------------------
 
     def _lanes(self, jobs: Iterable[Job]) -> int:
-        """How many pictures go side by side, a thread each: on a CPU, where the threads of one picture gain less."""
+        """How many images go side by side, a thread each: on a CPU, where the threads of one image gain less."""
         lanes = torch.get_num_threads() if self.translator.device.type == "cpu" and self.most == 1 else 1
         return lanes if isinstance(jobs, Sequence) and len(jobs) > 2 * lanes else 1
 
     def _side_by_side(
         self, groups: Iterable[list[_Part]], lanes: int
     ) -> Iterator[Iterator[tuple[Job, BaseException | None]]]:
-        """`_through` of each group in its order, small pictures in `lanes` threads, large ones with all threads."""
+        """`_through` of each group in its order, small images in `lanes` threads, large ones with all threads."""
         before = torch.get_num_threads()
         pool = ThreadPoolExecutor(lanes, "network", torch.set_num_threads, (1,))
         going: deque[tuple[list[_Part], Future[list[_Output]]]] = deque()
@@ -223,8 +223,8 @@ class Pipeline:
         for part, one in zip(group, made):
             yield part, one, None
 
-    def _smaller(self, taken: Taken) -> np.ndarray | None:
-        """One picture that ran out of memory, in smaller and smaller windows; None if none is small enough."""
+    def _smaller(self, taken: Prepared) -> np.ndarray | None:
+        """One image that ran out of memory, in smaller and smaller windows; None if none is small enough."""
         height, width = self.translator.padded(taken)
         window = max(height, width) // 2
         if not self.translator.fits((height, width)):
@@ -239,7 +239,7 @@ class Pipeline:
         return None
 
     def _film(self, job: Job) -> BaseException | None:
-        """Translates a film; gives why it failed."""
+        """Translates a video; gives why it failed."""
         own = self.options
 
         def run(frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:

@@ -1,6 +1,6 @@
 """A Ray cluster at one archive: the same pipeline in an actor for each GPU, or each processor, of every node.
 
-Ray Data hands the actors a few pictures at a time and gives what a lost node or actor had to another one, which writes
+Ray Data hands the actors a few images at a time and gives what a lost node or actor had to another one, which writes
 the same outputs again. Inputs, outputs, record and model have to be where every node reaches them: on a shared file
 system, or at addresses. This is the extra `ray`; nothing is reported to its makers.
 """
@@ -24,7 +24,7 @@ from i2i.inference.pipeline import Job, reason
 from i2i.inference.workers import Work
 from i2i.models.translator import Translator
 
-CHUNK = 8  # pictures that an actor takes at a time
+CHUNK = 8  # images that an actor takes at a time
 Tell = Callable[[int, str | None], None]
 
 

@@ -1,9 +1,9 @@
-"""The use case "translate": pictures, folders and archives of pictures through a model, onto the disk.
+"""The use case "translate": images, folders and archives of images through a model, onto the disk.
 
     i2i.translate("photo.jpg", model="runs/mine")
     i2i.translate("in/", "out/", "runs/mine", resume=True)
 
-What is translated and where it goes is settled first (naming), then the pictures run through the network (pipeline),
+What is translated and where it goes is settled first (naming), then the images run through the network (pipeline),
 each is written so that nothing is lost on the way (codec) and appears whole, by a rename, or not at all. A record in
 the output folder (manifest) knows what is done.
 """
@@ -32,18 +32,18 @@ from i2i.inference.pipeline import Job, reason
 from i2i.inference.remote_manifest import RemoteManifest
 from i2i.inference.workers import Work
 from i2i.media import codec
-from i2i.media.codec import Options
-from i2i.models.load import find, load, name_of
-from i2i.models.translator import Size, Tiling, Translator
+from i2i.media.codec import WriteSettings
+from i2i.models.load import display_name, find, load
+from i2i.models.translator import Size, TileSettings, Translator
 
-__all__ = ["Outcome", "Result", "Translator", "find", "load", "name_of", "translate", "translate_bytes"]
+__all__ = ["Outcome", "Result", "Translator", "display_name", "find", "load", "translate", "translate_bytes"]
 
 Progress = Callable[[int, int, Path], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture: done, skipped, failed, or planned (in a dry run)."""
+    """What became of one image: done, skipped, failed, or planned (in a dry run)."""
 
     source: Path
     target: Path
@@ -116,19 +116,19 @@ def translate(
     statistics: str = "auto",
     progress: Progress | None = None,
 ) -> Result:
-    """Translates picture files, folders of them, and patterns such as "archive/**/*.png".
+    """Translates image files, folders of them, and patterns such as "archive/**/*.png".
 
     inputs, listed, root, output, recursive: see naming.plan. format: of all outputs, such as "png"; None keeps each
     input's.
-    size: None keeps each picture's, N makes its shorter side N pixels, (width, height) is exact. quality, subsampling,
+    size: None keeps each image's, N makes its shorter side N pixels, (width, height) is exact. quality, subsampling,
     alpha, profile, max_pixels: see codec.Options. overwrite: False leaves outputs that exist alone. resume: what the
     output folder's record says is done and intact is skipped, what is not is done again. record: whether to keep that
-    record; None: when pictures go into a folder of their own. shard (i, n): only the i-th of n parts, by a hash of each
+    record; None: when images go into a folder of their own. shard (i, n): only the i-th of n parts, by a hash of each
     name. processes: on this machine, sharing the work. ray: the address of a cluster that does it instead (see
-    cluster.run). batch: most pictures in one pass; 0 chooses. tile, overlap (pixels), memory (bytes), exact: see
-    Tiling. The rest: see load. progress(number done, number in all, input) is told after each file.
+    cluster.run). batch: most images in one pass; 0 chooses. tile, overlap (pixels), memory (bytes), exact: see
+    TileSettings. The rest: see load. progress(number done, number in all, input) is told after each file.
 
-    Raises I2IError before anything is read if an input does not exist, there is no picture, two inputs would have one
+    Raises I2IError before anything is read if an input does not exist, there is no image, two inputs would have one
     output, an output would replace an input, or the record belongs to another model or other settings.
     """
     if not isinstance(model, Translator) and not str(model):
@@ -138,8 +138,8 @@ def translate(
     if batch < 0 or processes < 1:
         raise I2IError(f"Batch {batch} and {processes} processes were asked for.", "Give 1 or more (batch 0 chooses).")
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-    options = Options(size, quality, subsampling, alpha, profile, **limit)
-    tiling = Tiling(tile, overlap, memory, exact)
+    options = WriteSettings(size, quality, subsampling, alpha, profile, **limit)
+    tiling = TileSettings(tile, overlap, memory, exact)
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     work = Work(model, options, tiling, batch, compile, device, precision, direction, statistics)
     if processes > 1 and ray:
@@ -148,8 +148,8 @@ def translate(
         work = dataclasses.replace(work, model=work.translator())
     elif not isinstance(model, Translator):
         find(model)
-    name = model.name if isinstance(model, Translator) else name_of(model)
-    pairs = naming.plan(given, output, name, recursive=recursive, suffix=format, listed=listed, root=root)
+    name = model.name if isinstance(model, Translator) else display_name(model)
+    pairs = naming.collect_jobs(given, output, name, recursive=recursive, suffix=format, listed=listed, root=root)
     if shard is not None:
         pairs = [p for p in pairs if naming.in_shard(p.name, shard)]
     folder = _folder(given, output, pairs)
@@ -185,7 +185,7 @@ def _run(
     lost: list[str] = []
 
     @contextlib.contextmanager
-    def keeping() -> Iterator[None]:  # what became of the pictures is told even if the record cannot be kept
+    def keeping() -> Iterator[None]:  # what became of the images is told even if the record cannot be kept
         try:
             yield
         except I2IError as error:
@@ -271,18 +271,18 @@ def _settings(work: Work) -> str:
 def translate_bytes(
     data: bytes,
     translator: Translator,
-    options: Options | None = None,
+    options: WriteSettings | None = None,
     format: str | None = None,
     name: str = "what came from standard input",
 ) -> bytes:
-    """One picture file's bytes to those of its translation, in its own format (or png) or in `format`.
+    """One image file's bytes to those of its translation, in its own format (or png) or in `format`.
 
     name: what errors call it. Raises I2IError if it cannot be read or written."""
-    options = options or Options()
+    options = options or WriteSettings()
     format = format or _format(data)
     suffix = f".{format.lstrip('.').lower()}"
     if suffix not in naming.WRITABLE:
-        raise I2IError(f"Pictures are not written as {suffix}.", f"Give one of {', '.join(naming.WRITABLE)}.")
+        raise I2IError(f"Images are not written as {suffix}.", f"Give one of {', '.join(naming.WRITABLE)}.")
     source = io.BytesIO(data)
     source.name = name
     document = codec.read(source, translator.channels_in, options, suffix)
@@ -291,7 +291,7 @@ def translate_bytes(
 
 
 def _format(data: bytes) -> str:
-    """The format that a picture's bytes are translated into, as for a file of its own suffix."""
+    """The format that an image's bytes are translated into, as for a file of its own suffix."""
     try:
         kind = (Image.open(io.BytesIO(data)).format or "").lower()
     except (OSError, Image.DecompressionBombError):

@@ -29,7 +29,7 @@ def watch(
     settle: float = SETTLE,
     **options: Any,
 ) -> None:
-    """Translates the pictures of `folder` into `output`, and each that comes later, until `stop` is set.
+    """Translates the images of `folder` into `output`, and each that comes later, until `stop` is set.
 
     A file is taken once its size and time have stayed the same for `settle` seconds; one that changes later is
     translated again. Failures are told and tried again only when the file changes. ready: called when watching begins.

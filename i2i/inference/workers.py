@@ -17,9 +17,9 @@ from torch import multiprocessing
 from i2i.core.errors import I2IError
 from i2i.inference.manifest import Manifest
 from i2i.inference.pipeline import Job, Pipeline, reason
-from i2i.media.codec import Options
+from i2i.media.codec import WriteSettings
 from i2i.models.load import load
-from i2i.models.translator import Tiling, Translator
+from i2i.models.translator import TileSettings, Translator
 
 CHUNK = 4  # jobs that a process takes at a time
 Tell = Callable[[int, str | None], None]
@@ -30,8 +30,8 @@ class Work:
     """What a process needs to translate: the model and how to use it."""
 
     model: str | Path | Translator
-    options: Options
-    tiling: Tiling
+    options: WriteSettings
+    tiling: TileSettings
     batch: int = 0
     compile: bool = False
     device: str = "auto"
@@ -43,7 +43,7 @@ class Work:
         """The model, loaded once."""
         if isinstance(self.model, Translator):
             model = self.model
-            if self.tiling != Tiling():
+            if self.tiling != TileSettings():
                 model = model.tiled(self.tiling)
         else:
             model = load(self.model, self.device, self.precision, self.direction, self.statistics, self.tiling)

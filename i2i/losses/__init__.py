@@ -7,12 +7,12 @@ from i2i.losses.adversarial import (
     least_squares,
     lsgan,
     minimax,
-    smoothed,
+    smooth_targets,
     vanilla,
     wasserstein,
 )
 from i2i.losses.information import category, gaussian_nll
-from i2i.losses.penalties import gradient_penalty, r1, slope
+from i2i.losses.penalties import gradient_penalty, input_gradient, r1
 from i2i.losses.reconstruction import l1
 from i2i.losses.regularisation import gradient_normalised, orthogonal
 
@@ -24,14 +24,14 @@ __all__ = [
     "gradient_normalised",
     "gradient_penalty",
     "hinge",
+    "input_gradient",
     "l1",
     "least_squares",
     "lsgan",
     "minimax",
     "orthogonal",
     "r1",
-    "slope",
-    "smoothed",
+    "smooth_targets",
     "vanilla",
     "wasserstein",
 ]

@@ -1,7 +1,7 @@
 """Adversarial losses on raw scores. Each has three functions of scores [any shape] to a scalar mean:
 
-real(scores)  what the critic minimises on real pictures
-fake(scores)  what the critic minimises on fakes
+real(scores)  what the discriminator minimises on real images
+fake(scores)  what the discriminator minimises on fakes
 adv(scores)   what the generator minimises on fakes
 """
 
@@ -25,67 +25,67 @@ class Adversarial(NamedTuple):
     adv: Callable[[Tensor], Tensor]
 
 
-def wide(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """`x` in at least float32: means over many half-precision numbers lose digits."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _low(s: Tensor) -> Tensor:
-    return fn.softplus(-wide(s)).mean()  # -log sigmoid(s)
+    return fn.softplus(-at_least_float32(s)).mean()  # -log sigmoid(s)
 
 
 def _high(s: Tensor) -> Tensor:
-    return fn.softplus(wide(s)).mean()  # -log(1 - sigmoid(s))
+    return fn.softplus(at_least_float32(s)).mean()  # -log(1 - sigmoid(s))
 
 
 # Goodfellow et al. 2014 (arXiv 1406.2661), with the non-saturating loss of the generator.
 vanilla = Adversarial(real=_low, fake=_high, adv=_low)
 
-# The same with the generator's loss of the value function, mean log(1 - sigmoid(s)): it dies where the critic is sure.
+# The same with the generator's loss of the value function, mean log(1 - sigmoid(s)): it dies where D is sure.
 minimax = vanilla._replace(adv=lambda s: -_high(s))
 
 
-def smoothed(real: float = 0.9, adv: float = 1.0) -> Adversarial:
-    """The vanilla loss with softer targets: `real` for real pictures (one-sided smoothing, Salimans et al. 2016, arXiv
+def smooth_targets(real: float = 0.9, adv: float = 1.0) -> Adversarial:
+    """The vanilla loss with softer targets: `real` for real images (one-sided smoothing, Salimans et al. 2016, arXiv
     1606.03498) and `adv` for the generator; fakes keep target 0, for more would reinforce them where no data are."""
     return Adversarial(real=lambda s: bce(s, real), fake=_high, adv=lambda s: bce(s, adv))
 
 
 def bce(s: Tensor, target: float | Tensor) -> Tensor:
     """Mean binary cross-entropy of logits [any shape] against a target in [0, 1], a number or one for each."""
-    s = wide(s)
+    s = at_least_float32(s)
     return (fn.softplus(s) - target * s).mean()
 
 
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Adversarial:
     """Equation 2 of Mao et al. 2017 (arXiv 1611.04076) with its factors one half: targets a of fakes, b of real
-    pictures, c of the generator. (0, 1, 1) are the usual ones; (-1, 1, 0) minimise Pearson's chi-square."""
+    images, c of the generator. (0, 1, 1) are the usual ones; (-1, 1, 0) minimise Pearson's chi-square."""
     return Adversarial(
-        real=lambda s: 0.5 * (wide(s) - b).square().mean(),
-        fake=lambda s: 0.5 * (wide(s) - a).square().mean(),
-        adv=lambda s: 0.5 * (wide(s) - c).square().mean(),
+        real=lambda s: 0.5 * (at_least_float32(s) - b).square().mean(),
+        fake=lambda s: 0.5 * (at_least_float32(s) - a).square().mean(),
+        adv=lambda s: 0.5 * (at_least_float32(s) - c).square().mean(),
     )
 
 
 # Mao et al. 2017 (arXiv 1611.04076), targets 1 and 0, without the factors one half.
 lsgan = Adversarial(
-    real=lambda s: (wide(s) - 1).square().mean(),
-    fake=lambda s: wide(s).square().mean(),
-    adv=lambda s: (wide(s) - 1).square().mean(),
+    real=lambda s: (at_least_float32(s) - 1).square().mean(),
+    fake=lambda s: at_least_float32(s).square().mean(),
+    adv=lambda s: (at_least_float32(s) - 1).square().mean(),
 )
 
-# Arjovsky et al. 2017 (arXiv 1701.07875); the critic must be kept Lipschitz, see penalties.
+# Arjovsky et al. 2017 (arXiv 1701.07875); the discriminator must be kept Lipschitz, see penalties.
 wasserstein = Adversarial(
-    real=lambda s: -wide(s).mean(),
-    fake=lambda s: wide(s).mean(),
-    adv=lambda s: -wide(s).mean(),
+    real=lambda s: -at_least_float32(s).mean(),
+    fake=lambda s: at_least_float32(s).mean(),
+    adv=lambda s: -at_least_float32(s).mean(),
 )
 
 # Lim and Ye 2017 (arXiv 1705.02894).
 hinge = Adversarial(
-    real=lambda s: fn.relu(1 - wide(s)).mean(),
-    fake=lambda s: fn.relu(1 + wide(s)).mean(),
-    adv=lambda s: -wide(s).mean(),
+    real=lambda s: fn.relu(1 - at_least_float32(s)).mean(),
+    fake=lambda s: fn.relu(1 + at_least_float32(s)).mean(),
+    adv=lambda s: -at_least_float32(s).mean(),
 )
 
 LOSSES: dict[str, Adversarial] = {

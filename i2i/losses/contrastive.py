@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from i2i.losses.adversarial import wide
+from i2i.losses.adversarial import at_least_float32
 
 
 def patch_losses(q: Tensor, k: Tensor, images: int = 1, temperature: float = 0.07) -> Tensor:
     """PatchNCE of each patch, [images * P]: -log of the softmax share of the patch k_i of the same place for q_i, among
-    all patches of its picture.
+    all patches of its image.
 
-    Equations 2 and 3 of Park et al. 2020 (arXiv 2007.15651). q, k [images * P, dim], rows of length 1, picture after
-    picture; images 1 takes all rows for one picture, so that negatives come from the whole batch. k gets no gradient.
+    Equations 2 and 3 of Park et al. 2020 (arXiv 2007.15651). q, k [images * P, dim], rows of length 1, image after
+    image; images 1 takes all rows for one image, so that negatives come from the whole batch. k gets no gradient.
     """
-    q, k = (wide(t).view(images, -1, t.shape[-1]) for t in (q, k.detach()))
+    q, k = (at_least_float32(t).view(images, -1, t.shape[-1]) for t in (q, k.detach()))
     scores = q @ k.transpose(1, 2)
     # One more negative of similarity -10, as the authors' code has it: nothing at small temperatures.
     scores = torch.cat([scores, scores.new_full((*scores.shape[:2], 1), -10.0)], 2) / temperature

@@ -7,12 +7,12 @@ import math
 from torch import Tensor
 from torch.nn import functional as fn
 
-from i2i.losses.adversarial import wide
+from i2i.losses.adversarial import at_least_float32
 
 
 def category(logits: Tensor, c: Tensor) -> Tensor:
     """Mean of -log Q(c | x): logits [B, K] raw, c int64 [B] or one-hot [B, K]. Chance is log K."""
-    return fn.cross_entropy(wide(logits), c)
+    return fn.cross_entropy(at_least_float32(logits), c)
 
 
 def gaussian_nll(x: Tensor, mean: Tensor, variance: Tensor | float = 1.0, eps: float = 0.0) -> Tensor:
@@ -20,7 +20,7 @@ def gaussian_nll(x: Tensor, mean: Tensor, variance: Tensor | float = 1.0, eps: f
 
     `eps` is added to the variance within the logarithm and to twice the variance under the square, as in some public
     code."""
-    x, mean = wide(x), wide(mean)
-    variance = wide(variance) if isinstance(variance, Tensor) else x.new_full((), variance)
+    x, mean = at_least_float32(x), at_least_float32(mean)
+    variance = at_least_float32(variance) if isinstance(variance, Tensor) else x.new_full((), variance)
     log = 0.5 * (2 * math.pi * variance + eps).log()
     return (log + (x - mean).square() / (2 * variance + eps)).sum(1).mean()

@@ -1,4 +1,4 @@
-"""Penalties on the gradient of a critic."""
+"""Penalties on the gradient of a discriminator."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from i2i.core.fast_conv import direct
-from i2i.losses.adversarial import wide
+from i2i.losses.adversarial import at_least_float32
 
 
-def slope(D: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+def input_gradient(D: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """d sum(D(at)) / d at, one row for each sample [B, ...] -> [B, numbers in a sample]; can be differentiated."""
     at = at.detach().requires_grad_()
     with torch.enable_grad(), direct():
@@ -35,17 +35,17 @@ def gradient_penalty(
     autocast off.
     """
     with torch.autocast(real.device.type, enabled=False):
-        real, fake = wide(real.detach()), wide(fake.detach())
+        real, fake = at_least_float32(real.detach()), at_least_float32(fake.detach())
         alpha = alpha.to(real).view(-1, *[1] * (real.ndim - 1))
         # The norm's own derivative is not finite at exactly zero, hence the tiny shift.
-        length = (slope(D, alpha * real + (1 - alpha) * fake) + 1e-16).norm(dim=1)
+        length = (input_gradient(D, alpha * real + (1 - alpha) * fake) + 1e-16).norm(dim=1)
         over = length - center
         return (over.relu() if one_sided else over).square().mean()
 
 
 def r1(D: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """0.5 * mean over the batch of || d sum(D(x)) / dx ||^2 at the real pictures [B, ...], without its weight.
+    """0.5 * mean over the batch of || d sum(D(x)) / dx ||^2 at the real images [B, ...], without its weight.
 
     Equation 9 of Mescheder et al. 2018 (arXiv 1801.04406). Computed as `gradient_penalty` is."""
     with torch.autocast(real.device.type, enabled=False):
-        return 0.5 * slope(D, wide(real)).square().sum(1).mean()
+        return 0.5 * input_gradient(D, at_least_float32(real)).square().sum(1).mean()

@@ -1,12 +1,12 @@
-"""Distances between pictures."""
+"""Distances between images."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from i2i.losses.adversarial import wide
+from i2i.losses.adversarial import at_least_float32
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of two batches [B, C, H, W], a scalar in at least float32."""
-    return (wide(a) - wide(b)).abs().mean()
+    return (at_least_float32(a) - at_least_float32(b)).abs().mean()

@@ -1,4 +1,4 @@
-"""Regularisation of whole networks: orthogonal filters, and critics divided by the size of their gradient."""
+"""Regularisation of whole networks: orthogonal filters, and discriminators divided by the size of their gradient."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from i2i.core.fast_conv import direct
-from i2i.losses.adversarial import wide
+from i2i.losses.adversarial import at_least_float32
 
 
 def orthogonal(weights: Iterable[Tensor], full: bool = False) -> Tensor:
@@ -23,7 +23,7 @@ def orthogonal(weights: Iterable[Tensor], full: bool = False) -> Tensor:
         if weight.ndim < 2:
             continue
         with torch.autocast(weight.device.type, enabled=False):
-            rows = wide(weight).flatten(1)
+            rows = at_least_float32(weight).flatten(1)
             gram = rows @ rows.T
             eye = torch.eye(len(rows), dtype=gram.dtype, device=gram.device)
             off = gram - eye if full else gram * (1 - eye)
@@ -40,9 +40,9 @@ def gradient_normalised(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     x [B, ...] has a history, into x. D must treat samples apart: no batch norm. Computed in at least float32.
     """
     with torch.autocast(x.device.type, enabled=False), torch.enable_grad(), direct():
-        x = wide(x)
+        x = at_least_float32(x)
         if not x.requires_grad:
             x = x.detach().requires_grad_()
-        f = wide(D(x)).view(len(x), -1).mean(1)
+        f = at_least_float32(D(x)).view(len(x), -1).mean(1)
         (slope,) = torch.autograd.grad(f.sum(), x, create_graph=True)
         return f / (slope.flatten(1).norm(dim=1) + f.abs())

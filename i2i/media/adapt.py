@@ -1,4 +1,4 @@
-"""Pictures as networks take them, from any kind and back to it.
+"""Images as networks take them, from any kind and back to it.
 
 | kind                                  | values                              | comes back as                       |
 |---------------------------------------|-------------------------------------|-------------------------------------|
@@ -29,23 +29,23 @@ Size = int | tuple[int, int] | None
 
 
 @dataclass
-class Taken:
-    """A picture made ready for the network, and the way back to its kind."""
+class Prepared:
+    """An image made ready for the network, and the way back to its kind."""
 
     height: int
     width: int
     read: Callable[[slice, slice], Tensor]  # rows, columns -> float32 [C, h, w] in [-1, 1], the network's channels
-    level: Callable[[Tensor], np.ndarray]  # float32 [C, h, w] in [-1, 1] -> [h, w, C] in the picture's own values
+    level: Callable[[Tensor], np.ndarray]  # float32 [C, h, w] in [-1, 1] -> [h, w, C] in the image's own values
     finish: Callable[[np.ndarray], Any]  # all levels [H, W, C] -> the kind it came as
-    alpha: np.ndarray | None = None  # [H, W, 1] in the picture's own values
+    alpha: np.ndarray | None = None  # [H, W, 1] in the image's own values
 
     @property
     def pixels(self) -> Tensor:
         """All of it: float32 [C, H, W] in [-1, 1]."""
         return self.read(slice(0, self.height), slice(0, self.width))
 
-    def resized(self, size: Size) -> Taken:
-        """The same picture with pixels of another size (see Translator.__call__); its alpha stays."""
+    def resized(self, size: Size) -> Prepared:
+        """The same image with pixels of another size (see Translator.__call__); its alpha stays."""
         if size is None:
             return self
         pixels = resize(self.pixels, size)
@@ -55,8 +55,8 @@ class Taken:
         return replace(self, height=height, width=width, read=lambda rows, columns: pixels[:, rows, columns])
 
 
-def take(picture: Any, channels: int) -> Taken:
-    """Reads a picture of any kind for a network of `channels` input channels. Raises I2IError if it is none."""
+def prepare(picture: Any, channels: int) -> Prepared:
+    """Reads an image of any kind for a network of `channels` input channels. Raises I2IError if it is none."""
     if isinstance(picture, bytes | bytearray | memoryview):
         picture = io.BytesIO(picture)
     if isinstance(picture, str | Path) or hasattr(picture, "read"):
@@ -70,19 +70,19 @@ def take(picture: Any, channels: int) -> Taken:
     if isinstance(picture, Tensor):
         return _take_tensor(picture, channels)
     raise I2IError(
-        f"A {type(picture).__name__} is no picture.",
-        "Give a PIL picture, an array, a tensor, a path, a file's bytes, or a list of them.",
+        f"A {type(picture).__name__} is no image.",
+        "Give a PIL image, an array, a tensor, a path, a file's bytes, or a list of them.",
     )
 
 
-def give(taken: Taken, levels: np.ndarray) -> Any:
-    """A network's output as levels [H, W, C], in the kind and with the alpha of the picture it was made from."""
+def restore(taken: Prepared, levels: np.ndarray) -> Any:
+    """A network's output as levels [H, W, C], in the kind and with the alpha of the image it was made from."""
     if taken.alpha is not None and levels.shape[-1] in (1, 3):
         levels = np.concatenate([levels, resize_levels(taken.alpha, levels.shape[0], levels.shape[1])], -1)
     return taken.finish(levels)
 
 
-def _take_pil(image: Image.Image, channels: int) -> Taken:
+def _take_pil(image: Image.Image, channels: int) -> Prepared:
     """Of 8 bits in sRGB, and back in its own profile; 16 bits keep their numbers."""
     known: tuple[bytes | None, bool] = (image.info.get("icc_profile"), False)
     if not image.mode.startswith("I") and image.mode != "F":
@@ -91,7 +91,7 @@ def _take_pil(image: Image.Image, channels: int) -> Taken:
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[bytes | None, bool]]:
-    """An upright picture of 8 bits (1, 3 or, with alpha, 4 channels) with its colours in sRGB if its profile tells how;
+    """An upright image of 8 bits (1, 3 or, with alpha, 4 channels) with its colours in sRGB if its profile tells how;
     the profile that has a way back, and whether it was converted."""
     if image.mode in ("L", "RGB") and "transparency" in image.info:
         image = image.convert("LA" if image.mode == "L" else "RGBA")
@@ -105,7 +105,7 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tup
     return image, (profile, fits)
 
 
-def _take_tensor(picture: Tensor, channels: int) -> Taken:
+def _take_tensor(picture: Tensor, channels: int) -> Prepared:
     if picture.ndim != 3 or picture.shape[0] != channels or 0 in picture.shape:
         raise I2IError(
             f"A tensor of shape {list(picture.shape)} does not fit.",
@@ -113,7 +113,7 @@ def _take_tensor(picture: Tensor, channels: int) -> Taken:
         )
     whole = picture.dtype == torch.uint8
     if not whole and not picture.is_floating_point():
-        raise I2IError(f"A tensor of {picture.dtype} is no picture.", "Give floats in [-1, 1], or uint8.")
+        raise I2IError(f"A tensor of {picture.dtype} is no image.", "Give floats in [-1, 1], or uint8.")
     held = picture.detach()
     if not whole:
         _check_range(float(held.min()), float(held.max()), "A tensor", "Give floats in [-1, 1], or uint8.")
@@ -128,19 +128,19 @@ def _take_tensor(picture: Tensor, channels: int) -> Taken:
     def finish(made: np.ndarray) -> Tensor:
         return torch.from_numpy(made).permute(2, 0, 1).contiguous().to(picture.device, picture.dtype)
 
-    return Taken(int(picture.shape[1]), int(picture.shape[2]), read, level, finish)
+    return Prepared(int(picture.shape[1]), int(picture.shape[2]), read, level, finish)
 
 
-def take_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> Taken:
+def take_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> Prepared:
     """An array [H, W] or [H, W, C] (uint8, uint16, or floats in [0, 1]); `finish` makes the kind from an array."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or 0 in array.shape:
-        raise I2IError(f"An array of shape {list(array.shape)} is no picture.", "Give [H, W] or [H, W, C].")
+        raise I2IError(f"An array of shape {list(array.shape)} is no image.", "Give [H, W] or [H, W, C].")
     dtype = array.dtype
     top = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(dtype, 1)
     if top == 1 and dtype.kind != "f":
-        raise I2IError(f"An array of {dtype} is no picture.", "Give uint8, uint16, or floats in [0, 1].")
+        raise I2IError(f"An array of {dtype} is no image.", "Give uint8, uint16, or floats in [0, 1].")
     if top == 1:
         low, high = float(array.min()), float(array.max())
         _check_range(low, high, "An array of floats", "Give floats in [0, 1], or uint8.")
@@ -159,13 +159,13 @@ def take_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], 
             return levels.round_().permute(1, 2, 0).numpy().astype(dtype)
         return levels.permute(1, 2, 0).numpy().astype(dtype)
 
-    return Taken(array.shape[0], array.shape[1], read, level, finish, alpha)
+    return Prepared(array.shape[0], array.shape[1], read, level, finish, alpha)
 
 
 def _check_range(low: float, high: float, what: str, hint: str) -> None:
-    """Refuses floats that are no picture's: not numbers, or on another scale; a resize may overshoot a little."""
+    """Refuses floats that are no image's: not numbers, or on another scale; a resize may overshoot a little."""
     if not -2 <= low <= high <= 2:
-        raise I2IError(f"{what} with values from {low:g} to {high:g} is no picture.", hint)
+        raise I2IError(f"{what} with values from {low:g} to {high:g} is no image.", hint)
 
 
 def _fit_channels(array: np.ndarray, wanted: int) -> np.ndarray:
@@ -179,11 +179,11 @@ def _fit_channels(array: np.ndarray, wanted: int) -> np.ndarray:
         opaque = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
         return np.concatenate([colours, np.full_like(colours[..., :1], opaque)], -1)
     if channels == 3 and wanted == 1:
-        if array.dtype == np.uint8:  # exactly what training on grey pictures reads
+        if array.dtype == np.uint8:  # exactly what training on grey images reads
             return np.asarray(Image.fromarray(array).convert("L"))[..., None]
         grey = (array.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
         return grey.round().astype(array.dtype) if array.dtype == np.uint16 else grey
-    raise I2IError(f"A picture with {channels} channels does not fit this model.", f"It takes {wanted} channels.")
+    raise I2IError(f"An image with {channels} channels does not fit this model.", f"It takes {wanted} channels.")
 
 
 def check_size(size: Size) -> None:
@@ -199,7 +199,7 @@ def check_size(size: Size) -> None:
 
 
 def sized(width: int, height: int, size: Size) -> tuple[int, int]:
-    """Width and height of a picture of `width` x `height` in another size: the shorter side N, or (width, height)."""
+    """Width and height of an image of `width` x `height` in another size: the shorter side N, or (width, height)."""
     check_size(size)
     if size is None:
         return width, height
@@ -210,7 +210,7 @@ def sized(width: int, height: int, size: Size) -> tuple[int, int]:
 
 
 def resize(pixels: Tensor, size: Size) -> Tensor:
-    """A picture [C, H, W] in another size (bicubic, anti-aliased): the shorter side N, or (width, height)."""
+    """An image [C, H, W] in another size (bicubic, anti-aliased): the shorter side N, or (width, height)."""
     height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
     wide, high = sized(width, height, size)
     if (width, height) == (wide, high):
@@ -233,8 +233,8 @@ def resize_levels(levels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def reflect(pixels: Tensor, height: int, width: int) -> Tensor:
-    """A picture [C, H, W] grown to `height` x `width` at its right and lower edges by reflection, as often as it
-    takes: pictures smaller than the border repeat their reflection."""
+    """An image [C, H, W] grown to `height` x `width` at its right and lower edges by reflection, as often as it
+    takes: images smaller than the border repeat their reflection."""
     if pixels.shape[-2] != height:
         pixels = pixels.index_select(-2, _places(int(pixels.shape[-2]), 0, height))
     if pixels.shape[-1] != width:
@@ -250,8 +250,8 @@ def _places(old: int, start: int, stop: int) -> Tensor:
     return torch.where(step < old, step, 2 * old - 2 - step)
 
 
-def reflected(taken: Taken, rows: slice, columns: slice) -> Tensor:
-    """A part [C, h, w] of a picture that goes on by reflection below and to the right."""
+def reflected(taken: Prepared, rows: slice, columns: slice) -> Tensor:
+    """A part [C, h, w] of an image that goes on by reflection below and to the right."""
     down, across = _places(taken.height, rows.start, rows.stop), _places(taken.width, columns.start, columns.stop)
     top, left = int(down.min()), int(across.min())
     part = taken.read(slice(top, int(down.max()) + 1), slice(left, int(across.max()) + 1))
@@ -263,20 +263,20 @@ def reflected(taken: Taken, rows: slice, columns: slice) -> Tensor:
 
 
 def to_array(image: Image.Image) -> np.ndarray:
-    """[H, W, C] of an upright PIL picture: uint16 for 16-bit grey, else uint8 with 1, 3 or (with alpha) 4 channels."""
+    """[H, W, C] of an upright PIL image: uint16 for 16-bit grey, else uint8 with 1, 3 or (with alpha) 4 channels."""
     if not image.mode.startswith("I"):
         return images.to_array(images.convert(image, None))
     values = np.asarray(image)
     if values.size and (values.min() < 0 or values.max() > 65535):
-        raise I2IError("A picture of 32-bit integers is not supported.", "Give 8 or 16 bits.")
+        raise I2IError("An image of 32-bit integers is not supported.", "Give 8 or 16 bits.")
     return values.astype(np.uint16)[..., None]
 
 
 def to_pil(array: np.ndarray) -> Image.Image:
-    """The PIL picture of [H, W, C], C of 1 to 4; 16 bits stay for grey and become 8 otherwise."""
+    """The PIL image of [H, W, C], C of 1 to 4; 16 bits stay for grey and become 8 otherwise."""
     channels = array.shape[-1]
     if channels > 4:
-        raise I2IError(f"{channels} channels are no picture file.", "Give arrays or tensors to this model.")
+        raise I2IError(f"{channels} channels are no image file.", "Give arrays or tensors to this model.")
     if array.dtype == np.uint16:
         if channels == 1:
             return Image.fromarray(np.ascontiguousarray(array[..., 0]))

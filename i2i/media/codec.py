@@ -1,7 +1,7 @@
-"""A picture file around the network: what is read from it, and an output that has lost nothing on the way.
+"""An image file around the network: what is read from it, and an output that has lost nothing on the way.
 
 Orientation is applied to the pixels and its tag removed; other EXIF, resolution and colour profile are kept. Colours
-are converted into sRGB for the network and back into the picture's own profile. Transparency is carried over,
+are converted into sRGB for the network and back into the image's own profile. Transparency is carried over,
 laid on white, or translated alongside. 16 bits stay in PNG and TIFF, grey and colour (i2i.deep), and become 8 in other
 formats, in CMYK and in animations; their colours are converted if the extra `deep` is there, and else left as they are.
 Animations (GIF, WebP, APNG, AVIF) and TIFFs of many pages are translated frame by frame with their timing; as JPEG or
@@ -21,7 +21,7 @@ from PIL import Image
 
 from i2i.core.errors import I2IError, among
 from i2i.media import adapt, color, exif, images, uint16
-from i2i.media.adapt import Size, Taken
+from i2i.media.adapt import Prepared, Size
 
 ALPHA = ("keep", "drop", "translate")
 PROFILE = ("keep", "srgb")
@@ -34,15 +34,15 @@ QUALITY = {".jpg": 95, ".jpeg": 95, ".webp": 95, ".avif": 90}
 
 
 @dataclass(frozen=True)
-class Options:
+class WriteSettings:
     """How files are read and written."""
 
     size: Size = None  # see Translator
     quality: int | None = None  # 1 to 100; None: 95 for JPEG and WebP, 90 for AVIF
     subsampling: str = "4:4:4"  # of JPEG's colours; 4:4:4 keeps those of edges
-    alpha: str = "keep"  # carried over; drop: laid on white; translate: sent through the network as a grey picture
+    alpha: str = "keep"  # carried over; drop: laid on white; translate: sent through the network as a grey image
     profile: str = "keep"  # colours come back in the input's profile; srgb: they stay in sRGB
-    max_pixels: int = images.MAX_PIXELS  # of a picture, all its frames together
+    max_pixels: int = images.MAX_PIXELS  # of an image, all its frames together
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -61,12 +61,12 @@ class Options:
 
 @dataclass
 class Document:
-    """A picture file, read: the parts that go through the network, and how they become a file again.
+    """An image file, read: the parts that go through the network, and how they become a file again.
 
     parts: for each frame its colours and, if alpha is translated, its alpha. profiles: for each frame that of the file
     (None if it does not say what the parts' numbers mean), and whether the parts were converted from it into sRGB."""
 
-    parts: list[Taken]
+    parts: list[Prepared]
     per_frame: int
     keep: dict[str, Any] = field(default_factory=dict)  # arguments of saving: dpi, exif
     timing: dict[str, Any] = field(default_factory=dict)  # of an animation
@@ -81,10 +81,10 @@ class Document:
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) -> Document:
-    """Reads a picture for a network of `channels` input channels and an output file with `suffix`.
+def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix: str) -> Document:
+    """Reads an image for a network of `channels` input channels and an output file with `suffix`.
 
-    Raises I2IError naming the file if it is no picture, damaged, cut short, or too large."""
+    Raises I2IError naming the file if it is no image, damaged, cut short, or too large."""
     with images.opened(source, options.max_pixels, load=False) as image:
         wanted = _frames(source, image, suffix)
         count = len(wanted)
@@ -119,8 +119,8 @@ def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) 
         if suffix not in (".tif", ".tiff") and len(sides := {(p.width, p.height) for p in document.parts}) > 1:
             (width, height), (other, high) = sorted(sides)[:2]
             raise I2IError(
-                f"The pages of {images.name_of(source)} differ in size ({width}x{height}, {other}x{high}); those of "
-                f"{suffix} cannot.",
+                f"The pages of {images.source_name(source)} differ in size ({width}x{height}, {other}x{high}); "
+                f"those of {suffix} cannot.",
                 "Give --format tif, or one --size WIDTHxHEIGHT.",
             )
         if count > 1 and any(durations):
@@ -133,12 +133,12 @@ def read(source: Path | BinaryIO, channels: int, options: Options, suffix: str) 
 def _within(source: Path | BinaryIO, total: int, frames: int, limit: int) -> None:
     if total > limit:
         raise I2IError(
-            f"{images.name_of(source)} has {total:,} pixels in {frames} frames, more than the limit of {limit:,}.",
+            f"{images.source_name(source)} has {total:,} pixels in {frames} frames, more than the limit of {limit:,}.",
             "Raise it with --max-pixels.",
         )
 
 
-def within_size(source: Path | BinaryIO, width: int, height: int, frames: int, options: Options) -> None:
+def within_size(source: Path | BinaryIO, width: int, height: int, frames: int, options: WriteSettings) -> None:
     """Raises I2IError if the size that is asked for would have more pixels than are allowed."""
     if options.size is None:
         return
@@ -146,7 +146,7 @@ def within_size(source: Path | BinaryIO, width: int, height: int, frames: int, o
     if width * height * frames > options.max_pixels:
         each = f"{frames} frames of " if frames > 1 else ""
         raise I2IError(
-            f"{images.name_of(source)} would have {each}{width}x{height} pixels, more than the limit of "
+            f"{images.source_name(source)} would have {each}{width}x{height} pixels, more than the limit of "
             f"{options.max_pixels:,}.",
             "Give a smaller --size, or raise it with --max-pixels.",
         )
@@ -155,8 +155,8 @@ def within_size(source: Path | BinaryIO, width: int, height: int, frames: int, o
 def _frames(source: Path | BinaryIO, image: Image.Image, suffix: str) -> list[int]:
     """The numbers of the frames that are translated: all that are works of their own, if the output holds several.
 
-    Not so are an MPO's further pictures (previews, depths, second views) and a TIFF's reduced copies of pages. Raises
-    I2IError if pages would be lost; what moves may become a still picture."""
+    Not so are an MPO's further images (previews, depths, second views) and a TIFF's reduced copies of pages. Raises
+    I2IError if pages would be lost; what moves may become a still image."""
     if image.format == "MPO" or (suffix not in MANY and image.format != "TIFF"):
         return [0]
     try:
@@ -174,7 +174,9 @@ def _frames(source: Path | BinaryIO, image: Image.Image, suffix: str) -> list[in
                 wanted.append(number)
         image.seek(0)
     if len(wanted) > 1 and suffix not in MANY:
-        raise I2IError(f"{images.name_of(source)} has {len(wanted)} pages; {suffix} holds one.", "Give --format tif.")
+        raise I2IError(
+            f"{images.source_name(source)} has {len(wanted)} pages; {suffix} holds one.", "Give --format tif."
+        )
     return wanted
 
 
@@ -185,7 +187,7 @@ def _bytes(source: Path | BinaryIO) -> bytes:
     return source.read()
 
 
-def _add(document: Document, array: np.ndarray, channels: int, options: Options) -> None:
+def _add(document: Document, array: np.ndarray, channels: int, options: WriteSettings) -> None:
     """Adds one frame: its colours and, if that is translated, its alpha."""
     if options.alpha == "drop" and array.shape[-1] in (2, 4) and channels != array.shape[-1]:
         array = _on_white(array)
@@ -204,7 +206,7 @@ def _add(document: Document, array: np.ndarray, channels: int, options: Options)
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> tuple[np.ndarray, tuple[bytes | None, bool]]:
-    """An upright picture as an array, in sRGB if its profile tells how; and what Document.profiles holds of it."""
+    """An upright image as an array, in sRGB if its profile tells how; and what Document.profiles holds of it."""
     if image.mode.startswith("I") or image.mode == "F":
         array = adapt.to_array(image)
         return uint16.into_srgb(array, profile) if array.dtype == np.uint16 else (array, (profile, False))
@@ -221,7 +223,7 @@ def _on_white(array: np.ndarray) -> np.ndarray:
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
-def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, options: Options) -> bytes:
+def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, options: WriteSettings) -> bytes:
     """The output file with `suffix` for the network's output of each part, as levels [H, W, C]."""
     suffix = suffix.lower()
     frames = []
@@ -242,7 +244,7 @@ def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, option
     try:
         pictures[0].save(buffer, **_arguments(pictures, document, suffix, options))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise I2IError(f"The picture cannot be written as {suffix}: {error}.", "Give another --format.") from error
+        raise I2IError(f"The image cannot be written as {suffix}: {error}.", "Give another --format.") from error
     data = buffer.getvalue()
     if suffix == ".webp" and len(pictures) > 1 and any(p.mode in ("RGBA", "LA") for p in pictures):
         data = _transparent(data)
@@ -279,7 +281,7 @@ def _picture(made: np.ndarray, suffix: str, own: bytes | None, converted: bool, 
     return color.tagged(picture, own, converted, keep)
 
 
-def _arguments(pictures: list[Image.Image], document: Document, suffix: str, options: Options) -> dict[str, Any]:
+def _arguments(pictures: list[Image.Image], document: Document, suffix: str, options: WriteSettings) -> dict[str, Any]:
     keep: dict[str, Any] = dict(document.keep)
     keep["format"] = NAMES.get(suffix, suffix[1:].upper())
     if suffix in QUALITY:

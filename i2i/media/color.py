@@ -1,4 +1,4 @@
-"""Colour profiles: pixels into sRGB, which networks are trained on, and back into the picture's own profile."""
+"""Colour profiles: pixels into sRGB, which networks are trained on, and back into the image's own profile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def srgb() -> bytes:
 
 
 def space(profile: bytes | None) -> str:
-    """The mode of pictures that a profile is for: RGB, L or CMYK; empty if there is none, or one of another kind."""
+    """The mode of images that a profile is for: RGB, L or CMYK; empty if there is none, or one of another kind."""
     return SPACES.get(profile[16:20], "") if profile and len(profile) > 128 else ""
 
 
@@ -62,7 +62,7 @@ def is_srgb(profile: bytes) -> bool:
 def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
     """`image` with its colours in sRGB, and whether its profile could be read and fits it.
 
-    RGB, CMYK (becomes RGB) and grey pictures (which become RGB) are converted, an alpha channel is kept aside; pictures
+    RGB, CMYK (becomes RGB) and grey images (which become RGB) are converted, an alpha channel is kept aside; images
     of 16 bits stay as they are."""
     own = space(profile)
     plain = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
@@ -99,7 +99,7 @@ def out_of_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 def tagged(picture: Image.Image, own: bytes | None, converted: bool, keep: bool = True) -> Image.Image:
-    """The way back: a picture with the profile in its info that says what its numbers mean, if any does.
+    """The way back: an image with the profile in its info that says what its numbers mean, if any does.
 
     own, converted: the profile it had, and whether its colours were put into sRGB from it. keep: go back into it."""
     picture.info.pop("icc_profile", None)

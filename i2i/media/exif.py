@@ -1,4 +1,4 @@
-"""What a picture file says besides its pixels: EXIF, orientation, resolution, colour profile.
+"""What an image file says besides its pixels: EXIF, orientation, resolution, colour profile.
 
 All of it is read by Pillow, and what is broken costs nothing but itself.
 """
@@ -17,7 +17,7 @@ Size = int | tuple[int, int] | None
 
 
 def kept(picture: Image.Image, size: Size, turned: int) -> dict[str, Any]:
-    """EXIF and resolution as arguments for saving a picture that was turned upright from orientation `turned` and, if
+    """EXIF and resolution as arguments for saving an image that was turned upright from orientation `turned` and, if
     `size` is not None, will have another size."""
     keep: dict[str, Any] = {}
     try:
@@ -36,7 +36,7 @@ def kept(picture: Image.Image, size: Size, turned: int) -> dict[str, Any]:
                 sides.pop(EXIF_HEIGHT, None)
             if len(exif) or any(exif.get_ifd(tag) for tag in (EXIF_IFD, GPS_IFD)):
                 keep["exif"] = exif.tobytes()
-    except Exception as error:  # broken EXIF raises nearly anything, and is not worth losing the picture for
+    except Exception as error:  # broken EXIF raises nearly anything, and is not worth losing the image for
         if isinstance(error, MemoryError):
             raise
     return keep
@@ -70,7 +70,7 @@ def orientation(frame: Image.Image) -> int:
     """By EXIF, 1 to 8, before the frame is decoded: Pillow takes it out of a TIFF then; 1 where it is unreadable."""
     try:
         return int(frame.getexif().get(ORIENTATION, 1))
-    except Exception as error:  # EXIF is a format of its own; a picture is not lost because of it
+    except Exception as error:  # EXIF is a format of its own; an image is not lost because of it
         if isinstance(error, MemoryError):
             raise
         return 1

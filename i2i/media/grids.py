@@ -1,4 +1,4 @@
-"""Sample grids (titled columns, a row a picture) and the film made of them."""
+"""Sample grids (titled columns, a row an image) and the video made of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch import Tensor
 
 from i2i.media.images import to_pil, to_uint8
 
-LEAST, MOST = 128, 512  # pixels, longer side of a cell; smaller pictures are enlarged pixel by pixel
-ROWS = 64  # pictures of a column, at most
-GAP, PAD = 4, 12  # pixels between pictures; around them and between blocks
+LEAST, MOST = 128, 512  # pixels, longer side of a cell; smaller images are enlarged pixel by pixel
+ROWS = 64  # images of a column, at most
+GAP, PAD = 4, 12  # pixels between images; around them and between blocks
 INK, MAT = (222, 224, 228), (24, 26, 30)
 LANDSCAPE = 1.45  # the aspect ratio that blocks of rows are wrapped for
 
 
 def draw(columns: dict[str, Tensor]) -> Image.Image:
-    """The grid of {title: pictures [B, C, H, W] in [-1, 1]}, RGB.
+    """The grid of {title: images [B, C, H, W] in [-1, 1]}, RGB.
 
-    Titles stand above the columns, rows are pictures; many rows continue in a block beside. C is 1 (grey), 3 or 4
+    Titles stand above the columns, rows are images; many rows continue in a block beside. C is 1 (grey), 3 or 4
     (transparency, shown on a checkerboard); of other counts the first channel, or the first three, are shown. Columns
-    may differ in size: all fill cells of one size. A column with fewer pictures leaves cells empty.
+    may differ in size: all fill cells of one size. A column with fewer images leaves cells empty.
     """
     columns = {title: pictures[:ROWS] for title, pictures in columns.items() if pictures.ndim == 4 and len(pictures)}
     if not columns:
@@ -67,7 +67,7 @@ def picture_of(picture: Tensor) -> Image.Image:
 
 
 def _cell(columns: list[Tensor]) -> tuple[int, int]:
-    """Height and width of a cell: the largest picture, a whole number of times enlarged to LEAST, or cut to MOST."""
+    """Height and width of a cell: the largest image, a whole number of times enlarged to LEAST, or cut to MOST."""
     high, wide = max(c.shape[2] for c in columns), max(c.shape[3] for c in columns)
     longer = max(high, wide)
     factor = max(1, round(LEAST / longer)) if longer <= MOST else MOST / longer

@@ -1,4 +1,4 @@
-"""Pictures in and out: reading any file on purpose, the papers' pre-processing, tensors, and files that land whole.
+"""Images in and out: reading any file on purpose, the papers' pre-processing, tensors, and files that land whole.
 
 Everything inside i2i is uint8 [H, W, C] as an array and float32 [C, H, W] in [-1, 1] as a tensor.
 """
@@ -21,7 +21,7 @@ from i2i.core.errors import I2IError, nearest
 from i2i.core.files import replacing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif", ".jp2", ".tga")
-MAX_PIXELS = 100_000_000  # a picture with more is refused before it is decoded
+MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -35,13 +35,13 @@ def read(
     background: int = 255,
     deep: bool = False,
 ) -> np.ndarray:
-    """Decodes a picture to uint8 [H, W, C].
+    """Decodes an image to uint8 [H, W, C].
 
     channels: 1 grey, 3 RGB, 4 RGBA, None: as the file has them (grey 1, colour 3, with transparency 4).
     Transparent pixels are laid on `background` (0 black to 255 white) unless alpha is asked for. Palettes and CMYK
     become RGB, the EXIF orientation is applied, an animation gives its first frame. 16-bit grey is scaled to 8 bits
     with rounding; with deep=True it comes as uint16 [H, W, 1] (Pillow reads 16-bit colour as 8 bits in any case).
-    Raises I2IError naming the file if it is no picture, damaged, cut short, or of more than `max_pixels` pixels.
+    Raises I2IError naming the file if it is no image, damaged, cut short, or of more than `max_pixels` pixels.
     """
     with opened(source, max_pixels) as image:
         if image.mode.startswith("I") and deep and channels in (None, 1):
@@ -53,8 +53,8 @@ def read(
 def opened(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bool = True) -> Iterator[Image.Image]:
     """The Pillow image of a file, upright and decoded (load=False: the header only).
 
-    Raises I2IError naming the file, also for what goes wrong while the picture is in use inside the `with`."""
-    name = name_of(source)
+    Raises I2IError naming the file, also for what goes wrong while the image is in use inside the `with`."""
+    name = source_name(source)
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own limit gives way to a higher one that was asked for
     try:
@@ -79,7 +79,7 @@ def opened(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bo
         where = "is a link to a file that does not exist" if os.path.islink(name) else "does not exist"
         raise I2IError(f"{name} {where}.") from error
     except Image.UnidentifiedImageError as error:
-        raise I2IError(f"{name} is not a picture, or of a format that Pillow does not read.") from error
+        raise I2IError(f"{name} is not an image, or of a format that Pillow does not read.") from error
     except MemoryError as error:
         raise I2IError(f"{name} is too large for the memory.", "Shrink it first.") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
@@ -89,7 +89,7 @@ def opened(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bo
         raise I2IError(f"{name} cannot be read: {reason}.", "It is damaged or cut short.") from error
 
 
-def name_of(source: Any) -> str:
+def source_name(source: Any) -> str:
     """What an error message calls a file, a stream or an array."""
     if isinstance(source, str | Path):
         return str(source)
@@ -100,7 +100,7 @@ def upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF orientation says; unreadable EXIF counts as upright."""
     try:
         return ImageOps.exif_transpose(image)
-    except Exception as error:  # EXIF is a format of its own; a picture is not lost because of it
+    except Exception as error:  # EXIF is a format of its own; an image is not lost because of it
         if isinstance(error, MemoryError):
             raise error
         return image
@@ -138,18 +138,18 @@ def convert(
 
 
 def _sixteen(image: Image.Image, source: Any) -> np.ndarray:
-    """uint16 [H, W] of a mode I;16* or I image; Pillow's own conversions clip such pictures to white."""
+    """uint16 [H, W] of a mode I;16* or I image; Pillow's own conversions clip such images to white."""
     values = np.asarray(image)
     if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
-        raise I2IError(f"{name_of(source)} has 32-bit values outside 0..65535.", "Save it with 8 or 16 bits.")
+        raise I2IError(f"{source_name(source)} has 32-bit values outside 0..65535.", "Save it with 8 or 16 bits.")
     return values.astype(np.uint16)
 
 
 def _floating(image: Image.Image, source: Any) -> np.ndarray:
-    """uint8 [H, W] of a floating-point picture with values in [0, 1]."""
+    """uint8 [H, W] of a floating-point image with values in [0, 1]."""
     values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-        raise I2IError(f"{name_of(source)} has floating-point values outside 0..1.", "Save it with 8 or 16 bits.")
+        raise I2IError(f"{source_name(source)} has floating-point values outside 0..1.", "Save it with 8 or 16 bits.")
     return np.rint(values * 255).astype(np.uint8)
 
 
@@ -167,7 +167,7 @@ def to_pil(array: np.ndarray) -> Image.Image:
     known = known or (array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8)
     if not known:
         raise I2IError(
-            f"An array of shape {list(array.shape)} and type {array.dtype} is no picture.",
+            f"An array of shape {list(array.shape)} and type {array.dtype} is no image.",
             "Allowed: uint8 [H, W], [H, W, 1], [H, W, 3], [H, W, 4], or uint16 [H, W].",
         )
     return Image.fromarray(np.ascontiguousarray(array))
@@ -182,7 +182,7 @@ def to_tensor(array: np.ndarray) -> Tensor:
         array = array[..., None]
     top = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(array.dtype)
     if array.ndim != 3 or top is None:
-        raise I2IError(f"An array of shape {list(array.shape)} and type {array.dtype} is no picture [H, W, C].")
+        raise I2IError(f"An array of shape {list(array.shape)} and type {array.dtype} is no image [H, W, C].")
     moved = np.ascontiguousarray(array.transpose(2, 0, 1))
     return torch.from_numpy(moved).to(torch.float32).div_(top).sub_(0.5).div_(0.5)
 
@@ -209,10 +209,10 @@ def cut_uint8(image: Tensor) -> np.ndarray:
 
 
 def find(folder: str | Path, broken: bool = False) -> list[Path]:
-    """All pictures under `folder` by suffix, recursively, sorted by their path; hidden files and folders are skipped.
+    """All images under `folder` by suffix, recursively, sorted by their path; hidden files and folders are skipped.
 
     A linked folder is followed once; a loop of links ends where it began. broken: links that lead nowhere count as
-    pictures, so that they are named when they are read. Raises I2IError if a folder cannot be read."""
+    images, so that they are named when they are read. Raises I2IError if a folder cannot be read."""
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     todo = [str(folder)]
@@ -248,10 +248,10 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def save(path: str | Path, image: Image.Image | np.ndarray, **options: Any) -> Path:
-    """Writes a picture so that `path` holds either all of it or what it held before.
+    """Writes an image so that `path` holds either all of it or what it held before.
 
     The format comes from the suffix; `options` go to Pillow's save (quality, exif, icc_profile, ...). JPEG has no
-    transparency: such a picture is laid on white. Raises I2IError if the suffix is unknown or writing fails.
+    transparency: such an image is laid on white. Raises I2IError if the suffix is unknown or writing fails.
     """
     path = Path(path)
     picture = image if isinstance(image, Image.Image) else to_pil(image)

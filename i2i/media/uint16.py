@@ -69,7 +69,7 @@ def _tiff_page(data: bytes, size: tuple[int, int], number: int) -> np.ndarray:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[number]
         if (page.imagewidth, page.imagelength) != size or page.imagedepth != 1 or page.samplesperpixel > 8:
-            raise I2IError("The picture's sizes contradict each other.", "It is damaged.")
+            raise I2IError("The image's sizes contradict each other.", "It is damaged.")
         apart = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
         try:
             array = page.asarray()
@@ -87,7 +87,7 @@ def _tiff_page(data: bytes, size: tuple[int, int], number: int) -> np.ndarray:
             array = np.moveaxis(array, 0, -1) if apart else array
         alpha = [int(e) for e in page.extrasamples[:1]]
     if array.shape[-1] > 3:
-        array = array[..., : 3 + (alpha[:1] in ([1], [2]))]  # further channels are no picture
+        array = array[..., : 3 + (alpha[:1] in ([1], [2]))]  # further channels are no image
     if alpha == [1] and array.shape[-1] == 4:  # multiplied into the colours
         share = np.maximum(array[..., 3:].astype(np.float32), 1) / 65535
         colours = np.minimum(array[..., :3] / share, 65535).round().astype(np.uint16)
@@ -122,7 +122,7 @@ def into_srgb(array: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, tup
 def out_of_srgb(array: np.ndarray, own: bytes | None, converted: bool, keep: bool) -> tuple[np.ndarray, bytes | None]:
     """The way back: uint16 [H, W, 1, 3 or 4] and the profile that says what its numbers mean, if any does.
 
-    own, converted: what into_srgb gave. keep: go back into the file's own profile, if that is for such pictures."""
+    own, converted: what into_srgb gave. keep: go back into the file's own profile, if that is for such images."""
     mode = "RGB" if array.shape[-1] > 2 else "L"
     fits = own is not None and color.space(own) == mode
     if not converted:
@@ -170,7 +170,7 @@ def png(array: np.ndarray, profile: bytes | None, keep: dict[str, Any]) -> bytes
     swapped = np.ascontiguousarray(array if array.shape[-1] == 1 else array[..., [2, 1, 0, 3][: array.shape[-1]]])
     done, data = cv2.imencode(".png", swapped)
     if not done:
-        raise I2IError("The picture cannot be written as a PNG of 16 bits.", "Give another --format.")
+        raise I2IError("The image cannot be written as a PNG of 16 bits.", "Give another --format.")
     chunks = b""
     if profile:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))

@@ -1,7 +1,7 @@
-"""Films around the network: frame by frame in one pass, with their timing; sound and subtitles are copied as they are.
+"""Videos around the network: frame by frame in one pass, with their timing; sound and subtitles are copied as they are.
 
-PyAV (FFmpeg) reads and writes; it is the extra `video`. Frames are turned as the film says and come out upright, in 8
-bits and the colours of BT.709, each with its own time stamp, so films of a varying rate keep it. Memory does not grow
+PyAV (FFmpeg) reads and writes; it is the extra `video`. Frames are turned as the video says and come out upright, in 8
+bits and the colours of BT.709, each with its own time stamp, so videos of a varying rate keep it. Memory does not grow
 with the length. H.264 goes into .mp4, .m4v, .mov and .mkv, VP9 into .webm.
 """
 
@@ -25,10 +25,10 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 WRITABLE = tuple(FORMATS)
 CRF = {"libx264": (18, 51), "libvpx-vp9": (24, 63)}  # the usual constant quality, and the worst there is
 BT709, BT601, LIMITED = 1, 5, 1  # FFmpeg's numbers of colour matrices and of the range 16 to 235
-MATRICES = (BT709, 4, BT601, 6, 7, 9)  # that can be undone; films of others, or that name none, go by their size
+MATRICES = (BT709, 4, BT601, 6, 7, 9)  # that can be undone; videos of others, or that name none, go by their size
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # that every encoder takes
 TOLD = ("title", "artist", "album", "comment", "copyright", "creation_time", "date", "description", "genre", "location")
-SHORT = 0.9  # of a film's own length: one that ends before is damaged
+SHORT = 0.9  # of a video's own length: one that ends before is damaged
 
 Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
@@ -44,7 +44,7 @@ def is_film(path: Path) -> bool:
 
 
 class Writer:
-    """A film being written into an open binary file, for frames of one size: uint8 [H, W, 1 or 3].
+    """A video being written into an open binary file, for frames of one size: uint8 [H, W, 1 or 3].
 
     suffix: one of WRITABLE. rate: frames a second, for programs that ask; time_base: seconds of one tick of a frame's
     time stamp. quality: 1 to 100; None: the encoders' visually lossless choice. Odd sides keep their pixels: in H.264
@@ -53,7 +53,7 @@ class Writer:
     def __init__(
         self, file: BinaryIO, suffix: str, rate: Fraction, time_base: Fraction | None = None, quality: int | None = None
     ) -> None:
-        self.av = library(f"Writing {suffix} films")
+        self.av = library(f"Writing {suffix} videos")
         self.codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
         self.container = self.av.open(file, "w", format=FORMATS[suffix])
         self.rate, self.time_base, self.quality = rate, time_base or 1 / rate, quality
@@ -61,7 +61,7 @@ class Writer:
         self.count = 0
 
     def begin(self, width: int, height: int) -> None:
-        """Adds the stream of pictures; before the first frame, and before any stream is copied beside it."""
+        """Adds the stream of images; before the first frame, and before any stream is copied beside it."""
         usual, worst = CRF[self.codec]
         crf = usual if self.quality is None else round(worst * (1 - self.quality / 100))
         options = {"crf": str(crf), **({"b": "0", "row-mt": "1"} if self.codec == "libvpx-vp9" else {})}
@@ -90,7 +90,7 @@ class Writer:
         self.container.mux(self.stream.encode(frame))
 
     def end(self) -> None:
-        """Writes what the encoder still holds, and the film's index."""
+        """Writes what the encoder still holds, and the video's index."""
         if self.stream is not None:
             self.container.mux(self.stream.encode())
         self.container.close()
@@ -109,12 +109,12 @@ def translate(
     """Sends the frames of `source` through `run` and writes them as `target`, whole or not at all; gives their number.
 
     run: uint8 frames [H, W, 3], at most `batch` of them, to as many [h, w, 1 or 3]. quality: see Writer. max_pixels: of
-    a frame. before_landing is told the finished file, still under its temporary name. Raises I2IError if the film
-    cannot be read, is cut short, or has no pictures."""
-    av = library(f"Reading {source.suffix} films")
+    a frame. before_landing is told the finished file, still under its temporary name. Raises I2IError if the video
+    cannot be read, is cut short, or has no images."""
+    av = library(f"Reading {source.suffix} videos")
     with _opened(av, source) as given:
         if not given.streams.video:
-            raise I2IError(f"{source} has no pictures.", "Give a film with a picture track.")
+            raise I2IError(f"{source} has no images.", "Give a video with an image track.")
         video = given.streams.best("video")
         if video.width * video.height > max_pixels:
             raise I2IError(
@@ -174,7 +174,7 @@ def _through(
 
 
 def _media(av: Any, source: Path, given: Any) -> Iterator[tuple[Any, Any]]:
-    """What the film holds, in its order: (packet, None) of sound and subtitles, (packet, frame) of the pictures."""
+    """What the video holds, in its order: (packet, None) of sound and subtitles, (packet, frame) of the images."""
     video = given.streams.best("video")
     with _reading(av, source):
         for packet in given.demux([video, *given.streams.audio, *given.streams.subtitles]):
@@ -186,7 +186,7 @@ def _media(av: Any, source: Path, given: Any) -> Iterator[tuple[Any, Any]]:
 
 
 class _Clock:
-    """Time stamps of frames, made up where a film has none, and how far they reach."""
+    """Time stamps of frames, made up where a video has none, and how far they reach."""
 
     def __init__(self, video: Any, rate: Fraction) -> None:
         self.base: Fraction = video.time_base
@@ -203,19 +203,19 @@ class _Clock:
         return pts
 
     def check(self, source: Path, given: Any) -> None:
-        """Raises I2IError if the film ended well before the length that it claims."""
+        """Raises I2IError if the video ended well before the length that it claims."""
         claimed = float(given.duration or 0) / 1e6
         reached = float((self.last - (self.first or 0) + self.step) * self.base)
         sound = any(s.duration for s in given.streams.audio)
         own = given.streams.best("video").duration
-        if own:  # the pictures' own length, where it is known; sound may go on longer
+        if own:  # the images' own length, where it is known; sound may go on longer
             claimed, sound = float(own * self.base), False
         if not sound and reached < SHORT * claimed:
             raise I2IError(f"{source} is cut short: {reached:.1f} of {claimed:.1f} seconds can be read.")
 
 
 class Track:
-    """Sound or subtitles on their way into another film: copied, or encoded anew where the format cannot hold them."""
+    """Sound or subtitles on their way into another video: copied, or encoded anew where the format cannot hold them."""
 
     def __init__(self, writer: Writer, stream: Any, copied: bool) -> None:
         self.writer, self.copied = writer, copied
@@ -271,7 +271,7 @@ def _exact(av: Any) -> Any:
 
 
 def _upright(av: Any, frame: Any) -> np.ndarray:
-    """The frame as uint8 [H, W, 3] in sRGB's primaries, turned as the film says."""
+    """The frame as uint8 [H, W, 3] in sRGB's primaries, turned as the video says."""
     matrix = frame.colorspace if frame.colorspace in MATRICES else (BT709 if frame.height >= 720 else BT601)
     made: np.ndarray = frame.reformat(format="rgb24", src_colorspace=matrix, interpolation=_exact(av)).to_ndarray()
     return np.rot90(made, (frame.rotation // 90) % 4) if frame.rotation else made
@@ -292,4 +292,4 @@ def _reading(av: Any, source: Path) -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         text = error.strerror or str(error)
-        raise I2IError(f"{source} cannot be read as a film: {text}.", "It may be damaged.") from error
+        raise I2IError(f"{source} cannot be read as a video: {text}.", "It may be damaged.") from error

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from i2i.data.batch import Batch as Batch
     from i2i.data.batch import Shape as Shape
     from i2i.methods._bases import Generate as Generate
-    from i2i.methods._bases import Swap as Swap
     from i2i.methods._bases import Translate as Translate
-    from i2i.methods._bases import numbers as numbers
-    from i2i.methods._bases import tested as tested
+    from i2i.methods._bases import TwoWay as TwoWay
+    from i2i.methods._bases import eval_forward as eval_forward
+    from i2i.methods._bases import sample_ids as sample_ids
     from i2i.methods._method import Method as Method
     from i2i.methods._method import Now as Now
     from i2i.methods._method import Terms as Terms
     from i2i.methods._optim import adam as adam
     from i2i.methods._optim import constant as constant
     from i2i.methods._optim import cosine as cosine
-    from i2i.methods._optim import curve as curve
     from i2i.methods._optim import linear as linear
+    from i2i.methods._optim import schedule as schedule
     from i2i.methods._optim import steps as steps
     from i2i.methods._registry import builtin_methods as builtin_methods
     from i2i.methods._registry import load_method as load_method
@@ -37,16 +37,16 @@ _HOME = {
     "Method": "i2i.methods._method",
     "Now": "i2i.methods._method",
     "Shape": "i2i.data.batch",
-    "Swap": "i2i.methods._bases",
+    "TwoWay": "i2i.methods._bases",
     "Terms": "i2i.methods._method",
     "Translate": "i2i.methods._bases",
     "adam": "i2i.methods._optim",
     "builtin_methods": "i2i.methods._registry",
-    "curve": "i2i.methods._optim",
+    "schedule": "i2i.methods._optim",
     "load_method": "i2i.methods._registry",
     "method_name": "i2i.methods._registry",
-    "numbers": "i2i.methods._bases",
-    "tested": "i2i.methods._bases",
+    "sample_ids": "i2i.methods._bases",
+    "eval_forward": "i2i.methods._bases",
     "linear": "i2i.methods._optim",
     "cosine": "i2i.methods._optim",
     "steps": "i2i.methods._optim",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, Shape
 from i2i.methods._method import Method, Now
-from i2i.nets.blocks import as_tested
+from i2i.nets.blocks import eval_mode
 from i2i.nets.latent import Latent
 
 
@@ -26,7 +26,7 @@ class Translate(Method):
         return y
 
 
-class Swap(Method):
+class TwoWay(Method):
     """x <-> y by two generators, G: x -> y and F: y -> x."""
 
     needs: ClassVar[str] = "unpaired"
@@ -40,7 +40,7 @@ class Swap(Method):
         return y
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        """Both directions: the picture, its translation, and the way back."""
+        """Both directions: the image, its translation, and the way back."""
         fake_y = self.G(batch.x)
         columns = {"A": batch.x, "A to B": fake_y, "and back": self.F(fake_y)}
         if batch.y is not None:
@@ -50,16 +50,16 @@ class Swap(Method):
 
 
 class Generate(Method):
-    """z -> a picture by one generator G(z), or G(z, c) with a class c [B] where `needs` is "labelled".
+    """z -> an image by one generator G(z), or G(z, c) with a class c [B] where `needs` is "labelled".
 
     Sub-classes call `super().__init__(config, shape)`, which sets `latent`; their Config has `z` (width) and `noise`
     (a kind of `Latent`), or they override `latent_of`. `facts` goes into the saved model's header: kind, latent, and
-    what else a sub-class adds: "sizes" (pictures G(z, size=N) can make, all but the last being earlier stages of a
+    what else a sub-class adds: "sizes" (images G(z, size=N) can make, all but the last being earlier stages of a
     growing generator), "standing" (batches of noise to recompute batch-norm statistics from when z is truncated)."""
 
     needs: ClassVar[str] = "images"
     averaged: ClassVar[tuple[str, ...]] = ("G",)
-    critics: ClassVar[tuple[str, ...]] = ("D",)  # networks that see pictures, first argument, which i2i.craft may vary
+    critics: ClassVar[tuple[str, ...]] = ("D",)  # networks that see images, first argument, which i2i.craft may vary
     titles: Sequence[str] = ()  # names of the classes in previews; whoever knows them sets them, else they are numbers
     G: nn.Module
     D: nn.Module
@@ -69,7 +69,7 @@ class Generate(Method):
         self.latent = self.latent_of(config)
         self.classes = shape.classes
         if self.needs == "labelled" and shape.classes < 2:
-            raise I2IError("This method needs labelled pictures.", "Give a folder with one folder a class.")
+            raise I2IError("This method needs labelled images.", "Give a folder with one folder a class.")
 
     @classmethod
     def latent_of(cls, config: Any) -> Latent:
@@ -83,12 +83,12 @@ class Generate(Method):
 
     def draw(self, batch: Batch, now: Now, salt: str) -> Tensor:
         """Fresh noise z [B, width] for a batch in training, another for each `salt`; on the batch's device."""
-        return self.latent.draw(numbers(batch, now), now.seed, salt).to(batch.x)
+        return self.latent.draw(sample_ids(batch, now), now.seed, salt).to(batch.x)
 
     def infer(self, batch: Batch) -> Tensor:
-        """Pictures [B, C, H, W] in [-1, 1], one for each id: those that `i2i generate --seed ID` makes. Classes are the
+        """Images [B, C, H, W] in [-1, 1], one for each id: those that `i2i generate --seed ID` makes. Classes are the
         batch's own, or go round."""
-        ids = numbers(batch)
+        ids = sample_ids(batch)
         z = self.latent.draw(ids).to(batch.x)
         if self.needs != "labelled":
             return self._picture(z)
@@ -99,12 +99,12 @@ class Generate(Method):
         return made
 
     def score(self, x: Tensor, c: Tensor | None) -> Tensor:
-        """The critic's raw scores [B] of pictures, for their classes where there are any."""
+        """The discriminator's raw scores [B] of images, for their classes where there are any."""
         found: Tensor = self.D(x) if self.needs != "labelled" else self.D(x, c)
         return found
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        """64 pictures from noise that stays the same; with classes a column of eight each, for ten at most."""
+        """64 images from noise that stays the same; with classes a column of eight each, for ten at most."""
         ids = torch.arange(64, device=batch.x.device)
         if self.needs != "labelled":
             return {"samples": self.infer(Batch(batch.x, ids=ids))}
@@ -115,12 +115,12 @@ class Generate(Method):
         }
 
     def example(self, shape: Shape) -> tuple[Tensor, ...]:
-        """Inputs of G for one picture, to measure its memory by."""
+        """Inputs of G for one image, to measure its memory by."""
         z = torch.zeros(1, self.latent.width)
         return (z, torch.zeros(1, dtype=torch.int64)) if self.needs == "labelled" else (z,)
 
 
-def numbers(batch: Batch, now: Now | None = None) -> Tensor:
+def sample_ids(batch: Batch, now: Now | None = None) -> Tensor:
     """The ids of a batch, int64 [B]; where it has none, counted on from the images seen."""
     if batch.ids is not None:
         return batch.ids
@@ -133,11 +133,11 @@ def numbers(batch: Batch, now: Now | None = None) -> Tensor:
 # ---- learning rate as a pure function of time ----------------------------------------------------------------------
 
 
-def tested(net: nn.Module, x: Tensor, own: bool, dropout: bool) -> Tensor:
-    """`net(x)` in the way a model is tested: in eval mode, or as `as_tested` changes it."""
+def eval_forward(net: nn.Module, x: Tensor, own: bool, dropout: bool) -> Tensor:
+    """`net(x)` in the way a model is tested: in eval mode, or as `eval_mode` changes it."""
     training = net.training
     try:
-        y: Tensor = as_tested(net, own, dropout)(x)
+        y: Tensor = eval_mode(net, own, dropout)(x)
         return y
     finally:
-        as_tested(net, False, False).train(training)
+        eval_mode(net, False, False).train(training)

@@ -48,9 +48,9 @@ class Method(nn.Module):
     """Base class of all methods; see the module's docstring. Sub-classes set the class variables and four functions.
 
     Every method says in `tiny` how it is made so small that a step takes milliseconds on a CPU: values of its Config,
-    without batch norm and dropout where they are settings, and optionally "size", the side of the pictures (32 without
+    without batch norm and dropout where they are settings, and optionally "size", the side of the images (32 without
     it), and other values of Shape: `tiny = {"width": 4, "norm": "instance", "size": 16}`. The contract tests run every
-    registered method in that form; within six steps of four pictures each optimizer must have had its turn.
+    registered method in that form; within six steps of four images each optimizer must have had its turn.
     """
 
     Config: ClassVar[type]  # frozen dataclass: the paper's numbers as defaults
@@ -81,18 +81,18 @@ class Method(nn.Module):
         raise NotImplementedError("a method defines step()")
 
     def infer(self, batch: Batch) -> Tensor:
-        """Pictures [B, C, H, W] in [-1, 1] for a batch; what previews and evaluation call."""
+        """Images [B, C, H, W] in [-1, 1] for a batch; what previews and evaluation call."""
         raise NotImplementedError("a method defines infer()")
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        """Columns of the sample grid: {title: pictures [B, C, H, W] in [-1, 1]}."""
+        """Columns of the sample grid: {title: images [B, C, H, W] in [-1, 1]}."""
         columns = {"input": batch.x, "translated": self.infer(batch)}
         if self.needs == "paired" and batch.y is not None:
             columns["real"] = batch.y
         return columns
 
     def example(self, shape: Shape) -> tuple[Tensor, ...]:
-        """Inputs of an averaged network for one picture, to measure its memory by."""
+        """Inputs of an averaged network for one image, to measure its memory by."""
         return (torch.zeros(1, shape.channels_in, shape.size, shape.size),)
 
     def notes(self) -> list[str]:

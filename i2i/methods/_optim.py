@@ -37,7 +37,7 @@ def constant(at: float) -> float:
     return 1.0
 
 
-RATES: dict[str, Callable[[float], float]] = {
+SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": linear,
     "cosine": cosine,
     "step": steps,
@@ -45,8 +45,8 @@ RATES: dict[str, Callable[[float], float]] = {
 }
 
 
-def curve(name: str) -> Callable[[float], float]:
+def schedule(name: str) -> Callable[[float], float]:
     """The learning-rate curve `name` of RATES over progress in [0, 1]. Raises I2IError if there is none."""
-    if name not in RATES:
-        raise I2IError(f"decay is {name!r}.", among(name, RATES))
-    return RATES[name]
+    if name not in SCHEDULES:
+        raise I2IError(f"decay is {name!r}.", among(name, SCHEDULES))
+    return SCHEDULES[name]

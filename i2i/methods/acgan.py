@@ -25,7 +25,7 @@ from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Conv2d
 from i2i.losses import category, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import DCGANCritic, init_weights, register
+from i2i.nets import DCGANDiscriminator, init_weights, register
 from i2i.nets.blocks import check
 from i2i.nets.resgan import one_hot
 
@@ -42,7 +42,7 @@ class Settings:
     dropout: UnderOne = 0.5  # paper: share of D's units left out
     std: NonNegative = 0.0  # paper: standard deviation of noise on D's maps; it tried 0, 0.1 and 0.2
     cls: NonNegative = 1.0  # weight of the class terms
-    fake_class: NonNegative = 1.0  # weight, beside cls, of D's class term on fakes; 0: real pictures only
+    fake_class: NonNegative = 1.0  # weight, beside cls, of D's class term on fakes; 0: real images only
     lr: NonNegative = 2e-4  # learning rate of both Adams
     beta1: UnderOne = 0.5  # first momentum of both Adams
 
@@ -153,7 +153,7 @@ class ACGAN(Generate):
             self.D = init_weights(Critic(k, channels, size, config.d_width, config.dropout, config.std))
         else:
             self.G = init_weights(SmallGenerator(config.z, k, channels, size, config.width))
-            self.D = DCGANCritic(channels, size, config.d_width, outputs=1 + k)
+            self.D = DCGANDiscriminator(channels, size, config.d_width, outputs=1 + k)
         self.cls, self.fake_cls = config.cls, config.cls * config.fake_class
         self.lr, self.beta1 = config.lr, config.beta1
 
@@ -166,7 +166,7 @@ class ACGAN(Generate):
         return self.judge(x)[0]
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """D's raw source scores [B] and raw class scores [B, classes] of pictures."""
+        """D's raw source scores [B] and raw class scores [B, classes] of images."""
         scores = self.D(x)
         return scores[:, 0], scores[:, 1:]
 

@@ -4,9 +4,9 @@ Brock, Donahue, Simonyan, 2018, arXiv 1809.11096. SAGAN's pair, wider, on larger
 
     R = beta || W^T W * (1 - I) ||_F^2        (equation 3, on G's weights but the embedding)
 
-What is unusual: z is cut in chunks, the first of which starts the picture while each block's batch norm is conditioned
+What is unusual: z is cut in chunks, the first of which starts the image while each block's batch norm is conditioned
 on the next one beside the class (skip-z); all norms share one class embedding; orthogonal first weights; D makes two
-steps for one of G. Once trained, numbers of z that exceed a threshold are drawn again (truncation: better pictures of
+steps for one of G. Once trained, numbers of z that exceed a threshold are drawn again (truncation: better images of
 fewer kinds), with batch norm's statistics taken anew (standing statistics); `i2i generate --truncation` does both. R is
 counted with the half that makes its gradient that of the authors' code. Batches too large for the memory are computed
 in micro-batches (`accumulate`): spectral and batch norm then move once a micro-batch.
@@ -28,7 +28,7 @@ from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.losses import hinge, orthogonal
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import ConditionalBatchNorm, ResNetCritic, SelfAttention, UpBlock, register, spectral_norm
+from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, UpBlock, register, spectral_norm
 from i2i.nets.resgan import attended, conv, first_weights, linear, one_hot, stages
 
 # Channels, in widths, of G's maps from 4 pixels on and of D's blocks (appendix B; 32 pixels: the authors' for CIFAR).
@@ -69,18 +69,18 @@ class Settings:
 
 
 def plan_for(plans: dict[int, tuple[int, ...]], size: int, width: int) -> list[int]:
-    """The channels of the maps for pictures of side `size`; below 32 pixels as at 32. Raises I2IError if unknown."""
+    """The channels of the maps for images of side `size`; below 32 pixels as at 32. Raises I2IError if unknown."""
     count = stages(size)
     if size < 32:
         return [width * 4] * (count + 1 if plans is G_PLANS else 4)
     if size not in plans:
-        raise I2IError(f"BigGAN makes no pictures of {size} pixels.", f"Choose 8, 16, {', '.join(map(str, plans))}.")
+        raise I2IError(f"BigGAN makes no images of {size} pixels.", f"Choose 8, 16, {', '.join(map(str, plans))}.")
     return [width * k for k in plans[size]]
 
 
 @register("biggan_g")
 class Generator(nn.Module):
-    """(z, c) -> pictures [B, channels, size, size] in [-1, 1]; chunks of z and the embedded class steer each block."""
+    """(z, c) -> images [B, channels, size, size] in [-1, 1]; chunks of z and the embedded class steer each block."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class BigGAN(Generate):
         super().__init__(config, shape)
         channels, size, k = shape.channels_in, shape.size, shape.classes
         self.G = Generator(config.z, k, channels, size, config.width, config.shared, config.attention, config.init)
-        self.D = ResNetCritic(
+        self.D = ResNetDiscriminator(
             channels,
             size,
             classes=k,

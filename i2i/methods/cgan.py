@@ -5,8 +5,8 @@ Mirza and Osindero, 2014, arXiv 1411.1784. Both networks are told the class c:
     min_G max_D  E log D(x | c) + E log(1 - D(G(z | c) | c))        (equation 2)
 
 What is unusual: nothing but the condition. In the paper's perceptrons noise and class (one-hot) have layers of their
-own before they meet; in the convolutional form, which makes better pictures, the class is joined to z and shown to D as
-constant maps beside the picture. Fakes are asked for the classes of the real pictures in the batch, so that classes
+own before they meet; in the convolutional form, which makes better images, the class is joined to z and shown to D as
+constant maps beside the image. Fakes are asked for the classes of the real images in the batch, so that classes
 alone give nothing away. G minimises -log D.
 """
 
@@ -24,7 +24,7 @@ from torch.optim import SGD, Optimizer
 from i2i.core.config import Count, NonNegative, Positive, UnderOne
 from i2i.losses import vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import DCGANCritic, DCGANGenerator, Maxout, register
+from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, register
 from i2i.nets.blocks import check
 from i2i.nets.resgan import one_hot
 
@@ -48,7 +48,7 @@ class Settings:
 
 @register("cgan_g")
 class Generator(nn.Module):
-    """z -> 200 and c -> 1000 units, together -> 1200 -> picture; ReLU, and tanh at the end (section 4.1)."""
+    """z -> 200 and c -> 1000 units, together -> 1200 -> image; ReLU, and tanh at the end (section 4.1)."""
 
     def __init__(
         self, z: int, classes: int, channels: int, size: int, units: float = 1.0, dropout: float = 0.5
@@ -110,7 +110,7 @@ class CGAN(Generate):
         self.D: nn.Module
         if config.network == "dcgan":
             self.G = DCGANGenerator(config.z, channels, size, config.width, classes=k)
-            self.D = DCGANCritic(channels, size, config.d_width, classes=k)
+            self.D = DCGANDiscriminator(channels, size, config.d_width, classes=k)
         else:
             self.G = Generator(config.z, k, channels, size, config.units, config.dropout)
             self.D = Critic(k, channels, size, config.units, config.dropout)

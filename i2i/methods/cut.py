@@ -1,6 +1,6 @@
 """CUT: Contrastive Learning for Unpaired Image-to-Image Translation.
 
-Park, Efros, Zhang, Zhu, 2020, arXiv 2007.15651. From pictures x of one kind and y of another, without pairs, one way:
+Park, Efros, Zhang, Zhu, 2020, arXiv 2007.15651. From images x of one kind and y of another, without pairs, one way:
 
     L_GAN(G, D, x, y) + L_PatchNCE(G, H, x) + L_PatchNCE(G, H, y)        (equation 5)
 
@@ -8,7 +8,7 @@ A patch of the translation must be told, among the other patches of the same inp
 of G's own encoder at 256 places of five layers, through small perceptrons H, are compared (equations 2 to 4). What is
 unusual: no second generator and no cycle; G is queried inside; down- and upsampling are antialiased; the second term on
 y, through G(y), keeps what needs no change. FastCUT leaves that out, with weight 10 on the first and, half of the time,
-mirrored pictures (`identity`, `nce`, `mirror`).
+mirrored images (`identity`, `nce`, `mirror`).
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Settings:
     init: str = "xavier"  # first weights: normal, xavier, kaiming, orthogonal
     gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
     layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: Count = 64  # channels of the critic's first layer
+    d_width: Count = 64  # channels of the discriminator's first layer
     loss: str = "lsgan"  # lsgan, vanilla, hinge
     adv: NonNegative = 1.0  # weight of the adversarial loss
     nce: NonNegative = 1.0  # weight of the patch losses
     identity: bool = True  # the patch loss on y too; both then count half
     mirror: bool = False  # mirror what G sees half of the time, and its features back
-    taps: tuple[Natural, ...] = (0, 4, 8, 12, 16)  # positions in G's list of layers; 0 is the padded picture itself
+    taps: tuple[Natural, ...] = (0, 4, 8, 12, 16)  # positions in G's list of layers; 0 is the padded image itself
     patches: Count = 256  # places compared in each layer
     dim: Count = 256  # numbers in a projected patch
     temperature: Positive = 0.07  # of the softmax over patches
-    all_negatives: bool = False  # the batch's other pictures (in one process) give negatives too
+    all_negatives: bool = False  # the batch's other images (in one process) give negatives too
     lr: NonNegative = 2e-4  # learning rate of both Adams
     beta1: UnderOne = 0.5  # first momentum of both Adams
     hold: Share = 0.5  # share of the run before the learning rate falls, linearly to 0
@@ -143,7 +143,7 @@ class CUT(Translate):
         yield "G", terms
 
     def contrast(self, source: Tensor, made: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
-        """L_PatchNCE of pictures [B, C, H, W] and what was made of them, a mean over the tapped layers (equation 4)."""
+        """L_PatchNCE of images [B, C, H, W] and what was made of them, a mean over the tapped layers (equation 4)."""
         queries = self.G(made, self.taps)
         if mirrored:
             queries = [f.flip(3) for f in queries]
@@ -155,7 +155,7 @@ class CUT(Translate):
         return torch.stack([patch_nce(q, k, images, self.temperature) for q, k in pairs]).mean()
 
     def places(self, features: list[Tensor], now: Now, side: str) -> list[Tensor]:
-        """Places to compare in each layer, int64 [P], the same in every picture: pure functions of the moment."""
+        """Places to compare in each layer, int64 [P], the same in every image: pure functions of the moment."""
         found = []
         for i, f in enumerate(features):
             random = torch.Generator().manual_seed(seed_of(now.seed, "cut/places", now.images, side, i))
@@ -164,5 +164,5 @@ class CUT(Translate):
         return found
 
     def mirrored(self, now: Now) -> bool:
-        """Whether G sees mirrored pictures in this step, a pure function of the moment."""
+        """Whether G sees mirrored images in this step, a pure function of the moment."""
         return seed_of(now.seed, "cut/mirror", now.images) % 2 == 0

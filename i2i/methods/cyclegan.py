@@ -1,12 +1,12 @@
 """CycleGAN: Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks.
 
-Zhu, Park, Isola, Efros, 2017, arXiv 1703.10593. From pictures x of one kind and y of another, without pairs:
+Zhu, Park, Isola, Efros, 2017, arXiv 1703.10593. From images x of one kind and y of another, without pairs:
 
     L(G, D_y) + L(F, D_x) + 10 * (E || F(G(x)) - x ||_1 + E || G(F(y)) - y ||_1)         (equations 1 to 3)
 
 with least-squares adversarial losses, and for photographs 0.5 * 10 * || G(y) - y ||_1 (identity, section 5.2), which
-keeps colours. What is unusual: both generators share one optimizer and one backward pass; the critics then see fakes
-made before that step, half of them old ones from a pool of 50; their objectives are halved.
+keeps colours. What is unusual: both generators share one optimizer and one backward pass. The discriminators then see
+fakes made before that step, half of them old ones from a pool of 50, and their objectives are halved.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
-from i2i.core.random import uniform
+from i2i.core.random import hashed_uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.methods import Batch, Now, Shape, Swap, Terms, adam, curve
-from i2i.nets import History, factory
+from i2i.methods import Batch, Now, Shape, Terms, TwoWay, adam, schedule
+from i2i.nets import ImagePool, factory
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class Settings:
     gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
     discriminator: str = "patchgan"  # patchgan, pixel
     layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: Count = 64  # channels of the critics' first layer
+    d_width: Count = 64  # channels of the discriminators' first layer
     loss: str = "lsgan"  # lsgan, vanilla, wasserstein, hinge
     cycle_x: NonNegative = 10.0  # weight of |F(G(x)) - x|
     cycle_y: NonNegative = 10.0  # weight of |G(F(y)) - y|
     identity: NonNegative = 0.5  # weight of |G(y) - y| and |F(x) - x|, relative to the cycle weight of that side
-    pool: Natural = 50  # former fakes kept for each critic; 0: none
+    pool: Natural = 50  # former fakes kept for each discriminator; 0: none
     gp: NonNegative = 10.0  # weight of the gradient penalty (wasserstein only)
     lr: NonNegative = 2e-4  # learning rate of both Adams
     beta1: UnderOne = 0.5  # first momentum of both Adams
     decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
 
 
-class CycleGAN(Swap):
+class CycleGAN(TwoWay):
     """See the module."""
 
     Config: ClassVar[type] = Settings
@@ -81,7 +81,7 @@ class CycleGAN(Swap):
             )
 
         def critic(channels: int) -> nn.Module:
-            return factory.critic(
+            return factory.discriminator(
                 config.discriminator,
                 channels,
                 shape.size,
@@ -96,10 +96,10 @@ class CycleGAN(Swap):
         self.F = generator(shape.channels_out, shape.channels_in)
         self.D_y = critic(shape.channels_out)
         self.D_x = critic(shape.channels_in)
-        self.history_y = History(config.pool, (shape.channels_out, shape.size, shape.size), "y")
-        self.history_x = History(config.pool, (shape.channels_in, shape.size, shape.size), "x")
+        self.history_y = ImagePool(config.pool, (shape.channels_out, shape.size, shape.size), "y")
+        self.history_x = ImagePool(config.pool, (shape.channels_in, shape.size, shape.size), "x")
         self.adversarial = adversarial(config.loss)
-        self.curve = curve(config.decay)
+        self.curve = schedule(config.decay)
         self.cycle_x, self.cycle_y, self.lr, self.beta1 = config.cycle_x, config.cycle_y, config.lr, config.beta1
         self.left_out = config.identity > 0 and shape.channels_in != shape.channels_out
         self.identity = 0.0 if self.left_out else config.identity
@@ -115,7 +115,7 @@ class CycleGAN(Swap):
         return []
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """One Adam for both generators, one for both critics."""
+        """One Adam for both generators, one for both discriminators."""
         return {
             "G": adam([self.G, self.F], self.lr, self.beta1),
             "D": adam([self.D_y, self.D_x], self.lr, self.beta1),
@@ -126,7 +126,7 @@ class CycleGAN(Swap):
         return self.curve(fraction)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """Both generators first, then both critics on the fakes made before."""
+        """Both generators first, then both discriminators on the fakes made before."""
         x, y = batch.x, batch.y
         assert y is not None
         same_x = same_y = None
@@ -162,7 +162,7 @@ class CycleGAN(Swap):
         )
 
     def _judge(self, D: nn.Module, real: Tensor, fake: Tensor, ids: Tensor, seed: int, side: str) -> Terms:
-        """Terms of one critic, all halved."""
+        """Terms of one discriminator, all halved."""
         if self.joint:
             real_scores, fake_scores = D(torch.cat([real, fake])).chunk(2)
         else:
@@ -172,6 +172,6 @@ class CycleGAN(Swap):
             f"fake_{side}": 0.5 * self.adversarial.fake(fake_scores),
         }
         if self.gp > 0:
-            alpha = uniform(ids, seed, f"cyclegan/gp/{side}").to(real.device)
+            alpha = hashed_uniform(ids, seed, f"cyclegan/gp/{side}").to(real.device)
             terms[f"gp_{side}"] = 0.5 * self.gp * gradient_penalty(D, real, fake, alpha)
         return terms

@@ -5,7 +5,7 @@ Radford, Metz, Chintala, 2015, arXiv 1511.06434. The first GAN of convolutions t
     min_D  -E log D(x) - E log(1 - D(G(z)))        min_G  -E log D(G(z))
 
 What is unusual: nothing but strided convolutions, no pooling, no hidden dense layer; batch norm everywhere but at G's
-output and D's input; weights from N(0, 0.02); Adam with beta1 0.5. Real pictures and fakes go through D apart, for its
+output and D's input; weights from N(0, 0.02); Adam with beta1 0.5. Real images and fakes go through D apart, for its
 batch norm must not mix them. The networks have the kernels 4x4 of the well-known PyTorch example (the paper's figure
 shows 5x5 and wider layers), for sides of 8, 16, 32, 64, 128, ... The variant of the lecture notes (`project`,
 `real_target` 0.9) projects z by a dense layer and smooths the real target on one side.
@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, Share, UnderOne
-from i2i.losses import smoothed
+from i2i.losses import smooth_targets
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import DCGANCritic, DCGANGenerator
+from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Settings:
     d_width: Count = 64  # channels of D's first layer
     project: bool = False  # a dense layer with bias makes G's first map, without norm and ReLU
     std: NonNegative = 0.02  # standard deviation of the first weights
-    real_target: Share = 1.0  # what D is to say of real pictures; 0.9: one-sided label smoothing
+    real_target: Share = 1.0  # what D is to say of real images; 0.9: one-sided label smoothing
     adv_target: Share = 1.0  # what G wants D to say of fakes
     lr: NonNegative = 2e-4  # learning rate of both Adams
     beta1: UnderOne = 0.5  # first momentum of both Adams
@@ -50,8 +50,8 @@ class DCGAN(Generate):
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width, config.project, std=config.std)
-        self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width, std=config.std)
-        self.loss = smoothed(config.real_target, config.adv_target)
+        self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width, std=config.std)
+        self.loss = smooth_targets(config.real_target, config.adv_target)
         self.lr, self.beta1 = config.lr, config.beta1
 
     def optimizers(self) -> dict[str, Optimizer]:

@@ -7,7 +7,7 @@ Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio, 20
 What is unusual: the best D is p_data / (p_data + p_g) (proposition 1), and then V = 2 JSD(p_data, p_g) - log 4 (theorem
 1). G's part of V dies where D is sure, so G minimises -log D(G(z)) instead (end of section 3), which has the same fixed
 point and a gradient that lives: `loss` vanilla is that form, minimax the one of V. The networks and numbers are those
-of the authors' code for MNIST: maxout layers and dropout in D, gradient descent whose momentum rises. Pictures lie in
+of the authors' code for MNIST: maxout layers and dropout in D, gradient descent whose momentum rises. Images lie in
 [-1, 1] behind a tanh instead of [0, 1] behind a sigmoid, which is the same but for a scale.
 """
 
@@ -22,7 +22,7 @@ from torch.optim import SGD, Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses.adversarial import adversarial
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import MLPCritic, MLPGenerator
+from i2i.nets import MLPDiscriminator, MLPGenerator
 from i2i.nets.blocks import check
 from i2i.nets.mlp import uniform_weights
 
@@ -59,7 +59,7 @@ class GAN(Generate):
         super().__init__(config, shape)
         channels, size = shape.channels_in, shape.size
         g = MLPGenerator(config.z, channels, size, config.hidden, config.slope, config.norm)
-        d = MLPCritic(
+        d = MLPDiscriminator(
             channels, size, config.d_hidden, config.pieces, config.slope, config.dropout, config.input_dropout
         )
         self.G, self.D = uniform_weights(g, config.spread), uniform_weights(d, config.d_spread)

@@ -5,8 +5,8 @@ Wu, Shuai, Tam, Chiu, 2021, arXiv 2109.02235. D's score f is divided by the leng
     f^(x) = f(x) / (|| grad f(x) ||_2 + |f(x)|)        (equation 7)
 
 so that f^ is 1-Lipschitz where D is piecewise linear, and lies in (-1, 1). What is unusual: the bound is hard (no
-penalty), holds at every picture (no sampling), and for D as a whole (not layer by layer as with spectral norm). It is
-laid over real pictures and fakes, in D's and in G's step, and gradients flow through both parts. D must have no batch
+penalty), holds at every image (no sampling), and for D as a whole (not layer by layer as with spectral norm). It is
+laid over real images and fakes, in D's and in G's step, and gradients flow through both parts. D must have no batch
 norm, and its last layer may have any size. D makes five steps for one of G, G's on twice as many fakes.
 """
 
@@ -24,7 +24,7 @@ from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import gradient_normalised
 from i2i.losses.adversarial import adversarial
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
-from i2i.nets import DCGANCritic, DCGANGenerator, ResNetCritic, ResNetGenerator
+from i2i.nets import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.blocks import check
 
 
@@ -61,10 +61,10 @@ class GNGAN(Generate):
         self.D: nn.Module
         if config.network == "resnet":
             self.G = ResNetGenerator(config.z, channels, size, config.width, init="kaiming")
-            self.D = ResNetCritic(channels, size, config.d_width, spectral=False, mean=True, init="kaiming")
+            self.D = ResNetDiscriminator(channels, size, config.d_width, spectral=False, mean=True, init="kaiming")
         else:
             self.G = DCGANGenerator(config.z, channels, size, config.width)
-            self.D = DCGANCritic(channels, size, config.d_width, norm="none")
+            self.D = DCGANDiscriminator(channels, size, config.d_width, norm="none")
         self.loss = adversarial(config.loss)
         self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
         self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
@@ -78,7 +78,7 @@ class GNGAN(Generate):
         return linear(fraction, hold=0.0)
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """D's normalised scores [B] of pictures."""
+        """D's normalised scores [B] of images."""
         return gradient_normalised(self.D, x)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:

@@ -6,8 +6,8 @@ and some numbers), and G has to leave it legible:
     min_{G, Q} max_D  V(D, G) - lambda L_I(G, Q),    L_I = E log Q(c | G(z, c)) + H(c) <= I(c; G(z, c))   (5 and 6)
 
 What is unusual: without any label the category comes to mean the digit, and the numbers its slant and width. Q reads
-the code that made the picture, from features it shares with D; Q's own layers learn with G, the shared ones with D. Q
-is never shown a real picture. H(c) is a constant, so the terms below are -log Q alone: `category` starts at log K and
+the code that made the image, from features it shares with D; Q's own layers learn with G, the shared ones with D. Q
+is never shown a real image. H(c) is a constant, so the terms below are -log Q alone: `category` starts at log K and
 is 0 when the code is read without fail. The networks are the paper's for MNIST (table 1); sides are multiples of 4.
 """
 
@@ -124,7 +124,7 @@ class InfoGAN(Generate):
         return scores
 
     def information(self, features: Tensor, z: Tensor) -> Terms:
-        """-lambda log Q of the code that is in z [B, width], read from the features [B, units] of its picture."""
+        """-lambda log Q of the code that is in z [B, width], read from the features [B, units] of its image."""
         _, code, numbers = z.split(self.parts, 1)
         logits, means = self.Q(features).split(self.parts[1:], 1)
         terms = {"category": self.mutual * category(logits, code.argmax(1))}

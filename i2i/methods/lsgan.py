@@ -21,19 +21,19 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import least_squares
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import DCGANCritic, DCGANGenerator
+from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of LSGAN; the defaults are the paper's for pictures other than LSUN."""
+    """Settings of LSGAN; the defaults are the paper's for images other than LSUN."""
 
     z: Count = 100  # numbers in the noise
     noise: str = "normal"  # normal, uniform (on [-1, 1])
     width: Count = 64  # channels of G before its last layer; doubled for each halving of the size
     d_width: Count = 64  # channels of D's first layer
     a: float = 0.0  # D's target for fakes
-    b: float = 1.0  # D's target for real pictures
+    b: float = 1.0  # D's target for real images
     c: float = 1.0  # G's target
     lr: NonNegative = 2e-4  # learning rate of both Adams; the paper's for LSUN is 1e-3
     beta1: UnderOne = 0.5  # first momentum of both Adams
@@ -48,7 +48,7 @@ class LSGAN(Generate):
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
-        self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width)
+        self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width)
         self.loss = least_squares(config.a, config.b, config.c)
         self.lr, self.beta1 = config.lr, config.beta1
 

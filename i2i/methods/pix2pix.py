@@ -4,9 +4,9 @@ Isola, Zhu, Zhou, Efros, 2016, arXiv 1611.07004. From pairs (x, y) a generator l
 
     min_G max_D  E log D(x, y) + E log(1 - D(x, G(x))) + 100 * E || y - G(x) ||_1        (equations 1 to 4)
 
-What is unusual: D sees the source beside the picture it judges, and judges patches of 70x70; its objective is halved,
-which slows it against G; at test time batch norm takes the statistics of the picture itself. In the paper dropout stays
-on at test time as the only noise; here that is a choice (`dropout_at_test`), off so that a picture always gives the
+What is unusual: D sees the source beside the image it judges, and judges patches of 70x70; its objective is halved,
+which slows it against G; at test time batch norm takes the statistics of the image itself. In the paper dropout stays
+on at test time as the only noise; here that is a choice (`dropout_at_test`), off so that an image always gives the
 same translation.
 """
 
@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
-from i2i.core.random import uniform
+from i2i.core.random import hashed_uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, curve, tested
+from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, eval_forward, schedule
 from i2i.nets import factory
 
 
@@ -44,14 +44,14 @@ class Settings:
     gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
     discriminator: str = "patchgan"  # patchgan, pixel
     layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: Count = 64  # channels of the critic's first layer
+    d_width: Count = 64  # channels of the discriminator's first layer
     loss: str = "vanilla"  # vanilla, lsgan, wasserstein, hinge
     l1: NonNegative = 100.0  # weight of the distance to y
     gp: NonNegative = 10.0  # weight of the gradient penalty (wasserstein only)
     lr: NonNegative = 2e-4  # learning rate of both Adams
     beta1: UnderOne = 0.5  # first momentum of both Adams
     decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
-    own_statistics: bool = True  # at test time batch norm takes the statistics of each picture itself
+    own_statistics: bool = True  # at test time batch norm takes the statistics of each image itself
     dropout_at_test: bool = False  # keep dropout on at test time, as noise
 
 
@@ -79,7 +79,7 @@ class Pix2Pix(Translate):
             init=config.init,
             gain=config.gain,
         )
-        self.D = factory.critic(
+        self.D = factory.discriminator(
             config.discriminator,
             shape.channels_in + shape.channels_out,
             shape.size,
@@ -90,7 +90,7 @@ class Pix2Pix(Translate):
             gain=config.gain,
         )
         self.adversarial = adversarial(config.loss)
-        self.curve = curve(config.decay)
+        self.curve = schedule(config.decay)
         self.l1, self.lr, self.beta1 = config.l1, config.lr, config.beta1
         self.gp = config.gp if config.loss == "wasserstein" else 0.0
         self.double_backward = self.gp > 0
@@ -108,7 +108,7 @@ class Pix2Pix(Translate):
         """What the settings made different from the paper."""
         depth = getattr(self.G, "arguments", {}).get("depth", 8)
         if depth < 5:
-            return [f"The U-Net has only {depth} levels, as many as divide the size: it sees little of the picture."]
+            return [f"The U-Net has only {depth} levels, as many as divide the size: it sees little of the image."]
         return []
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -136,7 +136,7 @@ class Pix2Pix(Translate):
         }
         if self.gp > 0:
             ids = torch.arange(len(x)) + now.images if batch.ids is None else batch.ids
-            alpha = uniform(ids, now.seed, "pix2pix/gp").to(x.device)
+            alpha = hashed_uniform(ids, now.seed, "pix2pix/gp").to(x.device)
             terms["gp"] = 0.5 * self.gp * gradient_penalty(lambda m: self.D(torch.cat([x, m], 1)), y, shown, alpha)
         yield "D", terms
 
@@ -145,4 +145,4 @@ class Pix2Pix(Translate):
 
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1], as the paper tests it (see `own_statistics`, `dropout_at_test`)."""
-        return tested(self.G, batch.x, self.own, self.noisy)
+        return eval_forward(self.G, batch.x, self.own, self.noisy)

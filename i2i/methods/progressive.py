@@ -5,10 +5,10 @@ again; new layers of both networks are faded in by a weight alpha that rises fro
 
     min_D  E D(G(z)) - E D(x) + 10 E (|| grad D(m) ||_2 - 1)^2 + 0.001 E D(x)^2        min_G  -E D(G(z))
 
-What is unusual: all blocks exist from the start, and size and alpha are pure functions of the pictures seen, so that
-growing needs no new optimizer and a resumed run cannot disagree. Real pictures are averaged down to the present size
+What is unusual: all blocks exist from the start, and size and alpha are pure functions of the images seen, so that
+growing needs no new optimizer and a resumed run cannot disagree. Real images are averaged down to the present size
 and blended with their half-size selves by the same alpha. Weights are scaled when they are used (equalised learning
-rate), G normalises each pixel, D is told how much the pictures of a group differ. G ends linearly. The paper forgets
+rate), G normalises each pixel, D is told how much the images of a group differ. G ends linearly. The paper forgets
 Adam's moments at each new size; with betas of 0 and 0.99 they last some hundred steps, and they are kept here.
 """
 
@@ -25,10 +25,10 @@ from torch.optim import Optimizer
 
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
-from i2i.core.random import draws
+from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, numbers
-from i2i.nets import ProgressiveCritic, ProgressiveGenerator
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, sample_ids
+from i2i.nets import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.progressive import level_at, sizes, stage_of
 from i2i.nets.resgan import double
 
@@ -41,14 +41,14 @@ class Settings:
     noise: str = "normal"  # normal; G brings each z to length sqrt(z)
     base: Count = 8192  # channels at side N are base / (N / 2) ...
     most: Count = 512  # ... but at most this many
-    train: Natural = 800_000  # pictures seen at each size after it has faded in (released code: 600,000)
-    fade: Natural = 800_000  # pictures seen while the next size fades in
-    start: int = 4  # side of the first pictures, in pixels
-    minibatch: tuple[Count, ...] = ()  # pictures in an update at 4, 8, 16, ... pixels; empty: the whole batch
-    group: Count = 4  # pictures whose deviation D is told
+    train: Natural = 800_000  # images seen at each size after it has faded in (released code: 600,000)
+    fade: Natural = 800_000  # images seen while the next size fades in
+    start: int = 4  # side of the first images, in pixels
+    minibatch: tuple[Count, ...] = ()  # images in an update at 4, 8, 16, ... pixels; empty: the whole batch
+    group: Count = 4  # images whose deviation D is told
     critic_steps: Count = 1  # steps of D for one of G
     gp: NonNegative = 10.0  # weight of the gradient penalty
-    drift: NonNegative = 1e-3  # weight of D's squared scores of real pictures
+    drift: NonNegative = 1e-3  # weight of D's squared scores of real images
     lr: NonNegative = 1e-3  # learning rate of both Adams
     beta1: UnderOne = 0.0  # first momentum of both Adams
     beta2: UnderOne = 0.99  # second momentum of both Adams
@@ -59,7 +59,7 @@ class Progressive(Generate):
 
     Config: ClassVar[type] = Settings
     sparse: ClassVar[bool] = True
-    local: ClassVar[str] = "the deviation over groups of pictures"
+    local: ClassVar[str] = "the deviation over groups of images"
     tiny: ClassVar[dict[str, Any]] = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
     double_backward = True
     G: ProgressiveGenerator
@@ -72,7 +72,7 @@ class Progressive(Generate):
         if not config.train and not config.fade:
             raise I2IError("train is 0, and so is fade.", "One of them says how long a size is trained.")
         self.G = ProgressiveGenerator(config.z, shape.channels_in, shape.size, config.base, config.most)
-        self.D = ProgressiveCritic(shape.channels_in, shape.size, config.base, config.most, config.group)
+        self.D = ProgressiveDiscriminator(shape.channels_in, shape.size, config.base, config.most, config.group)
         self.train_for, self.fade_for, self.start = config.train, config.fade, self.sizes.index(config.start)
         self.minibatch, self.critic_steps = config.minibatch, config.critic_steps
         self.gp, self.drift = config.gp, config.drift
@@ -88,10 +88,10 @@ class Progressive(Generate):
         return min(last, self.start + level_at(images, self.train_for, self.fade_for, last))
 
     def notes(self) -> list[str]:
-        """How many pictures the whole growth takes."""
+        """How many images the whole growth takes."""
         doublings = len(self.sizes) - 1 - self.start
         whole = doublings * (self.train_for + self.fade_for)
-        return [f"Pictures reach {self.sizes[-1]} pixels after {whole:,} were seen, and are refined from then on."]
+        return [f"Images reach {self.sizes[-1]} pixels after {whole:,} were seen, and are refined from then on."]
 
     def parts(self, batch: Batch, size: int) -> list[Batch]:
         """The batch in as many updates as `minibatch` asks for at this size."""
@@ -101,7 +101,7 @@ class Progressive(Generate):
         return batch.split(next(k for k in range(1, n + 1) if n % k == 0 and n // k <= max(1, wanted)))
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """D's raw scores [B] of pictures at the full size, seen at the present one."""
+        """D's raw scores [B] of images at the full size, seen at the present one."""
         size, alpha = stage_of(float(self.G.level))
         found: Tensor = self.D(shrunk(x, size, alpha), alpha)
         return found
@@ -121,7 +121,7 @@ class Progressive(Generate):
                 scores: Tensor = self.D(x, alpha)
                 return scores
 
-            place = draws(numbers(part, now), 1, now.seed, "gp").to(real)
+            place = counter_uniform(sample_ids(part, now), 1, now.seed, "gp").to(real)
             scores = D(real)
             yield (
                 "D",
@@ -138,6 +138,6 @@ class Progressive(Generate):
 
 
 def shrunk(x: Tensor, size: int, alpha: float) -> Tensor:
-    """Pictures [B, C, N, N] averaged down to `size`: alpha parts of that, the rest with half as many pixels."""
+    """Images [B, C, N, N] averaged down to `size`: alpha parts of that, the rest with half as many pixels."""
     y = fn.avg_pool2d(x, x.shape[-1] // size) if size < x.shape[-1] else x
     return y if alpha == 1 else alpha * y + (1 - alpha) * double(fn.avg_pool2d(y, 2))

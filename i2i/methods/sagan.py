@@ -1,7 +1,7 @@
 """SAGAN: Self-Attention Generative Adversarial Networks.
 
 Zhang, Goodfellow, Metaxas, Odena, 2018, arXiv 1805.08318. In one layer of G and of D each place looks at all others
-(`nets.SelfAttention`, the released code's form), so that far parts of a picture fit together:
+(`nets.SelfAttention`, the released code's form), so that far parts of an image fit together:
 
     min_D  E max(0, 1 - D(x, c)) + E max(0, 1 + D(G(z, c), c))        min_G  -E D(G(z, c), c)        (equation 4)
 
@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.losses import hinge
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import ResNetCritic, ResNetGenerator
+from i2i.nets import ResNetDiscriminator, ResNetGenerator
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class SAGAN(Generate):
         channels, size, classes = shape.channels_in, shape.size, shape.classes
         attention = config.attention
         self.G = ResNetGenerator(config.z, channels, size, config.width, classes, spectral=True, attention=attention)
-        self.D = ResNetCritic(channels, size, config.d_width, classes, attention=attention)
+        self.D = ResNetDiscriminator(channels, size, config.d_width, classes, attention=attention)
         self.critic_steps = config.critic_steps
         self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
 

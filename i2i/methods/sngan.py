@@ -5,10 +5,10 @@ found by one step of power iteration a forward pass (algorithm 1), so that D is 
 
     min_D  E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))        min_G  -E D(G(z))        (equations 16 and 17)
 
-What is unusual: no penalty, no clamping; real pictures and fakes pass D apart, so that its vectors move at each pass;
+What is unusual: no penalty, no clamping; real images and fakes pass D apart, so that its vectors move at each pass;
 D makes five steps for one of G, G's on twice as many fakes; both learning rates fall to 0 in a straight line. The
 networks are the paper's residual ones (table 4) or its plain convolutions (table 3), which took one step of D, one
-batch of fakes and momenta 0.5 and 0.999; for small critics see the recipe's remark.
+batch of fakes and momenta 0.5 and 0.999; for small discriminators see the recipe's remark.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import hinge
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
-from i2i.nets import ResNetCritic, ResNetGenerator, init_weights, register, spectral_norm
+from i2i.nets import ResNetDiscriminator, ResNetGenerator, init_weights, register, spectral_norm
 from i2i.nets.blocks import check
 from i2i.nets.resgan import stages
 
@@ -106,7 +106,7 @@ class SNGAN(Generate):
         self.D: nn.Module
         if config.network == "resnet":
             self.G = ResNetGenerator(config.z, shape.channels_in, shape.size, config.width)
-            self.D = ResNetCritic(shape.channels_in, shape.size, config.d_width)
+            self.D = ResNetDiscriminator(shape.channels_in, shape.size, config.d_width)
         else:
             self.G = PlainGenerator(config.z, shape.channels_in, shape.size, config.width)
             self.D = PlainCritic(shape.channels_in, shape.size, config.d_width)

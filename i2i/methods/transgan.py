@@ -1,14 +1,14 @@
 """TransGAN: Two Pure Transformers Can Make One Strong GAN, and That Can Scale Up.
 
 Jiang, Chang, Wang, 2021, arXiv 2102.07074 (second version and released code). No convolution but those that cut
-pictures into patches: G grows a map of tokens, 8x8 at first, by pixel shuffles between transformers; D reads patches of
+images into patches: G grows a map of tokens, 8x8 at first, by pixel shuffles between transformers; D reads patches of
 two sizes, the larger of which join half-way, and judges by a class token.
 
     min_D  E D(G(z)) - E D(x) + 10 E (|| grad D(m) ||_2 - 1)^2 + 0.001 (E D(x))^2        min_G  -E D(G(z))
 
 What is unusual: maps above 32x32 tokens attend within windows only (grid attention), with learned biases for relative
 positions; G ends linearly; D makes four steps for one of G, G's on twice as many fakes. It needs what D sees to be
-varied, real pictures and fakes alike (`diffaugment` in the recipe), and gradients no longer than 5 (`clip`). The first
+varied, real images and fakes alike (`diffaugment` in the recipe), and gradients no longer than 5 (`clip`). The first
 version's co-training with super-resolution and its widening windows are not in the released code, nor here.
 """
 
@@ -24,11 +24,11 @@ from torch.nn import functional as fn
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
-from i2i.core.distributed import gather
+from i2i.core.distributed import gather_rows
 from i2i.core.errors import I2IError
-from i2i.core.random import draws
+from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, numbers
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, sample_ids
 from i2i.nets import register
 from i2i.nets.transformer import Block, as_map, place, shuffled, stack, tokens, xavier
 
@@ -50,7 +50,7 @@ class Settings:
     critic_steps: Count = 4  # steps of D for one of G
     g_batch: Count = 2  # fakes in a step of G, in batches
     gp: NonNegative = 10.0  # weight of the gradient penalty
-    drift: NonNegative = 1e-3  # weight of the square of D's mean score of real pictures
+    drift: NonNegative = 1e-3  # weight of the square of D's mean score of real images
     lr: NonNegative = 1e-4  # learning rate of both Adams
     beta1: UnderOne = 0.0  # first momentum of both Adams
     beta2: UnderOne = 0.99  # second momentum of both Adams
@@ -58,7 +58,7 @@ class Settings:
 
 @register("transgan_g")
 class Generator(nn.Module):
-    """z [B, z] -> pictures [B, channels, size, size], linear; `depths` says how often the first map is doubled."""
+    """z [B, z] -> images [B, channels, size, size], linear; `depths` says how often the first map is doubled."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Pictures [B, channels, size, size] -> raw scores [B]; patches of `patch` and twice as many pixels a side."""
+    """Images [B, channels, size, size] -> raw scores [B]; patches of `patch` and twice as many pixels a side."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Critic(nn.Module):
         super().__init__()
         if width % (4 * heads) or size % (2 * patch):
             raise I2IError(
-                f"d_width is {width} and patch {patch} for pictures of {size} pixels.",
+                f"d_width is {width} and patch {patch} for images of {size} pixels.",
                 f"d_width must be a multiple of {4 * heads}, and twice the patch must divide {size}.",
             )
         side, fine = size // patch, width * 3 // 4
@@ -180,9 +180,11 @@ class TransGAN(Generate):
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))
 
-        place = draws(numbers(batch, now), 1, now.seed, "gp").to(real)
+        place = counter_uniform(sample_ids(batch, now), 1, now.seed, "gp").to(real)
         scores = self.D(real)
-        mean = gather(scores).mean()  # of all processes: 2 m E D - m^2 has the value and the gradient of (E D)^2 at m
+        mean = gather_rows(
+            scores
+        ).mean()  # of all processes: 2 m E D - m^2 has the value and the gradient of (E D)^2 at m
         terms = {
             "real": wasserstein.real(scores),
             "fake": wasserstein.fake(self.D(fake)),

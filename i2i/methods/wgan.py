@@ -6,7 +6,7 @@ Arjovsky, Chintala, Bottou, 2017, arXiv 1701.07875. The critic D estimates the W
 
 What is unusual: D has no sigmoid and no logarithm; after each of its steps all its weights are clamped to
 [-0.01, 0.01], which keeps it Lipschitz; RMSProp, for momentum makes it unstable; D makes five steps for one of G, each
-on fresh pictures, and a hundred in G's first 25 turns and in each 500th, as in the authors' code. Minus D's loss is a
+on fresh images, and a hundred in G's first 25 turns and in each 500th, as in the authors' code. Minus D's loss is a
 measure of progress: it falls as the samples get better. The networks are those of DCGAN.
 """
 
@@ -22,7 +22,7 @@ from torch.optim import Optimizer, RMSprop
 from i2i.core.config import Count, Natural, NonNegative, Positive
 from i2i.losses import wasserstein
 from i2i.methods import Batch, Generate, Now, Shape, Terms
-from i2i.nets import DCGANCritic, DCGANGenerator
+from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class WGAN(Generate):
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
-        self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width)
+        self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width)
         self.critic_steps, self.burst = config.critic_steps, config.burst
         self.first, self.again = config.first, config.again
         self.clamp, self.lr = config.clamp, config.lr

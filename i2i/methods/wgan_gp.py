@@ -4,9 +4,9 @@ Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, 2017, arXiv 1704.00028. WGAN wi
 
     max_D  E D(x) - E D(G(z)) - 10 E (|| grad D(m) ||_2 - 1)^2        min_G  -E D(G(z))        (equation 3, algorithm 1)
 
-What is unusual: m lies on the line from a real picture to a fake, at a random place, one for each picture; D has no
-batch norm, for a picture's gradient would depend on the others (layer norm here, none in the ResNet); Adam without
-first momentum; D makes five steps for one of G, each on fresh pictures. The networks are those of DCGAN, or the paper's
+What is unusual: m lies on the line from a real image to a fake, at a random place, one for each image; D has no
+batch norm, for an image's gradient would depend on the others (layer norm here, none in the ResNet); Adam without
+first momentum; D makes five steps for one of G, each on fresh images. The networks are those of DCGAN, or the paper's
 ResNet for CIFAR-10.
 """
 
@@ -21,10 +21,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
-from i2i.core.random import draws
+from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear, numbers
-from i2i.nets import DCGANCritic, DCGANGenerator, ResNetCritic, ResNetGenerator
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear, sample_ids
+from i2i.nets import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.blocks import check
 
 
@@ -59,10 +59,10 @@ class WGANGP(Generate):
         self.D: nn.Module
         if config.network == "resnet":
             self.G = ResNetGenerator(config.z, shape.channels_in, shape.size, config.width)
-            self.D = ResNetCritic(shape.channels_in, shape.size, config.d_width, spectral=False, mean=True)
+            self.D = ResNetDiscriminator(shape.channels_in, shape.size, config.d_width, spectral=False, mean=True)
         else:
             self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
-            self.D = DCGANCritic(shape.channels_in, shape.size, config.d_width, norm="layer")
+            self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width, norm="layer")
         self.critic_steps, self.gp = config.critic_steps, config.gp
         self.lr, self.betas = config.lr, (config.beta1, config.beta2)
         check("decay", config.decay, ("constant", "linear"))
@@ -82,7 +82,7 @@ class WGANGP(Generate):
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))
 
-        place = draws(numbers(batch, now), 1, now.seed, "gp").to(real)
+        place = counter_uniform(sample_ids(batch, now), 1, now.seed, "gp").to(real)
         yield (
             "D",
             {

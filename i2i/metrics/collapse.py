@@ -31,16 +31,16 @@ def coverage(points: Tensor, centers: Tensor, sigma: float) -> Coverage:
     return Coverage(counts, float(good.double().mean()), float(kl))
 
 
-def spread(pictures: Tensor) -> float:
-    """Mean distance between two of the pictures [N, C, H, W] (root mean square over pixels, in their own units)."""
+def pairwise_distance(pictures: Tensor) -> float:
+    """Mean distance between two of the images [N, C, H, W] (root mean square over pixels, in their own units)."""
     flat = pictures.flatten(1).double()
     return float(torch.pdist(flat).mean() / flat.shape[1] ** 0.5)
 
 
-def nearest(pictures: Tensor, others: Tensor, same: bool = False) -> float:
-    """Mean distance of pictures [N, ...] to the nearest of `others` [M, ...], in the unit of `spread`.
+def nearest_distance(pictures: Tensor, others: Tensor, same: bool = False) -> float:
+    """Mean distance of images [N, ...] to the nearest of `others` [M, ...], in the unit of `spread`.
 
-    same: `others` are the pictures themselves, and none counts as its own neighbour."""
+    same: `others` are the images themselves, and none counts as its own neighbour."""
     a, b = pictures.flatten(1).double(), others.flatten(1).double()
     distance = torch.cdist(a, b)
     if same:

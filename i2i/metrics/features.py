@@ -1,4 +1,4 @@
-"""Distances between two sets of pictures, counted on features: FID, KID, Inception score, precision and its kin.
+"""Distances between two sets of images, counted on features: FID, KID, Inception score, precision and its kin.
 
 Every function takes features [N, D] (or logits [N, K]) of whatever network the caller names, since the numbers mean
 nothing without that name: those of the literature come from the Inception-v3 of 2015. All is counted in float64. A set
@@ -27,7 +27,7 @@ def moments(features: Tensor) -> Moments:
     """Of features [N, D]; raises I2IError for fewer than two rows."""
     x = _rows(features)
     if len(x) < 2:
-        raise I2IError(f"A covariance needs at least two pictures; there is {len(x)}.", "2,048 and more are usual.")
+        raise I2IError(f"A covariance needs at least two images; there is {len(x)}.", "2,048 and more are usual.")
     mean = x.mean(0)
     centred = x - mean
     return Moments(mean, centred.T @ centred / (len(x) - 1))
@@ -37,7 +37,7 @@ def frechet(a: Moments, b: Moments) -> float:
     """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): FID (Heusel et al. 2017, arXiv 1706.08500) on Inception features.
 
     The root's trace is that of the symmetric S1^(1/2) S2 S1^(1/2), whose eigenvalues are the same, real and not
-    negative; so singular covariances (fewer pictures than features) need no special care. It falls as N grows: compare
+    negative; so singular covariances (fewer images than features) need no special care. It falls as N grows: compare
     at equal N.
     """
     values, vectors = torch.linalg.eigh(a.covariance)
@@ -57,7 +57,7 @@ def mmd(a: Tensor, b: Tensor) -> float:
     x, y = _rows(a), _rows(b)
     d, m, n = x.shape[1], len(x), len(y)
     if min(m, n) < 2:
-        raise I2IError(f"KID needs two pictures on each side; there are {m} and {n}.", "1,000 and more are usual.")
+        raise I2IError(f"KID needs two images on each side; there are {m} and {n}.", "1,000 and more are usual.")
 
     def kernel(p: Tensor, q: Tensor) -> Tensor:
         return (p @ q.T / d + 1).pow(3)
@@ -88,7 +88,7 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     the population of splits (0 for one). Between 1 and K."""
     n = len(logits)
     if not 1 <= splits <= n:
-        raise I2IError(f"{n} pictures cannot be split {splits} times.", f"Choose 1 to {n} splits.")
+        raise I2IError(f"{n} images cannot be split {splits} times.", f"Choose 1 to {n} splits.")
     values = []
     for j in range(splits):
         log_p = torch.log_softmax(_rows(logits[j * n // splits : (j + 1) * n // splits]), 1)
@@ -102,20 +102,20 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
 class Overlap:
     """How two sets lie in each other's neighbourhoods; all but density are shares."""
 
-    precision: float  # of the fakes, in the ball of some real picture (Kynkaanniemi et al. 2019, arXiv 1904.06991)
-    recall: float  # of the real pictures, in the ball of some fake
+    precision: float  # of the fakes, in the ball of some real image (Kynkaanniemi et al. 2019, arXiv 1904.06991)
+    recall: float  # of the real images, in the ball of some fake
     density: float  # real balls around a fake, over k; may exceed 1 (Naeem et al. 2020, arXiv 2002.09797)
-    coverage: float  # of the real pictures, with a fake in their ball
+    coverage: float  # of the real images, with a fake in their ball
 
 
 def overlap(real: Tensor, fake: Tensor, k: int = 5) -> Overlap:
     """Precision, recall, density and coverage of features [N, D], [M, D].
 
-    A picture's ball reaches to its k-th nearest other picture of the same set, and holds what is nearer than that.
-    Memory grows with N M: 10,000 of each take 2.4 GB. Raises I2IError if a set has no more than k pictures."""
+    An image's ball reaches to its k-th nearest other image of the same set, and holds what is nearer than that.
+    Memory grows with N M: 10,000 of each take 2.4 GB. Raises I2IError if a set has no more than k images."""
     x, y = _rows(real), _rows(fake)
     if min(len(x), len(y)) <= k:
-        raise I2IError(f"The {k}-th neighbour needs more than {k} pictures; there are {len(x)} and {len(y)}.")
+        raise I2IError(f"The {k}-th neighbour needs more than {k} images; there are {len(x)} and {len(y)}.")
     reach_x, reach_y = _reach(x, k), _reach(y, k)
     between = _distances(x, y)
     inside = between < reach_x[:, None]
@@ -140,5 +140,5 @@ def _distances(x: Tensor, y: Tensor) -> Tensor:
 
 def _rows(features: Tensor) -> Tensor:
     if features.ndim != 2:
-        raise I2IError(f"Features of shape {list(features.shape)} cannot be compared.", "They must be [pictures, D].")
+        raise I2IError(f"Features of shape {list(features.shape)} cannot be compared.", "They must be [images, D].")
     return features.detach().double().cpu()

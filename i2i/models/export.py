@@ -2,8 +2,8 @@
 
     i2i.export.export("runs/mine", "mine.onnx")
 
-Batch, height and width stay free (height and width as multiples of the network's). Norms that use a picture's own
-statistics do so in the graph too. The file is run on real pictures by onnxruntime, beside the network it was made
+Batch, height and width stay free (height and width as multiples of the network's). Norms that use an image's own
+statistics do so in the graph too. The file is run on real images by onnxruntime, beside the network it was made
 from; it takes its name only if both agree.
 """
 
@@ -61,7 +61,7 @@ def export(
 ) -> Check:
     """Writes `model` as ONNX to `output` and says how far the two are apart.
 
-    model, direction, statistics: see i2i.load. check: a folder of pictures to try it on; None: those shipped with i2i.
+    model, direction, statistics: see i2i.load. check: a folder of images to try it on; None: those shipped with i2i.
     limit: largest difference allowed, of values in [-1, 1]. The file appears whole or not at all. Raises I2IError if
     the model cannot be read, the extra `onnx` is missing, `output` exists, or the limit is exceeded.
     """
@@ -102,7 +102,7 @@ def export(
 
 
 def graph(source: Translator) -> Any:
-    """The onnx.ModelProto of a translator's network: input `picture` [B, C, H, W], output `translation`."""
+    """The onnx.ModelProto of a translator's network: input `image` [B, C, H, W], output `translation`."""
     multiple = max(source.multiple, 1)
     side = multiple * max(2, -(-32 // multiple))
     # sides that differ, and a batch above 1: the tracer takes equal sizes, and 1, for constants
@@ -130,7 +130,7 @@ def graph(source: Translator) -> Any:
 
 @torch.inference_mode()
 def compare(source: Translator, network: OnnxNet, pictures: list[Tensor]) -> tuple[float, float]:
-    """(largest, mean) absolute difference of both networks' outputs, over pictures at SIDES and BATCHES."""
+    """(largest, mean) absolute difference of both networks' outputs, over images at SIDES and BATCHES."""
     largest, total, count = 0.0, 0.0, 0
     at = 0
     wanting = flat.steady(source.network)
@@ -158,16 +158,16 @@ def _padded(source: Translator, side: tuple[int, int]) -> tuple[int, int]:
 
 
 def _cut(picture: Tensor, side: tuple[int, int], padded: tuple[int, int]) -> Tensor:
-    """The middle of a picture [C, H, W], at most of size `side`, reflected to `padded`."""
+    """The middle of an image [C, H, W], at most of size `side`, reflected to `padded`."""
     top, left = ((have - want) // 2 if have > want else 0 for have, want in zip(picture.shape[1:], side))
     return adapt.reflect(picture[:, top : top + side[0], left : left + side[1]], *padded)
 
 
 def _pictures(folder: Path, source: Translator) -> list[Tensor]:
-    """Up to as many pictures as are tried at once, as [C, H, W] in [-1, 1]."""
+    """Up to as many images as are tried at once, as [C, H, W] in [-1, 1]."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not found:
-        raise I2IError(f"There are no pictures in {folder} to check the file on.", "Give another --check.")
+        raise I2IError(f"There are no images in {folder} to check the file on.", "Give another --check.")
     return [source.take(p).pixels for p in found[: len(SIDES) * sum(BATCHES)]]
 
 

@@ -1,7 +1,7 @@
-"""Flat pictures: norms of a map that is one value everywhere are nothing, not the rounding of whoever computes it.
+"""Flat images: norms of a map that is one value everywhere are nothing, not the rounding of whoever computes it.
 
 A norm divides by the spread of its map. Where that is no more than rounding it is blown up some 300 times, by the next
-norm again, and after three of them a blank page or a black frame of a film has become a texture that differs from one
+norm again, and after three of them a blank page or a black frame of a video has become a texture that differs from one
 machine, thread count or program to the next. A flat map is therefore given what the norm makes of it exactly: its bias.
 """
 
@@ -18,7 +18,7 @@ RELATIVE, ABSOLUTE = 1e-5, 1e-6  # of float32 rounding after sums of some thousa
 
 
 def own_norms(network: nn.Module) -> list[str]:
-    """Names of the norms that use a picture's own statistics."""
+    """Names of the norms that use an image's own statistics."""
     return [n for n, m in network.named_modules() if _is_own(m)]
 
 
@@ -29,7 +29,7 @@ def _is_own(module: nn.Module) -> bool:
     return instance and (module.training or not module.track_running_stats)
 
 
-def twin(network: nn.Module) -> nn.Module:
+def exact_on_flat(network: nn.Module) -> nn.Module:
     """The same network with the same tensors in modules of its own, which can be changed beside other threads."""
     shared = {id(t): t for t in [*network.parameters(), *network.buffers()]}
     return copy.deepcopy(network, shared)
@@ -59,14 +59,14 @@ class _Steady(nn.Module):
 
 
 def steady(network: nn.Module) -> nn.Module:
-    """A twin of `network` that makes of flat pictures what exact arithmetic would, and of others what it makes."""
-    made = twin(network)
+    """A twin of `network` that makes of flat images what exact arithmetic would, and of others what it makes."""
+    made = exact_on_flat(network)
     for name in own_norms(network):
         replace(made, name, _Steady(made.get_submodule(name)))
     return made
 
 
 def is_flat(picture: Tensor) -> bool:
-    """Whether each channel of a picture [C, H, W] is one value everywhere."""
+    """Whether each channel of an image [C, H, W] is one value everywhere."""
     low, high = torch.aminmax(picture.flatten(1), dim=1)
     return bool((low == high).all())

@@ -1,6 +1,6 @@
-"""A saved model that makes pictures from noise: what `i2i.load_generator` returns.
+"""A saved model that makes images from noise: what `i2i.load_generator` returns.
 
-Picture number s is the one of seed s: a pure function of the model, s, the label and the truncation. It is computed at
+Image number s is the one of seed s: a pure function of the model, s, the label and the truncation. It is computed at
 the same place of a pass of the same shape whatever else is asked for, so it has the same bits in any batch.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
 from i2i.models import format as model_file
-from i2i.models.load import find, name_of
+from i2i.models.load import display_name, find
 from i2i.nets.latent import Latent
 
 LISTED = 60  # labels that an error lists
@@ -28,18 +28,18 @@ Tell = Callable[[int, int], None]
 def load_generator(model: str | Path, device: str = "auto") -> Generator:
     """The generator of a saved model: a .safetensors file or a run's folder.
 
-    Raises I2IError for anything missing or unreadable, and for a model that translates pictures instead."""
+    Raises I2IError for anything missing or unreadable, and for a model that translates images instead."""
     path = find(model)
     if path.suffix != ".safetensors":
         raise I2IError(f"{path} is no model that generates.", "Give a .safetensors file or a run's folder.")
     header = model_file.read_header(path)
     if header.get("kind") != "generate" or "latent" not in header:
         raise I2IError(
-            f"{path} turns pictures into pictures; it makes none from noise.",
+            f"{path} turns images into images; it makes none from noise.",
             "`i2i translate` uses it, and i2i.load in Python.",
         )
     network = model_file.load(path, ["G"]).networks["G"]
-    return Generator(network.to(device_of(device)), header, name_of(model))
+    return Generator(network.to(device_of(device)), header, display_name(model))
 
 
 class Generator:
@@ -81,12 +81,12 @@ class Generator:
             raise I2IError(f"The noise of {self.name} is not normal, so it cannot be truncated.", "Leave it out.")
         if size is not None and size not in self.sizes:
             raise I2IError(
-                f"{self.name} makes no pictures of {size} pixels.", f"It makes {', '.join(map(str, self.sizes))}."
+                f"{self.name} makes no images of {size} pixels.", f"It makes {', '.join(map(str, self.sizes))}."
             )
 
     @property
     def rows(self) -> int:
-        """Pictures in a pass of the network; always so many, that the bits of none depend on how many are asked for."""
+        """Images in a pass of the network; always so many, that the bits of none depend on how many are asked for."""
         return 16 if max(self.sizes) <= 128 else 4
 
     def pictures(
@@ -97,7 +97,7 @@ class Generator:
         size: int | None = None,
         progress: Tell | None = None,
     ) -> Iterator[Tensor]:
-        """The picture of each seed, float32 [C, H, W] in [-1, 1] on the CPU, one after the other.
+        """The image of each seed, float32 [C, H, W] in [-1, 1] on the CPU, one after the other.
 
         label: its number; None: classes go round with the seed, codes are drawn. truncation: noise given that |z| is
         at most this; 0 none. size: of an earlier stage of a growing model."""
@@ -123,7 +123,7 @@ class Generator:
         size: int | None = None,
         progress: Tell | None = None,
     ) -> Iterator[Tensor]:
-        """The pictures of z [B, width] and c [B]; each is computed in the row `places` of a pass of `rows` rows."""
+        """The images of z [B, width] and c [B]; each is computed in the row `places` of a pass of `rows` rows."""
         start = 0
         while start < len(z):
             end = start + 1  # a pass takes what follows in rising places
@@ -149,7 +149,7 @@ class Generator:
         size: int | None = None,
         progress: Tell | None = None,
     ) -> Iterator[Tensor]:
-        """`frames` pictures of a round trip through the noise of `seeds`, on great circles in its normal parts.
+        """`frames` images of a round trip through the noise of `seeds`, on great circles in its normal parts.
 
         With classes and no label, the class is that of the first seed."""
         self.check(truncation, size)

@@ -1,6 +1,6 @@
 """Models on the Hugging Face Hub: `hf:USER/NAME`, or `hf:USER/NAME@REVISION`.
 
-A model there is `model.safetensors` beside a card, README.md, with its pictures and figures. Only these named files are
+A model there is `model.safetensors` beside a card, README.md, with its images and figures. Only these named files are
 ever asked for, and none is executed. Fetching, its cache, tokens, `HF_ENDPOINT` and `HF_HUB_OFFLINE` are the library
 huggingface_hub's own (the extra `hub`).
 """
@@ -26,7 +26,7 @@ PREFIX = "hf:"
 FILE = "model.safetensors"
 SAMPLES = "samples.png"  # the last of a run's samples/
 KEPT = ("metrics.json", "test.png", SAMPLES, "config.yaml")  # of a run's folder; they travel with the model
-FACTS = {"size": "size of the training pictures", "images": "images seen", "version": "version of i2i"}
+FACTS = {"size": "size of the training images", "images": "images seen", "version": "version of i2i"}
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -101,13 +101,13 @@ def card(folder: Path, name: str) -> str:
     header = model_file.read_header(folder / FILE)
     data = header.get("data", [])
     trained = ", ".join(map(str, data)) if isinstance(data, list) else str(data)
-    licence = str(header.get("licence") or "Not stated; the terms of the training pictures apply.")
+    licence = str(header.get("licence") or "Not stated; the terms of the training images apply.")
     lines = ["---", "library_name: i2i", "pipeline_tag: image-to-image", "tags: [i2i, gan]", "---", ""]
     lines += [f"# {name.partition('/')[2]}", ""]
     lines += [f"{header.get('method', 'A model')} trained on {trained or 'data not stated'}.", ""]
     lines += ["```", f"i2i translate photo.jpg --model {PREFIX}{name}", "```", ""]
     if (folder / "test.png").is_file():
-        lines += ["![Inputs, translations and true pictures](test.png)", ""]
+        lines += ["![Inputs, translations and true images](test.png)", ""]
     if (folder / SAMPLES).is_file():
         lines += [f"![What it made at the end of the training]({SAMPLES})", ""]
     facts = [(title, header[key]) for key, title in FACTS.items() if isinstance(header.get(key), int | float | str)]

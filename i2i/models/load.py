@@ -13,7 +13,7 @@ from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
 from i2i.models import format as model_file
 from i2i.models import hub, zoo
-from i2i.models.translator import Tiling, Translator
+from i2i.models.translator import TileSettings, Translator
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}
@@ -26,7 +26,7 @@ def load(
     precision: str = "fp32",
     direction: str = "AtoB",
     statistics: str = "auto",
-    tiling: Tiling | None = None,
+    tiling: TileSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Translator:
     """The translator of a saved model.
@@ -35,8 +35,8 @@ def load(
     (onnxruntime runs it, on the CPU), hf:USER/NAME[@REVISION] of the Hugging Face Hub, or a name of `i2i models`
     (fetched on first use; `progress(bytes, total)` is told). precision: fp32, bf16 or fp16. direction: AtoB, the way
     the model was trained, or BtoA, the way back, which CycleGAN models hold too. statistics: what batch normalisation
-    uses, the `picture`'s own (as pix2pix does) or the `stored` ones of the training; `auto` does what the model says.
-    tiling: when and how large pictures are cut into windows.
+    uses, the `image`'s own (as pix2pix does) or the `stored` ones of the training; `auto` does what the model says.
+    tiling: when and how large images are cut into windows.
     Raises I2IError for anything unknown, missing or unreadable.
     """
     if not isinstance(model, str | Path):
@@ -52,11 +52,11 @@ def load(
         raise I2IError(f"Statistics {statistics!r} is unknown.", nearest(statistics, ("auto", "picture", "stored")))
     path = find(model, progress)
     if path.suffix == ".onnx":
-        return _onnx(path, name_of(model), str(device), precision, direction, statistics, tiling)
+        return _onnx(path, display_name(model), str(device), precision, direction, statistics, tiling)
     header, net = _read(path, NETWORK_OF[direction], direction)
     if statistics != "auto":
         header = {**header, "train_mode_norm": statistics == "picture"}
-    return Translator(net.to(place), header, name_of(model), PRECISIONS[precision], tiling)
+    return Translator(net.to(place), header, display_name(model), PRECISIONS[precision], tiling)
 
 
 def find(model: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -78,7 +78,7 @@ def find(model: str | Path, progress: Callable[[int, int], None] | None = None) 
     raise I2IError(f"No model is called {str(model)!r}, and there is no such file.", nearest(str(model), zoo.names()))
 
 
-def name_of(model: str | Path) -> str:
+def display_name(model: str | Path) -> str:
     """A short name for a model: its file's stem, its run's folder, or its name."""
     if str(model).startswith(hub.PREFIX):
         return hub.split(str(model))[0].partition("/")[2]
@@ -98,26 +98,26 @@ def _read(path: Path, network: str, direction: str) -> tuple[dict[str, Any], nn.
         from i2i.models import pth
 
         net, _ = pth.load_pth(path)
-        if nets.name_of(net) not in GENERATORS:
-            raise I2IError(f"{path} holds a {type(net).__name__}, which makes no pictures.", "Give a generator's file.")
-        # its authors run such networks with the statistics of the picture
+        if nets.network_name(net) not in GENERATORS:
+            raise I2IError(f"{path} holds a {type(net).__name__}, which makes no images.", "Give a generator's file.")
+        # its authors run such networks with the statistics of the image
         return {"train_mode_norm": True}, net.eval()
     header = model_file.read_header(path)
     if header.get("kind") == "generate":
         raise I2IError(
-            f"{path} makes pictures from noise; to translate, evaluate or export takes a model that translates.",
-            "`i2i generate` makes its pictures, and i2i.load_generator opens it in Python.",
+            f"{path} makes images from noise; to translate, evaluate or export takes a model that translates.",
+            "`i2i generate` makes its images, and i2i.load_generator opens it in Python.",
         )
     if network not in header["networks"]:
         held = [d for d, n in NETWORK_OF.items() if n in header["networks"]]
         if not held:
-            raise I2IError(f"{path} holds no generator that translates pictures.", "Give a model of a translation.")
+            raise I2IError(f"{path} holds no generator that translates images.", "Give a model of a translation.")
         raise I2IError(f"{path} cannot translate {direction}.", f"It holds {' and '.join(held)}.")
     return header, model_file.load(path, [network]).networks[network]
 
 
 def _onnx(
-    path: Path, name: str, device: str, precision: str, direction: str, statistics: str, tiling: Tiling | None
+    path: Path, name: str, device: str, precision: str, direction: str, statistics: str, tiling: TileSettings | None
 ) -> Translator:
     """What an ONNX file holds is settled: its way, its norms' statistics, its precision."""
     from i2i.models.onnx import OnnxNet

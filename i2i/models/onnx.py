@@ -28,8 +28,8 @@ def library(name: str) -> Any:
 class OnnxNet(nn.Module):
     """An ONNX file as a network: [B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1], on the CPU.
 
-    H and W must be multiples of `multiple`. `whole`: its norms use the picture's own statistics, which stand inside the
-    graph, so it takes pictures whole only. Safe to call from threads; copies share the session. Raises I2IError if the
+    H and W must be multiples of `multiple`. `whole`: its norms use the image's own statistics, which stand inside the
+    graph, so it takes images whole only. Safe to call from threads; copies share the session. Raises I2IError if the
     file is none of ours, damaged, or onnxruntime is missing.
     """
 

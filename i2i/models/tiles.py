@@ -1,13 +1,13 @@
-"""Pictures larger than memory: windows that overlap and blend, with norm statistics of the whole picture.
+"""Images larger than memory: windows that overlap and blend, with norm statistics of the whole image.
 
-A window's inner part equals the whole picture's translation once the overlap reaches the network's receptive field and
-its norms know the whole picture. Instance norm (and batch norm with a picture's own statistics) would otherwise take
+A window's inner part equals the whole image's translation once the overlap reaches the network's receptive field and
+its norms know the whole image. Instance norm (and batch norm with an image's own statistics) would otherwise take
 each window's own mean and variance, and windows would differ in colour at any overlap. Three sources of statistics:
 
-- the whole picture in one pass, recording: exact, for pictures that fit the memory;
-- the whole picture in windows, norm after norm, one pass over all windows for each: exact for any size, at the price of
+- the whole image in one pass, recording: exact, for images that fit the memory;
+- the whole image in windows, norm after norm, one pass over all windows for each: exact for any size, at the price of
   about half as many passes of the network as it has such norms;
-- the picture averaged down by a whole number, in one pass or in windows, at a fraction of the price: near enough at 2
+- the image averaged down by a whole number, in one pass or in windows, at a fraction of the price: near enough at 2
   (32 to 42 dB from the exact translation, measured with two trained ResNets), less so at 3 (27 to 35) and 4.
 
 Gathering all norms' statistics in one pass over windows and starting again from them does not converge: it diverges.
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError
-from i2i.models.flat import ABSOLUTE, RELATIVE, own_norms, replace, twin
+from i2i.models.flat import ABSOLUTE, RELATIVE, exact_on_flat, own_norms, replace
 
 Read = Callable[[slice, slice], Tensor]  # rows, columns -> float32 [C, h, w] in [-1, 1]
 Forward = Callable[[nn.Module, Tensor], Tensor]  # network, [B, C, h, w] on any device -> float32 output on the CPU
@@ -50,7 +50,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Grid:
-    """How a picture is cut: sides of the windows and the margin around their cores, all multiples of the network's."""
+    """How an image is cut: sides of the windows and the margin around their cores, all multiples of the network's."""
 
     height: int
     width: int
@@ -126,7 +126,7 @@ def receptive_radius(network: nn.Module, channels: int, multiple: int, most: int
 
 
 def _spread(probe: nn.Module, channels: int, multiple: int, reach: int) -> int:
-    """How far a spot in a picture with `reach` pixels at either side of it comes; `reach` if it comes to the edge."""
+    """How far a spot in an image with `reach` pixels at either side of it comes; `reach` if it comes to the edge."""
     x = torch.zeros(1, channels, max(16, multiple), 2 * reach + multiple, dtype=torch.float64)
     x[..., reach : reach + multiple] = 1.0
     with torch.inference_mode():
@@ -140,7 +140,7 @@ def _spread(probe: nn.Module, channels: int, multiple: int, reach: int) -> int:
 
 def bytes_per_pixel(network: nn.Module, channels: int, multiple: int) -> float:
     """Memory that one pass takes for each input pixel: twice the most that a single layer reads and writes, and what
-    waits for later layers, measured on a small picture."""
+    waits for later layers, measured on a small image."""
     side = max(32, multiple)
     most, waiting = 0, 0
 
@@ -150,7 +150,7 @@ def bytes_per_pixel(network: nn.Module, channels: int, multiple: int) -> float:
             most = max(most, (made.numel() + given[0].numel()) * 4)
             waiting = max(waiting, made.numel() * 4)
 
-    probe = twin(network)
+    probe = exact_on_flat(network)
     handles = [m.register_forward_hook(look) for m in probe.modules() if not [*m.children()]]
     device = next(network.parameters()).device
     with torch.inference_mode():
@@ -177,7 +177,7 @@ class _Held(nn.Module):
         self.mean: Tensor | None = None  # [C], float64
         self.var: Tensor | None = None
         self.gathered: list[tuple[int, Tensor, Tensor]] = []  # (values, mean, variance) of parts
-        self.cores: list[tuple[float, float, float, float]] | None = None  # of each picture, as fractions; None: all
+        self.cores: list[tuple[float, float, float, float]] | None = None  # of each image, as fractions; None: all
         self.stop = False  # leave the network after gathering
 
     def gather(self, x: Tensor) -> None:
@@ -220,11 +220,11 @@ class _Held(nn.Module):
 
 
 class Tiled:
-    """A network for one picture: windows in, blended rows out. Not shared between threads; make one a picture."""
+    """A network for one image: windows in, blended rows out. Not shared between threads; make one an image."""
 
     def __init__(self, network: nn.Module, forward: Forward, multiple: int, batch: int = 1) -> None:
         self.forward, self.multiple, self.batch = forward, multiple, max(1, batch)
-        self.network = twin(network)
+        self.network = exact_on_flat(network)
         self.held: list[_Held] = []
         for name in own_norms(network):
             norm = _Held(network.get_submodule(name))
@@ -232,12 +232,12 @@ class Tiled:
             replace(self.network, name, norm)
 
     def measure(self, x: Tensor) -> None:
-        """Statistics of one picture [C, H, W]: the whole one, or a reduced copy."""
+        """Statistics of one image [C, H, W]: the whole one, or a reduced copy."""
         if self.held:
             self.forward(self.network, x[None])
 
     def measure_in_windows(self, read: Read, height: int, width: int, cut: Grid) -> None:
-        """Statistics of the whole picture, norm after norm in the order in which the network reaches them."""
+        """Statistics of the whole image, norm after norm in the order in which the network reaches them."""
         for norm in self.held:
             norm.stop = True
         for _ in self.held:
@@ -262,9 +262,9 @@ class Tiled:
                 norm.settle()
 
     def rows(self, read: Read, height: int, width: int, cut: Grid) -> Iterator[Tensor]:
-        """The translated picture from top to bottom as float32 [C, h, width * scale] in [-1, 1], some rows at a time.
+        """The translated image from top to bottom as float32 [C, h, width * scale] in [-1, 1], some rows at a time.
 
-        read: gives parts of the picture, height x width multiples of the network's."""
+        read: gives parts of the image, height x width multiples of the network's."""
         vertical = cut.spans(height, cut.height, self.multiple)
         horizontal = cut.spans(width, cut.width, self.multiple)
         across = [_ramp(horizontal, i, cut.radius) for i in range(len(horizontal))]
@@ -307,7 +307,7 @@ def _stack(read: Read, windows: Sequence[tuple[Span, Span]]) -> Tensor:
 
 
 def factor_for(pixels: int, fits: int, norms: int) -> tuple[int, bool]:
-    """By how much to average a picture of `pixels` down for its statistics, and whether it then `fits` one pass.
+    """By how much to average an image of `pixels` down for its statistics, and whether it then `fits` one pass.
 
     As little as fits, or as little as PRICE allows in windows, whichever loses less."""
     one_pass = max(1, math.ceil(math.sqrt(pixels / max(1, fits))))
@@ -316,7 +316,7 @@ def factor_for(pixels: int, fits: int, norms: int) -> tuple[int, bool]:
 
 
 def reduced(read: Read, height: int, width: int, factor: int, multiple: int) -> Tensor:
-    """The picture [C, H, W] averaged over squares of `factor` pixels, read a strip at a time; its sides are cut to
+    """The image [C, H, W] averaged over squares of `factor` pixels, read a strip at a time; its sides are cut to
     multiples of the network's (never below one)."""
     strips = []
     usable = height // factor * factor

@@ -1,6 +1,6 @@
-"""A loaded model as a function of pictures: what `i2i.load` returns.
+"""A loaded model as a function of images: what `i2i.load` returns.
 
-PIL pictures, arrays, tensors, paths and lists of them go in; the same kinds come out, in the size they came in:
+PIL images, arrays, tensors, paths and lists of them go in; the same kinds come out, in the size they came in:
 
 | in                                    | values                              | out                                 |
 |---------------------------------------|-------------------------------------|-------------------------------------|
@@ -10,7 +10,7 @@ PIL pictures, arrays, tensors, paths and lists of them go in; the same kinds com
 | tensor [C, H, W] or [B, C, H, W]      | floats in [-1, 1], or uint8         | tensor of the same dtype and device |
 
 Grey and colour are turned into what the network takes (tensors are not: their channels must fit). An alpha channel is
-kept aside and put back untouched. PIL pictures and files with a colour profile are converted into sRGB for the network
+kept aside and put back untouched. PIL images and files with a colour profile are converted into sRGB for the network
 and back into that profile (16 bits keep their numbers). 16 bits stay 16 bits where the kind can hold them (Pillow has
 no 16-bit colour).
 """
@@ -33,24 +33,24 @@ from torch import Tensor, nn
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError
 from i2i.media import adapt
-from i2i.media.adapt import Size, Taken
+from i2i.media.adapt import Prepared, Size
 from i2i.models import flat, tiles
-from i2i.nets.blocks import as_tested
+from i2i.nets.blocks import eval_mode
 
-LARGE = 256 * 256  # pixels; a picture of no more goes through the network whole without asking for the memory
+LARGE = 256 * 256  # pixels; an image of no more goes through the network whole without asking for the memory
 LARGEST_WINDOW = 1024  # pixels a side, of windows chosen here
 NARROW = 32  # channels
 SMALLEST = 8  # pixels; under this the inner maps of a generator are a single pixel, which no norm or padding can take
 
 
 @dataclass(frozen=True)
-class Tiling:
-    """When and how pictures are cut into windows that overlap and blend (i2i.tiles)."""
+class TileSettings:
+    """When and how images are cut into windows that overlap and blend (i2i.tiles)."""
 
     size: int | None = None  # pixels, side of a window; None: only above the memory limit, as large as fits; 0: never
     overlap: int | None = None  # pixels around each window's core; None: the receptive field
     memory: float | None = None  # bytes for one pass of the network; None: half of what is free, at most 2 GiB on a CPU
-    exact: bool = False  # norm statistics of the whole picture itself, even where that takes many passes
+    exact: bool = False  # norm statistics of the whole image itself, even where that takes many passes
 
     def __post_init__(self) -> None:
         for name, value in (("tile", self.size), ("overlap", self.overlap)):
@@ -61,7 +61,7 @@ class Tiling:
 
 
 class Translator:
-    """A model that maps pictures to pictures; see the module's docstring for the kinds. Safe to call from threads."""
+    """A model that maps images to images; see the module's docstring for the kinds. Safe to call from threads."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class Translator:
         header: dict[str, Any],
         name: str = "model",
         dtype: torch.dtype | None = None,
-        tiling: Tiling | None = None,
+        tiling: TileSettings | None = None,
     ) -> None:
         self.noisy = bool(header.get("dropout_at_test"))
-        self.network = as_tested(network, bool(header.get("train_mode_norm")), self.noisy).requires_grad_(False)
-        self.header, self.name, self.dtype, self.tiling = header, name, dtype, tiling or Tiling()
+        self.network = eval_mode(network, bool(header.get("train_mode_norm")), self.noisy).requires_grad_(False)
+        self.header, self.name, self.dtype, self.tiling = header, name, dtype, tiling or TileSettings()
         self.device = next(network.parameters()).device
         arguments: dict[str, Any] = dict(getattr(network, "arguments", {}))
         self.channels_in = int(arguments.get("channels_in", header.get("channels_in", 3)))
@@ -85,19 +85,19 @@ class Translator:
     def _check_windows(self) -> None:
         if getattr(self.network, "whole", False) and self.tiling.size:
             raise I2IError(
-                f"{self.name} is an ONNX file whose norms look at the whole picture; it cannot be cut into windows.",
+                f"{self.name} is an ONNX file whose norms look at the whole image; it cannot be cut into windows.",
                 "Give the model that it was made from, or no --tile.",
             )
         if self.tiling.size:
-            self.cut()  # a size that cannot be is refused here, and not for each picture
+            self.cut()  # a size that cannot be is refused here, and not for each image
 
     def __call__(self, pictures: Any, *, size: Size = None, batch: int = 8) -> Any:
-        """Translates a picture or a list of pictures.
+        """Translates an image or a list of images.
 
-        size: None keeps each picture's size, N makes its shorter side N pixels, (width, height) is exact. batch: most
-        pictures in one pass of the network; only those of equal padded size share one, and the result does not depend
-        on it (but for rounding in the last bits on a GPU). Pictures too large for the memory are cut into windows.
-        Raises I2IError for what is no picture or has channels that do not fit.
+        size: None keeps each image's size, N makes its shorter side N pixels, (width, height) is exact. batch: most
+        images in one pass of the network; only those of equal padded size share one, and the result does not depend
+        on it (but for rounding in the last bits on a GPU). Images too large for the memory are cut into windows.
+        Raises I2IError for what is no image or has channels that do not fit.
         """
         if not isinstance(batch, int):
             raise I2IError(f"The batch is {batch!r}.", "Give a whole number.")
@@ -105,7 +105,7 @@ class Translator:
             flat = list(pictures)
         elif isinstance(pictures, Tensor) and pictures.ndim == 4:
             if not len(pictures):
-                raise I2IError("A batch without pictures was given.", "Give [B, C, H, W] with B of 1 or more.")
+                raise I2IError("A batch without images was given.", "Give [B, C, H, W] with B of 1 or more.")
             return torch.stack(self([*pictures], size=size, batch=batch))
         else:
             return self([pictures], size=size, batch=batch)[0]
@@ -127,13 +127,13 @@ class Translator:
 
     # ---- the network -----------------------------------------------------------------------------------------------
 
-    def padded(self, taken: Taken) -> tuple[int, int]:
-        """Height and width that the network sees for a picture."""
+    def padded(self, taken: Prepared) -> tuple[int, int]:
+        """Height and width that the network sees for an image."""
         height, width = (max(SMALLEST, n) for n in (taken.height, taken.width))
         return -(-height // self.multiple) * self.multiple, -(-width // self.multiple) * self.multiple
 
     def fits(self, padded: tuple[int, int]) -> bool:
-        """Whether a picture of this padded size goes through the network whole."""
+        """Whether an image of this padded size goes through the network whole."""
         if getattr(self.network, "whole", False):
             return True
         if self.tiling.size is not None:
@@ -169,8 +169,8 @@ class Translator:
             return int(known)
         return tiles.receptive_radius(self.network, self.channels_in, self.multiple)
 
-    def levels(self, pictures: Sequence[Taken]) -> list[np.ndarray]:
-        """The network's output for pictures of one padded size, each as [H, W, C] in its own values."""
+    def levels(self, pictures: Sequence[Prepared]) -> list[np.ndarray]:
+        """The network's output for images of one padded size, each as [H, W, C] in its own values."""
         side = self.padded(pictures[0])
         if self.fits(side):
             return [t.level(made) for t, made in zip(pictures, self.run([t.pixels for t in pictures], side))]
@@ -178,7 +178,7 @@ class Translator:
 
     @torch.inference_mode()
     def run(self, pictures: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
-        """The network on pictures [C, H, W] of one padded size: float32 on the CPU, cut back to their own sizes."""
+        """The network on images [C, H, W] of one padded size: float32 on the CPU, cut back to their own sizes."""
         height, width = padded
         x = torch.stack([adapt.reflect(p, height, width) for p in pictures])
         network = self._compiled or self.network
@@ -192,8 +192,8 @@ class Translator:
         scale = y.shape[-2] // height  # 1, or the factor of an enlarging network
         return [out[:, : p.shape[-2] * scale, : p.shape[-1] * scale] for out, p in zip(y.clamp_(-1, 1), pictures)]
 
-    def tiled(self, tiling: Tiling) -> Translator:
-        """The same model with another way of cutting large pictures."""
+    def tiled(self, tiling: TileSettings) -> Translator:
+        """The same model with another way of cutting large images."""
         made = copy.copy(self)
         made.tiling = tiling
         made._check_windows()
@@ -243,8 +243,8 @@ class Translator:
         return made
 
     @torch.inference_mode()
-    def in_windows(self, taken: Taken, window: int | None = None) -> np.ndarray:
-        """One picture cut into windows (of that many pixels a side), with the norm statistics of all of it: levels."""
+    def in_windows(self, taken: Prepared, window: int | None = None) -> np.ndarray:
+        """One image cut into windows (of that many pixels a side), with the norm statistics of all of it: levels."""
         height, width = self.padded(taken)
         cut = self.cut(window)
         tiled = tiles.Tiled(self.network, self._forward, self.multiple)
@@ -268,7 +268,7 @@ class Translator:
     def _measure(
         self, tiled: tiles.Tiled, read: tiles.Read, height: int, width: int, cut: tiles.Grid, window: int | None
     ) -> None:
-        """Gives the norms the statistics of the whole picture, or of a reduced one where that costs too much."""
+        """Gives the norms the statistics of the whole image, or of a reduced one where that costs too much."""
         if not tiled.held:
             return
         fits = window**2 if window else int(self.memory / self.bytes_per_pixel)
@@ -288,24 +288,24 @@ class Translator:
             tiled.measure_in_windows(read, height, width, cut)
 
     def cut(self, side: int | None = None) -> tiles.Grid:
-        """The windows for pictures that do not fit."""
+        """The windows for images that do not fit."""
         side = side or self.tiling.size
         if not side:
             fits = math.sqrt(self.memory / self.bytes_per_pixel)
             side = min(LARGEST_WINDOW, max(self.multiple, int(fits) // self.multiple * self.multiple))
         return tiles.grid(side, self.multiple, self.radius, self.tiling.overlap)
 
-    def take(self, picture: Any) -> Taken:
-        """Reads a picture of any kind. Raises I2IError if it is none."""
-        return adapt.take(picture, self.channels_in)
+    def take(self, picture: Any) -> Prepared:
+        """Reads an image of any kind. Raises I2IError if it is none."""
+        return adapt.prepare(picture, self.channels_in)
 
-    def give(self, taken: Taken, levels: np.ndarray) -> Any:
-        """What `levels` made, in the kind and with the alpha of the picture it was made from."""
-        return adapt.give(taken, levels)
+    def give(self, taken: Prepared, levels: np.ndarray) -> Any:
+        """What `levels` made, in the kind and with the alpha of the image it was made from."""
+        return adapt.restore(taken, levels)
 
 
 def _seeded(network: nn.Module, x: Tensor) -> Tensor:
-    """Dropout as the network's source of noise: the same noise for every picture, so that results repeat."""
+    """Dropout as the network's source of noise: the same noise for every image, so that results repeat."""
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
         torch.manual_seed(0)
         made: Tensor = network(x)

@@ -1,6 +1,6 @@
 """Models by name: those shipped with i2i, and the weights of the papers' authors, fetched and converted once.
 
-A shipped model is models/NAME.safetensors beside its card NAME.yaml and a picture of what it makes. The authors' lie
+A shipped model is models/NAME.safetensors beside its card NAME.yaml and an image of what it makes. The authors' lie
 on their host as pickled state dicts. `get` fetches one, reads it with weights-only loading, recognises its network from
 keys and shapes, and keeps it as one of our own files in the cache folder: `I2I_CACHE` if set, else the user's cache
 folder. `I2I_MODELS_URL` replaces the authors' host by another one with the same paths (a mirror).
@@ -24,7 +24,7 @@ BASES = (f"https://{HOST}", f"http://{HOST}")  # tried in this order
 SOURCE = "github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
 TERMS = (
     "Published by the papers' authors beside their code (BSD licence), without terms of their own for the weights; "
-    "the terms of the training pictures apply."
+    "the terms of the training images apply."
 )
 PAPERS = {
     "cyclegan": "Zhu et al. 2017, Unpaired Image-to-Image Translation, arXiv:1703.10593",
@@ -34,7 +34,7 @@ FOLDERS = {"cyclegan": "cyclegan/pretrained_models", "pix2pix": "pix2pix/models-
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """What is known of a published model before it is fetched."""
 
     name: str
@@ -48,7 +48,7 @@ class Card:
     network: str
     sha256: str = ""  # of the authors' file; none was ever published, so the first fetch records it
     size: int = 256  # pixels, side of the training crops
-    figures: str = ""  # what was measured on pictures it had not seen
+    figures: str = ""  # what was measured on images it had not seen
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -59,8 +59,8 @@ class Card:
         return tuple(f"{b.rstrip('/')}/{self.path}" for b in ((base,) if base else BASES))
 
 
-CITYSCAPES = "Cityscapes pictures: for non-commercial use only."
-MAPS = "Pictures from Google Maps: its terms apply."
+CITYSCAPES = "Cityscapes images: for non-commercial use only."
+MAPS = "Images from Google Maps: its terms apply."
 PHOTOS = "Photographs from Flickr and Wikimedia Commons or ImageNet: each has its owner's terms."
 FACADES = "CMP facade database: for research."
 ROWS = {
@@ -85,7 +85,7 @@ ROWS = {
         ("iphone2dslr_flower", "flowers taken by phone", "flowers with a shallow focus", "iphone2dslr_flower", PHOTOS),
     ),
     "pix2pix": (
-        ("edges2shoes", "edge drawings", "shoes", "edges2shoes", "UT Zappos50K pictures: for academic use only."),
+        ("edges2shoes", "edge drawings", "shoes", "edges2shoes", "UT Zappos50K images: for academic use only."),
         ("sat2map", "aerial photographs", "street maps", "maps", MAPS),
         ("map2sat", "street maps", "aerial photographs", "maps", MAPS),
         ("facades_label2photo", "label maps", "building fronts", "facades", FACADES),
@@ -94,10 +94,10 @@ ROWS = {
 }
 NETWORKS = {
     "cyclegan": "ResNet generator, 9 blocks, width 64, instance norm",
-    "pix2pix": "U-Net of depth 8, width 64, batch norm with each picture's own statistics; dropout left off",
+    "pix2pix": "U-Net of depth 8, width 64, batch norm with each image's own statistics; dropout left off",
 }
 CARDS = {
-    f"{method}_{name}": Card(
+    f"{method}_{name}": ModelCard(
         name=f"{method}_{name}",
         method=method,
         reads=reads,
@@ -123,17 +123,17 @@ def names() -> list[str]:
     return sorted([*CARDS, *(p.stem for p in shipped().glob("*.yaml"))])
 
 
-def card(name: str) -> Card:
+def card(name: str) -> ModelCard:
     """The card of a model. Raises I2IError for an unknown name."""
     if name in CARDS:
         return CARDS[name]
     if name not in names():
         raise I2IError(f"No model is called {name!r}.", nearest(name, names()))
     values = yaml.safe_load((shipped() / f"{name}.yaml").read_text(encoding="utf-8"))
-    return Card(name=name, path="", **values)
+    return ModelCard(name=name, path="", **values)
 
 
-def place(name: str) -> Path:
+def path_of(name: str) -> Path:
     """Where the file of a model is, or will be once it is fetched."""
     kept = shipped() / f"{name}.safetensors"
     return kept if kept.is_file() else cache() / f"{name}.safetensors"
@@ -153,7 +153,7 @@ def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
     address answers, and when what came is no such network.
     """
     wanted = card(name)
-    kept = place(name)
+    kept = path_of(name)
     if kept.is_file():
         return kept
     from i2i.data import download

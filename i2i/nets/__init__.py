@@ -10,12 +10,12 @@ from torch import nn
 from i2i.core.errors import I2IError, nearest
 from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import init_weights
-from i2i.nets.dcgan import DCGANCritic, DCGANGenerator
-from i2i.nets.image_pool import History
-from i2i.nets.mlp import Maxout, MLPCritic, MLPGenerator
+from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
+from i2i.nets.image_pool import ImagePool
+from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
 from i2i.nets.patchgan import PatchGAN, PixelGAN
-from i2i.nets.progressive import ProgressiveCritic, ProgressiveGenerator
-from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetCritic, ResNetGenerator, UpBlock
+from i2i.nets.progressive import ProgressiveDiscriminator, ProgressiveGenerator
+from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetDiscriminator, ResNetGenerator, UpBlock
 from i2i.nets.resnet import ResNet
 from i2i.nets.spectral import Spectral, spectral_norm
 from i2i.nets.unet import UNet
@@ -23,19 +23,19 @@ from i2i.nets.unet import UNet
 __all__ = [
     "NETWORKS",
     "ConditionalBatchNorm",
-    "DCGANCritic",
+    "DCGANDiscriminator",
     "DCGANGenerator",
     "DownBlock",
-    "History",
-    "MLPCritic",
+    "ImagePool",
+    "MLPDiscriminator",
     "MLPGenerator",
     "Maxout",
     "PatchGAN",
     "PixelGAN",
-    "ProgressiveCritic",
+    "ProgressiveDiscriminator",
     "ProgressiveGenerator",
     "ResNet",
-    "ResNetCritic",
+    "ResNetDiscriminator",
     "ResNetGenerator",
     "SelfAttention",
     "Spectral",
@@ -43,7 +43,7 @@ __all__ = [
     "UpBlock",
     "build",
     "init_weights",
-    "name_of",
+    "network_name",
     "register",
     "spectral_norm",
 ]
@@ -54,13 +54,13 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "patchgan": PatchGAN,
     "pixel": PixelGAN,
     "dcgan_g": DCGANGenerator,
-    "dcgan_d": DCGANCritic,
+    "dcgan_d": DCGANDiscriminator,
     "resgan_g": ResNetGenerator,
-    "resgan_d": ResNetCritic,
+    "resgan_d": ResNetDiscriminator,
     "progressive_g": ProgressiveGenerator,
-    "progressive_d": ProgressiveCritic,
+    "progressive_d": ProgressiveDiscriminator,
     "mlp_g": MLPGenerator,
-    "mlp_d": MLPCritic,
+    "mlp_d": MLPDiscriminator,
 }
 
 
@@ -93,7 +93,7 @@ def build(name: str, **arguments: Any) -> nn.Module:
         raise I2IError(f"The network {name} cannot be made: {error}.") from None
 
 
-def name_of(net: nn.Module) -> str:
+def network_name(net: nn.Module) -> str:
     """The name in NETWORKS of a network's type. Raises I2IError if it is none of them."""
     for name, kind in NETWORKS.items():
         if type(net) is kind:

@@ -41,10 +41,10 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that, with `own` set, normalises each picture by its own statistics in eval mode.
+    """Batch norm that, with `own` set, normalises each image by its own statistics in eval mode.
 
     That is what pix2pix does at test time (Isola et al., section 3.4: test-batch statistics at batch size 1), made
-    independent of the batch a picture is translated in.
+    independent of the batch an image is translated in.
     """
 
     own = False
@@ -59,7 +59,7 @@ class BatchNorm(nn.BatchNorm2d):
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance norm, here without running statistics, by way of `instance_norm`.
 
-    On a CPU its gradient is right for one picture too: torch's own instance norm (2.14 at least) mistakes a gradient
+    On a CPU its gradient is right for one image too: torch's own instance norm (2.14 at least) mistakes a gradient
     that comes back channels last for a contiguous one then, and is silently wrong, in any precision."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ def uses_bias(norm: str) -> bool:
     return norm == "instance"
 
 
-def as_tested(net: nn.Module, own: bool, dropout: bool) -> nn.Module:
-    """Puts `net` into eval mode as pix2pix tests: batch norm by each picture's `own` statistics, `dropout` kept on."""
+def eval_mode(net: nn.Module, own: bool, dropout: bool) -> nn.Module:
+    """Puts `net` into eval mode as pix2pix tests: batch norm by each image's `own` statistics, `dropout` kept on."""
     net.eval()
     for module in net.modules():
         if isinstance(module, BatchNorm):

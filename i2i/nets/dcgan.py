@@ -1,7 +1,7 @@
 """The DCGAN pair (Radford et al. 2015, arXiv 1511.06434): strided convolutions only, no hidden dense layer.
 
 Layout and order of the layers are those of the well-known PyTorch example, for any side of 4 times a power of two. At
-64 pixels and width 64 the generator has 3,576,704 parameters and the critic 2,765,568.
+64 pixels and width 64 the generator has 3,576,704 parameters and the discriminator 2,765,568.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CRITIC_NORMS = ("batch", "layer", "instance", "none")
 
 
 class DCGANGenerator(nn.Module):
-    """z [B, z] (and a class c [B]) -> pictures [B, channels, size, size] in [-1, 1] by transposed convolutions 4/2/1.
+    """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by transposed convolutions 4/2/1.
 
     `width` channels before the last layer, twice as many for each halving (at most 16 times). project: the lecture
     variant, a dense layer with bias makes the 4x4 map, with neither norm nor ReLU after it. classes > 0: a one-hot
@@ -70,12 +70,12 @@ class DCGANGenerator(nn.Module):
         return made
 
 
-class DCGANCritic(nn.Module):
-    """Pictures [B, channels, size, size] (and a class c [B]) -> raw scores [B], or [B, outputs] with several outputs.
+class DCGANDiscriminator(nn.Module):
+    """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B], or [B, outputs] with several outputs.
 
     norm: batch (all but the first layer), layer, instance or none; a gradient penalty needs one of the last three, for
-    under batch norm a picture's gradient depends on the others. classes > 0: the class is shown as constant maps, one a
-    class, beside the picture.
+    under batch norm an image's gradient depends on the others. classes > 0: the class is shown as constant maps, one a
+    class, beside the image.
     """
 
     def __init__(
@@ -98,13 +98,13 @@ class DCGANCritic(nn.Module):
             "outputs": outputs,
             "std": std,
         }
-        check("norm of the critic", norm, CRITIC_NORMS)
+        check("norm of the discriminator", norm, CRITIC_NORMS)
         self.classes, self.outputs = classes, outputs
         plan = [width * min(16, 2**k) for k in range(stages(size))]
         layers: list[nn.Module] = [nn.Conv2d(channels + classes, plan[0], 4, 2, 1, bias=False)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
         for before, after in itertools.pairwise(plan):
-            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), critic_norm(norm, after)]
+            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), discriminator_norm(norm, after)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
         layers += [nn.Conv2d(plan[-1], outputs, 4, bias=False)]
         self.main = nn.Sequential(*layers)
@@ -119,7 +119,7 @@ class DCGANCritic(nn.Module):
         return scores.squeeze(1) if self.outputs == 1 else scores
 
 
-def critic_norm(kind: str, channels: int) -> nn.Module:
+def discriminator_norm(kind: str, channels: int) -> nn.Module:
     """A norm of CRITIC_NORMS for maps of `channels`. Layer norm is over channels and space, with a gain per channel."""
     if kind == "batch":
         return nn.BatchNorm2d(channels)

@@ -9,7 +9,7 @@ from i2i.nets import PatchGAN, PixelGAN, ResNet, UNet, init_weights
 
 
 def unet_depth(depth: int, size: int) -> int:
-    """Levels of a U-Net for pictures of side `size`; depth 0 means fitted to it: the most that divide it, at most 8.
+    """Levels of a U-Net for images of side `size`; depth 0 means fitted to it: the most that divide it, at most 8.
 
     Raises I2IError if `size` is no multiple of 2**depth."""
     fitted = 0
@@ -17,10 +17,10 @@ def unet_depth(depth: int, size: int) -> int:
         fitted += 1
     chosen = depth or fitted
     if chosen < 2:
-        raise I2IError(f"A U-Net cannot be fitted to pictures of {size} pixels.", "Choose a size such as 128 or 256.")
+        raise I2IError(f"A U-Net cannot be fitted to images of {size} pixels.", "Choose a size such as 128 or 256.")
     if size % 2**chosen:
         raise I2IError(
-            f"A U-Net of depth {chosen} needs pictures with sides that are multiples of {2**chosen}; size is {size}.",
+            f"A U-Net of depth {chosen} needs images with sides that are multiples of {2**chosen}; size is {size}.",
             f"Choose depth {fitted} or less (0 fits it), or another size.",
         )
     return chosen
@@ -50,7 +50,7 @@ def generator(
         net = UNet(channels_in, channels_out, levels, width, norm, dropout, upsample)
     elif name == "resnet":
         if size < 16:
-            raise I2IError(f"The ResNet generator needs pictures of at least 16 pixels; size is {size}.")
+            raise I2IError(f"The ResNet generator needs images of at least 16 pixels; size is {size}.")
         blurred = upsample == "blur"
         count = blocks or (9 if size >= 256 else 6)
         net = ResNet(channels_in, channels_out, count, width, norm, dropout, upsample, antialias=blurred)
@@ -59,15 +59,15 @@ def generator(
     return init_weights(net, init, gain)
 
 
-def critic(
+def discriminator(
     name: str, channels: int, size: int, *, width: int, layers: int, norm: str, init: str, gain: float
 ) -> nn.Module:
-    """A PatchGAN or pixel critic with initial weights. Raises I2IError if `size` is too small for its layers."""
+    """A PatchGAN or pixel discriminator with initial weights. Raises I2IError if `size` is too small for its layers."""
     net: nn.Module
     if name == "patchgan":
         if layers < 1 or size // 2**layers < 3:
             raise I2IError(
-                f"A PatchGAN of {layers} layers does not fit pictures of {size} pixels.",
+                f"A PatchGAN of {layers} layers does not fit images of {size} pixels.",
                 f"It needs at least 1 layer and {3 * 2 ** max(1, layers)} pixels.",
             )
         net = PatchGAN(channels, layers, width, norm)

@@ -1,4 +1,4 @@
-"""Pool of former fakes shown to a critic (Shrivastava et al. 2017, arXiv 1612.07828, section 2.3)."""
+"""Pool of former fakes shown to a discriminator (Shrivastava et al. 2017, arXiv 1612.07828, section 2.3)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i.core.distributed import gather, mine
+from i2i.core.distributed import gather_rows, local_rows
 from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 
 
-class History(nn.Module):
-    """Holds `size` pictures of `shape` [C, H, W] in buffers, so that they are saved and resumed with the method.
+class ImagePool(nn.Module):
+    """Holds `size` images of `shape` [C, H, W] in buffers, so that they are saved and resumed with the method.
 
     Image by image: while the pool fills, the new fake is stored and returned; then with probability one half an old one
     is returned and replaced by the new one, else the new one is returned and not stored. Every process sees the fakes
@@ -33,7 +33,7 @@ class History(nn.Module):
         self.register_buffer("pictures", torch.zeros(size, *shape))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self._seen: int | None = 0  # copy of `seen` that is read without waiting for the device
-        self.register_load_state_dict_post_hook(History._forget)
+        self.register_load_state_dict_post_hook(ImagePool._forget)
 
     @staticmethod
     def _forget(module: nn.Module, _: Any) -> None:
@@ -41,21 +41,21 @@ class History(nn.Module):
 
     @torch.no_grad()
     def query(self, fakes: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] without gradient: the pictures to show to the critic instead of `fakes`.
+        """[B, C, H, W] -> [B, C, H, W] without gradient: the images to show to the discriminator instead of `fakes`.
 
-        Raises I2IError if the pictures have another shape than the pool's."""
+        Raises I2IError if the images have another shape than the pool's."""
         fakes = fakes.detach()
         if self.size == 0:
             return fakes
         if fakes.shape[1:] != self.pictures.shape[1:]:
             given, held = tuple(fakes.shape[1:]), tuple(self.pictures.shape[1:])
             raise I2IError(
-                f"The history of fakes holds pictures of {held} (channels, height, width) and was given {given}.",
-                "Train on pictures of one size, or without a history (pool=0).",
+                f"The history of fakes holds images of {held} (channels, height, width) and was given {given}.",
+                "Train on images of one size, or without a history (pool=0).",
             )
         if self._seen is None:
             self._seen = int(self.seen)
-        every = gather(fakes)
+        every = gather_rows(fakes)
         shown = every.clone()
         for i, fake in enumerate(every):
             slot = self._slot(self._seen)
@@ -65,7 +65,7 @@ class History(nn.Module):
                 self.pictures[slot] = fake.to(self.pictures.dtype)
             self._seen += 1
         self.seen += len(every)
-        return mine(shown)
+        return local_rows(shown)
 
     def _slot(self, seen: int) -> int | None:
         """Where fake number `seen` is stored; None if it is not."""

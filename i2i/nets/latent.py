@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from i2i.core.errors import I2IError, among
-from i2i.core.random import draws
+from i2i.core.random import counter_uniform
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Latent:
     ) -> Tensor:
         """z float32 [len(ids), width]. truncation t > 0: normal numbers given that |z| <= t (the truncated normal, not
         clipped ones). code: int64 [len(ids)] is asked of the first code instead of drawn."""
-        u = draws(ids, self.width, seed, salt)
+        u = counter_uniform(ids, self.width, seed, salt)
         made = []
         for (kind, width), part in zip(self.parts, u.split([w for _, w in self.parts], 1), strict=True):
             if kind == "normal":

@@ -1,4 +1,4 @@
-"""Fully connected pairs for small pictures, as in the first GANs, and the maxout layer (Goodfellow et al. 2013)."""
+"""Fully connected pairs for small images, as in the first GANs, and the maxout layer (Goodfellow et al. 2013)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def uniform_weights(net: nn.Module, bound: float) -> nn.Module:
 
 
 class MLPGenerator(nn.Module):
-    """z [B, z] (and a class c [B]) -> pictures [B, channels, size, size] in [-1, 1] by dense layers.
+    """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by dense layers.
 
     hidden: widths; each layer is followed by leaky ReLU of `slope` (0: ReLU), with `norm` all but the first by batch
     norm before it. classes > 0: an embedding of width `embed` is joined before z.
@@ -82,8 +82,8 @@ class MLPGenerator(nn.Module):
         return made.view(-1, *self.shape)
 
 
-class MLPCritic(nn.Module):
-    """Pictures [B, channels, size, size] (and a class c [B]) -> raw scores [B] by dense layers.
+class MLPDiscriminator(nn.Module):
+    """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B] by dense layers.
 
     pieces > 1: maxout layers, else leaky ReLU of `slope`. dropout: share of hidden units (with leaky ReLU not of the
     first layer), input_dropout: of pixels. classes > 0: an embedding of width `embed` is joined after the pixels.

@@ -1,4 +1,4 @@
-"""Features of single places of a picture, projected for comparison (Park et al. 2020, arXiv 2007.15651)."""
+"""Features of single places of an image, projected for comparison (Park et al. 2020, arXiv 2007.15651)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def at_places(features: Tensor, places: Tensor) -> Tensor:
-    """[B, C, H, W] at `places` int64 [P], indices into H * W -> [B * P, C], picture after picture."""
+    """[B, C, H, W] at `places` int64 [P], indices into H * W -> [B * P, C], image after image."""
     return features.flatten(2)[:, :, places].transpose(1, 2).flatten(0, 1)
 
 

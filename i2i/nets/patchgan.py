@@ -1,4 +1,4 @@
-"""Critics that judge every patch (PatchGAN) or every pixel of a picture (Isola et al. 2016, arXiv 1611.07004)."""
+"""Discriminators that judge every patch (PatchGAN) or every pixel of an image (Isola et al. 2016, arXiv 1611.07004)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The pair of Progressive GAN (Karras, Aila, Laine, Lehtinen 2017, arXiv 1710.10196) and its small parts.
 
 All blocks of all sizes exist from the start; `size` and `alpha` of a call say which take part, so that growing changes
-no network. `alpha` is the weight of the newest block, from 0 (the picture of the earlier stage, pixels doubled) to 1.
+no network. `alpha` is the weight of the newest block, from 0 (the image of the earlier stage, pixels doubled) to 1.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class ShrinkBlock(nn.Module):
 
 
 class ProgressiveGenerator(nn.Module):
-    """z [B, z] -> pictures [B, channels, N, N], N from 4 to `size`; linear at the end (values may leave [-1, 1]).
+    """z [B, z] -> images [B, channels, N, N], N from 4 to `size`; linear at the end (values may leave [-1, 1]).
 
     base and most: widths as in `channels_at`; plan: the widths from 4 pixels on instead. The buffer `level` (see
     `level_at`) tells how far training has come; the method that trains the network sets it."""
@@ -197,8 +197,8 @@ class ProgressiveGenerator(nn.Module):
         return made
 
 
-class ProgressiveCritic(nn.Module):
-    """Pictures [B, channels, N, N], N from 4 to `size`, -> raw scores [B]; the mirror image of the generator.
+class ProgressiveDiscriminator(nn.Module):
+    """Images [B, channels, N, N], N from 4 to `size`, -> raw scores [B]; the mirror image of the generator.
 
     Before the last convolution one channel tells how much the samples of a `group` differ (in the layout of some public
     weights of `contiguous` groups, `unbiased`). No normalisation."""

@@ -90,8 +90,8 @@ class UpBlock(nn.Module):
 class DownBlock(nn.Module):
     """ReLU, conv3, ReLU, conv3 and, with `down`, 2x2 averages; added to conv1 of x (with `down` averaged).
 
-    The `first` block of a critic starts without ReLU. A block that changes neither size nor width has x itself as
-    shortcut."""
+    The `first` block of a discriminator starts without ReLU. A block that changes neither size nor width has x
+    itself as shortcut."""
 
     def __init__(
         self, before: int, after: int, down: bool = True, first: bool = False, wrap: Wrap = plain, wide: bool = True
@@ -143,7 +143,7 @@ def stages(size: int, smallest: int = 8) -> int:
     count = (size // 4).bit_length() - 1
     if size < smallest or 4 * 2**count != size:
         raise I2IError(
-            f"This network makes pictures of a side of 4 times a power of two; size is {size}.",
+            f"This network makes images of a side of 4 times a power of two; size is {size}.",
             f"Choose {', '.join(str(4 * 2**k) for k in range(1, 7) if 4 * 2**k >= smallest)}, ...",
         )
     return count
@@ -151,7 +151,7 @@ def stages(size: int, smallest: int = 8) -> int:
 
 def widths(size: int, width: int) -> list[int]:
     """Channels from 4 pixels up to `size`, one more than there are doublings: all `width` up to 32 pixels; above, the
-    largest pictures have `width` and each halving doubles it, up to 16 times."""
+    largest images have `width` and each halving doubles it, up to 16 times."""
     count = stages(size)
     return [width if size <= 32 else width * min(16, 2 ** (count - k)) for k in range(count + 1)]
 
@@ -167,7 +167,7 @@ def attended(sides: Sequence[int], side: int) -> int:
 
 
 class ResNetGenerator(nn.Module):
-    """z [B, z] (and a class c [B]) -> pictures [B, channels, size, size] in [-1, 1] by residual up-blocks.
+    """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by residual up-blocks.
 
     classes > 0: conditional batch norm with a table of gains and biases. spectral: every layer but the
     tables is normalised. attention: side of the maps after which self-attention stands; 0 none. init: first weights of
@@ -228,8 +228,8 @@ class ResNetGenerator(nn.Module):
         return made
 
 
-class ResNetCritic(nn.Module):
-    """Pictures [B, channels, size, size] (and a class c [B]) -> raw scores [B] by residual down-blocks.
+class ResNetDiscriminator(nn.Module):
+    """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B] by residual down-blocks.
 
     classes > 0: projection, score = linear(h) + <embedding(c), h> (Miyato and Koyama 2018, arXiv 1802.05637). mean: h
     is the mean over space (WGAN-GP) instead of the sum. Up to 32 pixels two of four blocks halve the size; above, all
@@ -305,5 +305,5 @@ class ResNetCritic(nn.Module):
 def one_hot(c: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
     """Classes int64 [B] as rows [B, classes]; rows already made (mixtures of classes) pass. Raises I2IError without."""
     if c is None:
-        raise I2IError("This network needs a class for each picture.", "Give c, int64 [B].")
+        raise I2IError("This network needs a class for each image.", "Give c, int64 [B].")
     return c.to(dtype) if c.is_floating_point() else fn.one_hot(c, classes).to(dtype)

@@ -90,7 +90,7 @@ class UNet(nn.Module):
         """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1]."""
         if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
             raise I2IError(
-                f"This U-Net was given a picture of {x.shape[-1]}x{x.shape[-2]} pixels.",
+                f"This U-Net was given an image of {x.shape[-1]}x{x.shape[-2]} pixels.",
                 f"Both sides must be multiples of {self.multiple}; fewer levels (depth) allow smaller ones.",
             )
         y: Tensor = self.model(x)

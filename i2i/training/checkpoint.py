@@ -173,7 +173,7 @@ def unpack_optimizer(name: str, optimizer: Optimizer, tensors: dict[str, Tensor]
         optimizer.state[parameters[int(index)]][entry] = number
 
 
-# Settings that change how a run is watched, where it is computed or its pictures lie, but not what it computes.
+# Settings that change how a run is watched, where it is computed or its images lie, but not what it computes.
 FREE = frozenset(
     {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
 )

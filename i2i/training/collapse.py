@@ -1,9 +1,9 @@
 """Watching a generator for mode collapse and for copies, at every sample grid.
 
-Two numbers, both 1 for samples that are like real pictures: `spread`, the mean distance between two samples of a column
-over that between two real pictures (of one class, where columns are classes); `nearest`, the mean distance of a sample
-to the nearest of up to SEEN training pictures over that of held-out ones (or, without any, of training pictures to each
-other). Distances are root mean squares over pixels of pictures shrunk to SIDE.
+Two numbers, both 1 for samples that are like real images: `spread`, the mean distance between two samples of a column
+over that between two real images (of one class, where columns are classes); `nearest`, the mean distance of a sample
+to the nearest of up to SEEN training images over that of held-out ones (or, without any, of training images to each
+other). Distances are root mean squares over pixels of images shrunk to SIDE.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from i2i.metrics.collapse import nearest, spread
+from i2i.metrics.collapse import nearest_distance, pairwise_distance
 
 SIDE = 32  # pixels, at most
-SEEN, HELD = 1024, 128  # real pictures compared with, at most
-NUMBERS = 1 << 24  # pixel values of real pictures in memory at once, at most
+SEEN, HELD = 1024, 128  # real images compared with, at most
+NUMBERS = 1 << 24  # pixel values of real images in memory at once, at most
 ALIKE = 0.2  # of the real spread; under it, at TIMES checks in a row, G counts as collapsed
 TIMES = 3
 COPIED = 0.5  # of the held-out distance; under it samples count as copies
 
 
-class Guard:
+class CollapseMonitor:
     """A report (i2i.loop.Watch) that looks at the samples passing through it.
 
     Each grid adds a line "signs" {spread, nearest} to the log, and a warning where a number stays under its limit. In
@@ -34,7 +34,7 @@ class Guard:
 
     def __init__(self, inner: Any, train: Any, held: Any = None, early: int = 0) -> None:
         self.inner, self.train, self.held, self.early = inner, train, held, early
-        self.real: tuple[float, float] | None = None  # spread, nearest of real pictures
+        self.real: tuple[float, float] | None = None  # spread, nearest of real images
         self.seen = torch.empty(0)
         self.low = 0
         self.varied = False  # whether samples were ever as unlike as they should be
@@ -64,8 +64,8 @@ class Guard:
         whole, near = self._real(by_class=len(columns) > 1)
         every = torch.cat(columns)
         signs = {
-            "spread": round(sum(spread(c) for c in columns) / len(columns) / max(whole, 1e-12), 4),
-            "nearest": round(nearest(every, self.seen) / max(near, 1e-12), 4),
+            "spread": round(sum(pairwise_distance(c) for c in columns) / len(columns) / max(whole, 1e-12), 4),
+            "nearest": round(nearest_distance(every, self.seen) / max(near, 1e-12), 4),
         }
         self.inner.event(images, "signs", **signs)
         self._count(images, signs["spread"])
@@ -73,7 +73,7 @@ class Guard:
             self._warn(
                 images,
                 "alike",
-                f"The samples look alike: their spread is {signs['spread']:.2g} of that of real pictures, "
+                f"The samples look alike: their spread is {signs['spread']:.2g} of that of real images, "
                 f"at {self.low} checks in a row. "
                 + (
                     "G has collapsed: go back to a checkpoint before, with"
@@ -86,8 +86,8 @@ class Guard:
             self._warn(
                 images,
                 "copies",
-                f"The samples are close to training pictures: {signs['nearest']:.2g} of the distance of held-out ones. "
-                "They may be copies: more pictures, or variation of what D sees, would help.",
+                f"The samples are close to training images: {signs['nearest']:.2g} of the distance of held-out ones. "
+                "They may be copies: more images, or variation of what D sees, would help.",
             )
         return signs
 
@@ -101,18 +101,18 @@ class Guard:
             self.inner.event(images, "warning", text=text, sign=sign)
 
     def _real(self, by_class: bool) -> tuple[float, float]:
-        """Spread and nearest distance of real pictures, found once."""
+        """Spread and nearest distance of real images, found once."""
         if self.real is None:
             found = self._read(self.train, SEEN)
             self.seen = found["x"]
             labels = found["c"] if by_class else None
             parts = [self.seen[labels == k] for k in labels.unique()] if labels is not None else [self.seen]
-            spreads = [spread(p[:HELD]) for p in parts if len(p) > 1]
+            spreads = [pairwise_distance(p[:HELD]) for p in parts if len(p) > 1]
             if self.held is None:
-                near = nearest(self.seen[:HELD], self.seen[HELD:]) if len(self.seen) > HELD else 0.0
-                near = near or nearest(self.seen, self.seen, same=True)
+                near = nearest_distance(self.seen[:HELD], self.seen[HELD:]) if len(self.seen) > HELD else 0.0
+                near = near or nearest_distance(self.seen, self.seen, same=True)
             else:
-                near = nearest(self._read(self.held, HELD)["x"], self.seen)
+                near = nearest_distance(self._read(self.held, HELD)["x"], self.seen)
             self.real = sum(spreads) / max(1, len(spreads)), near
         return self.real
 

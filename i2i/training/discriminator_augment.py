@@ -1,7 +1,7 @@
-"""What a critic sees, varied: differentiable changes of real pictures and fakes, as pure functions of their draws.
+"""What a discriminator sees, varied: differentiable changes of real images and fakes, as pure functions of their draws.
 
 DiffAugment (Zhao, Liu, Lin, Zhu, Han 2020, arXiv 2006.10738) and the pipeline of adaptive augmentation (Karras et al.
-2020, arXiv 2006.06676). Pictures are [B, C, H, W]; a draw is one number for each picture. Every change can be
+2020, arXiv 2006.06676). Images are [B, C, H, W]; a draw is one number for each image. Every change can be
 differentiated twice, as penalties on D's gradient ask for.
 """
 
@@ -17,8 +17,8 @@ from torch.nn import functional as fn
 from i2i.core.errors import I2IError, among
 
 POLICIES = ("color", "translation", "cutout")
-DRAWS = 7  # numbers that `diffaugment` takes for each picture
-ADAPTIVE = 21  # numbers that `adaptive` takes for each picture
+DRAWS = 7  # numbers that `diffaugment` takes for each image
+ADAPTIVE = 21  # numbers that `adaptive` takes for each image
 
 
 def _each(u: Tensor, x: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def saturation(x: Tensor, u: Tensor) -> Tensor:
 
 
 def contrast(x: Tensor, u: Tensor) -> Tensor:
-    """Each picture drawn to its mean, or away from it, by u + 0.5, u [B] in [0, 1]."""
+    """Each image drawn to its mean, or away from it, by u + 0.5, u [B] in [0, 1]."""
     mean = x.mean((1, 2, 3), keepdim=True)
     return (x - mean) * (_each(u, x) + 0.5) + mean
 
@@ -60,7 +60,7 @@ def cutout(x: Tensor, row: Tensor, column: Tensor, share: float = 0.5) -> Tensor
     for size, center in ((x.shape[2], row.to(x.device).view(-1, 1)), (x.shape[3], column.to(x.device).view(-1, 1))):
         side = int(size * share + 0.5)
         at = torch.arange(size, device=x.device)
-        # the block's places are clamped to the picture, so that one outside still covers the border
+        # the block's places are clamped to the image, so that one outside still covers the border
         first, last = ((center - side // 2 + k).clamp(0, size - 1) for k in (0, side - 1))
         kept.append((at < first) | (at > last))
     return x * (kept[0][:, None, :, None] | kept[1][:, None, None, :])

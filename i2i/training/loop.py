@@ -31,9 +31,9 @@ from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now
 from i2i.training import checkpoint as checkpoints
 from i2i.training.ema import EMA
-from i2i.training.settings import Plan, Precision, accelerator_for
+from i2i.training.settings import Precision, TrainSettings, accelerator_for
 
-MOST = 200  # checkpoints and sample grids of a run by default: the epochs of a few pictures take seconds
+MOST = 200  # checkpoints and sample grids of a run by default: the epochs of a few images take seconds
 PATIENCE = 15.0  # seconds after which losses are logged, however few steps were made
 
 
@@ -54,7 +54,7 @@ class Data(Protocol):
     def fixed(self, n: int) -> dict[str, Any]: ...
 
 
-class Watch(Protocol):
+class Observer(Protocol):
     """What the loop tells; see i2i.report.Report."""
 
     def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None: ...
@@ -73,9 +73,9 @@ class Loop:
         self,
         method: Method,
         data: Data,
-        plan: Plan,
+        plan: TrainSettings,
         folder: Path,
-        watch: Watch,
+        watch: Observer,
         *,
         total: int,
         facts: dict[str, Any],
@@ -113,7 +113,7 @@ class Loop:
         if device.type == "cpu":
             keep_memory()
         if self.world > 1:
-            distributed.same_start([*self.method.parameters(), *self.method.buffers()], self.device)
+            distributed.broadcast_weights([*self.method.parameters(), *self.method.buffers()], self.device)
             if device.type == "cuda":
                 for name, net in self.method.networks().items():
                     setattr(self.method, name, nn.SyncBatchNorm.convert_sync_batchnorm(net))
@@ -167,7 +167,7 @@ class Loop:
     def _update(self, name: str, factor: float, momentum: float | None = None) -> None:
         optimizer, parameters = self.optimizers[name], self.owned[name]
         if self.world > 1:
-            distributed.average([p.grad for p in parameters if p.grad is not None], self.world)
+            distributed.all_reduce_mean([p.grad for p in parameters if p.grad is not None], self.world)
         scaler = self.precision.scalers.get(name)
         if self.plan.clip > 0:
             if scaler is not None:
@@ -218,7 +218,7 @@ class Loop:
         """Trains from the newest checkpoint (or the start) to `total` images and returns the images seen."""
         start = self.restore()
         if self.world > 1:
-            distributed.same_moment(start, self.device)
+            distributed.check_same_step(start, self.device)
         self.method.train()
         plan = self.plan
         now = Now(images=start, total=self.total, batch=plan.batch, seed=plan.seed)
@@ -246,7 +246,7 @@ class Loop:
                         self._look()
                         self._log(now)
                     if now.step % 500 == 0 and self.world > 1:
-                        distributed.same_weights(self.method.parameters(), self.world, images)
+                        distributed.check_same_weights(self.method.parameters(), self.world, images)
                     stop, due = self._agree(now.step)
                     if crossed(before, images, sample_every) or ended:
                         self._sample(images)
@@ -278,7 +278,7 @@ class Loop:
             return
         found = [b for n, b in self.method.named_buffers() if n.endswith(("running_mean", "running_var"))]
         if found:
-            distributed.average(found, self.world)
+            distributed.all_reduce_mean(found, self.world)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

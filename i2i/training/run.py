@@ -19,17 +19,17 @@ from i2i import data
 from i2i.core import config
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError
-from i2i.data import Data, Spec, layouts
+from i2i.data import Data, DataSettings, layouts
 from i2i.data.batch import Shape
 from i2i.data.download import Progress
 from i2i.methods import load_method, method_name
 from i2i.methods._method import Method
 from i2i.training import recipes, tricks
-from i2i.training.settings import Plan
-from i2i.training.tricks import Craft
+from i2i.training.settings import TrainSettings
+from i2i.training.tricks import TrickSettings
 
-FEW = 10  # training pictures of a side below which a user is warned
-LOOKED_AT = 500  # pictures of a side whose headers are looked at before a run
+FEW = 10  # training images of a side below which a user is warned
+LOOKED_AT = 500  # images of a side whose headers are looked at before a run
 
 
 @dataclass
@@ -39,13 +39,13 @@ class Run:
     recipe: str  # name of the recipe or method, or a path
     method: type[Method]
     config: Any  # the method's Config
-    spec: Spec
-    plan: Plan
-    craft: Craft
-    sources: list[str]  # where the pictures are found from here
+    spec: DataSettings
+    plan: TrainSettings
+    craft: TrickSettings
+    sources: list[str]  # where the images are found from here
     named: list[str]  # the same as the user named them, which goes into the model
     data: Data
-    held_out: Data | None  # validation pictures, or test pictures, or None
+    held_out: Data | None  # validation images, or test images, or None
     folder: Path
     shape: Shape
     total: int  # images
@@ -153,13 +153,13 @@ def _activations(method: Method, shape: Shape, batch: int) -> int:
 
 
 def remarks(pictures: Data) -> list[str]:
-    """What a user should know of the training pictures before the run: that they are few, or small.
+    """What a user should know of the training images before the run: that they are few, or small.
 
-    Raises I2IError naming a file that is no picture."""
+    Raises I2IError naming a file that is no image."""
     said = []
     few = min(len(side) for side in pictures.sides)
     if few < FEW:
-        said.append(f"There {'is' if few == 1 else 'are'} only {few} training picture{'s' * (few > 1)}: hardly enough.")
+        said.append(f"There {'is' if few == 1 else 'are'} only {few} training image{'s' * (few > 1)}: hardly enough.")
     places = [p for side in pictures.sides for p in side[:: max(1, len(side) // LOOKED_AT)][:LOOKED_AT]]
     try:
         sizes = [(w // (1 if p.part == -1 else 2), h) for p in places for w, h, _ in [layouts.header(p.path)]]
@@ -169,13 +169,13 @@ def remarks(pictures: Data) -> list[str]:
     if min(small) < size and "resize" in pictures.spec.preprocess:
         under = sum(min(s) < size for s in sizes)
         said.append(
-            f"{under} of {len(sizes)} pictures looked at are smaller than the {size} pixels of training (the smallest "
+            f"{under} of {len(sizes)} images looked at are smaller than the {size} pixels of training (the smallest "
             f"is {small[0]}x{small[1]}) and are enlarged; a smaller --size suits them better."
         )
     return said
 
 
-def _settle_shape(found: Data, spec: Spec) -> Shape:
+def _settle_shape(found: Data, spec: DataSettings) -> Shape:
     return Shape(
         channels_in=found.channels_in,
         channels_out=found.channels_out,
@@ -185,7 +185,7 @@ def _settle_shape(found: Data, spec: Spec) -> Shape:
     )
 
 
-def plan_run(
+def resolve_run(
     recipe: str,
     data_sources: list[str] | None = None,
     out: Path | None = None,
@@ -218,7 +218,9 @@ def _resolved(
         raise I2IError("No data was given.", "Give --data with a folder, two folders, or a name of `i2i data`.")
     if method.needs and values.get("layout", "auto") == "auto":
         values["layout"] = method.needs
-    made = config.resolve(values, {"config": method.Config, "spec": data.Spec, "plan": Plan, "craft": Craft})
+    made = config.resolve(
+        values, {"config": method.Config, "spec": data.DataSettings, "plan": TrainSettings, "craft": TrickSettings}
+    )
     spec, plan = made["spec"], made["plan"]
     plan.check()
     pictures = data.open(sources, spec, "train", progress)
@@ -253,9 +255,11 @@ def _resolved(
     )
 
 
-def plan_resume(folder: str | Path, overrides: dict[str, Any] | None = None, sources: list[str] | None = None) -> Run:
+def resolve_resume(
+    folder: str | Path, overrides: dict[str, Any] | None = None, sources: list[str] | None = None
+) -> Run:
     """Resolves the run in `folder` as its config.yaml says. overrides may only change how the run is watched or where
-    it is computed (workers, device, save_every, ...). sources: where its pictures lie now, if they have moved.
+    it is computed (workers, device, save_every, ...). sources: where its images lie now, if they have moved.
     Raises I2IError if there is no run."""
     folder = Path(folder)
     path = folder / "config.yaml"

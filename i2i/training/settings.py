@@ -20,19 +20,19 @@ TRACKERS = ("tensorboard", "wandb")
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainSettings:
     """How to train, whatever the method. Numbers that count time are in images seen by all processes."""
 
     epochs: NonNegative = 200.0  # passes over the data
     images: Natural = 0  # length of the run in images; 0: from epochs
-    batch: Count = 1  # pictures in a step, all processes together
+    batch: Count = 1  # images in a step, all processes together
     accumulate: Count = 1  # micro-batches a step is computed in
     precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
     seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0  # of all that is random: first weights, order, noise
     ema: NonNegative = 0.0  # half-life of the weight average in images; 0: no average
     clip: NonNegative = 0.0  # largest gradient norm of an optimizer; 0: no clipping
     compile: bool = False  # torch.compile the networks that are not differentiated twice
-    channels_last: str = "auto"  # memory layout of pictures: auto (yes on GPUs), yes, no
+    channels_last: str = "auto"  # memory layout of images: auto (yes on GPUs), yes, no
     tf32: bool = True  # TensorFloat-32 for float32 products on GPUs that have it
     device: str = "auto"  # auto, cpu, cuda, mps
     save_every: Natural = 0  # images between checkpoints; 0: an epoch, or a 200th of the run, and ten minutes
@@ -63,7 +63,7 @@ class Plan:
         return [t.strip() for t in self.trackers.split(",") if t.strip()]
 
 
-def accelerator_for(plan: Plan, folder: Path | None = None) -> Accelerator:
+def accelerator_for(plan: TrainSettings, folder: Path | None = None) -> Accelerator:
     """The Accelerator of this process: device, process group, trackers, which write into `folder`.
 
     Precision and wrapping stay with the loop."""

@@ -24,15 +24,15 @@ from i2i.methods._bases import Generate
 from i2i.methods._method import Method
 from i2i.metrics.pixel import l1
 from i2i.models import format as model_file
-from i2i.training.collapse import Guard
+from i2i.training.collapse import CollapseMonitor
 from i2i.training.loop import Interrupted, Loop
 from i2i.training.report import Report
-from i2i.training.run import Run, free, plan_resume, plan_run
-from i2i.training.settings import Plan, accelerator_for
+from i2i.training.run import Run, free, resolve_resume, resolve_run
+from i2i.training.settings import TrainSettings, accelerator_for
 
-__all__ = ["Interrupted", "Run", "execute", "plan_resume", "plan_run", "resume", "train"]
+__all__ = ["Interrupted", "Run", "execute", "resolve_resume", "resolve_run", "resume", "train"]
 
-JUDGED = 64  # validation pictures behind the choice of the best checkpoint
+JUDGED = 64  # validation images behind the choice of the best checkpoint
 
 
 def _begin(run: Run, main: bool) -> None:
@@ -86,7 +86,7 @@ def train(
     data: a folder, two folders, or the name of a data card. settings: any value of the recipe by name (epochs=10,
     size=128, lr=1e-4, ...). Raises I2IError on bad input and Interrupted after SIGINT or SIGTERM."""
     sources = None if data is None else [str(data)] if isinstance(data, str | Path) else [str(d) for d in data]
-    return execute(plan_run(recipe, sources, Path(out) if out else None, settings), quiet=quiet)
+    return execute(resolve_run(recipe, sources, Path(out) if out else None, settings), quiet=quiet)
 
 
 def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
@@ -122,7 +122,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         accelerator.init_trackers(f"i2i-{run.recipe}".replace("/", "-"), config=plain)
         report = _Tracked(report, accelerator)
     if isinstance(method, Generate) and main:
-        report = Guard(report, run.data, run.held_out, early=run.total // 20)
+        report = CollapseMonitor(report, run.data, run.held_out, early=run.total // 20)
     scores: dict[str, float] = {}
 
     def finish(trained: Method, images: int) -> None:
@@ -161,7 +161,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     return run.folder
 
 
-def _one_device_each(plan: Plan) -> None:
+def _one_device_each(plan: TrainSettings) -> None:
     """Raises I2IError if more processes than GPUs work on this host."""
     here, found = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if plan.device in ("auto", "cuda") and 0 < found < here:
@@ -183,7 +183,7 @@ def _environment(run: Run, accelerator: Any) -> dict[str, Any]:
         "about": text.strip().split("\n")[0],
         "device": name,
         "processes": accelerator.num_processes,
-        "training pictures": run.data.count,
+        "training images": run.data.count,
         "system": platform.platform(),
         "versions": versions(),
         "changed": run.changed(),
@@ -223,7 +223,7 @@ def _conclude(run: Run, report: Any, images: int) -> None:
 
 def resume(folder: str | Path, *, overrides: dict[str, Any] | None = None, quiet: bool = False) -> Path:
     """Goes on with the run in `folder` from its newest intact checkpoint; bit-exactly on the same device."""
-    return execute(plan_resume(folder, overrides), quiet=quiet, resumed=True)
+    return execute(resolve_resume(folder, overrides), quiet=quiet, resumed=True)
 
 
 class _Silent:

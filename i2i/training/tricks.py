@@ -1,8 +1,8 @@
-"""Training craft that any GAN can take, off unless a recipe asks for it; no method knows of it.
+"""GAN tricks that any GAN can take, off unless a recipe asks for it; no method knows of it.
 
-A method names the networks that see pictures (`critics`) and how they score them (`score`). Everything here is laid
-around it: what critics see is varied by hooks on them, the penalty joins what the critic's turn yields, and softer
-labels are a change of the method's loss. All draws are pure functions of (seed, picture's number), as everywhere.
+A method names the networks that see images (`critics`) and how they score them (`score`). Everything here is added
+from outside: hooks vary what the discriminators see, the penalty joins the terms that the discriminator's turn yields,
+and softer labels change the method's loss. All draws are pure functions of (seed, image's number), as everywhere.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from i2i.core.config import Count, NonNegative, Range, Share
-from i2i.core.distributed import gather
+from i2i.core.distributed import gather_rows
 from i2i.core.errors import I2IError
-from i2i.core.random import draws, noise
+from i2i.core.random import counter_uniform, hashed_normal
 from i2i.data.batch import Batch
 from i2i.losses import Adversarial, r1
 from i2i.methods._method import Method, Now, Terms
@@ -25,25 +25,25 @@ from i2i.training.discriminator_augment import ADAPTIVE, DRAWS, adaptive, diffau
 
 STEER = 4  # steps from one look at D's scores to the next, for adaptive augmentation
 UnderHalf = Annotated[float, Range(0, 0.5, under=True)]
-Vary = Callable[[Tensor, Tensor, Now, str], Tensor]  # pictures [B, ...], their ids [B], now, salt -> pictures
+Vary = Callable[[Tensor, Tensor, Now, str], Tensor]  # images [B, ...], their ids [B], now, salt -> images
 
 
 @dataclass(frozen=True)
-class Craft:
+class TrickSettings:
     """Settings of the craft."""
 
-    instance_noise: NonNegative = 0.0  # standard deviation of noise on all that critics see, at the start
+    instance_noise: NonNegative = 0.0  # standard deviation of noise on all that discriminators see, at the start
     noise_until: Share = 0.33  # part of the run after which that noise has fallen to 0, in a straight line
     smooth_labels: UnderHalf = 0.0  # part of the real target that is taken away; 0.1: 0.9 instead of 1
-    flip_labels: UnderHalf = 0.0  # probability that a critic is told the opposite of a picture
-    r1: NonNegative = 0.0  # weight gamma of the penalty gamma/2 |grad D|^2 at real pictures
+    flip_labels: UnderHalf = 0.0  # probability that a discriminator is told the opposite of an image
+    r1: NonNegative = 0.0  # weight gamma of the penalty gamma/2 |grad D|^2 at real images
     r1_every: Count = 16  # steps of D from one penalty, so many times heavier, to the next
-    diffaugment: str = ""  # how all that critics see is varied: "color,translation,cutout", or some of the three
-    ada: Share = 0.0  # mean sign of D on real pictures that adaptive augmentation keeps to (paper: 0.6); 0: off
-    ada_length: Count = 500_000  # pictures in which the probability of that augmentation could rise from 0 to 1
+    diffaugment: str = ""  # how all that discriminators see is varied: "color,translation,cutout", or some of the three
+    ada: Share = 0.0  # mean sign of D on real images that adaptive augmentation keeps to (paper: 0.6); 0: off
+    ada_length: Count = 500_000  # images in which the probability of that augmentation could rise from 0 to 1
 
 
-def apply(method: Method, craft: Craft) -> None:
+def apply(method: Method, craft: TrickSettings) -> None:
     """Lays the craft around a method, once, before training. Raises I2IError for what the method cannot take."""
     names = ("instance_noise", "smooth_labels", "flip_labels", "r1", "diffaugment", "ada")
     asked = [name for name in names if getattr(craft, name)]
@@ -51,7 +51,7 @@ def apply(method: Method, craft: Craft) -> None:
         return
     critics = [method.networks()[name] for name in getattr(method, "critics", ())]
     if not critics:
-        raise I2IError(f"{type(method).__name__} cannot take {asked[0]}: it names no critics.", "Leave it out.")
+        raise I2IError(f"{type(method).__name__} cannot take {asked[0]}: it names no discriminators.", "Leave it out.")
     moment = _Moment()
     _follow(method, moment, craft)
     ways = [differentiably(craft.diffaugment)] if craft.diffaugment else []
@@ -70,7 +70,7 @@ def apply(method: Method, craft: Craft) -> None:
         loss = getattr(method, "loss", None)
         if not isinstance(loss, Adversarial):
             raise I2IError(f"{type(method).__name__} has no labels to smooth or flip.", "Leave them out.")
-        method.loss = flipped(smoothed(loss, craft.smooth_labels), craft.flip_labels, moment)  # type: ignore[assignment]
+        method.loss = with_flipped_labels(with_smooth_targets(loss, craft.smooth_labels), craft.flip_labels, moment)  # type: ignore[assignment]
 
 
 class _Moment:
@@ -82,7 +82,7 @@ class _Moment:
         self.drawn = 0
 
     def ids(self, n: int, device: torch.device) -> Tensor:
-        """The numbers of the step's pictures, int64 [n]; repeated where more fakes than pictures are shown."""
+        """The numbers of the step's images, int64 [n]; repeated where more fakes than images are shown."""
         if self.batch is None or self.batch.ids is None:
             return torch.arange(n, device=device) + self.now.images
         ids = self.batch.ids.to(device)
@@ -94,13 +94,13 @@ class _Moment:
         return f"craft/{self.drawn}"
 
     def varied(self, x: Tensor, vary: Vary) -> Tensor:
-        """`x` as a critic is to see it; outside of a step it stays as it is."""
+        """`x` as a discriminator is to see it; outside of a step it stays as it is."""
         if self.batch is None:
             return x
         return vary(x, self.ids(len(x), x.device), self.now, self.salt())
 
 
-def _follow(method: Method, moment: _Moment, craft: Craft) -> None:
+def _follow(method: Method, moment: _Moment, craft: TrickSettings) -> None:
     """Makes the method's steps tell `moment` where they are, adds R1 to each `r1_every`-th turn of D, and steers the
     adaptive augmentation."""
     plain, gamma, every = method.step, craft.r1, craft.r1_every
@@ -135,21 +135,21 @@ def _follow(method: Method, moment: _Moment, craft: Craft) -> None:
 
 
 def differentiably(text: str) -> Vary:
-    """What critics see under DiffAugment's policy `text`. Raises I2IError for a policy that is none."""
+    """What discriminators see under DiffAugment's policy `text`. Raises I2IError for a policy that is none."""
     parts = policy(text)
-    return lambda x, ids, now, salt: diffaugment(x, draws(ids, DRAWS, now.seed, salt), parts)
+    return lambda x, ids, now, salt: diffaugment(x, counter_uniform(ids, DRAWS, now.seed, salt), parts)
 
 
 def adaptively(method: Method) -> Vary:
-    """What critics see under ADA, with the probability that the method then keeps in its buffer `ada_p`."""
+    """What discriminators see under ADA, with the probability that the method then keeps in its buffer `ada_p`."""
     method.register_buffer("ada_p", torch.zeros(()))
-    return lambda x, ids, now, salt: adaptive(x, draws(ids, ADAPTIVE, now.seed, salt), method.ada_p)  # type: ignore[arg-type]
+    return lambda x, ids, now, salt: adaptive(x, counter_uniform(ids, ADAPTIVE, now.seed, salt), method.ada_p)  # type: ignore[arg-type]
 
 
-def steer(method: Method, scores: Tensor, images: int, craft: Craft) -> None:
-    """Moves `ada_p` up where D is too sure of real pictures, scores [B], and down where it is not (Karras et al.
+def steer(method: Method, scores: Tensor, images: int, craft: TrickSettings) -> None:
+    """Moves `ada_p` up where D is too sure of real images, scores [B], and down where it is not (Karras et al.
     2020, arXiv 2006.06676, section 3.1), by as much as `images` a step are of `ada_length`."""
-    sure = gather(scores.float().sign()).mean() - craft.ada
+    sure = gather_rows(scores.float().sign()).mean() - craft.ada
     p = method.ada_p
     assert isinstance(p, Tensor)
     p.add_(sure.sign() * (STEER * images / max(1, craft.ada_length))).clamp_(0, 1)
@@ -160,26 +160,26 @@ def noisy(x: Tensor, ids: Tensor, now: Now, salt: str, std: float, until: float)
     left = std * max(0.0, 1.0 - now.fraction / until) if until > 0 else 0.0
     if not left:
         return x
-    return x + left * noise(ids.cpu(), x.shape[1:], now.seed, salt).to(x)
+    return x + left * hashed_normal(ids.cpu(), x.shape[1:], now.seed, salt).to(x)
 
 
-def smoothed(loss: Adversarial, share: float) -> Adversarial:
-    """One-sided label smoothing of any loss: (1 - share) of the real term and `share` of the fake one on real pictures,
+def with_smooth_targets(loss: Adversarial, share: float) -> Adversarial:
+    """One-sided label smoothing of any loss: (1 - share) of the real term and `share` of the fake one on real images,
     which for cross-entropy is the target 1 - share."""
     if not share:
         return loss
     return loss._replace(real=lambda s: (1 - share) * loss.real(s) + share * loss.fake(s))
 
 
-def flipped(loss: Adversarial, probability: float, moment: Any) -> Adversarial:
-    """Labels that are wrong with `probability`, for each picture and turn of D anew; G's loss stays."""
+def with_flipped_labels(loss: Adversarial, probability: float, moment: Any) -> Adversarial:
+    """Labels that are wrong with `probability`, for each image and turn of D anew; G's loss stays."""
     if not probability:
         return loss
 
     def side(right: Callable[[Tensor], Tensor], wrong: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         def value(s: Tensor) -> Tensor:
             ids = moment.ids(len(s), s.device)
-            swap = draws(ids, 1, moment.now.seed, moment.salt()).flatten() < probability
+            swap = counter_uniform(ids, 1, moment.now.seed, moment.salt()).flatten() < probability
             share = float(swap.double().mean())
             if share in (0.0, 1.0):
                 return wrong(s) if share else right(s)

@@ -10,7 +10,7 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sides(tmp_path_factory):
-    """Two folders of pictures that are no pairs, with a space in their names."""
+    """Two folders of images that are no pairs, with a space in their names."""
     folder = tmp_path_factory.mktemp("sides")
     for side, count in (("my photos", 11), ("my paintings", 12)):
         for i in range(count):

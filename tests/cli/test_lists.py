@@ -18,7 +18,7 @@ def test_recipes_are_listed():
     assert lines[0].split() == ["recipe", "method", "paper", "about"]
     assert [line.split()[0] for line in lines[1:]] == recipes.recipes()
     row = next(line for line in lines if line.startswith("pix2pix_earth_demo "))
-    assert "arXiv 1611.07004  pix2pix from satellite picture to map" in row
+    assert "arXiv 1611.07004  pix2pix from satellite image to map" in row
     found = json.loads(i2i("recipes", "--json")[0])
     assert [f["name"] for f in found] == recipes.recipes()
     assert all(f["paper"].startswith("arXiv") for f in found)
@@ -26,7 +26,7 @@ def test_recipes_are_listed():
 
 def test_a_recipe_is_explained():
     out, _ = i2i("recipes", "show", "pix2pix_earth_demo")
-    assert out.startswith("pix2pix from satellite picture to map")
+    assert out.startswith("pix2pix from satellite image to map")
     assert "i2i train pix2pix_earth_demo" in out
     assert "min_G max_D" in out  # the method's docstring
     assert "by default earth" in out
@@ -110,7 +110,7 @@ def test_check_tells_by_its_exit_code(tmp_path):
     folder = make_pairs(tmp_path / "pairs", (("train", 3), ("test", 1)))
     out, _ = i2i("data", "check", folder)
     assert "0 serious" in out or "Nothing is wrong." in out
-    (folder / "train" / "broken.png").write_bytes(b"no picture")
+    (folder / "train" / "broken.png").write_bytes(b"no image")
     shutil.copy(folder / "train" / "0.png", folder / "test" / "leaked.png")
     out, _ = i2i("data", "check", folder, code=1)
     serious = [line for line in out.splitlines() if line.startswith("serious ")]

@@ -64,7 +64,7 @@ def test_a_terminated_run_is_saved_and_goes_on(pairs, tmp_path):
 
 
 def test_two_processes_as_one_command(pairs, tmp_path):
-    """The same pictures in the same order give the same weights where no norm looks at the whole batch."""
+    """The same images in the same order give the same weights where no norm looks at the whole batch."""
     words = ["train", "pix2pix", "--data", pairs, "--images", 4, "--batch", 2, "--set", "norm=none", *TINY]
     process = start(*words, "--processes", 2, "--out", tmp_path / "two")
     i2i(*words, "--out", tmp_path / "one", "--quiet")

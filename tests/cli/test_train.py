@@ -78,7 +78,7 @@ def test_a_run_says_where_things_are(trained):
     folder, out, err = trained
     scores = json.loads((folder / "metrics.json").read_text())
     rows = {line[:12].strip(): line[12:].split() for line in out.splitlines()}
-    for guess in ("model", "mean picture", "input copied"):
+    for guess in ("model", "mean image", "input copied"):
         assert rows[guess][:2] == [f"{scores[guess]['l1']:.4f}", f"{scores[guess]['psnr']:.4f}"]
     assert "On 3 pairs of test:" in out
     for title, name in (("Report:", "report.html"), ("Model:", "model.safetensors"), ("Samples:", "test.png")):

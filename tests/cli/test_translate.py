@@ -57,11 +57,11 @@ def test_one_picture(model, photos):
 
 def test_a_folder_and_nothing_overwritten(model, photos, tmp_path):
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--size", "8x6")
-    assert "3 pictures translated" in err
+    assert "3 images translated" in err
     assert Image.open(tmp_path / "out" / "sub" / "c.png").size == (8, 6)
     before = (tmp_path / "out" / "a.png").read_bytes()
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model)
-    assert "0 pictures to translate" in err
+    assert "0 images to translate" in err
     assert "3 left as they were" in err
     assert (tmp_path / "out" / "a.png").read_bytes() == before
     i2i(photos, "-o", tmp_path / "out", "-m", model, "--overwrite", "--quiet")
@@ -69,10 +69,10 @@ def test_a_folder_and_nothing_overwritten(model, photos, tmp_path):
 
 
 def test_bad_pictures_are_listed_and_the_code_is_3(model, photos, tmp_path):
-    (photos / "bad.png").write_bytes(b"no picture")
+    (photos / "bad.png").write_bytes(b"no image")
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, code=3)
-    assert "1 picture failed:" in err
-    assert "bad.png is not a picture" in err
+    assert "1 image failed:" in err
+    assert "bad.png is not an image" in err
     out, err = i2i(photos, "-o", tmp_path / "out2", "-m", model, "--json", code=3)
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line.get("state") for line in lines] == ["done", "done", "failed", "done", None]
@@ -89,7 +89,7 @@ def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
         (["-", "-o", "memory://b/x.png"], "is an address"),
         (["-", "-o", tmp_path / "x.png", "--format", "jpg"], "x.png is asked for, and the format jpg"),
         (["-", "-o", tmp_path], "is a folder. Give the file's name"),
-        (["-", "--json"], "Standard output is where the picture goes"),
+        (["-", "--json"], "Standard output is where the image goes"),
         ([photos, "-o", tmp_path / "out", "--overwrite", "--skip-existing"], "Give one of them"),
         ([photos, "-o", tmp_path / "out", "--size", "0"], "The size 0 is not at least 1 pixel"),
         ([photos / "a.png", photos / "b.jpg", "-o", tmp_path / "x.png"], "x.png names one file; these outputs go into"),
@@ -128,7 +128,7 @@ def test_a_list_by_standard_input(model, photos, tmp_path):
 
 def test_a_name_with_a_line_break_stays_one_line(model, tmp_path):
     bad = tmp_path / "two\nlines.png"
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     Image.new("RGB", (16, 16)).save(tmp_path / "good.png")
     _, err = i2i(tmp_path, "-o", tmp_path / "out", "-m", model, code=3)
     assert len(err.splitlines()) == 3
@@ -174,9 +174,9 @@ def test_a_tiff_that_names_no_resolution_gets_none(model, tmp_path):
 
 def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     _, err = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, code=1)
-    assert err == f"Error: {bad} is not a picture, or of a format that Pillow does not read.\n"
+    assert err == f"Error: {bad} is not an image, or of a format that Pillow does not read.\n"
     out, _ = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, "--json", code=1)
     assert [json.loads(line).get("state") for line in out.splitlines()] == ["failed", None]
     Image.new("RGB", (300, 300)).save(tmp_path / "good.png")
@@ -220,7 +220,7 @@ def test_standard_input_to_standard_output(model, photos, tmp_path):
     assert Image.open(tmp_path / "c.webp").format == "WEBP"
     with pytest.raises(I2IError, match=r"c\.webp exists"):
         i2i("-", "-m", model, "-o", tmp_path / "c.webp", given=data)
-    with pytest.raises(I2IError, match="standard input is not a picture"):
+    with pytest.raises(I2IError, match="standard input is not an image"):
         i2i("-", "-m", model, given=b"text")
     with pytest.raises(I2IError, match="alone"):
         i2i("-", photos, "-m", model, given=data)
@@ -237,14 +237,14 @@ def test_lists_of_files(model, photos, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "b.jpg").exists()
     with pytest.raises(I2IError, match="cannot be read"):
         i2i("--list", tmp_path / "no list", "-m", model)
-    with pytest.raises(I2IError, match="No picture was given"):
+    with pytest.raises(I2IError, match="No image was given"):
         i2i("-m", model)
 
 
 def test_a_dry_run_says_what_would_be_done(model, photos, tmp_path):
     out, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--dry-run", "--format", "webp")
     assert f"{photos / 'a.png'} -> {tmp_path / 'out' / 'a.webp'}" in out
-    assert "3 pictures to translate" in err
+    assert "3 images to translate" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: running it as a user does, and small pictures."""
+"""What the tests of the command line share: running it as a user does, and small images."""
 
 import contextlib
 import io

@@ -39,7 +39,7 @@ def pairs(tmp_path):
 
 
 def spec(**values):
-    return data.Spec(**{"size": 16, "load": 20, "workers": 0, **values})
+    return data.DataSettings(**{"size": 16, "load": 20, "workers": 0, **values})
 
 
 def take(opened, n, *args, **kwargs):
@@ -124,7 +124,7 @@ def test_item_is_the_papers_pre_processing(pairs):
 
 
 def test_batches_are_resize_crop_flip_of_the_picture(pairs):
-    """With `exact`, a training picture is one of the windows of Pillow's resized picture, mirrored or not."""
+    """With `exact`, a training image is one of the windows of Pillow's resized image, mirrored or not."""
     opened = data.open(pairs, spec(exact=True, load=18))
     batch = take(opened, 1, 0, 1, seed=8)[0]
     from i2i.data.sampler import index_of
@@ -143,7 +143,7 @@ def test_batches_are_resize_crop_flip_of_the_picture(pairs):
 def test_fast_road_is_close_to_pillow(tmp_path):
     with Image.open(next((data.get("earth") / "test").glob("*.jpg"))) as image:
         image.crop((0, 0, 128, 128)).save(tmp_path / "a.jpg", quality=95)
-    place = layouts.Place(tmp_path / "a.jpg")
+    place = layouts.Source(tmp_path / "a.jpg")
     for size in (143, 64):
         difference = np.abs(
             decode.fast(place, 3, lambda w, h, s=size: (s, s)).astype(int)
@@ -233,7 +233,7 @@ def test_plain_pictures_of_any_mode(tmp_path):
 
 @pytest.mark.parametrize(
     ("layout", "says"),
-    [("paired", "holds single pictures"), ("unpaired", "holds single pictures"), ("labelled", "no class folders")],
+    [("paired", "holds single images"), ("unpaired", "holds single images"), ("labelled", "no class folders")],
 )
 def test_a_wrong_layout_is_one_clear_sentence(tmp_path, layout, says):
     fill(tmp_path, ["a.png"])
@@ -243,7 +243,7 @@ def test_a_wrong_layout_is_one_clear_sentence(tmp_path, layout, says):
 
 
 def test_missing_things_are_named(tmp_path, pairs):
-    with pytest.raises(I2IError, match="no pictures"):
+    with pytest.raises(I2IError, match="no images"):
         data.open(_empty(tmp_path), spec())
     with pytest.raises(I2IError, match="no split 'test'"):
         data.open(pairs, spec(), split="test")
@@ -287,7 +287,7 @@ def test_caches_change_nothing_but_the_time(pairs, tmp_path, monkeypatch, where)
     kept = data.open(pairs, spec(cache=where, workers=2))
     for _ in range(2):
         assert all(same(a, b) for a, b in zip(plain, take(kept, 12, 0, 2), strict=True))
-    monkeypatch.setattr(decode, "fast", None)  # every picture comes from the cache now
+    monkeypatch.setattr(decode, "fast", None)  # every image comes from the cache now
     again = kept if where == "memory" else data.open(pairs, spec(cache=where))
     assert all(same(a, b) for a, b in zip(plain, take(again, 12, 0, 2), strict=True))
 
@@ -332,7 +332,7 @@ def test_fingerprint_follows_content_not_place(pairs, tmp_path):
 
 
 def test_the_shipped_set():
-    opened = data.open("earth", data.Spec(size=128, load=143, workers=0))
+    opened = data.open("earth", data.DataSettings(size=128, load=143, workers=0))
     assert (opened.layout, opened.count, opened.splits) == ("paired", 683, ("train", "val", "test"))
     assert not opened.flip  # mirrored hills would be lit from the wrong side
     assert "NASA" in opened.licence

@@ -337,12 +337,12 @@ def test_a_named_set_is_downloaded_once_and_opened(server, tmp_path, monkeypatch
     monkeypatch.setenv("I2I_CACHE", str(tmp_path / "cache"))
     pictures = {f"tiny/{s}{x}/{i}.png": _png() for s in ("train", "test") for x in "AB" for i in range(2)}
     server.files["/tiny.zip"] = zipped(tmp_path / "tiny.zip", pictures).read_bytes()
-    card = cards.Card("tiny", "a test", "unpaired", "none", urls=(server.url("/tiny.zip"),))
+    card = cards.DataCard("tiny", "a test", "unpaired", "none", urls=(server.url("/tiny.zip"),))
     monkeypatch.setattr(cards, "card", lambda name: card)
     monkeypatch.setattr(cards, "names", lambda: ["tiny"])
-    opened = data.open("tiny", data.Spec(layout="unpaired", size=16, workers=0))
+    opened = data.open("tiny", data.DataSettings(layout="unpaired", size=16, workers=0))
     assert (opened.count, opened.splits, opened.licence) == (2, ("train", "test"), "none")
-    assert data.open(["tiny"], data.Spec(layout="unpaired", size=16), split="test").count == 2
+    assert data.open(["tiny"], data.DataSettings(layout="unpaired", size=16), split="test").count == 2
     assert len(server.asked) == 1
     assert left(tmp_path / "cache" / "downloads") == []
     assert data.get("tiny") == tmp_path / "cache" / "datasets" / "tiny" / "tiny"
@@ -350,7 +350,7 @@ def test_a_named_set_is_downloaded_once_and_opened(server, tmp_path, monkeypatch
 
 def test_a_damaged_set_is_removed_and_can_be_fetched_again(server, tmp_path, monkeypatch):
     monkeypatch.setenv("I2I_CACHE", str(tmp_path / "cache"))
-    card = cards.Card("tiny", "a test", "unpaired", "none", urls=(server.url("/tiny.zip"),))
+    card = cards.DataCard("tiny", "a test", "unpaired", "none", urls=(server.url("/tiny.zip"),))
     monkeypatch.setattr(cards, "card", lambda name: card)
     server.files["/tiny.zip"] = b"an error page"
     with pytest.raises(I2IError, match="no zip or tar archive"):
@@ -376,7 +376,7 @@ def test_twins_serve_the_layout_that_is_wanted(monkeypatch):
 
     monkeypatch.setattr("i2i.data.source.get", get)
     for layout in ("auto", "paired", "unpaired"):
-        data.open("maps", data.Spec(layout=layout))
+        data.open("maps", data.DataSettings(layout=layout))
     assert asked == ["maps", "maps", "cyclegan_maps"]
 
 
@@ -396,7 +396,7 @@ def test_check_finds_what_was_planted(tmp_path):
         images.save(tmp_path / "trainA" / f"{i:02d}.png", smooth(i))
         images.save(tmp_path / "trainB" / f"{i:02d}.png", smooth(i + 100))
     assert data.check(tmp_path) == []
-    (tmp_path / "trainA" / "bad.png").write_bytes(b"not a picture")
+    (tmp_path / "trainA" / "bad.png").write_bytes(b"not an image")
     images.save(tmp_path / "trainA" / "alone.png", smooth(50)[:32])
     images.save(tmp_path / "trainB" / "bad.png", rng.integers(0, 256, (64, 64), np.uint8))
     images.save(tmp_path / "trainB" / "copy.jpg", smooth(104), quality=90)

@@ -25,7 +25,7 @@ SAMPLES = 1000
 
 
 def digits(split: str) -> tuple[Tensor, Tensor]:
-    """The pictures [N, 1, 28, 28] in [-1, 1] and classes [N] of `train` or `test`."""
+    """The images [N, 1, 28, 28] in [-1, 1] and classes [N] of `train` or `test`."""
     sheet = np.asarray(Image.open(HERE / f"{split}.png"))
     rows, columns = sheet.shape[0] // SIDE, sheet.shape[1] // SIDE
     tiles = sheet.reshape(rows, SIDE, columns, SIDE).transpose(0, 2, 1, 3).reshape(-1, 1, SIDE, SIDE)

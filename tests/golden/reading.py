@@ -82,7 +82,7 @@ def network(options: dict[str, Any], cut: bool = False) -> nn.Module:
     if name == "pixel":
         return build("pixel", channels=options["input_nc"], width=width, norm=norm)
     layers = options.get("n_layers_D", 3) if name == "n_layers" else 3
-    assert name in ("basic", "n_layers"), f"unknown critic {name}"
+    assert name in ("basic", "n_layers"), f"unknown discriminator {name}"
     return build("patchgan", channels=options["input_nc"], layers=layers, width=width, norm=norm, antialias=antialias)
 
 

@@ -1,4 +1,4 @@
-"""Pictures in and out: pre-processing pixel by pixel, and how an output becomes 8 bits."""
+"""Images in and out: pre-processing pixel by pixel, and how an output becomes 8 bits."""
 
 import random
 from typing import Any

@@ -5,7 +5,7 @@ import torch
 
 from i2i.losses.adversarial import LOSSES
 from i2i.losses.contrastive import patch_losses, patch_nce
-from i2i.losses.penalties import gradient_penalty, slope
+from i2i.losses.penalties import gradient_penalty, input_gradient
 from i2i.nets.patches import PatchHeads, at_places, unit
 from tests.golden.reading import LOSS_OF, Case, cases, network
 
@@ -38,7 +38,7 @@ def test_gradient_penalty(case: Case) -> None:
         value = weight * gradient_penalty(D, real, fake, alpha, center)
         case.close(value, case[name], "value")
         a = alpha.view(-1, 1, 1, 1)
-        case.close(slope(D, a * real + (1 - a) * fake), case[f"input_grad_{place}"], "input_grad")
+        case.close(input_gradient(D, a * real + (1 - a) * fake), case[f"input_grad_{place}"], "input_grad")
         expected = case.group(f"param_grad_{place}")
         if expected:
             value.backward()

@@ -20,7 +20,7 @@ from tests.golden.reading import Case, cases, network
 
 
 def options_of(case: Case) -> argparse.Namespace:
-    """The reference's options with its defaults for testing; those that change no picture are taken and ignored."""
+    """The reference's options with its defaults for testing; those that change no image are taken and ignored."""
     parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--model", default="cut" if case.cut else "test")
     parser.add_argument("--model_suffix", default="")
@@ -102,7 +102,7 @@ def samples(case: Case, options: argparse.Namespace) -> Iterator[tuple[str, list
 
 
 def pictures(case: Case, options: argparse.Namespace) -> Iterator[tuple[str, Tensor, bool]]:
-    """(file name, picture [C, H, W], whether it is made by a network) for every file of the run."""
+    """(file name, image [C, H, W], whether it is made by a network) for every file of the run."""
 
     def net(suffix: str) -> Callable[[Tensor], Tensor]:
         return generator(case, f"{options.epoch}_net_G{suffix}.pth", options)
@@ -129,9 +129,9 @@ def test_run(case: Case) -> None:
     options = options_of(case)
     described = case.manifest.get("networks", {}).values()
     if any(n.get("use_dropout") for n in described) and not options.eval:
-        pytest.skip("dropout draws random numbers at test time: no picture of it can be repeated")
+        pytest.skip("dropout draws random numbers at test time: no image of it can be repeated")
     if "crop" in options.preprocess and options.load_size > options.crop_size:
-        pytest.skip("the window is cut at a random place: no picture of it can be repeated")
+        pytest.skip("the window is cut at a random place: no image of it can be repeated")
     limits = case.manifest["tolerance"]
     expected = {p.name: p for p in (case.folder / "output").rglob("*.png")}
     seen = set()

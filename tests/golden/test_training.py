@@ -177,7 +177,7 @@ def transposed(features: Tensor, places: Tensor) -> Tensor:
 @contextlib.contextmanager
 def as_recorded(case: Case) -> Iterator[None]:
     """Repeats a fault of torch that the traces of CUT were computed with: the backward pass of instance norm for a
-    single picture on a CPU mistakes a channels-last gradient for a contiguous one (see `InstanceNorm`)."""
+    single image on a CPU mistakes a channels-last gradient for a contiguous one (see `InstanceNorm`)."""
     with pytest.MonkeyPatch.context() as patch:
         if case.manifest["options"]["model"] == "cut":
             patch.setattr(patches, "at_places", transposed)
@@ -280,7 +280,7 @@ def test_float32(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("training_trace"))
 def test_fakes_and_history(case: Case) -> None:
-    """The fakes of step 1, and every picture that the pools returned."""
+    """The fakes of step 1, and every image that the pools returned."""
     supported(case)
     trace = run(case, torch.float32)
     limit = "fake_step1" if "fake_step1" in case.manifest["tolerance"] else "fake_B_step1"
@@ -290,4 +290,4 @@ def test_fakes_and_history(case: Case) -> None:
         case.close(ours[: len(theirs)], theirs, limit, msg=lambda m, key=key: f"{key}: {m}")
     for key in [k for k in case.tensors if k.startswith("pool_step")]:
         error = (trace.shown[key] - case[key]).abs().mean()
-        assert error <= 1e-3, f"{key} is another picture: {error}"
+        assert error <= 1e-3, f"{key} is another image: {error}"

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from i2i.losses import gradient_normalised, hinge, orthogonal, slope, vanilla
+from i2i.losses import gradient_normalised, hinge, input_gradient, orthogonal, vanilla
 from i2i.methods.biggan import D_PLANS, G_PLANS, Generator, plan_for
-from i2i.nets import ConditionalBatchNorm, ResNetCritic, SelfAttention, Spectral, spectral_norm
+from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, Spectral, spectral_norm
 from i2i.nets.resgan import DownBlock
 from tests.golden_gans.reading import Case, case, fill, gradients
 
@@ -202,10 +202,10 @@ def test_biggan_critic():
     o = found.options
     x0, y = found.inputs["x"], found.inputs["y"]
 
-    def fresh() -> tuple[ResNetCritic, dict[str, str]]:
+    def fresh() -> tuple[ResNetDiscriminator, dict[str, str]]:
         side = int(o["attention"] or 0)
         plan = plan_for(D_PLANS, 32, o["ch"])
-        net = ResNetCritic(3, 32, classes=o["n_classes"], plan=plan, attention=side, eps=o["sn_eps"])
+        net = ResNetDiscriminator(3, 32, classes=o["n_classes"], plan=plan, attention=side, eps=o["sn_eps"])
         learned = {k.rpartition(".")[0] for k in found.weights if k.endswith(".u0")}
         names = {}
         state = net.state_dict()
@@ -281,8 +281,8 @@ def test_biggan_critic_of_another_layout():
     o = found.options
     side = 32 // 2 ** o["attn_after_block"]
 
-    def fresh() -> ResNetCritic:
-        net = ResNetCritic(3, 32, 2 * o["d_conv_dim"], o["classes"], eps=o["sn_eps"], attention=side)
+    def fresh() -> ResNetDiscriminator:
+        net = ResNetDiscriminator(3, 32, 2 * o["d_conv_dim"], o["classes"], eps=o["sn_eps"], attention=side)
         fill(net, {studio(k, o["attn_after_block"]): v for k, v in found.weights.items()})
         return net.train()
 
@@ -346,8 +346,8 @@ def test_gradient_normalisation():
             for k, g in gradients(D).items():
                 layer, _, end = k.partition(".")
                 got[f"{act}.{name}.grad.{names[layer]}.{end}"] = g.clone()
-        f, length = D(real), slope(D, real).norm(dim=1)
-        changed = slope(lambda x, D=D: gradient_normalised(D, x), real)  # type: ignore[misc]
+        f, length = D(real), input_gradient(D, real).norm(dim=1)
+        changed = input_gradient(lambda x, D=D: gradient_normalised(D, x), real)  # type: ignore[misc]
         got |= {f"{act}.f_real": f, f"{act}.norm_grad_f": length, f"{act}.grad_fhat_x": changed}
         got |= {f"{act}.fhat_real": gradient_normalised(D, real), f"{act}.fhat_fake": gradient_normalised(D, fake)}
         got[f"{act}.norm_grad_fhat"] = changed.norm(dim=1)

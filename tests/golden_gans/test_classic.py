@@ -16,12 +16,12 @@ from i2i.losses import (
     gaussian_nll,
     gradient_penalty,
     hinge,
+    input_gradient,
     least_squares,
     lsgan,
     minimax,
     r1,
-    slope,
-    smoothed,
+    smooth_targets,
     vanilla,
     wasserstein,
 )
@@ -31,7 +31,7 @@ from i2i.methods.dcgan import DCGAN
 from i2i.methods.sngan import SNGAN
 from i2i.methods.wgan import WGAN
 from i2i.metrics.collapse import coverage
-from i2i.nets import MLPCritic, MLPGenerator, ResNetCritic, ResNetGenerator
+from i2i.nets import MLPDiscriminator, MLPGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.spectral import Spectral
 from tests.golden_gans.reading import Case, case, fill, gradients, norm
 
@@ -81,7 +81,7 @@ def test_sngan_step():
     config = SNGAN.Config(options["z_dim"], width=4 * options["g_conv_dim"], d_width=2 * options["d_conv_dim"])
     method = SNGAN(config, Shape(3, 3, 32))
     method.G = ResNetGenerator(options["z_dim"], width=4 * options["g_conv_dim"], eps=1e-4)
-    method.D = ResNetCritic(width=2 * options["d_conv_dim"], eps=1e-6)
+    method.D = ResNetDiscriminator(width=2 * options["d_conv_dim"], eps=1e-6)
     blocks = {f"blocks.{k}.0.": f"blocks.{k}." for k in range(4)}
     layers = {"conv2d0": "shortcut", "conv2d1": "conv1", "conv2d2": "conv2", "bn1": "norm1", "bn2": "norm2"}
     outer = {"linear0": "project", "bn4": "norm", "conv2d5": "to_picture", "linear1": "score"}
@@ -110,7 +110,7 @@ def test_sngan_step():
     for name, terms in method.step(Batch(found.inputs["real"]), Now()):
         total = torch.stack(list(terms.values())).sum()
         total.backward(inputs=method.owned(optimizers[name]))
-        # no step here: the stored generator pass meets the critic it was
+        # no step here: the stored generator pass meets the discriminator it was
         got[{"D": "d_loss", "G": "g_loss"}[name]] = total
     theirs = {ours(k): k for k in found.under("D.")} | {ours(k): k for k in found.under("G.")}
     for side, net in (("D", method.D), ("G", method.G)):
@@ -135,7 +135,7 @@ def test_losses():
         "d_ls_m1_p1_0": least_squares(-1, 1, 0),
         "d_ls_0_1_1": least_squares(0, 1, 1),
         "d_wasserstein": wasserstein,
-        "d_smooth09": smoothed(0.9),
+        "d_smooth09": smooth_targets(0.9),
     }
     makers = {
         "g_nonsaturating": vanilla,
@@ -145,7 +145,7 @@ def test_losses():
         "g_ls_m1_p1_0": least_squares(-1, 1, 0),
         "g_ls_0_1_1": least_squares(0, 1, 1),
         "g_wasserstein": wasserstein,
-        "g_smooth09_lecture": smoothed(0.9, 0.9),
+        "g_smooth09_lecture": smooth_targets(0.9, 0.9),
     }
     got: dict[str, Tensor] = {}
 
@@ -187,7 +187,7 @@ def test_gradient_penalties():
         names = {"0": "c1", "2": "c2", "5": "fc"}
         fill(D, found.under(f"{act}."), {"c1": "0", "c2": "2", "fc": "5"})
         at = alpha.view(-1, 1, 1, 1) * real + (1 - alpha.view(-1, 1, 1, 1)) * fake
-        length = slope(D, at).norm(dim=1)
+        length = input_gradient(D, at).norm(dim=1)
         values = {
             "gp": gradient_penalty(D, real, fake, alpha.flatten()),
             "maxgp": length.square().amax(),
@@ -237,7 +237,7 @@ def test_wgan_clips_after_each_step():
 
 
 class Stored(nn.Module):
-    """A generator whose pictures are given."""
+    """A generator whose images are given."""
 
     def __init__(self, pictures: Tensor) -> None:
         super().__init__()
@@ -301,7 +301,7 @@ def test_gan_of_perceptrons():
     o = found.options
     size = round(o["out"] ** 0.5)
     G = MLPGenerator(o["nz"], 1, size, (o["hidden"],), slope=0.01)
-    D = MLPCritic(1, size, (o["hidden"],), slope=0.01)
+    D = MLPDiscriminator(1, size, (o["hidden"],), slope=0.01)
     names = {"fc1": "model.0", "fc2": "model.2"}
     fill(G, found.under("G."), names)
     fill(D, found.under("D."), names)
@@ -330,7 +330,7 @@ def test_conditional_perceptrons():
     widths = [found.weights[f"G.model.{k}.weight"].shape[0] for k in (0, 2, 5, 8)]
     G = MLPGenerator(o["nz"], 1, o["image"], widths, 0.2, True, o["classes"], o["classes"], o["bn_eps"])
     hidden = [found.weights[f"D.model.{k}.weight"].shape[0] for k in (0, 2, 5)]
-    D = MLPCritic(1, o["image"], hidden, dropout=0.4, classes=o["classes"], embed=o["classes"])
+    D = MLPDiscriminator(1, o["image"], hidden, dropout=0.4, classes=o["classes"], embed=o["classes"])
     fill(G, found.under("G."), {"label_emb": "embedding"})
     fill(D, found.under("D."), {"label_embedding": "embedding"})
     D.eval()

@@ -1,4 +1,4 @@
-"""Metrics of single pictures and of sets, against what the reference implementations computed."""
+"""Metrics of single images and of sets, against what the reference implementations computed."""
 
 import pytest
 import torch

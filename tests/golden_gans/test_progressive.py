@@ -11,7 +11,7 @@ from i2i.core.fast_conv import Conv2d
 from i2i.data.batch import Batch, Shape
 from i2i.methods._optim import adam
 from i2i.methods.progressive import Progressive
-from i2i.nets import ProgressiveCritic, ProgressiveGenerator
+from i2i.nets import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.progressive import GAIN, equalised, level_at, minibatch_deviation, stage_of
 from i2i.training.ema import EMA
 from tests.golden_gans.reading import Case, case, fill
@@ -67,7 +67,7 @@ def test_progressive_critic():
     found = case("progan_d")
     o = found.options
     largest = max(int(k.removeprefix("image")) for k in found.inputs)
-    net = ProgressiveCritic(3, largest, o["fmap_base"], o["fmap_max"], o["mbstd_group"])
+    net = ProgressiveDiscriminator(3, largest, o["fmap_base"], o["fmap_max"], o["mbstd_group"])
     fill(net, {paper_name(k, largest): v for k, v in found.weights.items()})
     found.check(outputs(found, net))
 
@@ -143,7 +143,7 @@ def test_weights_of_a_third_layout_make_the_same_pictures():
 def test_weights_of_a_layout_that_scales_biases_make_the_same_scores():
     found = case("progan_zoo_d")
     depths = found.options["depths"]
-    net = ProgressiveCritic(3, 4 * 2 ** (len(depths) - 1), plan=depths, hidden=depths[0])
+    net = ProgressiveDiscriminator(3, 4 * 2 ** (len(depths) - 1), plan=depths, hidden=depths[0])
     names = {"decisionLayer": "score", "groupScaleZero.0": "conv", "groupScaleZero.1": "dense"}
     for k in range(len(depths)):
         names[f"fromRGBLayers.{k}"] = f"from_picture.{k}"
@@ -155,7 +155,7 @@ def test_weights_of_a_layout_that_scales_biases_make_the_same_scores():
     carried(net, layers)
     net.contiguous = net.unbiased = True
     got = outputs(found, net)
-    for name in found.outputs:  # the reference never blends its critic at 8 pixels
+    for name in found.outputs:  # the reference never blends its discriminator at 8 pixels
         if name.startswith("score8."):
             got[name] = got["score8.alpha1"]
     found.check(got)
@@ -167,7 +167,7 @@ def test_weights_of_a_third_layout_make_the_same_scores():
     largest = max(int(k.removeprefix("image")) for k in found.inputs)
     last = int(math.log2(largest)) - 2
     head = w[f"layers.{last}.conv_2.weight"].shape[0]
-    net = ProgressiveCritic(3, largest, o["fmap_base"], o["fmap_max"], hidden=head)
+    net = ProgressiveDiscriminator(3, largest, o["fmap_base"], o["fmap_max"], hidden=head)
     names = {f"layers.{last}.conv_{i}": layer for i, layer in enumerate(("conv", "dense", "score"), 1)}
     for k in range(last + 1):
         names[f"from_rgb.{k}.0"] = f"from_picture.{last - k}"

@@ -15,7 +15,7 @@ from i2i.core import random as rng
 from i2i.data.batch import Batch, Shape
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.loop import Loop
-from i2i.training.settings import Plan
+from i2i.training.settings import TrainSettings
 
 
 class ToyGAN(Method):
@@ -47,7 +47,7 @@ class ToyGAN(Method):
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         assert batch.y is not None
         assert batch.ids is not None
-        x = batch.x + 0.1 * rng.noise(batch.ids, batch.x.shape[1:], now.seed).to(batch.x.dtype)
+        x = batch.x + 0.1 * rng.hashed_normal(batch.ids, batch.x.shape[1:], now.seed).to(batch.x.dtype)
         fake = self.G(x)
         real_score, fake_score = self.D(torch.cat([x, batch.y], 1)), self.D(torch.cat([x, fake.detach()], 1))
         yield "D", {"real": ((real_score - 1) ** 2).mean(), "fake": (fake_score**2).mean()}
@@ -68,7 +68,7 @@ class ToyData:
 
     def _rows(self, numbers: list[int]) -> dict[str, Any]:
         ids = torch.tensor(numbers)
-        x = rng.noise(ids % self.count, (3, 8, 8), salt="toy").clamp(-1, 1)
+        x = rng.hashed_normal(ids % self.count, (3, 8, 8), salt="toy").clamp(-1, 1)
         return {"x": x, "y": -x.flip(1), "c": None, "ids": ids}
 
     def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
@@ -102,10 +102,12 @@ class Notes:
 
 
 def toy_loop(folder: Path, total: int = 32, *, config: dict[str, Any] | None = None, **plan: Any) -> Loop:
-    """A loop over ToyGAN from seed 0; `plan` overrides the Plan."""
+    """A loop over ToyGAN from seed 0; `plan` overrides the settings."""
     torch.manual_seed(0)
     method = ToyGAN(ToyGAN.Config(**(config or {})), Shape(size=8, count=8))
-    settings = Plan(**{"batch": 4, "save_every": 8, "sample_every": 1000, "log_every": 1, "device": "cpu", **plan})
+    settings = TrainSettings(
+        **{"batch": 4, "save_every": 8, "sample_every": 1000, "log_every": 1, "device": "cpu", **plan}
+    )
     facts = {"recipe": {"lr": method.config.lr, "batch": settings.batch}, "data set": {"count": 8}, "length": total}
     return Loop(method, ToyData(), settings, folder, Notes(), total=total, facts=facts)
 

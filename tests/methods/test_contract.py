@@ -22,15 +22,15 @@ from torch import Tensor, nn
 import i2i
 from i2i.core import config, resources
 from i2i.core.errors import I2IError
-from i2i.data import Spec
+from i2i.data import DataSettings
 from i2i.data.batch import Batch, Shape
 from i2i.methods import load_method, method_names
 from i2i.methods._method import Method, Now
 from i2i.models import format as model_file
 from i2i.training import recipes
 from i2i.training.loop import Loop
-from i2i.training.settings import Plan
-from i2i.training.tricks import Craft
+from i2i.training.settings import TrainSettings
+from i2i.training.tricks import TrickSettings
 from tests.methods.tiny import BATCH, COUNT, batch_of, loop, made, settings, state
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_steps(name: str) -> None:
 
 @every_method
 def test_inference(name: str) -> None:
-    """`infer` gives pictures of the target's channels and size in [-1, 1], `preview` columns of pictures."""
+    """`infer` gives images of the target's channels and size in [-1, 1], `preview` columns of images."""
     kind = load_method(name)
     shape = settings(kind)[1]
     method, batch = made(name).eval(), batch_of(name)
@@ -154,7 +154,7 @@ def objective(method: Method, batch: Batch, now: Now, optimizers: dict[str, Any]
 
 @every_method
 def test_objectives_fall(name: str) -> None:
-    """Each optimizer, alone on four pictures, makes its own objective smaller (in float64, so that it shows)."""
+    """Each optimizer, alone on four images, makes its own objective smaller (in float64, so that it shows)."""
     method = made(name).double().train()
     optimizers = method.optimizers()
     turns: dict[str, Now] = {}
@@ -274,7 +274,7 @@ def without_gradient(run: Loop) -> set[str]:
 
 
 def draws_apart(module: nn.Module) -> bool:
-    """Whether a module's result depends on which pictures share a process."""
+    """Whether a module's result depends on which images share a process."""
     if isinstance(module, nn.modules.dropout._DropoutNd):
         return module.p > 0
     return isinstance(module, nn.modules.batchnorm._BatchNorm)
@@ -318,7 +318,7 @@ def test_settings_are_explained_and_free(name: str) -> None:
     assert dataclasses.fields(kind.Config)
     assert kind.Config.__dataclass_params__.frozen
     assert not [s.name for s in config.settings(kind.Config) if not s.comment]
-    config.resolve({}, {"config": kind.Config, "spec": Spec, "plan": Plan, "craft": Craft})
+    config.resolve({}, {"config": kind.Config, "spec": DataSettings, "plan": TrainSettings, "craft": TrickSettings})
 
 
 @pytest.mark.parametrize(("name", "key"), [("cut", "taps"), ("transgan", "depths")])
@@ -353,7 +353,7 @@ def test_recipe(recipe: str) -> None:
     values = recipes.recipe(recipe)
     kind = load_method(values.pop("method"))
     values.pop("data", None)
-    parts = {"config": kind.Config, "spec": Spec, "plan": Plan, "craft": Craft}
+    parts = {"config": kind.Config, "spec": DataSettings, "plan": TrainSettings, "craft": TrickSettings}
     settled = config.resolve(values, parts)
     flat: dict[str, Any] = {}
     for value in settled.values():

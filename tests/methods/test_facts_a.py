@@ -18,11 +18,11 @@ from i2i.losses import (
     gaussian_nll,
     gradient_penalty,
     hinge,
+    input_gradient,
     least_squares,
     minimax,
     r1,
-    slope,
-    smoothed,
+    smooth_targets,
     vanilla,
     wasserstein,
 )
@@ -35,7 +35,7 @@ from i2i.methods.infogan import InfoGAN
 from i2i.methods.sngan import SNGAN
 from i2i.methods.wgan import WGAN
 from i2i.methods.wgan_gp import WGANGP
-from i2i.nets import DCGANCritic, DCGANGenerator, Maxout, ResNetCritic, ResNetGenerator, spectral_norm
+from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, ResNetDiscriminator, ResNetGenerator, spectral_norm
 from i2i.nets.spectral import Spectral, raw
 from tests.methods.tiny import batch_of, loop, made
 
@@ -47,7 +47,7 @@ def states(counts: Sequence[int]) -> Tensor:
 
 
 def best(loss: Adversarial, p: Sequence[int] = P, q: Sequence[int] = Q) -> tuple[Tensor, float]:
-    """The raw scores of the best critic on a discrete toy, found by Newton's method, and its loss."""
+    """The raw scores of the best discriminator on a discrete toy, found by Newton's method, and its loss."""
     scores = torch.zeros(len(p), dtype=torch.float64, requires_grad=True)
 
     def value(s: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ def test_a_maxout_unit_is_the_largest_of_its_pieces():
 
 def test_with_one_sided_smoothing_the_best_D_is_0_9_p_over_the_sum():
     p, q = tenths(P), tenths(Q)
-    scores, _ = best(smoothed(0.9))
+    scores, _ = best(smooth_targets(0.9))
     torch.testing.assert_close(scores.sigmoid(), 0.9 * p / (p + q), atol=1e-3, rtol=0)
     assert float(scores.max()) <= math.log(9) + 1e-3
 
@@ -154,7 +154,7 @@ def test_the_smoothed_real_term_cannot_fall_under_the_entropy_of_its_target():
     scores = torch.linspace(-8, 8, 100001, dtype=torch.float64)
     each = fn.softplus(scores) - 0.9 * scores
     assert float(each.min()) == pytest.approx(0.325083, abs=1e-6)
-    at_best = smoothed(0.9).real(torch.tensor([math.log(9)], dtype=torch.float64))
+    at_best = smooth_targets(0.9).real(torch.tensor([math.log(9)], dtype=torch.float64))
     assert float(at_best) == pytest.approx(0.325083, abs=1e-6)
 
 
@@ -162,7 +162,7 @@ def test_smoothing_the_fakes_too_would_reward_samples_where_there_are_no_data():
     """(a p + b q) / (p + q) with p = 0 is b: such samples would seem real to that degree. One-sided it is 0."""
     two_sided = Adversarial(lambda s: bce(s, 0.9), lambda s: bce(s, 0.1), vanilla.adv)
     assert float(best(two_sided)[0].sigmoid()[3]) == pytest.approx(0.1, abs=1e-3)
-    assert float(best(smoothed(0.9))[0].sigmoid()[3]) < 1e-3
+    assert float(best(smooth_targets(0.9))[0].sigmoid()[3]) < 1e-3
 
 
 # ---- DCGAN ---------------------------------------------------------------------------------------------------------
@@ -174,13 +174,13 @@ def count(net: nn.Module) -> int:
 
 def test_dcgan_at_64_pixels_has_the_parameters_of_its_layout():
     assert count(DCGANGenerator()) == 3_576_704
-    assert count(DCGANCritic()) == 2_765_568
+    assert count(DCGANDiscriminator()) == 2_765_568
     assert count(DCGANGenerator(project=True)) == 3_583_872
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
 def test_dcgan_halves_to_4_pixels_and_has_no_batch_norm_at_its_ends(size):
-    G, D = DCGANGenerator(5, 2, size, 4), DCGANCritic(2, size, 4)
+    G, D = DCGANGenerator(5, 2, size, 4), DCGANDiscriminator(2, size, 4)
     sides: list[int] = []
     for layer in D.main:
         if isinstance(layer, nn.Conv2d):
@@ -294,7 +294,7 @@ def test_without_bursts_it_makes_five():
 
 
 class Pictures(nn.Module):
-    """A generator whose pictures are given."""
+    """A generator whose images are given."""
 
     def __init__(self, pictures: Tensor) -> None:
         super().__init__()
@@ -361,10 +361,10 @@ def test_without_batch_norm_in_the_critic_a_pictures_gradient_depends_on_no_othe
     method = WGANGP(WGANGP.Config(z=4, width=8, d_width=8, network=network), Shape(1, 1, 16)).double()
     x = torch.randn(4, 1, 16, 16).double()
     other = torch.cat([x[:1], torch.randn(3, 1, 16, 16).double()])
-    torch.testing.assert_close(slope(method.D, x)[0], slope(method.D, other)[0])
+    torch.testing.assert_close(input_gradient(method.D, x)[0], input_gradient(method.D, other)[0])
     assert not any(isinstance(m, nn.BatchNorm2d) for m in method.D.modules())
-    with_norm = DCGANCritic(1, 16, 8).double()
-    assert not torch.allclose(slope(with_norm, x)[0], slope(with_norm, other)[0], rtol=1e-3)
+    with_norm = DCGANDiscriminator(1, 16, 8).double()
+    assert not torch.allclose(input_gradient(with_norm, x)[0], input_gradient(with_norm, other)[0], rtol=1e-3)
 
 
 def test_training_with_the_penalty_brings_the_gradients_norm_near_1_and_the_estimate_near_the_distance():
@@ -376,7 +376,7 @@ def test_training_with_the_penalty_brings_the_gradients_norm_near_1_and_the_esti
     x = torch.randn(256, 2, generator=torch.Generator().manual_seed(0))
     method.G = Pictures(x + shift)
     run(method, "wgan_gp", 300, lambda k: Batch(x, ids=torch.arange(256) + 256 * k))
-    norms = slope(method.D, x + shift * torch.rand(256, 1)).norm(dim=1).detach()
+    norms = input_gradient(method.D, x + shift * torch.rand(256, 1)).norm(dim=1).detach()
     assert float(norms.median()) == pytest.approx(1.05, abs=0.08)
     with torch.no_grad():
         estimate = float(method.D(x).mean() - method.D(x + shift).mean())
@@ -443,7 +443,7 @@ def test_the_slope_of_a_normalised_critic_stays_bounded_however_large_its_weight
 
     def steepest(spectral: bool) -> float:
         torch.manual_seed(0)
-        D = ResNetCritic(1, 16, 8, spectral=spectral, mean=True)
+        D = ResNetDiscriminator(1, 16, 8, spectral=spectral, mean=True)
         with torch.no_grad():
             for m in D.modules():
                 if isinstance(m, nn.Conv2d | nn.Linear):
@@ -459,7 +459,7 @@ def test_the_slope_of_a_normalised_critic_stays_bounded_however_large_its_weight
 
 def test_saved_weights_keep_the_vectors_and_copies_share_nothing():
     torch.manual_seed(0)
-    D, other = ResNetCritic(1, 16, 4), ResNetCritic(1, 16, 4)
+    D, other = ResNetDiscriminator(1, 16, 4), ResNetDiscriminator(1, 16, 4)
     x = torch.randn(2, 1, 16, 16)
     D(x)
     other.load_state_dict(D.state_dict())
@@ -470,7 +470,7 @@ def test_saved_weights_keep_the_vectors_and_copies_share_nothing():
 
 
 def test_every_layer_of_the_critic_is_normalised_and_none_of_the_generators():
-    D, G = ResNetCritic(classes=3, width=8), ResNetGenerator(width=8)
+    D, G = ResNetDiscriminator(classes=3, width=8), ResNetGenerator(width=8)
     plain = [m for m in D.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.Embedding)]
     assert len(plain) == 12
     assert all(raw(m) is not m.weight for m in plain)
@@ -479,7 +479,7 @@ def test_every_layer_of_the_critic_is_normalised_and_none_of_the_generators():
 
 def test_the_residual_pair_at_32_pixels_has_the_parameters_of_its_layout():
     assert count(ResNetGenerator()) == 4_276_739
-    assert count(ResNetCritic()) == 1_053_825
+    assert count(ResNetDiscriminator()) == 1_053_825
 
 
 def test_the_plain_pair_of_sngan_is_that_of_table_3():
@@ -498,7 +498,7 @@ def test_the_plain_pair_of_sngan_is_that_of_table_3():
 
 def test_the_projection_critics_scores_of_two_classes_differ_by_the_embeddings_product():
     torch.manual_seed(0)
-    D = ResNetCritic(1, 16, 8, classes=4).eval()
+    D = ResNetDiscriminator(1, 16, 8, classes=4).eval()
     x = torch.randn(3, 1, 16, 16)
     a, b = torch.tensor([0, 1, 2]), torch.tensor([3, 3, 1])
     h = D.features(x)

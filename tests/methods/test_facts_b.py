@@ -14,7 +14,7 @@ from torch.nn import functional as fn
 from i2i.core import random as rng
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, Shape
-from i2i.losses import gradient_normalised, hinge, orthogonal, slope
+from i2i.losses import gradient_normalised, hinge, input_gradient, orthogonal
 from i2i.methods._method import Now
 from i2i.methods._optim import adam
 from i2i.methods.biggan import BigGAN
@@ -25,9 +25,9 @@ from i2i.methods.transgan import Generator as TransGenerator
 from i2i.models.generator import Generator as Saved
 from i2i.nets import (
     ConditionalBatchNorm,
-    ProgressiveCritic,
+    ProgressiveDiscriminator,
     ProgressiveGenerator,
-    ResNetCritic,
+    ResNetDiscriminator,
     ResNetGenerator,
     SelfAttention,
     spectral_norm,
@@ -104,13 +104,13 @@ def test_permuted_places_are_attended_alike(share):
 
 def test_attention_stands_where_it_is_asked_for():
     assert ResNetGenerator(8, size=32, width=8, attention=16).at == 1
-    assert ResNetCritic(size=32, width=8, attention=16).at == 0
+    assert ResNetDiscriminator(size=32, width=8, attention=16).at == 0
     assert (
         ResNetGenerator(8, size=128, width=1, attention=32).at,
-        ResNetCritic(size=128, width=1, attention=32).at,
+        ResNetDiscriminator(size=128, width=1, attention=32).at,
     ) == (2, 1)
     with pytest.raises(I2IError, match="no maps of that side") as error:
-        ResNetCritic(size=32, width=8, attention=64)
+        ResNetDiscriminator(size=32, width=8, attention=64)
     assert "0, 8, 16" in error.value.hint
 
 
@@ -127,7 +127,7 @@ def test_conditional_batch_norm_with_zero_embedding_is_batch_norm():
 
 def test_two_labels_differ_by_the_product_of_their_embeddings_with_the_features():
     seeded()
-    net, x = ResNetCritic(size=16, width=8, classes=5).eval(), torch.randn(3, 3, 16, 16)
+    net, x = ResNetDiscriminator(size=16, width=8, classes=5).eval(), torch.randn(3, 3, 16, 16)
     one, two = torch.tensor([0, 1, 2]), torch.tensor([4, 3, 0])
     expected = ((net.embedding(one) - net.embedding(two)) * net.features(x)).sum(1)
     torch.testing.assert_close(net(x, one) - net(x, two), expected)
@@ -181,7 +181,7 @@ def test_biggan_has_as_many_parameters_as_published():
         paper = BigGAN(BigGAN.Config(), Shape(size=128, classes=1000))
         studio = BigGAN(BigGAN.Config(z=80, d_width=48, attention=16), Shape(size=32, classes=10))
         tables = ResNetGenerator(128, size=32, width=256, classes=10, spectral=True)
-        critic = ResNetCritic(size=32, width=256, classes=10)
+        critic = ResNetDiscriminator(size=32, width=256, classes=10)
     assert [round(parameters(n) / 1e6, 2) for n in (paper.G, paper.D, studio.G, studio.D)] == [70.43, 87.98, 9.42, 2.42]
     assert [round(parameters(n) / 1e6, 2) for n in (tables, critic)] == [4.30, 4.21]
 
@@ -297,8 +297,8 @@ def test_a_gradient_normalised_critic_has_a_gradient_of_at_most_1():
         for p in D.parameters():
             p *= 4  # no other bound is needed
     x = torch.randn(200, 2, 8, 8, dtype=torch.float64)
-    f, steepness = D(x).flatten(), slope(D, x).norm(dim=1)
-    normed = slope(lambda x: gradient_normalised(D, x), x).norm(dim=1)
+    f, steepness = D(x).flatten(), input_gradient(D, x).norm(dim=1)
+    normed = input_gradient(lambda x: gradient_normalised(D, x), x).norm(dim=1)
     assert float(steepness.max()) > 5
     assert float(normed.max()) <= 1
     torch.testing.assert_close(normed, (steepness / (steepness + f.abs())).square())
@@ -342,10 +342,10 @@ def test_gradients_reach_the_picture_through_both_parts():
 # ---- progressive growing -------------------------------------------------------------------------------------------
 
 
-def growing(size: int = 32, **changes: Any) -> tuple[ProgressiveGenerator, ProgressiveCritic]:
+def growing(size: int = 32, **changes: Any) -> tuple[ProgressiveGenerator, ProgressiveDiscriminator]:
     seeded()
     given = {"base": 64, "most": 8, **changes}
-    return ProgressiveGenerator(12, 3, size, **given), ProgressiveCritic(3, size, **given)
+    return ProgressiveGenerator(12, 3, size, **given), ProgressiveDiscriminator(3, size, **given)
 
 
 def test_fade_in_at_alpha_0_is_the_earlier_stage_with_doubled_pixels_exactly():
@@ -425,7 +425,10 @@ def test_groups_that_do_not_divide_the_batch_are_made_smaller():
 def test_progressive_has_as_many_parameters_as_published():
     with torch.device("meta"):
         for size, counts in ((1024, (23_079_115, 23_087_249)), (32, (20_719_628, 20_726_785))):
-            assert (parameters(ProgressiveGenerator(size=size)), parameters(ProgressiveCritic(size=size))) == counts
+            assert (
+                parameters(ProgressiveGenerator(size=size)),
+                parameters(ProgressiveDiscriminator(size=size)),
+            ) == counts
 
 
 def test_growth_is_a_pure_function_of_the_pictures_seen():
@@ -467,7 +470,7 @@ def test_a_growing_model_makes_pictures_of_every_stage_that_it_reached():
     saved = Saved(G, {"latent": [["normal", 12]], "size": 32})
     sides = [next(iter(saved.pictures([0], size=s))).shape[-1] for s in (4, 8, None)]
     assert sides == [4, 8, 32]
-    with pytest.raises(I2IError, match="no pictures of 16 pixels"):
+    with pytest.raises(I2IError, match="no images of 16 pixels"):
         next(iter(saved.pictures([0], size=16)))
 
 
@@ -533,7 +536,7 @@ def test_transgan_has_as_many_parameters_as_published():
     assert (round(parameters(G) / 1e6, 1), round(parameters(D) / 1e6, 1)) == (83.3, 10.2)
 
 
-# ---- what critics see ----------------------------------------------------------------------------------------------
+# ---- what discriminators see ----------------------------------------------------------------------------------------
 
 
 def test_diffaugment_with_neutral_draws_is_the_identity():
@@ -553,7 +556,7 @@ def mask_of_corner(x: Tensor) -> Tensor:
 
 def test_diffaugment_leaves_the_mean_brightness():
     x = torch.zeros(1, 3, 8, 8).expand(20000, -1, -1, -1)
-    u = rng.draws(torch.arange(20000), 1)[:, 0]
+    u = rng.counter_uniform(torch.arange(20000), 1)[:, 0]
     assert float(augment.brightness(x, u).mean()) == pytest.approx(0, abs=0.01)
 
 
@@ -577,7 +580,7 @@ def test_adaptive_augmentation_can_be_differentiated_twice(channels):
 
 def test_adaptive_augmentation_changes_its_share_of_pictures():
     x = torch.randn(400, 3, 8, 8)
-    u = rng.draws(torch.arange(400), augment.ADAPTIVE)
+    u = rng.counter_uniform(torch.arange(400), augment.ADAPTIVE)
     for p in (0.05, 0.5):
         changed = (augment.adaptive(x, u, p) - x).abs().amax((1, 2, 3)) > 1e-4
         # two of the ten are a mirror and a negative, which half of those asked get
@@ -597,7 +600,7 @@ def test_a_quarter_turn_and_a_mirror_move_pixels_without_blurring():
 @pytest.mark.parametrize("name", ["sagan", "biggan", "gngan", "progressive", "transgan", "dcgan"])
 def test_real_and_fake_are_varied_alike_and_each_pass_anew(name):
     plain, method = made(name).eval(), made(name).eval()
-    tricks.apply(method, tricks.Craft(diffaugment="color,translation,cutout"))
+    tricks.apply(method, tricks.TrickSettings(diffaugment="color,translation,cutout"))
     seen: dict[int, list[Tensor]] = {0: [], 1: []}
     for k, m in enumerate((plain, method)):
         m.D.register_forward_hook(lambda *a, k=k: seen[k].append(a[1][0].detach()))
@@ -609,7 +612,7 @@ def test_real_and_fake_are_varied_alike_and_each_pass_anew(name):
 
 def test_gradients_pass_through_the_augmentation_to_the_generator():
     method = made("gngan").train()
-    tricks.apply(method, tricks.Craft(diffaugment="translation,cutout"))
+    tricks.apply(method, tricks.TrickSettings(diffaugment="translation,cutout"))
     for name, terms in method.step(batch_of("gngan"), Now(images=4, batch=4)):
         if name == "G":
             grads = torch.autograd.grad(terms["adv"], list(method.G.parameters()))
@@ -618,7 +621,7 @@ def test_gradients_pass_through_the_augmentation_to_the_generator():
 
 def test_adaptive_augmentation_rises_while_the_critic_is_sure_and_falls_while_it_is_not():
     method = made("dcgan")
-    asked = tricks.Craft(ada=0.6, ada_length=1000)
+    asked = tricks.TrickSettings(ada=0.6, ada_length=1000)
     tricks.apply(method, asked)
     for _ in range(3):
         tricks.steer(method, torch.ones(8), 10, asked)
@@ -634,7 +637,7 @@ def test_adaptive_augmentation_resumes_exactly(tmp_path):
     runs = []
     for seed in range(2):
         run = loop("dcgan", tmp_path, seed=seed)
-        tricks.apply(run.method, tricks.Craft(ada=-2.0, ada_length=40))  # always too sure
+        tricks.apply(run.method, tricks.TrickSettings(ada=-2.0, ada_length=40))  # always too sure
         if seed:
             for later in sorted((tmp_path / "checkpoints").glob("0*"))[1:]:
                 for file in later.iterdir():
@@ -648,5 +651,5 @@ def test_adaptive_augmentation_resumes_exactly(tmp_path):
 
 def test_a_policy_that_is_none_is_refused():
     with pytest.raises(I2IError, match="diffaugment is 'colour'") as error:
-        tricks.apply(made("dcgan"), tricks.Craft(diffaugment="colour"))
+        tricks.apply(made("dcgan"), tricks.TrickSettings(diffaugment="colour"))
     assert "color" in error.value.hint

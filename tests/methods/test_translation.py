@@ -14,7 +14,7 @@ from i2i.core.errors import I2IError
 from i2i.data.batch import Batch
 from i2i.losses.adversarial import LOSSES
 from i2i.methods._method import Method, Now
-from i2i.nets import History, PatchGAN, ResNet, UNet, init_weights
+from i2i.nets import ImagePool, PatchGAN, ResNet, UNet, init_weights
 from i2i.nets.blocks import BatchNorm, BlurDown, BlurUp, ResizeConv, norm_layer
 from tests.methods.tiny import batch_of, made
 
@@ -86,7 +86,7 @@ def test_the_penalty_can_be_turned_off(name: str) -> None:
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_the_sides_of_a_loss_pull_apart(loss: str) -> None:
-    """The critic raises scores of reals and lowers those of fakes; the generator raises its own."""
+    """The discriminator raises scores of reals and lowers those of fakes; the generator raises its own."""
     for side, sign in (("real", -1), ("fake", 1), ("adv", -1)):
         scores = torch.tensor([0.2, 0.4, 0.6], requires_grad=True)
         getattr(LOSSES[loss], side)(scores).backward()
@@ -151,7 +151,7 @@ def test_batch_norm_sees_one_kind_at_a_time(name: str) -> None:
 
 
 def shaken(net: nn.Module) -> nn.Module:
-    """`net` with batch-norm statistics far from those of any picture."""
+    """`net` with batch-norm statistics far from those of any image."""
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.add_(0.3)
@@ -201,7 +201,7 @@ def test_dropout_at_test_is_a_choice(generator: str, noisy: bool) -> None:
 
 @pytest.mark.parametrize("network", ["unet", "resnet"])
 def test_resize_leaves_no_checkerboard(network: str) -> None:
-    """From a constant picture, away from the borders, resize + convolution makes a constant one. A transposed
+    """From a constant image, away from the borders, resize + convolution makes a constant one. A transposed
     convolution, whose outputs get unequal numbers of contributions, makes a pattern of period two."""
 
     def middle(upsample: str) -> Tensor:
@@ -312,7 +312,7 @@ def fakes(first: int, n: int) -> Tensor:
 
 
 def test_history_fills_then_shows_old_ones_half_the_time() -> None:
-    held = History(50, (2, 3, 3))
+    held = ImagePool(50, (2, 3, 3))
     assert torch.equal(held.query(fakes(0, 50)), fakes(0, 50))
     shown = torch.cat([held.query(fakes(50 + 4 * i, 4)) for i in range(100)])[:, 0, 0, 0]
     new = torch.arange(50, 450)
@@ -324,26 +324,26 @@ def test_history_fills_then_shows_old_ones_half_the_time() -> None:
 
 
 def test_history_is_the_same_one_by_one_and_after_a_restart() -> None:
-    together, single = History(3, (2, 3, 3), "y"), History(3, (2, 3, 3), "y")
+    together, single = ImagePool(3, (2, 3, 3), "y"), ImagePool(3, (2, 3, 3), "y")
     expected = [together.query(fakes(4 * i, 4)) for i in range(6)]
     for i in range(3):
         found = torch.cat([single.query(fakes(4 * i + k, 1)) for k in range(4)])
         assert torch.equal(found, expected[i])
-    resumed = History(3, (2, 3, 3), "y")
+    resumed = ImagePool(3, (2, 3, 3), "y")
     resumed.query(fakes(99, 1))
     resumed.load_state_dict(single.state_dict())
     for i in range(3, 6):
         assert torch.equal(resumed.query(fakes(4 * i, 4)), expected[i])
-    other = History(3, (2, 3, 3), "x")
+    other = ImagePool(3, (2, 3, 3), "x")
     assert any(not torch.equal(other.query(fakes(4 * i, 4)), expected[i]) for i in range(6))
 
 
 def test_history_of_none_and_of_another_size() -> None:
-    assert torch.equal(History(0, (2, 3, 3)).query(fakes(0, 4)), fakes(0, 4))
-    with pytest.raises(I2IError, match="pictures of one size"):
-        History(2, (2, 3, 3)).query(torch.zeros(1, 2, 4, 4))
+    assert torch.equal(ImagePool(0, (2, 3, 3)).query(fakes(0, 4)), fakes(0, 4))
+    with pytest.raises(I2IError, match="images of one size"):
+        ImagePool(2, (2, 3, 3)).query(torch.zeros(1, 2, 4, 4))
     made_by_g = fakes(0, 2).requires_grad_()
-    assert not History(1, (2, 3, 3)).query(made_by_g).requires_grad
+    assert not ImagePool(1, (2, 3, 3)).query(made_by_g).requires_grad
 
 
 # ---- learning --------------------------------------------------------------------------------------------------------

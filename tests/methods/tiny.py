@@ -16,10 +16,10 @@ from i2i.methods import load_method
 from i2i.methods._method import Method
 from i2i.models import format as model_file
 from i2i.training.loop import Loop
-from i2i.training.settings import Plan
+from i2i.training.settings import TrainSettings
 from tests.loop.toy import Notes
 
-COUNT = 8  # pictures of the data set
+COUNT = 8  # images of the data set
 BATCH = 4
 
 
@@ -39,14 +39,14 @@ def made(name: str, seed: int = 0, **changes: Any) -> Method:
 
 
 def picture(ids: Tensor, channels: int, size: int, salt: str) -> Tensor:
-    """Smooth pictures with a little noise in [-1, 1], [B, channels, size, size], pure functions of their numbers."""
-    coarse = rng.noise(ids, (channels, 4, 4), salt=salt)
+    """Smooth images with a little noise in [-1, 1], [B, channels, size, size], pure functions of their numbers."""
+    coarse = rng.hashed_normal(ids, (channels, 4, 4), salt=salt)
     smooth = nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=False)
-    return (smooth + 0.1 * rng.noise(ids, (channels, size, size), salt=salt + "/fine")).tanh()
+    return (smooth + 0.1 * rng.hashed_normal(ids, (channels, size, size), salt=salt + "/fine")).tanh()
 
 
 class Memory:
-    """Pictures of the layout that a method needs, pure functions of their numbers."""
+    """Images of the layout that a method needs, pure functions of their numbers."""
 
     def __init__(self, needs: str, shape: Shape) -> None:
         self.needs, self.shape, self.count = needs, shape, shape.count
@@ -88,7 +88,7 @@ def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan:
     kind = load_method(name)
     config, shape = settings(kind)
     chosen: dict[str, Any] = {"batch": BATCH, "save_every": BATCH, "sample_every": 1000, "log_every": 1}
-    settled = Plan(**{**chosen, "keep": 9, "device": "cpu", "precision": "fp32", **plan})
+    settled = TrainSettings(**{**chosen, "keep": 9, "device": "cpu", "precision": "fp32", **plan})
     facts = {"recipe": dataclasses.asdict(config), "length": total}
 
     def finish(method: Method, images: int) -> None:

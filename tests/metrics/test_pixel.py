@@ -17,7 +17,7 @@ def test_values_known_by_hand():
     a, b = picture(0.0), picture(0.5)
     assert float(pixel.l1(a, b)) == 0.5
     assert float(pixel.psnr(a, b)) == pytest.approx(10 * math.log10(4 / 0.25), abs=1e-5)
-    # two flat pictures: SSIM is its luminance term alone, (2ab + c1) / (a^2 + b^2 + c1) with c1 = (0.01 * 2)^2, where
+    # two flat images: SSIM is its luminance term alone, (2ab + c1) / (a^2 + b^2 + c1) with c1 = (0.01 * 2)^2, where
     # black is 0: these two are 1 and 1.5
     assert float(pixel.ssim(a, b)) == pytest.approx((3 + 4e-4) / (3.25 + 4e-4), abs=1e-5)
 

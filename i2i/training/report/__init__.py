@@ -16,7 +16,7 @@ from i2i.core.files import replacing
 from i2i.media import grids
 from i2i.media.images import save
 from i2i.training.report import console, page
-from i2i.training.report.history import History
+from i2i.training.report.history import RunHistory
 from i2i.training.report.log import Log, plain
 
 __all__ = ["Report"]
@@ -24,7 +24,7 @@ __all__ = ["Report"]
 EVERY = 30.0  # seconds between two writings of the page, at least
 SHARE = 50  # ... and at least so many times as long as a writing takes
 STILLS = 16  # sample grids in the page, at most
-FRAMES = 32  # of the film, at most
+FRAMES = 32  # of the video, at most
 WEIGHT = 4_000_000  # bytes of all sample grids in the page, about
 
 
@@ -44,7 +44,7 @@ class Report:
         self.folder, self.recipe, self.settings, self.total = Path(folder), recipe, settings, total
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = Log(self.folder / "log.jsonl")
-        self.history = History.of(self.log)
+        self.history = RunHistory.of(self.log)
         self.seconds, self.since = self.history.seconds, time.monotonic()
         self.voice = console.voice(Path(recipe).stem, total, str(self.folder), live)
         self.started = self.closed = False
@@ -66,7 +66,7 @@ class Report:
 
         note, warning (text); save failed (error); resumed; saved (checkpoint); score (score, lower is better);
         environment (device, versions={name: version}, changed=[settings that differ from the method's defaults],
-        about=a sentence, and whatever else); evaluation ({"model": {"l1": 0.1, ...}, "mean picture": {...}, ...}).
+        about=a sentence, and whatever else); evaluation ({"model": {"l1": 0.1, ...}, "mean image": {...}, ...}).
         """
         if kind == "resumed":
             self._begin(images, resumed=True)
@@ -86,7 +86,7 @@ class Report:
             self._page(now=kind == "evaluation" or self.closed)
 
     def samples(self, images: int, columns: dict[str, Tensor]) -> None:
-        """Draws the pictures [B, C, H, W] in [-1, 1] of each column as samples/<images>.png."""
+        """Draws the images [B, C, H, W] in [-1, 1] of each column as samples/<images>.png."""
         self._begin(images)
         path = self.grid_path(images)
         with self._refusing("sample grid"):
@@ -130,7 +130,7 @@ class Report:
                 if record["kind"] == "samples":
                     self.grid_path(record["images"]).unlink(missing_ok=True)
             if dropped:
-                self.history = History.of(self.log)
+                self.history = RunHistory.of(self.log)
         self.seconds, self.since = self.history.seconds, time.monotonic()
         self.voice.start(images)
 
@@ -195,7 +195,7 @@ class Report:
         return self.stills[images]
 
     def _film(self) -> str:
-        """The data URI of the film; empty while there are only a few grids."""
+        """The data URI of the video; empty while there are only a few grids."""
         paths = [p for p in map(self.grid_path, self.history.grids) if p.exists()]
         if len(paths) < 5:
             return ""

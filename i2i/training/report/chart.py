@@ -39,7 +39,7 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
             for t in ticks
         )
         line = _line(points, [place(p[1]) for p in points], end)
-        smooth = smoothed([p[1] for p in points])
+        smooth = moving_average([p[1] for p in points])
         if smooth:
             line = f'<g class="raw">{line}</g>{_line(points, [place(v) for v in smooth], end)}'
         band = ""
@@ -72,7 +72,7 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
     return html, data
 
 
-def smoothed(values: list[float]) -> list[float]:
+def moving_average(values: list[float]) -> list[float]:
     """The mean over a window of about a twentieth of a long curve; nothing for a short one."""
     half = len(values) // 40
     if half < 2:

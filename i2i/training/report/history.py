@@ -41,7 +41,7 @@ def _merged(a: Point, b: Point) -> Point:
 
 
 @dataclass
-class History:
+class RunHistory:
     """The state of a run after some lines of its log."""
 
     images: int = 0
@@ -60,7 +60,7 @@ class History:
     reason: str = ""  # why the run stopped before its end
 
     @classmethod
-    def of(cls, records: Iterable[dict[str, Any]]) -> History:
+    def of(cls, records: Iterable[dict[str, Any]]) -> RunHistory:
         """The history after all `records`."""
         history = cls()
         for record in records:

@@ -10,16 +10,16 @@ from typing import Any
 
 from i2i.training.report.chart import chart, short
 from i2i.training.report.console import span
-from i2i.training.report.history import Curve, History
+from i2i.training.report.history import Curve, RunHistory
 from i2i.training.report.look import SCRIPT, STYLE
 
-# The page may load nothing: neither a text in it nor a picture can make a browser ask the network.
+# The page may load nothing: neither a text in it nor an image can make a browser ask the network.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 LESS, MORE = ("l1", "l2", "mse", "fid", "kid", "lpips"), ("psnr", "ssim", "accuracy")  # better when lower, higher
 
 
 def render(
-    history: History,
+    history: RunHistory,
     *,
     recipe: str,
     settings: dict[str, Any],
@@ -29,7 +29,7 @@ def render(
     stills: list[tuple[int, str]],
     film: str,
 ) -> str:
-    """The page. stills: (images, data URI) in order; film: a data URI, or empty; running: the run goes on."""
+    """The page. stills: (images, data URI) in order; video: a data URI, or empty; running: the run goes on."""
     name = Path(recipe).stem
     state = "running" if running else "finished" if history.images >= total else "stopped"
     charts, data = _charts(history, max(history.images, 1))
@@ -64,7 +64,7 @@ def render(
     )
 
 
-def _tiles(history: History, total: int, state: str) -> str:
+def _tiles(history: RunHistory, total: int, state: str) -> str:
     share = min(1.0, history.images / max(1, total))
     speed = history.speed()
     left = ""
@@ -91,7 +91,7 @@ def _tiles(history: History, total: int, state: str) -> str:
     return f'{bar}<div class="tiles">{made}</div>{reason}'
 
 
-def _warnings(history: History) -> str:
+def _warnings(history: RunHistory) -> str:
     if not history.warnings:
         return ""
     lines = "".join(
@@ -106,7 +106,7 @@ def _list(title: str, lines: list[str]) -> str:
     return f"<section><h2>{title}</h2><ul>{made}</ul></section>" if lines else ""
 
 
-def _evaluation(history: History) -> str:
+def _evaluation(history: RunHistory) -> str:
     """The table of metrics: a row for the model and for each baseline; the best value of a metric is bold."""
     if not history.evaluation:
         return ""
@@ -148,16 +148,16 @@ def _samples(stills: list[tuple[int, str]], film: str) -> str:
     movie = ""
     if film:
         movie = (
-            "<details><summary>Film of the run (an animated GIF to save or to share)</summary>"
+            "<details><summary>Video of the run (an animated GIF to save or to share)</summary>"
             f'<img src="{film}" alt="The samples over time, animated"></details>'
         )
     return (
-        "<section><h2>Samples <small>the same pictures through time</small></h2>"
+        "<section><h2>Samples <small>the same images through time</small></h2>"
         f'<div class="shots" tabindex="0">{shots}</div>{scrub}{movie}</section>'
     )
 
 
-def _charts(history: History, end: int) -> tuple[list[str], dict[str, Any]]:
+def _charts(history: RunHistory, end: int) -> tuple[list[str], dict[str, Any]]:
     """Drawings of all curves, and their data by name."""
     owners = list(dict.fromkeys(n.rpartition("/")[0] for n in history.curves if _is_loss(n)))
     todo: list[tuple[str, Curve, int]] = []
@@ -199,7 +199,7 @@ def _curves(charts: list[str]) -> str:
 
 def _commands(folder: Path, state: str) -> str:
     place = shlex.quote(str(folder))
-    lines = [("Translate a picture with this model", f"i2i translate photo.jpg --model {place}")]
+    lines = [("Translate an image with this model", f"i2i translate photo.jpg --model {place}")]
     if state != "finished":
         lines.insert(0, ("Go on with this run", f"i2i train --resume {place}"))
     made = "".join(
@@ -217,7 +217,7 @@ def _settings(settings: dict[str, Any], changed: list[str]) -> str:
     return f"<section><h2>Settings{legend}</h2>{_table(settings, changed)}</section>"
 
 
-def _environment(history: History) -> str:
+def _environment(history: RunHistory) -> str:
     facts = {k: v for k, v in history.environment.items() if k not in ("about", "changed", "versions")}
     facts |= {"begun": _when(history.started), "last change": _when(history.time)}
     if history.resumed:
