@@ -177,7 +177,7 @@ def test_the_page_in_a_browser(page, tmp_path):
         shown.set_default_timeout(60_000)
         shown.on("request", lambda request: asked.append(request.url))
         shown.goto(address)
-        field = shown.locator("#image input[type=file]")
+        field = shown.locator("#picture input[type=file]")
         field.set_input_files(good)
         with shown.expect_download() as waiting:
             shown.locator("#download").click()
@@ -185,7 +185,7 @@ def test_the_page_in_a_browser(page, tmp_path):
         assert waiting.value.suggested_filename == f"good.{DAYNIGHT}.png"
         assert shown.locator("#result img").count() == 2
         for wrong, words in ((text, "text.png is not an image"), (large, "size")):
-            shown.locator("#image button[aria-label=Clear]").click()
+            shown.locator("#picture button[aria-label=Clear]").click()
             field.set_input_files(wrong)
             shown.locator(".toast-body", has_text=words).last.wait_for()
         browser.close()

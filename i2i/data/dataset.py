@@ -238,7 +238,7 @@ class Data:
             shape = (self._load, self._load, channels)
             path = None
             if self.spec.cache == "disk" and folder is not None:
-                path = folder / f"{cache.key(side, shape, self.spec.exact)}.images"
+                path = folder / f"{cache.key(side, shape, self.spec.exact)}.pictures"
             made.append(cache.Cache(len(side), shape, limit, path))
         return made
 
