@@ -18,28 +18,30 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[
         str,
-        typer.Option(
-            "--model", "-m", help="A model's file, a run's folder, or a name of `i2i models`.", show_default=False
-        ),
+        typer.Option("--model", "-m", help="Model file, run folder, or a name of `i2i models`.", show_default=False),
     ],
     data: Annotated[
         list[str] | None,
         typer.Option(
             "--data",
-            help="Pairs: a folder, two folders, or a name. [what the model was trained on]",
+            help="Pairs: one folder, two folders, or the name of a data set. [default: the model's training data]",
             metavar="DIR|NAME",
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    limit: Annotated[int | None, typer.Option(help="Only the first N pairs.", metavar="N", min=1)] = None,
-    save: Annotated[Path | None, typer.Option(help="A folder that gets every translation.", metavar="DIR")] = None,
-    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
+    split: Annotated[str, typer.Option(help="Split of the data: train, val or test.")] = "test",
+    limit: Annotated[
+        int | None, typer.Option(help="Evaluate only the first N pairs. [default: all]", metavar="N", min=1)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save every translation as PNG into this folder.", metavar="DIR")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Score a model beside two trivial guesses: the mean training image, and the input handed back.
+    """Score a model, and beside it two trivial guesses: the mean training image, and the input itself.
 
-    L1 is the mean absolute difference (images lie in [-1, 1]; lower is better), PSNR is in dB and SSIM at most 1
-    (higher is better).
+    L1 is the mean absolute difference of values in [-1, 1]; lower is better. PSNR is in dB and SSIM is at most 1; for
+    both, higher is better. A useful model beats both guesses.
 
     \b
     Examples:
@@ -57,23 +59,21 @@ def evaluate(
                 find(name, progress)
             elif name in cards.names() and not Path(name).is_dir():
                 source.get(name, progress)
-    found = run(model, data or None, limit, split=split, device=device, save=save)
+    result = run(model, data or None, limit, split=split, device=device, save=save)
     if as_json:
-        print_json(found)
+        print_json(result)
         return
-    scores(found)
+    print_scores(result)
     if save is not None:
-        typer.echo(f"Translations: {save}")
+        typer.echo(f"The translations are in {save}.")
 
 
-def scores(found: dict[str, Any]) -> None:
-    """Prints the table of what `i2i.evaluate` returns."""
-    typer.echo(f"On {found['count']} pairs of {found.get('split') or 'the data'}:")
-    guesses = [(title, values) for title, values in found.items() if isinstance(values, dict)]
-    print_table(
-        [
-            [title, *(f"{values[k]:.4f}" if k in values else "-" for k in ("l1", "psnr", "ssim"))]
-            for title, values in guesses
-        ],
-        ["", "L1", "PSNR dB", "SSIM"],
-    )
+def print_scores(result: dict[str, Any]) -> None:
+    """Prints what `i2i.evaluate` returns as a table."""
+    typer.echo(f"Scores on {result['count']} pairs of {result.get('split') or 'the data'}:")
+    rows = [
+        [title, *(f"{values[k]:.4f}" if k in values else "-" for k in ("l1", "psnr", "ssim"))]
+        for title, values in result.items()
+        if isinstance(values, dict)
+    ]
+    print_table(rows, ["", "L1", "PSNR dB", "SSIM"])

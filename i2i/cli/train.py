@@ -119,9 +119,9 @@ def _conclude(folder: Path, as_json: bool, quiet: bool) -> None:
     if quiet:
         return
     if found:
-        from i2i.cli.evaluate import scores
+        from i2i.cli.evaluate import print_scores
 
-        scores(found)
+        print_scores(found)
     typer.echo(f"Report:  {folder / 'report.html'}")
     typer.echo(f"Model:   {folder / 'model.safetensors'}")
     if (folder / "test.png").is_file():

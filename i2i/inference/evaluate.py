@@ -1,7 +1,7 @@
 """The use case "evaluate": a model against the true images of a paired test split, beside two trivial guesses.
 
-A model is worth something if it beats both: the mean image of the training targets, given for every input, and the
-input itself, handed back unchanged.
+A model is worth something if it beats both guesses: the mean image of the training targets, given for every input, and
+the input itself, handed back unchanged.
 """
 
 from __future__ import annotations
@@ -23,90 +23,103 @@ from i2i.metrics.pixel import scores
 from i2i.models.load import load
 from i2i.models.translator import Translator
 
-BATCH = 8  # images in one pass
-SAMPLES = 1000  # training images behind the mean
-SHOWN = 8  # images on the sheet of a finished run
+Source = str | Path | Sequence[str | Path]  # where images lie: a folder, several folders, or the name of a data set
+BATCH = 8  # images in one pass of the network
+MEAN_IMAGES = 1000  # training images that the mean image is taken of, at most
+SHEET_ROWS = 8  # images on the sheet test.png of a finished run
 
 
 def evaluate(
     model: str | Path | Translator,
-    data: datasets.Data | str | Path | Sequence[str | Path] | None = None,
+    data: datasets.Data | Source | None = None,
     limit: int | None = None,
     *,
     split: str = "test",
     device: str = "auto",
     save: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Scores of a model on the first `limit` pairs (all, if None) of a split.
+    """Scores a model on the first `limit` pairs of a split (None: all pairs).
 
-    data: an opened split, or where the images are; None takes what the model was trained on, all as its header says
-    (size, direction, pre-processing). Returns {"split", "count", "model", "mean image", "input copied"}, the last
-    three each {"l1", "psnr", "ssim"} averaged over images (i2i.metrics.pixel: l1 in [0, 2], psnr in dB). A baseline
-    is left out where it cannot exist: no training split, images of several sizes, other channels in than out; ssim
-    where images are under 11 pixels. Raises I2IError if there are no pairs, or no such split.
+    data: an opened split, or where the images lie. None: the data that the model was trained on. Size, direction and
+    pre-processing are those of the model's header. save: a folder that gets every translation as PNG.
+
+    Returns {"split", "count", "model", "mean image", "input copied"}; each of the last three is {"l1", "psnr", "ssim"},
+    averaged over images: l1 in [0, 2] (images lie in [-1, 1]), psnr in dB, ssim at most 1 (see i2i.metrics.pixel). A
+    guess is left out if it does not exist for every pair: there is no training split, the images differ in size, or
+    the input has other channels than the target. ssim is left out if an image is smaller than 11 pixels.
+
+    Raises I2IError if the data holds no pairs, or has no such split.
     """
     translator = model if isinstance(model, Translator) else load(model, device)
     if data is None and isinstance(model, str | Path):
-        data = _recorded(Path(model))
-    found = data if isinstance(data, datasets.Data) else _open(translator.header, data, split)
-    if len(found.sides) != 2 or found.layout != "paired":
+        data = _data_of_run(Path(model))
+    opened = data if isinstance(data, datasets.Data) else _open(translator.header, data, split)
+    if len(opened.sides) != 2 or opened.layout != "paired":
         raise I2IError(
-            f"Data of layout {found.layout} holds no true answers to compare with.", "Give pairs, or look at samples."
+            f"Data of layout {opened.layout!r} has no true images to compare with.",
+            "Give pairs: a folder of A|B images, or two folders with equal names.",
         )
-    count = found.count if limit is None else min(limit, found.count)
+    count = opened.count if limit is None else min(limit, opened.count)
     if count < 1:
-        raise I2IError("There is no pair to evaluate on.", "Give a limit of at least 1.")
-    mean = _mean(found)
-    totals: dict[str, dict[str, list[Tensor]]] = {}
+        raise I2IError(f"There is no pair to evaluate: the data has {opened.count}, the limit is {limit}.")
+
+    # per guess and metric: the values of all images it exists for
+    values: dict[str, dict[str, list[Tensor]]] = {}
+    mean = _mean_target(opened)
     for start in range(0, count, BATCH):
-        pairs = list(_pairs(found, start, min(start + BATCH, count)))
-        made = translator([x for x, _ in pairs], batch=BATCH)
-        for i, ((x, y), picture) in enumerate(zip(pairs, made), start):
+        pairs = list(_pairs(opened, start, min(start + BATCH, count)))
+        translations = translator([x for x, _ in pairs], batch=BATCH)
+        for i, ((x, y), translation) in enumerate(zip(pairs, translations), start):
             if save is not None:
-                images.save((Path(save) / found.names[i]).with_suffix(".png"), images.to_uint8(picture))
-            guesses = {"model": picture, "mean image": mean, "input copied": _as(x, int(y.shape[0]))}
-            for title, guess in guesses.items():
-                if guess is None or guess.shape != y.shape:
-                    continue
-                for key, values in scores(guess[None], y[None]).items():
-                    totals.setdefault(title, {}).setdefault(key, []).append(values)
+                images.save((Path(save) / opened.names[i]).with_suffix(".png"), images.to_uint8(translation))
+            copied = _with_channels(x, int(y.shape[0]))
+            for title, guess in (("model", translation), ("mean image", mean), ("input copied", copied)):
+                if guess is not None and guess.shape == y.shape:
+                    for metric, score in scores(guess[None], y[None]).items():
+                        values.setdefault(title, {}).setdefault(metric, []).append(score)
+
     result: dict[str, Any] = {"split": split if not isinstance(data, datasets.Data) else "", "count": count}
-    for title, metrics in totals.items():
-        whole = {k: torch.cat(v) for k, v in metrics.items() if sum(map(len, v)) == count}
-        if whole:  # over all images or not at all: else the rows could not be compared
-            result[title] = {k: float(v.mean()) for k, v in whole.items()}
+    for title, metrics in values.items():
+        # over all images or not at all: rows over different images could not be compared
+        complete = {k: torch.cat(v) for k, v in metrics.items() if sum(map(len, v)) == count}
+        if complete:
+            result[title] = {k: float(v.mean()) for k, v in complete.items()}
     return result
 
 
-def conclude(folder: Path, held_out: datasets.Data, split: str, device: str = "auto") -> dict[str, Any]:
-    """Judges the finished model of a run: `evaluate` on `held_out`, its images of `split`.
+def conclude(
+    model: str | Path | Translator, held_out: datasets.Data, split: str, folder: Path, device: str = "auto"
+) -> dict[str, Any]:
+    """Evaluates the finished model of a run on `held_out`, the images of its `split`, and returns the scores.
 
-    Leaves metrics.json in the run's folder beside test.png, a sheet of some inputs, translations and true images."""
-    model = load(folder / "model.safetensors", device)
-    found = {**evaluate(model, held_out), "split": split}
+    model: the model in memory, or its file, which is loaded on `device`. Writes two files into the run's `folder`:
+    metrics.json with the scores, and test.png, a sheet of some inputs, translations and true images."""
+    translator = model if isinstance(model, Translator) else load(model, device)
+    result = {**evaluate(translator, held_out), "split": split}
     with files.replacing(folder / "metrics.json") as file:
-        file.write(json.dumps(found, indent=1).encode())
-    shown = held_out.fixed(SHOWN)
-    columns = {"input": shown["x"], "translated": torch.stack(model([*shown["x"]])), "real": shown["y"]}
+        file.write(json.dumps(result, indent=1).encode())
+    samples = held_out.fixed(SHEET_ROWS)
+    columns = {"input": samples["x"], "translated": torch.stack(translator([*samples["x"]])), "real": samples["y"]}
     images.save(folder / "test.png", grids.draw(columns))
-    return found
+    return result
 
 
-def _recorded(model: Path) -> list[str] | None:
-    """Where the folder of a run says its images lie, wherever it is called from; None for another model."""
+def _data_of_run(model: Path) -> list[str] | None:
+    """The absolute paths of the training data, from the config.yaml of a run's folder; None for any other model."""
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return None
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return list(values["data"]) if isinstance(values, dict) and values.get("data") else None
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return list(config["data"]) if isinstance(config, dict) and config.get("data") else None
 
 
-def _open(header: dict[str, Any], data: str | Path | Sequence[str | Path] | None, split: str) -> datasets.Data:
+def _open(header: dict[str, Any], data: Source | None, split: str) -> datasets.Data:
+    """The split of paired data, prepared as the model's header says."""
     sources = [data] if isinstance(data, str | Path) else list(data or header.get("data") or [])
     if not sources:
-        raise I2IError("The model does not say what it was trained on.", "Name the data to evaluate on.")
+        raise I2IError("The model does not say which data it was trained on.", "Give the data with --data.")
     size = int(header.get("size") or 256)
-    spec = datasets.DataSettings(
+    settings = datasets.DataSettings(
         layout="paired",
         size=size,
         load=size,
@@ -116,24 +129,25 @@ def _open(header: dict[str, Any], data: str | Path | Sequence[str | Path] | None
         channels_out=int(header.get("channels_out") or 0),
         workers=0,
     )
-    found = datasets.open(sources, spec, split=split)
-    if split not in found.splits:
-        raise I2IError(f"The data has no split called {split!r}.", nearest(split, found.splits))
-    return found
+    opened = datasets.open(sources, settings, split=split)
+    if split not in opened.splits:
+        raise I2IError(f"The data has no split {split!r}.", nearest(split, opened.splits))
+    return opened
 
 
 def _pairs(data: datasets.Data, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(input, target) of the pairs number `start` to `stop` - 1, each [C, H, W] in [-1, 1]."""
     for i in range(start, stop):
         sample = data.item(i)
         yield sample["x"][0], sample["y"][0]
 
 
-def _mean(data: datasets.Data) -> Tensor | None:
-    """The mean target [C, H, W] of the training split; None without one, or if its images differ in size."""
+def _mean_target(data: datasets.Data) -> Tensor | None:
+    """The mean target [C, H, W] of the training split; None if there is none, or if its images differ in size."""
     if "train" not in data.splits:
         return None
     training = datasets.open(data.roots, data.spec, split="train")
-    count = min(SAMPLES, training.count)
+    count = min(MEAN_IMAGES, training.count)
     total: Tensor | None = None
     for _, y in _pairs(training, 0, count):
         if total is not None and total.shape != y.shape:
@@ -142,7 +156,8 @@ def _mean(data: datasets.Data) -> Tensor | None:
     return None if total is None else (total / count).float()
 
 
-def _as(x: Tensor, channels: int) -> Tensor | None:
+def _with_channels(x: Tensor, channels: int) -> Tensor | None:
+    """An image [C, H, W] with that many channels: itself, or gray repeated; None if neither fits."""
     if x.shape[0] == channels:
         return x
     return x.repeat(channels, 1, 1) if x.shape[0] == 1 else None

@@ -217,7 +217,8 @@ def _conclude(run: Run, report: Any, images: int) -> None:
     split = next((s for s in ("test", "val") if s in run.data.splits), None)
     if run.method.needs == run.data.layout == "paired" and split is not None:
         held_out = data.open(run.sources, run.spec, split)
-        found = conclude(run.folder, held_out, split, "cpu" if run.plan.device == "cpu" else "auto")
+        device = "cpu" if run.plan.device == "cpu" else "auto"
+        found = conclude(run.folder / "model.safetensors", held_out, split, run.folder, device)
         report.event(images, "evaluation", **found)
 
 

@@ -80,7 +80,7 @@ def test_a_run_says_where_things_are(trained):
     rows = {line[:12].strip(): line[12:].split() for line in out.splitlines()}
     for guess in ("model", "mean image", "input copied"):
         assert rows[guess][:2] == [f"{scores[guess]['l1']:.4f}", f"{scores[guess]['psnr']:.4f}"]
-    assert "On 3 pairs of test:" in out
+    assert "Scores on 3 pairs of test:" in out
     for title, name in (("Report:", "report.html"), ("Model:", "model.safetensors"), ("Samples:", "test.png")):
         assert f"{title.ljust(8)} {folder / name}" in out
         assert (folder / name).is_file()
@@ -136,7 +136,7 @@ def test_evaluate_prints_and_saves(trained, pairs, tmp_path):
     assert (found["count"], found["split"]) == (2, "val")
     out, _ = i2i("evaluate", "-m", folder / "model.safetensors", "--save", tmp_path / "made")
     assert len(list((tmp_path / "made").rglob("*.png"))) == 3
-    assert f"Translations: {tmp_path / 'made'}" in out
+    assert f"The translations are in {tmp_path / 'made'}." in out
 
 
 def test_evaluate_refuses(trained, sides):
