@@ -25,7 +25,7 @@ from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Conv2d
 from i2i.losses import category, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import DCGANDiscriminator, init_weights, register
+from i2i.nets import DCGANDiscriminator, Network, init_weights, register
 from i2i.nets.blocks import check
 from i2i.nets.resgan import one_hot
 
@@ -48,12 +48,11 @@ class Settings:
 
 
 @register("acgan_g")
-class Generator(nn.Module):
+class Generator(Network):
     """(z, one-hot c) -> dense -> width x size/8 x size/8, then three transposed convolutions 5x5 (appendix A)."""
 
     def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 384) -> None:
         super().__init__()
-        self.arguments = {"z": z, "classes": classes, "channels": channels, "size": size, "width": width}
         if size % 8:
             raise I2IError(f"AC-GAN makes sides that are multiples of 8; size is {size}.", "Choose 32 or 64.")
         self.classes, self.side = classes, size // 8
@@ -107,14 +106,13 @@ class Critic(nn.Module):
 
 
 @register("acgan_small_g")
-class SmallGenerator(nn.Module):
+class SmallGenerator(Network):
     """embedding(c) * z -> dense -> width x size/4 x size/4, doubled twice by repeating pixels before convolutions."""
 
     def __init__(
         self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 128, eps: float = 1e-5
     ) -> None:
         super().__init__()
-        self.arguments = {"z": z, "classes": classes, "channels": channels, "size": size, "width": width, "eps": eps}
         if size % 4:
             raise I2IError(f"AC-GAN's small pair makes sides that are multiples of 4; size is {size}.", "Choose 32.")
         self.side = size // 4

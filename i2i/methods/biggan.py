@@ -28,7 +28,7 @@ from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.losses import hinge, orthogonal
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, UpBlock, register, spectral_norm
+from i2i.nets import ConditionalBatchNorm, Network, ResNetDiscriminator, SelfAttention, UpBlock, register, spectral_norm
 from i2i.nets.resgan import attended, conv, first_weights, linear, one_hot, stages
 
 # Channels, in widths, of G's maps from 4 pixels on and of D's blocks (appendix B; 32 pixels: the authors' for CIFAR).
@@ -79,7 +79,7 @@ def plan_for(plans: dict[int, tuple[int, ...]], size: int, width: int) -> list[i
 
 
 @register("biggan_g")
-class Generator(nn.Module):
+class Generator(Network):
     """(z, c) -> images [B, channels, size, size] in [-1, 1]; chunks of z and the embedded class steer each block."""
 
     def __init__(
@@ -95,17 +95,6 @@ class Generator(nn.Module):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "z": z,
-            "classes": classes,
-            "channels": channels,
-            "size": size,
-            "width": width,
-            "shared": shared,
-            "attention": attention,
-            "init": init,
-            "eps": eps,
-        }
         plan = plan_for(G_PLANS, size, width)
         self.chunk = z // len(plan)
         if z % len(plan) or not z:

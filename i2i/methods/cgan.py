@@ -24,7 +24,7 @@ from torch.optim import SGD, Optimizer
 from i2i.core.config import Count, NonNegative, Positive, UnderOne
 from i2i.losses import vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, register
+from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, Network, register
 from i2i.nets.blocks import check
 from i2i.nets.resgan import one_hot
 
@@ -47,21 +47,13 @@ class Settings:
 
 
 @register("cgan_g")
-class Generator(nn.Module):
+class Generator(Network):
     """z -> 200 and c -> 1000 units, together -> 1200 -> image; ReLU, and tanh at the end (section 4.1)."""
 
     def __init__(
         self, z: int, classes: int, channels: int, size: int, units: float = 1.0, dropout: float = 0.5
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "z": z,
-            "classes": classes,
-            "channels": channels,
-            "size": size,
-            "units": units,
-            "dropout": dropout,
-        }
         self.classes, self.shape = classes, (channels, size, size)
         a, b, both = (max(1, round(n * units)) for n in (200, 1000, 1200))
         self.of_z = nn.Sequential(nn.Linear(z, a), nn.ReLU(), nn.Dropout(dropout))

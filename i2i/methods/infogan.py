@@ -24,7 +24,7 @@ from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.losses import category, gaussian_nll, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
-from i2i.nets import init_weights, register
+from i2i.nets import Network, init_weights, register
 from i2i.nets.latent import Latent
 
 
@@ -46,12 +46,11 @@ class Settings:
 
 
 @register("infogan_g")
-class Generator(nn.Module):
+class Generator(Network):
     """(z, c) -> dense -> dense -> maps of size/4, then two transposed convolutions 4/2/1."""
 
     def __init__(self, z: int = 74, channels: int = 1, size: int = 28, units: int = 1024) -> None:
         super().__init__()
-        self.arguments = {"z": z, "channels": channels, "size": size, "units": units}
         if size % 4:
             raise I2IError(f"InfoGAN makes sides that are multiples of 4; size is {size}.", "Choose 28 or 32.")
         self.side, wide, thin = size // 4, units // 8, units // 16

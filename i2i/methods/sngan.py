@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import hinge
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
-from i2i.nets import ResNetDiscriminator, ResNetGenerator, init_weights, register, spectral_norm
+from i2i.nets import Network, ResNetDiscriminator, ResNetGenerator, init_weights, register, spectral_norm
 from i2i.nets.blocks import check
 from i2i.nets.resgan import stages
 
@@ -47,12 +47,11 @@ class Settings:
 
 
 @register("sngan_plain_g")
-class PlainGenerator(nn.Module):
+class PlainGenerator(Network):
     """z -> dense -> 4x4, transposed convolutions 4/2/1 up to `width` channels, a convolution 3x3 (table 3)."""
 
     def __init__(self, z: int, channels: int = 3, size: int = 32, width: int = 64) -> None:
         super().__init__()
-        self.arguments = {"z": z, "channels": channels, "size": size, "width": width}
         count = stages(size)
         self.dense = nn.Linear(z, width * 2**count * 16)
         layers: list[nn.Module] = []

@@ -29,7 +29,7 @@ from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, sample_ids
-from i2i.nets import register
+from i2i.nets import Network, register
 from i2i.nets.transformer import Block, as_map, place, shuffled, stack, tokens, xavier
 
 
@@ -57,7 +57,7 @@ class Settings:
 
 
 @register("transgan_g")
-class Generator(nn.Module):
+class Generator(Network):
     """z [B, z] -> images [B, channels, size, size], linear; `depths` says how often the first map is doubled."""
 
     def __init__(
@@ -72,8 +72,6 @@ class Generator(nn.Module):
         largest: int = 32,
     ) -> None:
         super().__init__()
-        self.arguments = {"z": z, "channels": channels, "size": size, "width": width, "depths": list(depths)}
-        self.arguments |= {"shuffles": shuffles, "heads": heads, "largest": largest}
         if not depths:
             raise I2IError("depths is empty.", "Give the blocks of G at one size or more.")
         doublings = len(depths) - 1

@@ -57,7 +57,7 @@ def save(
     tensors: dict[str, Tensor] = {}
     for name, net in networks.items():
         inner = getattr(net, "_orig_mod", net)  # what torch.compile wrapped
-        described[name] = {"type": nets.network_name(inner), "arguments": dict(getattr(inner, "arguments", {}))}
+        described[name] = {"type": nets.network_name(inner), "arguments": nets.network_arguments(inner)}
         for key, value in inner.state_dict().items():
             # a copy of its own for each: the container refuses tensors that share memory
             kept = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype, copy=True)

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from i2i.nets.blocks import InstanceNorm, check, init_weights
+from i2i.nets.registry import Network, register
 from i2i.nets.resgan import one_hot, stages
 
 CRITIC_NORMS = ("batch", "layer", "instance", "none")
 
 
-class DCGANGenerator(nn.Module):
+@register("dcgan_g")
+class DCGANGenerator(Network):
     """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by transposed convolutions 4/2/1.
 
     `width` channels before the last layer, twice as many for each halving (at most 16 times). project: the lecture
@@ -36,15 +38,6 @@ class DCGANGenerator(nn.Module):
         std: float = 0.02,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "z": z,
-            "channels": channels,
-            "size": size,
-            "width": width,
-            "project": project,
-            "classes": classes,
-            "std": std,
-        }
         self.classes = classes
         count = stages(size)
         plan = [width * min(16, 2**k) for k in range(count - 1, -1, -1)]
@@ -70,7 +63,8 @@ class DCGANGenerator(nn.Module):
         return made
 
 
-class DCGANDiscriminator(nn.Module):
+@register("dcgan_d")
+class DCGANDiscriminator(Network):
     """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B], or [B, outputs] with several outputs.
 
     norm: batch (all but the first layer), layer, instance or none; a gradient penalty needs one of the last three, for
@@ -89,15 +83,6 @@ class DCGANDiscriminator(nn.Module):
         std: float = 0.02,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "channels": channels,
-            "size": size,
-            "width": width,
-            "norm": norm,
-            "classes": classes,
-            "outputs": outputs,
-            "std": std,
-        }
         check("norm of the discriminator", norm, CRITIC_NORMS)
         self.classes, self.outputs = classes, outputs
         plan = [width * min(16, 2**k) for k in range(stages(size))]

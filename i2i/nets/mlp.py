@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from i2i.nets.registry import Network, register
+
 
 class Maxout(nn.Module):
     """[B, before] -> [B, after], each the largest of `pieces` linear functions (arXiv 1302.4389)."""
@@ -33,7 +35,8 @@ def uniform_weights(net: nn.Module, bound: float) -> nn.Module:
     return net
 
 
-class MLPGenerator(nn.Module):
+@register("mlp_g")
+class MLPGenerator(Network):
     """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by dense layers.
 
     hidden: widths; each layer is followed by leaky ReLU of `slope` (0: ReLU), with `norm` all but the first by batch
@@ -53,17 +56,6 @@ class MLPGenerator(nn.Module):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "z": z,
-            "channels": channels,
-            "size": size,
-            "hidden": list(hidden),
-            "slope": slope,
-            "norm": norm,
-            "classes": classes,
-            "embed": embed,
-            "eps": eps,
-        }
         self.shape = (channels, size, size)
         self.embedding = nn.Embedding(classes, embed) if classes else None
         layers: list[nn.Module] = []
@@ -82,7 +74,8 @@ class MLPGenerator(nn.Module):
         return made.view(-1, *self.shape)
 
 
-class MLPDiscriminator(nn.Module):
+@register("mlp_d")
+class MLPDiscriminator(Network):
     """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B] by dense layers.
 
     pieces > 1: maxout layers, else leaky ReLU of `slope`. dropout: share of hidden units (with leaky ReLU not of the
@@ -102,17 +95,6 @@ class MLPDiscriminator(nn.Module):
         embed: int = 0,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "channels": channels,
-            "size": size,
-            "hidden": list(hidden),
-            "pieces": pieces,
-            "slope": slope,
-            "dropout": dropout,
-            "input_dropout": input_dropout,
-            "classes": classes,
-            "embed": embed,
-        }
         self.embedding = nn.Embedding(classes, embed) if classes else None
         layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
         plan = [channels * size * size + (embed if classes else 0), *hidden]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from i2i.nets.registry import Network
+
 
 def at_places(features: Tensor, places: Tensor) -> Tensor:
     """[B, C, H, W] at `places` int64 [P], indices into H * W -> [B * P, C], image after image."""
@@ -17,14 +19,13 @@ def unit(rows: Tensor) -> Tensor:
     return rows / (rows.norm(dim=1, keepdim=True) + 1e-7)
 
 
-class PatchHeads(nn.Module):
+class PatchHeads(Network):
     """A perceptron of two layers for each tapped layer of `widths` channels: patches -> rows of length 1 [B * P, dim].
 
     The names of its tensors are those of the authors' net_F."""
 
     def __init__(self, widths: Sequence[int], dim: int = 256) -> None:
         super().__init__()
-        self.arguments = {"widths": list(widths), "dim": dim}
         for i, width in enumerate(widths):
             self.add_module(f"mlp_{i}", nn.Sequential(nn.Linear(width, dim), nn.ReLU(), nn.Linear(dim, dim)))
 

@@ -6,9 +6,11 @@ from torch import Tensor, nn
 
 from i2i.core.fast_conv import Conv2d
 from i2i.nets.blocks import BlurDown, norm_layer, uses_bias
+from i2i.nets.registry import Network, register
 
 
-class PatchGAN(nn.Module):
+@register("patchgan")
+class PatchGAN(Network):
     """[B, channels, H, W] -> raw scores [B, 1, h, w]; with 3 layers each judges a patch of 70x70 (256 -> 30x30).
 
     `layers` counts the strided ones; widths double up to 8 * width. `antialias` blurs before subsampling, as in CUT.
@@ -18,13 +20,6 @@ class PatchGAN(nn.Module):
         self, channels: int = 3, layers: int = 3, width: int = 64, norm: str = "instance", antialias: bool = False
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "channels": channels,
-            "layers": layers,
-            "width": width,
-            "norm": norm,
-            "antialias": antialias,
-        }
         found: list[nn.Module] = []
         before = channels
         for k in range(layers + 1):
@@ -45,12 +40,12 @@ class PatchGAN(nn.Module):
         return scores
 
 
-class PixelGAN(nn.Module):
+@register("pixel")
+class PixelGAN(Network):
     """Judges every pixel alone by 1x1 convolutions: [B, channels, H, W] -> raw scores [B, 1, H, W]."""
 
     def __init__(self, channels: int = 3, width: int = 64, norm: str = "instance") -> None:
         super().__init__()
-        self.arguments = {"channels": channels, "width": width, "norm": norm}
         bias = uses_bias(norm)
         self.net = nn.Sequential(
             nn.Conv2d(channels, width, 1),

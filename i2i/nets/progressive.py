@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 
 from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Conv2d
+from i2i.nets.registry import Network, register
 from i2i.nets.resgan import double
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -142,7 +143,8 @@ class ShrinkBlock(nn.Module):
         return fn.avg_pool2d(lrelu(self.conv2(lrelu(self.conv1(x)))), 2)
 
 
-class ProgressiveGenerator(nn.Module):
+@register("progressive_g")
+class ProgressiveGenerator(Network):
     """z [B, z] -> images [B, channels, N, N], N from 4 to `size`; linear at the end (values may leave [-1, 1]).
 
     base and most: widths as in `channels_at`; plan: the widths from 4 pixels on instead. The buffer `level` (see
@@ -161,7 +163,6 @@ class ProgressiveGenerator(nn.Module):
         plan: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.arguments = {"z": z, "channels": channels, "size": size, "base": base, "most": most, "plan": list(plan)}
         self.size = size
         plan = list(plan) or [channels_at(s, base, most) for s in sizes(size)]
         self.dense = equalised(nn.Linear(z, 16 * plan[0], bias=False), GAIN / 4)
@@ -197,7 +198,8 @@ class ProgressiveGenerator(nn.Module):
         return made
 
 
-class ProgressiveDiscriminator(nn.Module):
+@register("progressive_d")
+class ProgressiveDiscriminator(Network):
     """Images [B, channels, N, N], N from 4 to `size`, -> raw scores [B]; the mirror image of the generator.
 
     Before the last convolution one channel tells how much the samples of a `group` differ (in the layout of some public

@@ -19,6 +19,7 @@ from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Conv2d
 from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import check
+from i2i.nets.registry import Network, register
 from i2i.nets.spectral import raw, spectral_norm
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -166,7 +167,8 @@ def attended(sides: Sequence[int], side: int) -> int:
     return list(sides).index(side) if side else -1
 
 
-class ResNetGenerator(nn.Module):
+@register("resgan_g")
+class ResNetGenerator(Network):
     """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by residual up-blocks.
 
     classes > 0: conditional batch norm with a table of gains and biases. spectral: every layer but the
@@ -187,17 +189,6 @@ class ResNetGenerator(nn.Module):
         init: str = "xavier",
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "z": z,
-            "channels": channels,
-            "size": size,
-            "width": width,
-            "classes": classes,
-            "spectral": spectral,
-            "eps": eps,
-            "attention": attention,
-            "init": init,
-        }
         first = first_weights(init)
 
         def wrap(layer: nn.Module) -> nn.Module:
@@ -228,7 +219,8 @@ class ResNetGenerator(nn.Module):
         return made
 
 
-class ResNetDiscriminator(nn.Module):
+@register("resgan_d")
+class ResNetDiscriminator(Network):
     """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B] by residual down-blocks.
 
     classes > 0: projection, score = linear(h) + <embedding(c), h> (Miyato and Koyama 2018, arXiv 1802.05637). mean: h
@@ -251,19 +243,6 @@ class ResNetDiscriminator(nn.Module):
         init: str = "xavier",
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "channels": channels,
-            "size": size,
-            "width": width,
-            "classes": classes,
-            "spectral": spectral,
-            "mean": mean,
-            "eps": eps,
-            "attention": attention,
-            "plan": list(plan),
-            "init": init,
-        }
-
         first = first_weights(init)
 
         def normalised(layer: nn.Module) -> nn.Module:

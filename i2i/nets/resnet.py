@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Conv2d
 from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ResizeConv, check, norm_layer, uses_bias
+from i2i.nets.registry import Network, register
 
 
 class Residual(nn.Module):
@@ -32,7 +33,8 @@ class Residual(nn.Module):
         return y
 
 
-class ResNet(nn.Module):
+@register("resnet")
+class ResNet(Network):
     """c7s1, two downs, `blocks` residual blocks, two ups, c7s1: [B, channels_in, H, W] -> [B, channels_out, H, W].
 
     Output in [-1, 1]; H and W should be multiples of `multiple` = 4 (others are rounded up to one). `antialias` blurs
@@ -53,16 +55,6 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         check("upsample", upsample, UPSAMPLES)
-        self.arguments = {
-            "channels_in": channels_in,
-            "channels_out": channels_out,
-            "blocks": blocks,
-            "width": width,
-            "norm": norm,
-            "dropout": dropout,
-            "upsample": upsample,
-            "antialias": antialias,
-        }
         self.multiple = 4
         bias = uses_bias(norm)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Conv2d, ConvTranspose2d
 from i2i.nets.blocks import ResizeConv, check, norm_layer, uses_bias
+from i2i.nets.registry import Network, register
 
 
 class Level(nn.Module):
@@ -25,7 +26,8 @@ class Level(nn.Module):
         return y if self.outermost else torch.cat([x, y], 1)
 
 
-class UNet(nn.Module):
+@register("unet")
+class UNet(Network):
     """Encoder and decoder of `depth` levels with skips: [B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1].
 
     H and W must be multiples of `multiple` = 2**depth. Level k has min(width * 2**k, max_width) channels (max_width 0:
@@ -48,16 +50,6 @@ class UNet(nn.Module):
         if depth < 2:
             raise I2IError(f"A U-Net of depth {depth} was asked for.", "It needs at least 2 levels.")
         check("upsample", upsample, ("transposed", "resize"))
-        self.arguments = {
-            "channels_in": channels_in,
-            "channels_out": channels_out,
-            "depth": depth,
-            "width": width,
-            "norm": norm,
-            "dropout": dropout,
-            "upsample": upsample,
-            "max_width": max_width,
-        }
         self.multiple = 2**depth
         bias, widest = uses_bias(norm), max_width or 8 * width
         widths = [min(width * 2**k, widest) for k in range(depth)]
