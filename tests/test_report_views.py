@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from i2i.core.format import format_duration, format_number
 from i2i.media import grids
 from i2i.training.report import console
-from i2i.training.report.chart import chart, short
+from i2i.training.report.chart import chart
 from i2i.training.report.history import POINTS, Curve
 from tests.test_report import pictures, report, told, train
 
@@ -133,10 +134,10 @@ def test_any_numbers_can_be_drawn(values):
 
 
 def test_numbers_for_people():
-    assert [short(v) for v in (0, 2e-4, 0.0123, 12.34, 1234, 12500, 3.2e6, -5e9)] == [
+    assert [format_number(v) for v in (0, 2e-4, 0.0123, 12.34, 1234, 12500, 3.2e6, -5e9)] == [
         "0", "2e-4", "0.0123", "12.3", "1,234", "12.5k", "3.2M", "-5G",
     ]  # fmt: skip
-    spans = [console.span(s) for s in (0, 7.4, 59.7, 185, 7385, 49 * 3600 + 120)]
+    spans = [format_duration(s) for s in (0, 7.4, 59.7, 185, 7385, 49 * 3600 + 120)]
     assert spans == ["0 s", "7 s", "1:00", "3:05", "2:03:05", "2 d 01:02"]
 
 

@@ -360,7 +360,7 @@ def test_left_temporary_files_are_swept(tmp_path):
     for path in (dead, alive, other, old, mine):
         path.write_bytes(b"")
     os.utime(old, (0, 0))
-    assert manifest.sweep([tmp_path, tmp_path / "none"]) == 2
+    assert files.sweep([tmp_path, tmp_path / "none"]) == 2
     assert sorted(os.listdir(tmp_path)) == sorted(p.name for p in (alive, other, mine))
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli.output import download_progress, format_mib, print_json, print_table
+from i2i.cli.output import download_progress, print_json, print_table
+from i2i.core.format import format_bytes
 
 
 def register(app: typer.Typer) -> None:
@@ -106,4 +107,4 @@ def _here(name: str) -> bool:
 def _size(card: Any) -> str:
     if not card.urls:
         return "shipped"
-    return format_mib(card.bytes) if card.bytes else f"about {format_mib(card.about)}" if card.about else "unknown"
+    return format_bytes(card.bytes) if card.bytes else f"about {format_bytes(card.about)}" if card.about else "unknown"

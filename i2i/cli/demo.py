@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from i2i.cli.output import download_progress, print_json
+from i2i.core.device import DEVICE_NAMES
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +28,7 @@ def demo(
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Most pixels of an image. [100 million]", show_default=False)
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
     show: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The address and the models as JSON, when ready.")] = False,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from i2i.cli.output import download_progress, print_json, print_table
+from i2i.core.device import DEVICE_NAMES
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def evaluate(
     save: Annotated[
         Path | None, typer.Option(help="Save every translation as PNG into this folder.", metavar="DIR")
     ] = None,
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a model, and beside it two trivial guesses: the mean training image, and the input itself.

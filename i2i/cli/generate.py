@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from i2i.core.device import DEVICE_NAMES
+from i2i.core.progress import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +42,7 @@ def generate(
     frames: Annotated[int, typer.Option(help="Frames of the walk.", min=1)] = 60,
     fps: Annotated[float, typer.Option(help="Frames a second of a video, 0.002 to 100.")] = 20.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
-    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
     """Make images from noise: folders, sheets, and walks as videos.
@@ -80,14 +83,14 @@ def generate(
 
 
 @contextmanager
-def _progress(silent: bool) -> Iterator[Callable[[int, int], None] | None]:
+def _progress(silent: bool) -> Iterator[Progress | None]:
     """What is told after each pass: a bar on a terminal, nothing elsewhere."""
     if silent or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -8,12 +8,14 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from i2i.core.progress import Progress
 
 
 def print_error(what: str, hint: str = "", machine: bool = False, plain: bool = False) -> None:
@@ -95,20 +97,21 @@ def print_table(rows: Iterable[Sequence[object]], titles: Sequence[str] = (), wr
 
 
 @contextmanager
-def download_progress(name: str, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+def download_progress(name: str, quiet: bool = False) -> Iterator[Progress | None]:
     """What a fetch is told to call with (bytes so far, bytes in all or 0): a bar on a terminal, nothing elsewhere."""
     if quiet or not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
         yield None
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
-
-
-def format_mib(size: int) -> str:
-    """Bytes in words."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

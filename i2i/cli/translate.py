@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from i2i.cli.output import download_progress, printable
+from i2i.core.device import DEVICE_NAMES
 from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
     from i2i.inference.translate import Outcome, Result
 
 SOME_FAILED = 3  # the exit code when single images of a batch failed
-DEVICES = "auto, cpu, cuda, cuda:1, mps"
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +106,7 @@ def translate(
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network; pays after some 100 images.")] = (
         False
     ),
-    device: Annotated[str, typer.Option(help=f"Where the network runs: {DEVICES}.")] = "auto",
+    device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 (faster) or fp16 (GPUs).")] = "fp32",
     direction: Annotated[str, typer.Option(help="AtoB, or BtoA for a model that holds the way back.")] = "AtoB",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object an image and a summary, for machines.")] = (
@@ -235,7 +235,7 @@ def _stream(
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
             return
-        with files.replacing(target) as file:
+        with files.atomic_write(target) as file:
             file.write(data)
     assert target is not None
     result = Result([Outcome(Path("-"), target, "skipped" if there else "done")])

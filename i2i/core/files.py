@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and their digests."""
 
 from __future__ import annotations
 
@@ -6,26 +6,68 @@ import contextlib
 import functools
 import hashlib
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from i2i.core.errors import I2IError
 
+STALE = 24 * 3600  # seconds after which a temporary file of another machine counts as abandoned
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------
+
 
 @functools.cache
 def host() -> str:
-    """This machine in eight hexadecimal digits: who left a temporary file behind."""
+    """This machine in eight hexadecimal digits. Temporary names hold it, so that only their owner judges them."""
     return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when all is written and synced, and vanishes on any failure.
+def temporary_name() -> str:
+    """A new name `.i2i-HOST-PID-RANDOM.tmp` for a file being written; `sweep` removes those that a crash left."""
+    return f".i2i-{host()}-{os.getpid()}-{os.urandom(4).hex()}.tmp"
 
-    Raises I2IError naming `path` when the disk refuses (full, read-only, ...)."""
-    temporary = path.with_name(f".i2i-{host()}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+
+def fsync_path(path: Path) -> None:
+    """Flushes a file or a folder to the disk. Folders that cannot be opened (Windows) are left alone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
+    """A temporary path beside `path` to create a file at; at the end it is synced and renamed to `path`.
+
+    For writers that open files by name. On any exception the temporary file is removed and `path` stays as it was.
+    temporary: default a name that `sweep` knows. Raises OSError as the system does."""
+    temporary = temporary or path.with_name(temporary_name())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        fsync_path(temporary)
+        os.replace(temporary, path)
+        fsync_path(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to write; at the end it is synced and renamed to `path`, on any exception it is removed.
+
+    Raises I2IError naming `path` if the disk refuses (full, read-only, ...)."""
+    temporary = path.with_name(temporary_name())
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,3 +82,84 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise I2IError(f"{path} cannot be written: {reason}.") from error
+
+
+@contextlib.contextmanager
+def atomic_folder(
+    path: Path, temporary: Path | None = None, sync: bool = True, replace: bool = False
+) -> Iterator[Path]:
+    """A new, empty folder beside `path` to fill; at the end it is renamed to `path`.
+
+    On any exception it is removed with its content. temporary: its name meanwhile; what an earlier process left there
+    is removed first. sync: flush all files to the disk before the rename, so that a power cut loses none of them.
+    replace: remove a folder that is at `path`, at the last moment. Raises OSError as the system does, also if `path` is
+    a folder with content and replace is False."""
+    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if sync:
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    fsync_path(Path(folder) / name)
+                fsync_path(Path(folder))
+        if replace and path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+        fsync_path(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folders: Iterable[Path]) -> int:
+    """Removes temporary files of i2i whose process has ended, or that are a day old; returns their number."""
+    removed = 0
+    for folder in folders:
+        try:
+            names = [n for n in os.listdir(folder) if n.startswith(".i2i-") and n.endswith(".tmp")]
+        except OSError:
+            continue
+        for name in names:
+            path = folder / name
+            with contextlib.suppress(OSError):
+                if _is_abandoned(name) or time.time() - path.stat().st_mtime > STALE:
+                    path.unlink()
+                    removed += 1
+    return removed
+
+
+def _is_abandoned(name: str) -> bool:
+    """True if a `temporary_name` belongs to a process of this machine that has ended."""
+    parts = name.split("-")
+    if len(parts) != 4 or parts[1] != host() or not parts[2].isdecimal():
+        return False
+    try:
+        os.kill(int(parts[2]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+# ---- digests ---------------------------------------------------------------------------------------------------
+
+
+def sha256_of(source: Path | bytes) -> str:
+    """SHA-256 of bytes, or of a file's content read in parts, in 64 hexadecimal digits."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def blake2b_of(source: Path | bytes | memoryview) -> str:
+    """BLAKE2b of 128 bits of bytes, or of a file's content read in parts, in 32 hexadecimal digits.
+
+    Faster than SHA-256; for records of our own, where nobody else has to compute it."""
+    if not isinstance(source, Path):
+        return hashlib.blake2b(source, digest_size=16).hexdigest()
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

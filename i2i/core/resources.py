@@ -1,4 +1,4 @@
-"""Where i2i finds what is shipped with it, and where it keeps what it fetched."""
+"""Folders: where i2i finds what is shipped with it, and where it keeps what it downloads."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from i2i.core.errors import I2IError
 
 
 def shipped(kind: str) -> Path:
-    """The folder of what is shipped ("datasets", "recipes", "models"): beside the package in a checkout, else in it."""
+    """The folder of shipped "datasets", "recipes" or "models": beside the package in a checkout, else inside it.
+
+    Raises I2IError if it is missing."""
     package = Path(__file__).resolve().parents[1]
-    checkout = (package.parent / "pyproject.toml").is_file()  # beside an installed i2i lie other packages' folders
-    place = package.parent / kind if checkout else package / "_shipped" / kind
-    if place.is_dir():
-        return place
+    is_checkout = (package.parent / "pyproject.toml").is_file()  # an installed i2i lies beside other packages
+    folder = package.parent / kind if is_checkout else package / "_shipped" / kind
+    if folder.is_dir():
+        return folder
     raise I2IError(f"The folder {kind}/ that belongs to i2i is missing.", "Install i2i again.")
 
 
 def cache_folder() -> Path:
-    """Where downloads and decoded images are kept; the variable I2I_CACHE moves it."""
+    """The folder of downloads, converted models and decoded images. The environment variable I2I_CACHE moves it."""
     moved = os.environ.get("I2I_CACHE")
     return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_path("i2i"))

@@ -93,7 +93,7 @@ def source(place: Path) -> Path | BinaryIO:
 def write(place: Path, data: bytes) -> None:
     """Lands `data` there, whole or not at all. Raises I2IError naming the place."""
     if not is_address(place):
-        with files.replacing(place) as file:
+        with files.atomic_write(place) as file:
             file.write(data)
         return
     there = elsewhere(place)
@@ -102,7 +102,7 @@ def write(place: Path, data: bytes) -> None:
             there.fs.pipe_file(there.path, data)
             return
         there.parent.mkdir(parents=True, exist_ok=True)
-        temporary = there.with_name(f".i2i-{files.host()}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+        temporary = there.with_name(files.temporary_name())
         there.fs.pipe_file(temporary.path, data)
         there.fs.mv(temporary.path, there.path)
 

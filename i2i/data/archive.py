@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from i2i.core.errors import I2IError
-from i2i.data.download import CHUNK, Progress
+from i2i.core.files import atomic_folder
+from i2i.core.progress import Progress
+from i2i.data.download import CHUNK
 
 MAX_FILES = 5_000_000
 MAX_BYTES = 200 * 10**9  # of an unpacked archive
@@ -33,25 +33,19 @@ def extract(
     archive, dest = Path(archive), Path(dest)
     if dest.exists():
         raise I2IError(f"{dest} exists already.")
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    made = dest.with_name(f".{dest.name}.{os.getpid()}.tmp")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
     limits = _Limits(archive, max_files, max_bytes, max_ratio, progress)
     try:
-        if zipfile.is_zipfile(archive):
-            _unzip(archive, made, limits)
-        elif tarfile.is_tarfile(archive):
-            _untar(archive, made, limits)
-        else:
-            raise I2IError(f"{archive} is no zip or tar archive.")
-        os.replace(made, dest)
+        with atomic_folder(dest, sync=False) as made:  # thousands of files, which can be unpacked again
+            if zipfile.is_zipfile(archive):
+                _unzip(archive, made, limits)
+            elif tarfile.is_tarfile(archive):
+                _untar(archive, made, limits)
+            else:
+                raise I2IError(f"{archive} is no zip or tar archive.")
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise I2IError(f"{archive} cannot be unpacked: {error}.", "It is damaged or hostile.") from error
     except OSError as error:
         raise I2IError(f"{archive} cannot be unpacked to {dest}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return dest
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from i2i.core.errors import I2IError
+from i2i.core.progress import Progress
 from i2i.data import layouts
 from i2i.media import images
 
@@ -46,7 +46,7 @@ class _Seen:
     error: str = ""
 
 
-def check(folder: str | Path, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+def check(folder: str | Path, progress: Progress | None = None) -> list[Finding]:
     """Looks at every image under `folder` and returns what is wrong, in the order of weight; [] if nothing is.
 
     progress: called with (images looked at, images in all). Raises I2IError if there is no such folder."""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import http.client
 import json
 import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
 from i2i.core.errors import I2IError
-
-Progress = Callable[[int, int], None]  # (bytes so far, bytes in all or 0 if unknown)
+from i2i.core.files import fsync_path, sha256_of
+from i2i.core.progress import Progress
 
 CHUNK = 1 << 18
 TRIES = 5  # for each address
@@ -125,8 +124,7 @@ def _from(url: str, dest: Path, sha256: str | None, size: int | None, progress: 
         _forget(part)
         # The beginning may be of an older version of the file: once more from scratch.
         return _from(url, dest, sha256, size, progress) if continued else fault
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
+    fsync_path(part)
     os.replace(part, dest)
     _forget(part)
     return None
@@ -207,8 +205,7 @@ def _fault(path: Path, sha256: str | None, size: int | None) -> str | None:
     if size and found != size:
         return f"it has {found} bytes, expected were {size}."
     if sha256:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
         if digest != sha256.lower():
             return f"its SHA-256 is {digest}, expected was {sha256.lower()}; the file was not kept."
     return None

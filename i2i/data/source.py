@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from i2i.core import resources
 from i2i.core.errors import I2IError
+from i2i.core.progress import Progress
 from i2i.core.resources import cache_folder
 from i2i.data import archive, cards, download
-from i2i.data.download import Progress
 
 if TYPE_CHECKING:
     from i2i.data.dataset import Data

@@ -28,6 +28,7 @@ from PIL import Image
 
 from i2i.core import resources
 from i2i.core.errors import I2IError, nearest
+from i2i.core.format import format_bytes
 from i2i.core.optional import require
 from i2i.data import cards
 from i2i.inference.pipeline import reason
@@ -229,11 +230,6 @@ CSS = """
 HELP = "Drop an image and move the slider. Its size and format are kept; it stays on the computer that runs this page."
 
 
-def weight(size: int) -> str:
-    """Bytes in words."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
-
-
 def _only_uploads(file: Any) -> Any:
     """The gr.File, giving (name, bytes), and refusing an address in an upload's place, which gradio would fetch."""
     move = file.async_move_resource_to_block_cache
@@ -275,7 +271,7 @@ def page(studio: Studio, folder: Path) -> Any:
             file = put(made.name, made.data)
         except Exception as error:  # noqa: BLE001 (whatever it is, the page says a sentence)
             raise told(error) from None
-        label = f"Download {made.size[0]} × {made.size[1]}, {weight(len(made.data))}"
+        label = f"Download {made.size[0]} × {made.size[1]}, {format_bytes(len(made.data))}"
         return (made.before, made.after), gr.DownloadButton(label, value=file, visible=True)
 
     def shelf(name: str) -> Any:

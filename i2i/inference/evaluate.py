@@ -96,7 +96,7 @@ def conclude(
     metrics.json with the scores, and test.png, a sheet of some inputs, translations and true images."""
     translator = model if isinstance(model, Translator) else load(model, device)
     result = {**evaluate(translator, held_out), "split": split}
-    with files.replacing(folder / "metrics.json") as file:
+    with files.atomic_write(folder / "metrics.json") as file:
         file.write(json.dumps(result, indent=1).encode())
     samples = held_out.fixed(SHEET_ROWS)
     columns = {"input": samples["x"], "translated": torch.stack(translator([*samples["x"]])), "real": samples["y"]}

@@ -14,8 +14,9 @@ from PIL import Image
 
 from i2i.core import files
 from i2i.core.errors import I2IError
+from i2i.core.progress import Progress
 from i2i.media import images, video
-from i2i.models.generator import Generator, Tell, load_generator
+from i2i.models.generator import Generator, load_generator
 
 GAP = 2  # pixels between the images of a sheet
 FILMS = (".gif", ".mp4", ".webm")
@@ -46,7 +47,7 @@ def generate(
     columns: int = 0,
     overwrite: bool = False,
     device: str = "auto",
-    progress: Tell | None = None,
+    progress: Progress | None = None,
 ) -> GenerateResult:
     """Makes `n` images, of the seeds seed, seed + 1, ..., or a walk between `interpolate` of them in `frames` frames.
 
@@ -163,7 +164,7 @@ def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
     frames = [images.to_pil(enlarged(p)) for p in pictures]
     colour = [f if f.mode == "L" else f.convert("RGB") for f in frames]
     wait = max(20, round(100 / fps) * 10)  # milliseconds; browsers slow down what is faster
-    with files.replacing(path) as file:
+    with files.atomic_write(path) as file:
         first, *rest = [f if f.mode == "L" else f.quantize(256, Image.Quantize.MEDIANCUT) for f in colour]
         first.save(file, "GIF", save_all=True, append_images=rest, duration=wait, loop=0, optimize=False)
     return path
@@ -172,7 +173,7 @@ def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
 def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
     """Writes an .mp4 (H.264) or .webm (VP9) video by PyAV. Images uint8 [H, W, C]."""
     video.library(f"Writing {path.suffix} videos")
-    with files.replacing(path) as file:
+    with files.atomic_write(path) as file:
         writer = video.Writer(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
         for picture in pictures:
             writer.add(enlarged(picture))

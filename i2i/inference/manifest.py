@@ -9,33 +9,16 @@ tore is left out when reading.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from i2i.core import files, storage
+from i2i.core import storage
 from i2i.core.errors import I2IError
+from i2i.core.files import blake2b_of
 
 NAME = ".i2i-manifest.jsonl"
-OLD = 24 * 3600  # seconds after which a temporary file of another machine counts as left behind
-
-
-def digest(data: bytes | memoryview) -> str:
-    """Of an output's bytes: BLAKE2b of 128 bits, in hexadecimal."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def digest_of(path: Path) -> str:
-    """Of a file's bytes, read in parts."""
-    made = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while part := file.read(1 << 20):
-            made.update(part)
-    return made.hexdigest()
 
 
 class Manifest:
@@ -94,7 +77,7 @@ class Manifest:
             state="done",
             **{"from": storage.stamp(source)},
             size=data.stat().st_size if isinstance(data, Path) else len(data),
-            digest=digest_of(data) if isinstance(data, Path) else digest(data),
+            digest=blake2b_of(data),
         )
 
     def failed(self, name: str, target: Path, error: str) -> None:
@@ -113,7 +96,7 @@ class Manifest:
                 and entry.get("settings") == self.settings
                 and entry.get("from") == storage.stamp(source)
                 and entry.get("size") == size
-                and entry.get("digest") == digest_of(target)
+                and entry.get("digest") == blake2b_of(target)
             )
         except OSError:
             return False
@@ -129,33 +112,3 @@ class Manifest:
                     os.close(file)
             except OSError as error:
                 raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
-
-
-def sweep(folders: Iterable[Path]) -> int:
-    """Removes temporary files of i2i whose process has ended, or that are a day old; gives their number."""
-    removed = 0
-    for folder in folders:
-        try:
-            names = [n for n in os.listdir(folder) if n.startswith(".i2i-") and n.endswith(".tmp")]
-        except OSError:
-            continue
-        for name in names:
-            path = folder / name
-            with contextlib.suppress(OSError):
-                if _left_behind(name) or time.time() - path.stat().st_mtime > OLD:
-                    path.unlink()
-                    removed += 1
-    return removed
-
-
-def _left_behind(name: str) -> bool:
-    parts = name.split("-")
-    if len(parts) != 4 or parts[1] != files.host() or not parts[2].isdecimal():
-        return False
-    try:
-        os.kill(int(parts[2]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -21,11 +21,10 @@ from i2i.core.errors import I2IError
 from i2i.core.optional import require
 from i2i.inference.manifest import Manifest
 from i2i.inference.pipeline import Job, reason
-from i2i.inference.workers import Work
+from i2i.inference.workers import Tell, Work
 from i2i.models.translator import Translator
 
 CHUNK = 8  # images that an actor takes at a time
-Tell = Callable[[int, str | None], None]
 
 
 class Actor:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,12 +21,12 @@ from typing import Any
 
 from PIL import Image
 
-from i2i.core import storage
+from i2i.core import files, storage
 from i2i.core.errors import I2IError
 from i2i.inference import inputs as naming
 from i2i.inference import ray_cluster, workers
 from i2i.inference.inputs import Pair
-from i2i.inference.manifest import Manifest, sweep
+from i2i.inference.manifest import Manifest
 from i2i.inference.pipeline import Job, reason
 from i2i.inference.remote_manifest import RemoteManifest
 from i2i.inference.workers import Work
@@ -164,7 +163,7 @@ def translate(
     states = _states(pairs, kept, overwrite, resume)
     if dry_run:
         return Result([Outcome(p.source, p.target, "planned" if s == "todo" else s) for p, s in zip(pairs, states)])
-    sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
+    files.sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
     return _run(work, pairs, states, kept, processes, ray, progress)
 
 
@@ -265,7 +264,7 @@ def _settings(work: Work) -> str:
         "direction": work.direction,
         "statistics": work.statistics,
     }
-    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return files.blake2b_of(json.dumps(facts, sort_keys=True).encode())
 
 
 def translate_bytes(

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from i2i.core.errors import I2IError, nearest
-from i2i.core.files import replacing
+from i2i.core.files import atomic_write
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif", ".jp2", ".tga")
 MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
@@ -261,6 +261,6 @@ def save(path: str | Path, image: Image.Image | np.ndarray, **options: Any) -> P
     if kind == "JPEG":
         picture = convert(picture, 1 if natural_channels(picture) == 1 else 3)
         options = {"quality": 95, **options}
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         picture.save(file, format=kind, **options)
     return path

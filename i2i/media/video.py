@@ -122,7 +122,7 @@ def translate(
                 "Raise it with --max-pixels.",
             )
         video.thread_type = "AUTO"
-        with files.replacing(target) as file:
+        with files.atomic_write(target) as file:
             count = _through(av, source, given, file, target.suffix.lower(), run, quality, batch)
             file.flush()
             if before_landing is not None:

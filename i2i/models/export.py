@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from i2i.core import fast_conv, resources
 from i2i.core.errors import I2IError
+from i2i.core.files import atomic_path
 from i2i.media import adapt
 from i2i.models import flat, translator
 from i2i.models import load as loading
@@ -82,21 +82,18 @@ def export(
         source = Translator(source.network, {**source.header, "dropout_at_test": False}, source.name)
         notes = ("The model's dropout at test time, its source of noise, is left off.",)
     pictures = _pictures(Path(check) if check is not None else resources.shipped("datasets") / "earth" / "test", source)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        onnx_file.write(graph(source), _header(source, direction), temporary)
-        made = compare(source, OnnxNet(temporary), pictures)
-        if not made[0] <= limit:  # also when it is not a number
-            raise I2IError(
-                f"The ONNX file is off by {made[0]:.2g} (mean {made[1]:.2g}), more than {limit:g}; it was not written.",
-                "A larger --limit accepts it; a grey level is 0.0078.",
-            )
-        os.replace(temporary, path)
+        with atomic_path(path) as temporary:
+            onnx_file.write(graph(source), _header(source, direction), temporary)
+            made = compare(source, OnnxNet(temporary), pictures)
+            if not made[0] <= limit:  # also when it is not a number
+                raise I2IError(
+                    f"The ONNX file is off by {made[0]:.2g} (mean {made[1]:.2g}), more than {limit:g}; "
+                    "it was not written.",
+                    "A larger --limit accepts it; a grey level is 0.0078.",
+                )
     except OSError as error:
         raise I2IError(f"{path} cannot be written: {error}.", "Free some space, or give another.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     sizes = tuple(dict.fromkeys(_padded(source, side) for side in SIDES))
     return Check(path, *made, len(sizes) * sum(BATCHES), sizes, notes)
 

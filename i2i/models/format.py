@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 
 from i2i import nets
 from i2i.core.errors import I2IError, nearest
+from i2i.core.files import atomic_path
 
 FORMAT = 1
 KEY = "i2i"
@@ -70,19 +70,13 @@ def save(
         "multiple": multiple,
         "sha256": _digest(tensors),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata={KEY: json.dumps(lines, ensure_ascii=False)})
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={KEY: json.dumps(lines, ensure_ascii=False)})
     except (OSError, SafetensorError) as error:
         raise I2IError(
             f"The model cannot be written to {path}: {error}.", "Free some space, or give another."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -215,15 +209,3 @@ def _bounded(arguments: Mapping[str, Any], values: int) -> None:
     for key, value in arguments.items():
         if isinstance(value, int | float) and not -1 <= value <= min(MOST, max(values, 8)):
             raise I2IError(f"{key} is {value}, and there are {values} values in its tensors.")
-
-
-def _sync(path: Path) -> None:
-    """Flushes a file or a folder to the disk; folders that cannot be opened (Windows) are left alone."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

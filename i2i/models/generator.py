@@ -7,7 +7,7 @@ the same place of a pass of the same shape whatever else is asked for, so it has
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from torch import Tensor, nn
 
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
+from i2i.core.progress import Progress
 from i2i.models import format as model_file
 from i2i.models.load import display_name, find
 from i2i.nets.latent import Latent
 
 LISTED = 60  # labels that an error lists
-
-Tell = Callable[[int, int], None]
 
 
 def load_generator(model: str | Path, device: str = "auto") -> Generator:
@@ -95,7 +94,7 @@ class Generator:
         label: int | None = None,
         truncation: float = 0.0,
         size: int | None = None,
-        progress: Tell | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Tensor]:
         """The image of each seed, float32 [C, H, W] in [-1, 1] on the CPU, one after the other.
 
@@ -121,7 +120,7 @@ class Generator:
         c: Tensor | None,
         places: Sequence[int],
         size: int | None = None,
-        progress: Tell | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Tensor]:
         """The images of z [B, width] and c [B]; each is computed in the row `places` of a pass of `rows` rows."""
         start = 0
@@ -147,7 +146,7 @@ class Generator:
         label: int | None = None,
         truncation: float = 0.0,
         size: int | None = None,
-        progress: Tell | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Tensor]:
         """`frames` images of a round trip through the noise of `seeds`, on great circles in its normal parts.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
+from i2i.core.files import atomic_folder
 from i2i.core.optional import require
 from i2i.models import format as model_file
 
@@ -54,10 +55,7 @@ def pull(address: str, output: Path | None = None) -> Path:
     if output is None:
         return path
     model_file.load(path)  # checks the weights against their checksum
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as place:
-        made = Path(place) / "made"
-        made.mkdir()
+    with atomic_folder(output) as made:
         shutil.copyfile(path, made / FILE)
         for other in ("README.md", *KEPT):
             try:
@@ -67,7 +65,6 @@ def pull(address: str, output: Path | None = None) -> Path:
             except Exception as error:  # its own and its transport's
                 raise _sentence(address, error) from error
             shutil.copyfile(found, made / other)
-        os.replace(made, output)
     return output / FILE
 
 

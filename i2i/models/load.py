@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
+from i2i.core.progress import Progress
 from i2i.models import format as model_file
 from i2i.models import hub, zoo
 from i2i.models.translator import TileSettings, Translator
@@ -27,7 +27,7 @@ def load(
     direction: str = "AtoB",
     statistics: str = "auto",
     tiling: TileSettings | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Translator:
     """The translator of a saved model.
 
@@ -59,7 +59,7 @@ def load(
     return Translator(net.to(place), header, display_name(model), PRECISIONS[precision], tiling)
 
 
-def find(model: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
+def find(model: str | Path, progress: Progress | None = None) -> Path:
     """The file of a model given by path, run folder or name; a published model is fetched. Raises I2IError."""
     if str(model).startswith(hub.PREFIX):
         return hub.pull(str(model))

@@ -5,9 +5,7 @@ Here onnxruntime runs them, on the CPU. It is an extra (`pip install 'i2i-toolki
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
+from i2i.core.files import sha256_of
 from i2i.core.optional import require
 
 KEY = "i2i"
@@ -63,7 +62,7 @@ class OnnxNet(nn.Module):
                 f"{path} is an ONNX file of another program: it has no i2i header.", "Give one that `i2i export` wrote."
             ) from error
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the device, as weights would
-        self.register_buffer("digest", torch.tensor(list(hashlib.sha256(data).digest()), dtype=torch.uint8))
+        self.register_buffer("digest", torch.tensor(list(bytes.fromhex(sha256_of(data))), dtype=torch.uint8))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNet:
         return self
@@ -76,11 +75,8 @@ class OnnxNet(nn.Module):
 
 
 def write(program: Any, header: dict[str, Any], path: Path) -> None:
-    """Writes an onnx.ModelProto with `header` in its metadata to `path`, whole, and flushed to the disk."""
+    """Writes an onnx.ModelProto with `header` in its metadata to `path`."""
     del program.metadata_props[:]
     entry = program.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(header, ensure_ascii=False)
-    with path.open("wb") as file:
-        file.write(program.SerializeToString())
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(program.SerializeToString())

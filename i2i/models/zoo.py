@@ -8,9 +8,7 @@ folder. `I2I_MODELS_URL` replaces the authors' host by another one with the same
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,8 @@ import yaml
 
 from i2i.core import resources
 from i2i.core.errors import I2IError, nearest
+from i2i.core.files import sha256_of
+from i2i.core.progress import Progress
 
 HOST = "efrosgans.eecs.berkeley.edu"
 BASES = (f"https://{HOST}", f"http://{HOST}")  # tried in this order
@@ -141,12 +141,10 @@ def path_of(name: str) -> Path:
 
 def cache() -> Path:
     """The folder of converted models."""
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("I2I_CACHE") or user_cache_dir("i2i")).expanduser() / "models"
+    return resources.cache_folder() / "models"
 
 
-def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
+def get(name: str, progress: Progress | None = None) -> Path:
     """The file of a model; a published one is fetched and converted if it is not in the cache yet.
 
     progress(bytes so far, bytes in all or 0) is told during the fetch. Raises I2IError for an unknown name, when no
@@ -179,7 +177,7 @@ def get(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
                 "dropout_at_test": False,
                 "licence": wanted.note,
                 "source": wanted.addresses[0],
-                "source_sha256": hashlib.sha256(fetched.read_bytes()).hexdigest(),
+                "source_sha256": sha256_of(fetched),
             }
             return model_file.save(kept, {"G": net}, header)
         except I2IError as error:

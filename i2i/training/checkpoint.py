@@ -6,7 +6,6 @@ a reader takes the newest folder whose manifest holds, so a half-written or dama
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,32 +20,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from i2i.core.errors import I2IError
+from i2i.core.files import atomic_folder, atomic_path, sha256_of
 
 FORMAT = 1
 _TEMPORARY = ".writing-"
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` to `path` by way of a temporary file and a rename."""
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
@@ -55,29 +32,19 @@ def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str,
     Raises OSError when it cannot be written, to a full disk for example; nothing is left of it then."""
     folder.mkdir(parents=True, exist_ok=True)
     clean(folder)
-    temporary = folder / f"{_TEMPORARY}{os.getpid()}-{images:012d}"
-    temporary.mkdir()
+    checkpoint = folder / f"{images:012d}"
+    temporary = folder / f"{_TEMPORARY}{os.getpid()}-{checkpoint.name}"
     try:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary / "state.safetensors")
-        (temporary / "state.json").write_text(json.dumps(facts), encoding="utf-8")
-        files = {name: _digest(temporary / name) for name in ("state.safetensors", "state.json")}
-        manifest = {"format": FORMAT, "images": images, "sha256": files}
-        (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        for name in (*files, "manifest.json"):
-            _sync(temporary / name)
-        _sync(temporary)
-        final = folder / f"{images:012d}"
-        if final.exists():  # a damaged one of the same moment, or the same moment saved twice
-            shutil.rmtree(final)
-        os.rename(temporary, final)
-        _sync(folder)
+        # replace: a damaged checkpoint of the same moment, or the same moment saved twice
+        with atomic_folder(checkpoint, temporary, replace=True):
+            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary / "state.safetensors")
+            (temporary / "state.json").write_text(json.dumps(facts), encoding="utf-8")
+            digests = {name: sha256_of(temporary / name) for name in ("state.safetensors", "state.json")}
+            manifest = {"format": FORMAT, "images": images, "sha256": digests}
+            (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     except SafetensorError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(str(error)) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return final
+    return checkpoint
 
 
 def clean(folder: Path) -> None:
@@ -103,7 +70,9 @@ def rotate(folder: Path, keep: int) -> None:
 
 def mark_best(folder: Path, checkpoint: Path, **facts: Any) -> None:
     """Names `checkpoint` as the best one so far."""
-    write_text(folder / "best.json", json.dumps({"checkpoint": checkpoint.name, **facts}))
+    path = folder / "best.json"
+    with atomic_path(path, folder / f"{_TEMPORARY}{os.getpid()}-{path.name}") as temporary:
+        temporary.write_text(json.dumps({"checkpoint": checkpoint.name, **facts}), encoding="utf-8")
 
 
 def best_of(folder: Path) -> dict[str, Any]:
@@ -118,7 +87,7 @@ def intact(checkpoint: Path) -> bool:
     """True if every file of `checkpoint` is there and has the digest its manifest gives."""
     try:
         manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
-        return all(_digest(checkpoint / name) == digest for name, digest in manifest["sha256"].items())
+        return all(sha256_of(checkpoint / name) == digest for name, digest in manifest["sha256"].items())
     except (OSError, ValueError, KeyError):
         return False
 

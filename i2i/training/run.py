@@ -19,9 +19,9 @@ from i2i import data
 from i2i.core import config
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError
+from i2i.core.progress import Progress
 from i2i.data import Data, DataSettings, layouts
 from i2i.data.batch import Shape
-from i2i.data.download import Progress
 from i2i.methods import load_method, method_name
 from i2i.methods._method import Method
 from i2i.training import recipes, tricks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +10,12 @@ import torch
 from accelerate import Accelerator
 
 from i2i.core.config import Count, Natural, NonNegative, Range
+from i2i.core.device import DEVICES
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError, nearest
+from i2i.core.optional import install_hint, is_installed
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 TRACKERS = ("tensorboard", "wandb")
 
 
@@ -54,8 +54,8 @@ class TrainSettings:
         for name in self.tracked:
             if name not in TRACKERS:
                 raise I2IError(f"There is no tracker {name!r}.", nearest(name, TRACKERS))
-            if importlib.util.find_spec(name) is None:
-                raise I2IError(f"The tracker {name} is not installed.", f"Install it with: pip install {name}")
+            if not is_installed(name):
+                raise I2IError(f"The tracker {name} is not installed.", install_hint(name))
 
     @property
     def tracked(self) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from accelerate.utils import broadcast_object_list
 
 from i2i import __version__, data
 from i2i.core.errors import I2IError
+from i2i.core.files import atomic_folder
 from i2i.data.batch import Batch
 from i2i.inference.evaluate import conclude
 from i2i.methods import method_name
@@ -51,15 +51,12 @@ def _begin(run: Run, main: bool) -> None:
 def _make(run: Run) -> None:
     """Makes the run's folder with its config.yaml in one rename, so that any folder there is can be resumed."""
     free(run.folder)
-    made = run.folder.with_name(f".{run.folder.name}.{os.getpid()}")
     lines = {**run.settings, "data_named": run.named, "versions": versions()}
     try:
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
-        made.mkdir()
-        (made / "config.yaml").write_text(yaml.safe_dump(lines, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        os.replace(made, run.folder)
+        with atomic_folder(run.folder) as folder:
+            text = yaml.safe_dump(lines, sort_keys=False, allow_unicode=True)
+            (folder / "config.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
-        shutil.rmtree(made, ignore_errors=True)
         raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
 
 

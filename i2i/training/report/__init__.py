@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from i2i.core.errors import I2IError
-from i2i.core.files import replacing
+from i2i.core.files import atomic_write
+from i2i.core.format import format_duration
 from i2i.media import grids
 from i2i.media.images import save
 from i2i.training.report import console, page
@@ -108,7 +109,7 @@ class Report:
             done = "finished" if self.history.images >= self.total else "stopped"
             rate = f" ({made / spent:.3g} images/s)" if made > 0 else ""
             name, page_at = Path(self.recipe).stem, self.folder / "report.html"
-            told = f"{name}: {done} at {self.history.images:,} images after {console.span(spent)}{rate}"
+            told = f"{name}: {done} at {self.history.images:,} images after {format_duration(spent)}{rate}"
             self.voice.end(f"{told}; see {page_at}")
 
     def grid_path(self, images: int) -> Path:
@@ -170,7 +171,7 @@ class Report:
                 stills=self._stills(),
                 film=self._film(),
             )
-            with replacing(self.folder / "report.html") as file:
+            with atomic_write(self.folder / "report.html") as file:
                 file.write(text.encode("utf-8", "xmlcharrefreplace"))
         spent = time.monotonic() - begun
         self.due = begun + max(EVERY, SHARE * spent)

@@ -6,6 +6,7 @@ import math
 from html import escape
 from typing import Any
 
+from i2i.core.format import format_number
 from i2i.training.report.history import Curve, Point
 
 WIDE, HIGH = 360, 176  # units of the drawing
@@ -35,7 +36,7 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
 
         grid = "".join(
             f'<line x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{place(t):.1f}" y2="{place(t):.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{place(t) + 3.5:.1f}" text-anchor="end">{short(t)}</text>'
+            f'<text x="{LEFT - 6}" y="{place(t) + 3.5:.1f}" text-anchor="end">{format_number(t)}</text>'
             for t in ticks
         )
         line = _line(points, [place(p[1]) for p in points], end)
@@ -52,7 +53,8 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
             dot = f'<circle class="one" r="3" cx="{_x(points[0][0], end):.1f}" cy="{place(points[0][1]):.1f}"/>'
         parts.append(f'<g class="{name_of}"><g class="grid">{grid}</g>{band}{line}{dot}</g>')
     below = "".join(
-        f'<text x="{_x(t, end):.1f}" y="{HIGH - 7}" text-anchor="{"end" if t == end else "middle"}">{short(t)}</text>'
+        f'<text x="{_x(t, end):.1f}" y="{HIGH - 7}" text-anchor="{"end" if t == end else "middle"}">'
+        f"{format_number(t)}</text>"
         for t in _scale([0, end], 4)[2]
         if 0 <= t <= end
     )
@@ -61,7 +63,7 @@ def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: lis
         for m in marks
         if 0 < m < end
     )
-    last = short(curve.last) if curve.last is not None else ""
+    last = format_number(curve.last) if curve.last is not None else ""
     html = (
         f'<figure class="chart c{colour % 6}" id="{name}"><figcaption><span>{escape(title)}</span>'
         f'<output>{last}</output></figcaption><svg viewBox="0 0 {WIDE} {HIGH}" role="img" '
@@ -126,17 +128,3 @@ def _log_scale(low: float, high: float) -> tuple[float, float, list[float]]:
 
 def _five(value: float) -> float:
     return float(f"{value:.5g}")
-
-
-def short(value: float) -> str:
-    """A number for people in few characters: 0.0123, 12.3, 1,234, 12.5k, 3.2M, 2e-4."""
-    size = abs(value)
-    if size < 1e-12:
-        return "0"
-    if size < 1e-3:
-        digits, power = f"{value:.2e}".split("e")
-        return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if size >= limit:
-            return f"{value / (1e3 if unit == 'k' else limit):.4g}{unit}"
-    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"

@@ -14,6 +14,8 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from i2i.core.format import format_duration
+
 PAUSE = 10.0  # seconds between two plain lines of a kind
 
 
@@ -83,7 +85,7 @@ class Lines:
     def losses(self, images: int, terms: dict[str, float], speed: float) -> None:
         """A line of progress, if the last one is PAUSE seconds old."""
         if self._due("losses"):
-            left = span((self.total - images) / speed) if speed > 0 else "?"
+            left = format_duration((self.total - images) / speed) if speed > 0 else "?"
             share = f"{images / max(1, self.total):.0%}"
             told = f"{images:,} of {self.total:,} images ({share}), {speed:.3g} images/s, {left} left"
             self.say("; ".join([told, *(f"{o} {words}" for o, words in grouped(terms))]))
@@ -195,7 +197,7 @@ class _Numbers(ProgressColumn):
         done = f"{int(task.completed):,}/{total:,} images"
         if speed <= 0:
             return Text.assemble(done, ("  starting", "dim"))
-        left = span((total - task.completed) / speed)
+        left = format_duration((total - task.completed) / speed)
         return Text.assemble(done, f"  {speed:.3g}/s  ", (left, "bold green"), " left")
 
 
@@ -206,14 +208,3 @@ def grouped(terms: dict[str, Any]) -> list[tuple[str, str]]:
         owner, _, term = name.rpartition("/")
         groups.setdefault(owner, []).append(f"{term} {value:#.3g}".rstrip("."))
     return [(owner, "  ".join(words)) for owner, words in groups.items()]
-
-
-def span(seconds: float) -> str:
-    """Seconds as 7 s, 3:05, 2:03:05 or 5 d 02:03."""
-    if seconds < 59.5:
-        return f"{max(0, round(seconds))} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours // 24} d {hours % 24:02}:{minutes:02}"
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from i2i.core.files import replacing
+from i2i.core.files import atomic_write
 
 KEPT = ("note", "environment")  # kinds that say nothing about a moment of training: no rewind drops them
 
@@ -48,7 +48,7 @@ class Log:
             self._rewrite([line for _, line, _ in self._lines()])
 
     def _rewrite(self, lines: list[bytes]) -> None:
-        with replacing(self.path) as file:
+        with atomic_write(self.path) as file:
             file.writelines(lines)
 
     def write(self, record: dict[str, Any]) -> None:

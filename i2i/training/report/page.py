@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from i2i.training.report.chart import chart, short
-from i2i.training.report.console import span
+from i2i.core.format import format_duration, format_number
+from i2i.training.report.chart import chart
 from i2i.training.report.history import Curve, RunHistory
 from i2i.training.report.look import SCRIPT, STYLE
 
@@ -69,10 +69,10 @@ def _tiles(history: RunHistory, total: int, state: str) -> str:
     speed = history.speed()
     left = ""
     if state == "running" and speed:
-        left = f"about {span((total - history.images) / speed)} left"
+        left = f"about {format_duration((total - history.images) / speed)} left"
     tiles = [
         ("Images seen", f"{history.images:,}", f"of {total:,} ({share:.0%})"),
-        ("Training time", span(history.seconds), left or f"begun {_when(history.started)}"),
+        ("Training time", format_duration(history.seconds), left or f"begun {_when(history.started)}"),
     ]
     if speed:
         tiles.append(("Speed", f"{speed:.3g}", "images a second"))
@@ -246,7 +246,7 @@ def _words(value: Any) -> str:
         return ", ".join(map(_words, value))
     if isinstance(value, dict):
         return ", ".join(f"{k}: {_words(v)}" for k, v in value.items())
-    return short(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def _when(stamp: str) -> str:
