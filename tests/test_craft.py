@@ -33,7 +33,7 @@ def seen_by(method: Method, batch: Batch, now: Now) -> list[Tensor]:
     seen: list[Tensor] = []
     hooks = [
         method.networks()[name].register_forward_hook(lambda *a: seen.append(a[1][0].detach()))
-        for name in method.critics
+        for name in method.discriminators
     ]
     list(method.step(batch, now))
     for hook in hooks:
@@ -99,7 +99,7 @@ def test_lazy_r1_joins_the_turn_of_D_with_its_whole_weight(name):
     torch.testing.assert_close(found[0]["D"]["r1"], expected, rtol=1e-4, atol=1e-9)
     assert method.double_backward
     total = torch.stack(list(next(iter(method.step(batch, Now())))[1].values())).sum()
-    critic = next(iter(method.networks()[method.critics[0]].parameters()))
+    critic = next(iter(method.networks()[method.discriminators[0]].parameters()))
     assert float(torch.autograd.grad(total, [critic])[0].abs().max()) > 0
 
 

@@ -16,10 +16,7 @@ class Shape:
     channels_in: int = 3  # channels of x (source)
     channels_out: int = 3  # channels of y (target)
     size: int = 256  # pixels, side of the square training crop
-    scale: int = 1  # size of y / size of x
-    classes: int = 0  # labels, 0 without
-    domains: int = 0  # domains or attributes, 0 without
-    count: int = 0  # training samples in an epoch
+    classes: int = 0  # number of classes; 0 without labels
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -59,8 +58,7 @@ class Generate(Method):
 
     needs: ClassVar[str] = "images"
     averaged: ClassVar[tuple[str, ...]] = ("G",)
-    critics: ClassVar[tuple[str, ...]] = ("D",)  # networks that see images, first argument, which i2i.craft may vary
-    titles: Sequence[str] = ()  # names of the classes in previews; whoever knows them sets them, else they are numbers
+    discriminators: ClassVar[tuple[str, ...]] = ("D",)
     G: nn.Module
     D: nn.Module
 
@@ -98,7 +96,7 @@ class Generate(Method):
         made: Tensor = self.G(*inputs)
         return made
 
-    def score(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The discriminator's raw scores [B] of images, for their classes where there are any."""
         found: Tensor = self.D(x) if self.needs != "labelled" else self.D(x, c)
         return found
@@ -108,7 +106,7 @@ class Generate(Method):
         ids = torch.arange(64, device=batch.x.device)
         if self.needs != "labelled":
             return {"samples": self.infer(Batch(batch.x, ids=ids))}
-        rows, titles = ids[:8], self.titles or [f"class {k}" for k in range(self.classes)]
+        rows, titles = ids[:8], self.class_titles or [f"class {k}" for k in range(self.classes)]
         return {
             title: self.infer(Batch(batch.x, c=torch.full_like(rows, k), ids=rows))
             for k, title in enumerate(titles[:10])

@@ -7,7 +7,9 @@ into that optimizer's parameters alone, steps, and resumes it; code after a `yie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,9 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, Shape
+from i2i.losses import Adversarial
 
 Terms = dict[str, Tensor]
+
+# Members of Method that had another name before. A class that defines the old name is understood, with a warning.
+RENAMED = {
+    "rate": "lr_factor",
+    "critics": "discriminators",
+    "local": "per_process_note",
+    "titles": "class_titles",
+}
 
 
 @dataclass(frozen=True)
@@ -56,20 +68,48 @@ class Method(nn.Module):
     Config: ClassVar[type]  # frozen dataclass: the paper's numbers as defaults
     needs: ClassVar[str] = "paired"  # layout of the data: paired, unpaired, images, labelled
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks that get an EMA copy and go into the saved model
-    sparse: ClassVar[bool] = False  # True if a step may leave owned parameters without gradient
-    local: ClassVar[str] = ""  # what a step computes over one process's share of a batch, so that processes matter
+    discriminators: ClassVar[tuple[str, ...]] = ()  # networks whose first argument is images; the tricks act on them
+    per_process_note: ClassVar[str] = ""  # statistic that each process computes alone: results depend on their number
     tiny: ClassVar[dict[str, Any]] = {}  # settings (and "size") of the smallest form, for tests
     double_backward: bool = False  # True if a loss differentiates through a gradient: then nothing is compiled
+    class_titles: Sequence[str] = ()  # names of the classes, for previews; set before training where the data has them
+    loss: Adversarial | None  # the loss whose labels the tricks may smooth or flip; None: the method has no such loss
 
     def __init__(self, config: Any, shape: Shape) -> None:
         super().__init__()
+        self.loss = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Gives members with a name of an earlier version their new one, and warns."""
+        super().__init_subclass__(**kwargs)
+        for old, new in RENAMED.items():
+            if old not in vars(cls):
+                continue
+            where = getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
+            if new in vars(cls):
+                raise I2IError(f"{cls.__name__} in {where} defines both {old!r} and {new!r}.", f"Remove {old!r}.")
+            setattr(cls, new, vars(cls)[old])
+            warnings.warn(
+                f"{cls.__name__} in {where} defines {old!r}, which is now called {new!r}. Rename it.",
+                FutureWarning,
+                stacklevel=2,
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuses a network under a name of the contract, behind which it could never be found again."""
+        if isinstance(value, nn.Module) and hasattr(Method, name):
+            raise I2IError(
+                f"{type(self).__name__} calls a network {name!r}, a name that Method uses itself.",
+                "Rename the network.",
+            )
+        super().__setattr__(name, value)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """{"D": Adam(...), "G": Adam(...)}; each owns whole networks. Called once, after the move to the device."""
         raise NotImplementedError("a method defines optimizers()")
 
-    def rate(self, fraction: float) -> float:
-        """Factor on every learning rate as a pure function of progress in [0, 1]."""
+    def lr_factor(self, fraction: float) -> float:
+        """Learning-rate schedule: the factor on every learning rate, a pure function of progress in [0, 1]."""
         return 1.0
 
     def momentum_at(self, fraction: float) -> float | None:
@@ -83,6 +123,15 @@ class Method(nn.Module):
     def infer(self, batch: Batch) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] for a batch; what previews and evaluation call."""
         raise NotImplementedError("a method defines infer()")
+
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """The discriminator's raw scores [B] of images x [B, C, H, W] of the classes c [B]; the tricks call it."""
+        raise NotImplementedError("a method that takes R1 or ADA defines score()")
+
+    @classmethod
+    def facts(cls, config: Any) -> dict[str, Any]:
+        """Entries of the saved model's header that the method with this Config adds; JSON values."""
+        return {}
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """Columns of the sample grid: {title: images [B, C, H, W] in [-1, 1]}."""

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Conv2d
-from i2i.losses import category, vanilla
+from i2i.losses import Adversarial, category, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANDiscriminator, Network, init_weights, register
 from i2i.nets.blocks import check
@@ -139,6 +139,7 @@ class ACGAN(Generate):
     Config: ClassVar[type] = Settings
     needs: ClassVar[str] = "labelled"
     tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 16, "d_width": 2, "size": 16}
+    loss: Adversarial
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -159,7 +160,7 @@ class ACGAN(Generate):
         """Adam for D, Adam for G."""
         return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
 
-    def score(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's raw source scores [B]."""
         return self.judge(x)[0]
 

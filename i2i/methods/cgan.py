@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from i2i.core.config import Count, NonNegative, Positive, UnderOne
-from i2i.losses import vanilla
+from i2i.losses import Adversarial, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, Network, register
 from i2i.nets.blocks import check
@@ -92,6 +92,7 @@ class CGAN(Generate):
     Config: ClassVar[type] = Settings
     needs: ClassVar[str] = "labelled"
     tiny: ClassVar[dict[str, Any]] = {"z": 8, "units": 0.05, "size": 16}
+    loss: Adversarial
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -115,7 +116,7 @@ class CGAN(Generate):
             return {n: adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
         return {n: SGD(net.parameters(), self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """With gradient descent from 0.1 to 1e-6 along an exponential curve, as the paper's divisor 1.00004 a step."""
         return 1.0 if self.adam else float(1e-5**fraction)
 

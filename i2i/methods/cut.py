@@ -107,7 +107,7 @@ class CUT(Translate):
         """Adam for D, Adam for G and the perceptrons."""
         return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G, self.H], self.lr, self.beta1)}
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
         return linear(fraction, self.hold)
 

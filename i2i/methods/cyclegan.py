@@ -121,7 +121,7 @@ class CycleGAN(TwoWay):
             "D": adam([self.D_y, self.D_x], self.lr, self.beta1),
         }
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
         return self.curve(fraction)
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from torch.optim import SGD, Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
-from i2i.losses.adversarial import adversarial
+from i2i.losses.adversarial import Adversarial, adversarial
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import MLPDiscriminator, MLPGenerator
 from i2i.nets.blocks import check
@@ -54,6 +54,7 @@ class GAN(Generate):
 
     Config: ClassVar[type] = Settings
     tiny: ClassVar[dict[str, Any]] = {"z": 8, "hidden": (16, 16), "d_hidden": (8, 8), "size": 16}
+    loss: Adversarial
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -75,7 +76,7 @@ class GAN(Generate):
             return {n: adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
         return {n: SGD(net.parameters(), self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """1.000004 to the power of minus the steps, over the authors' 250 epochs of MNIST: down to 0.55."""
         return 1.0 if self.adam else float(0.55**fraction)
 

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import gradient_normalised
-from i2i.losses.adversarial import adversarial
+from i2i.losses.adversarial import Adversarial, adversarial
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.blocks import check
@@ -52,6 +52,7 @@ class GNGAN(Generate):
     Config: ClassVar[type] = Settings
     tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 8, "d_width": 8, "size": 16, "critic_steps": 2}
     double_backward = True
+    loss: Adversarial
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -73,7 +74,7 @@ class GNGAN(Generate):
         """Adam for D, Adam for G."""
         return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run: straight down to 0."""
         return linear(fraction, hold=0.0)
 

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
-from i2i.losses import category, gaussian_nll, vanilla
+from i2i.losses import Adversarial, category, gaussian_nll, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import Network, init_weights, register
 from i2i.nets.latent import Latent
@@ -83,8 +83,9 @@ class InfoGAN(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
-    critics: ClassVar[tuple[str, ...]] = ("shared",)
+    discriminators: ClassVar[tuple[str, ...]] = ("shared",)
     tiny: ClassVar[dict[str, Any]] = {"z": 6, "categories": 3, "units": 32, "size": 16}
+    loss: Adversarial
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -117,7 +118,7 @@ class InfoGAN(Generate):
             "G": adam([self.G, self.Q], self.lr, self.beta1),
         }
 
-    def score(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's raw scores [B]."""
         scores: Tensor = self.D(self.shared(x)).squeeze(1)
         return scores

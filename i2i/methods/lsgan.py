@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
-from i2i.losses import least_squares
+from i2i.losses import Adversarial, least_squares
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
@@ -44,6 +44,7 @@ class LSGAN(Generate):
 
     Config: ClassVar[type] = Settings
     tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16}
+    loss: Adversarial
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)

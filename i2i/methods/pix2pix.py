@@ -115,7 +115,7 @@ class Pix2Pix(Translate):
         """Adam for D, Adam for G."""
         return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
         return self.curve(fraction)
 

@@ -58,8 +58,7 @@ class Progressive(Generate):
     """See the module."""
 
     Config: ClassVar[type] = Settings
-    sparse: ClassVar[bool] = True
-    local: ClassVar[str] = "the deviation over groups of images"
+    per_process_note: ClassVar[str] = "the deviation over groups of images"
     tiny: ClassVar[dict[str, Any]] = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
     double_backward = True
     G: ProgressiveGenerator

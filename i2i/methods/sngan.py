@@ -116,7 +116,7 @@ class SNGAN(Generate):
         """Adam for D, Adam for G."""
         return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run: straight down to 0."""
         return linear(fraction, hold=0.0)
 

@@ -72,7 +72,7 @@ class WGANGP(Generate):
         """Adam for D, Adam for G."""
         return {"D": adam([self.D], self.lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
         return linear(fraction, hold=0.0) if self.falls else 1.0
 

@@ -136,7 +136,7 @@ class Loop:
         """One step of the method. Micro-batches advance side by side, so accumulation changes no result."""
         seed_everything(seed_of(self.plan.seed, "step", now.images, self.rank))
         running = [self.method.step(part, now) for part in batch.split(self.plan.accumulate)]
-        factor, momentum = self.method.rate(now.fraction), self.method.momentum_at(now.fraction)
+        factor, momentum = self.method.lr_factor(now.fraction), self.method.momentum_at(now.fraction)
         while True:
             yielded: list[tuple[str, dict[str, Tensor]]] = []
             with self._autocast():

@@ -67,10 +67,10 @@ class Run:
     def notes(self, method: Method) -> list[str]:
         """What the user should know before the run: of the method, the processes that train together, the data."""
         shared = []
-        if processes() > 1 and method.local:
+        if processes() > 1 and method.per_process_note:
             shared = [
-                f"{processes()} processes train together, and each computes {method.local} over its own share of a "
-                "batch: the result depends on their number."
+                f"{processes()} processes train together, and each computes {method.per_process_note} over its own "
+                "share of a batch: the result depends on their number."
             ]
         return [*method.notes(), *shared, *remarks(self.data)]
 
@@ -181,7 +181,6 @@ def _settle_shape(found: Data, spec: DataSettings) -> Shape:
         channels_out=found.channels_out,
         size=found.size,
         classes=found.classes,
-        count=found.count,
     )
 
 

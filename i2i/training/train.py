@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
 
 
 def _license(run: Run) -> str:
-    return str(getattr(run.data, "licence", "") or "")
+    return run.data.licence
 
 
 def train(
@@ -97,8 +97,8 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     if accelerator.num_processes > 1:  # a name made of the time may differ between processes
         run.folder = Path(broadcast_object_list([str(run.folder)])[0])
     method = run.build()
-    if isinstance(method, Generate):
-        method.titles = run.data.class_names
+    if run.data.class_names:
+        method.class_titles = run.data.class_names
     notes = run.notes(method)
     loop = Loop(
         method,
@@ -189,7 +189,6 @@ def _environment(run: Run, accelerator: Any) -> dict[str, Any]:
 
 def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
     """The facts that travel with a saved model."""
-    facts = getattr(run.method, "facts", None)
     return {
         "method": method_name(run.method),
         "recipe": run.recipe,
@@ -205,7 +204,7 @@ def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
         "metrics": dict(scores),
         "version": __version__,
         "licence": _license(run),
-        **(facts(run.config) if callable(facts) else {}),
+        **run.method.facts(run.config),
     }
 
 

@@ -1,8 +1,8 @@
 """GAN tricks that any GAN can take, off unless a recipe asks for it; no method knows of it.
 
-A method names the networks that see images (`critics`) and how they score them (`score`). Everything here is added
-from outside: hooks vary what the discriminators see, the penalty joins the terms that the discriminator's turn yields,
-and softer labels change the method's loss. All draws are pure functions of (seed, image's number), as everywhere.
+A method names the networks that see images (`discriminators`) and how they score them (`score`). Everything here is
+added from outside: hooks vary what the discriminators see, the penalty joins the terms that the discriminator's turn
+yields, and softer labels change the method's loss. All draws are pure functions of (seed, number of the image).
 """
 
 from __future__ import annotations
@@ -49,28 +49,28 @@ def apply(method: Method, craft: TrickSettings) -> None:
     asked = [name for name in names if getattr(craft, name)]
     if not asked:
         return
-    critics = [method.networks()[name] for name in getattr(method, "critics", ())]
-    if not critics:
+    discriminators = [method.networks()[name] for name in method.discriminators]
+    if not discriminators:
         raise I2IError(f"{type(method).__name__} cannot take {asked[0]}: it names no discriminators.", "Leave it out.")
     moment = _Moment()
     _follow(method, moment, craft)
     ways = [differentiably(craft.diffaugment)] if craft.diffaugment else []
     ways += [adaptively(method)] if craft.ada else []
     for way in ways:
-        for net in critics:
+        for net in discriminators:
             net.register_forward_pre_hook(lambda _, inputs, way=way: (moment.varied(inputs[0], way), *inputs[1:]))
     if craft.instance_noise:
 
         def vary(x: Tensor, ids: Tensor, now: Now, salt: str) -> Tensor:
             return noisy(x, ids, now, salt, craft.instance_noise, craft.noise_until)
 
-        for net in critics:
+        for net in discriminators:
             net.register_forward_pre_hook(lambda _, inputs: (moment.varied(inputs[0], vary), *inputs[1:]))
     if craft.smooth_labels or craft.flip_labels:
-        loss = getattr(method, "loss", None)
+        loss = method.loss
         if not isinstance(loss, Adversarial):
             raise I2IError(f"{type(method).__name__} has no labels to smooth or flip.", "Leave them out.")
-        method.loss = with_flipped_labels(with_smooth_targets(loss, craft.smooth_labels), craft.flip_labels, moment)  # type: ignore[assignment]
+        method.loss = with_flipped_labels(with_smooth_targets(loss, craft.smooth_labels), craft.flip_labels, moment)
 
 
 class _Moment:
@@ -112,8 +112,7 @@ def _follow(method: Method, moment: _Moment, craft: TrickSettings) -> None:
         drawn = 0
 
         def score(x: Tensor) -> Tensor:
-            found: Tensor = method.score(x, batch.c)  # type: ignore[operator]
-            return found
+            return method.score(x, batch.c)
 
         while True:
             # micro-batches take turns, so each names itself whenever it goes on

@@ -41,7 +41,7 @@ class ToyGAN(Method):
             "G": torch.optim.Adam(self.G.parameters(), lr=self.config.lr, fused=True),
         }
 
-    def rate(self, fraction: float) -> float:
+    def lr_factor(self, fraction: float) -> float:
         return 1.0 - 0.5 * fraction
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
@@ -104,7 +104,7 @@ class Notes:
 def toy_loop(folder: Path, total: int = 32, *, config: dict[str, Any] | None = None, **plan: Any) -> Loop:
     """A loop over ToyGAN from seed 0; `plan` overrides the settings."""
     torch.manual_seed(0)
-    method = ToyGAN(ToyGAN.Config(**(config or {})), Shape(size=8, count=8))
+    method = ToyGAN(ToyGAN.Config(**(config or {})), Shape(size=8))
     settings = TrainSettings(
         **{"batch": 4, "save_every": 8, "sample_every": 1000, "log_every": 1, "device": "cpu", **plan}
     )

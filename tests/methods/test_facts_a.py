@@ -520,7 +520,7 @@ def test_sngan_learns_G_each_fifth_step_on_two_batches_of_noise_and_its_rate_fal
     batch = Batch(torch.randn(4, 1, 16, 16))
     assert run(method, "sngan", 5, lambda k: batch) == ["D"] * 5 + ["G"]
     assert seen == [4] * 5 + [8]
-    assert [method.rate(f) for f in (0.0, 0.5, 1.0)] == [1.0, 0.5, 0.0]
+    assert [method.lr_factor(f) for f in (0.0, 0.5, 1.0)] == [1.0, 0.5, 0.0]
 
 
 @pytest.mark.parametrize("name", ["gan", "cgan"])

@@ -387,4 +387,4 @@ def test_cyclegan_comes_back() -> None:
 @both
 def test_the_rate_of_the_papers(name: str) -> None:
     method = made(name)
-    assert [method.rate(f) for f in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([1, 1, 0.5, 0])
+    assert [method.lr_factor(f) for f in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([1, 1, 0.5, 0])

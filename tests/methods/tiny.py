@@ -26,7 +26,7 @@ BATCH = 4
 def settings(kind: type[Method], **changes: Any) -> tuple[Any, Shape]:
     """(Config, Shape) of a method's smallest form. What Config lacks of `tiny` and `changes` belongs to the Shape."""
     own = {f.name for f in dataclasses.fields(kind.Config)}
-    values = {"size": 32, "count": COUNT, "classes": 3 if kind.needs == "labelled" else 0, **kind.tiny, **changes}
+    values = {"size": 32, "classes": 3 if kind.needs == "labelled" else 0, **kind.tiny, **changes}
     config = kind.Config(**{k: v for k, v in values.items() if k in own})
     return config, Shape(**{k: v for k, v in values.items() if k not in own})
 
@@ -49,7 +49,7 @@ class Memory:
     """Images of the layout that a method needs, pure functions of their numbers."""
 
     def __init__(self, needs: str, shape: Shape) -> None:
-        self.needs, self.shape, self.count = needs, shape, shape.count
+        self.needs, self.shape, self.count = needs, shape, COUNT
 
     def rows(self, numbers: list[int]) -> dict[str, Any]:
         """The samples of these numbers as the loop takes them."""
@@ -58,7 +58,7 @@ class Memory:
         x = picture(which, shape.channels_in, shape.size, "x")
         y = c = None
         if self.needs == "paired":
-            y = picture(which, shape.channels_out, shape.size * shape.scale, "y")
+            y = picture(which, shape.channels_out, shape.size, "y")
             if y.shape == x.shape:  # something to be learnt
                 y = (0.8 * -x.flip(1) + 0.2 * y).clamp(-1, 1)
         elif self.needs == "unpaired":
@@ -93,8 +93,7 @@ def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan:
 
     def finish(method: Method, images: int) -> None:
         networks = {n: getattr(method, n) for n in method.averaged}
-        more = getattr(kind, "facts", None)
-        header = {"method": name, "images": images, **(more(config) if callable(more) else {})}
+        header = {"method": name, "images": images, **kind.facts(config)}
         model_file.save(folder / "model.safetensors", networks, header)
 
     data = Memory(kind.needs, shape)
