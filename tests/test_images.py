@@ -135,7 +135,7 @@ def test_sizes_of_the_papers_rules(rule, load, crop, size):
 
 
 def test_half_to_even_and_unknown_rules():
-    assert preprocess.scaled_size(258, 262, "none", 0, 0) == (256, 264)
+    assert preprocess.Preprocess.named("none").size(258, 262, 0, 0) == (256, 264)
     with pytest.raises(I2IError, match="Did you mean crop"):
         preprocess.fit(Image.new("RGB", (8, 8)), "crp", 8, 8)
 

@@ -78,19 +78,19 @@ def check(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Look for what would spoil training: unreadable files, missing partners, odd sizes and channels, copies, and the
-    same image in two splits. The exit code is 1 if something serious was found."""
+    same image in two splits. The exit code is 1 if there are errors."""
     from i2i.data import check
 
     with download_progress(str(folder), quiet or as_json) as progress:
-        found = check(folder, progress)
-    serious = sum(f.serious for f in found)
+        findings = check(folder, progress)
+    errors = sum(f.serious for f in findings)
     if as_json:
-        print_json([vars(f) for f in found])
+        print_json([{**vars(f), "severity": f.severity} for f in findings])
     else:
-        for finding in found:
-            typer.echo(f"{'serious' if finding.serious else 'look at'}  {finding}")
-        typer.echo(f"{serious} serious, {len(found) - serious} to look at." if found else "Nothing is wrong.")
-    if serious:
+        for finding in findings:
+            typer.echo(f"{finding.severity:<8} {finding}")
+        typer.echo(f"Errors: {errors}. Warnings: {len(findings) - errors}." if findings else "Nothing is wrong.")
+    if errors:
         raise typer.Exit(1)
 
 

@@ -3,7 +3,7 @@
     data.open(["photos/", "paintings/"], data.DataSettings(layout="unpaired")).batches(start=0, batch=4, seed=0)
 
 `layouts` finds the samples, `sampler` orders them, `decode` and `cache` read them, `augment` varies them, `cards` and
-`download` get named sets, `checks` looks for what is wrong. Names are imported on first use, so
+`download` get named sets, `checks` finds faults. Names are imported on first use, so
 that listing cards needs no torch.
 """
 
@@ -36,6 +36,7 @@ __all__ = ["Batch", "Data", "DataSettings", "Finding", "Shape", "check", "get", 
 
 
 def __getattr__(name: str) -> Any:
+    name = {"Spec": "DataSettings"}.get(name, name)  # its name until 0.1
     if name not in _HOME:
         raise AttributeError(f"module 'i2i.data' has no attribute {name!r}")
     return getattr(import_module(f"i2i.data.{_HOME[name]}"), name)

@@ -25,7 +25,7 @@ def extract(
     max_ratio: float = MAX_RATIO,
     progress: Progress | None = None,
 ) -> Path:
-    """Unpacks a .zip or a .tar (any compression) into the new folder `dest`, which appears only when all is unpacked.
+    """Unpacks a .zip or .tar file (any compression) into the new folder `dest`, which appears when all is unpacked.
 
     Refuses paths that lead out of the folder, links, devices, two entries of one name, and more files, bytes or bytes
     for each packed byte than the limits. Raises I2IError; nothing is left at `dest` then.
@@ -35,11 +35,11 @@ def extract(
         raise I2IError(f"{dest} exists already.")
     limits = _Limits(archive, max_files, max_bytes, max_ratio, progress)
     try:
-        with atomic_folder(dest, sync=False) as made:  # thousands of files, which can be unpacked again
+        with atomic_folder(dest, sync=False) as temporary:  # thousands of files, which can be unpacked again
             if zipfile.is_zipfile(archive):
-                _unzip(archive, made, limits)
+                _unzip(archive, temporary, limits)
             elif tarfile.is_tarfile(archive):
-                _untar(archive, made, limits)
+                _untar(archive, temporary, limits)
             else:
                 raise I2IError(f"{archive} is no zip or tar archive.")
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
@@ -50,7 +50,7 @@ def extract(
 
 
 class _Limits:
-    """Counts files and bytes while an archive is unpacked."""
+    """Counts files and bytes while an archive is unpacked, and refuses it above the limits."""
 
     def __init__(
         self, archive: Path, max_files: int, max_bytes: int, max_ratio: float, progress: Progress | None
@@ -90,7 +90,7 @@ class _Limits:
         return path
 
 
-def _unzip(archive: Path, made: Path, limits: _Limits) -> None:
+def _unzip(archive: Path, temporary: Path, limits: _Limits) -> None:
     with zipfile.ZipFile(archive) as file:
         for entry in file.infolist():
             path = limits.path(entry.filename)
@@ -98,17 +98,17 @@ def _unzip(archive: Path, made: Path, limits: _Limits) -> None:
             if kind not in (0, 0o100000, 0o040000):
                 limits.refuse(f"{entry.filename!r} is a link or device")
             if entry.is_dir():
-                (made / path).mkdir(parents=True, exist_ok=True)
+                (temporary / path).mkdir(parents=True, exist_ok=True)
                 continue
             limits.file(str(path))
-            (made / path).parent.mkdir(parents=True, exist_ok=True)
-            with file.open(entry) as source, open(made / path, "xb") as target:
+            (temporary / path).parent.mkdir(parents=True, exist_ok=True)
+            with file.open(entry) as source, open(temporary / path, "xb") as target:
                 while chunk := source.read(CHUNK):
                     limits.add(len(chunk))
                     target.write(chunk)
 
 
-def _untar(archive: Path, made: Path, limits: _Limits) -> None:
+def _untar(archive: Path, temporary: Path, limits: _Limits) -> None:
     with tarfile.open(archive, "r:*") as file:
         for entry in file:
             path = limits.path(entry.name)
@@ -119,4 +119,4 @@ def _untar(archive: Path, made: Path, limits: _Limits) -> None:
             if entry.isreg():
                 limits.file(str(path))
                 limits.add(entry.size)
-            file.extract(entry, made, filter="data")
+            file.extract(entry, temporary, filter="data")

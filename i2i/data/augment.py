@@ -1,6 +1,6 @@
 """More variation than crop and flip, on the CPU (albumentations) or on the device (kornia's functions).
 
-Each sample's variation is a pure function of (seed, number of the sample). A pair gets the same geometry; colour,
+Each sample's variation is a pure function of (seed, number of the sample). A pair gets the same geometry; color,
 noise, blur and compression change x alone, because y is what x should become; without pairs every image is varied
 by itself.
 """
@@ -28,43 +28,43 @@ class Augment:
         self.paired = paired
         self.local = threading.local()  # albumentations' objects hold random state: one set a thread
         if augment:
-            self._both()  # a wrong file is reported now, not in a thread later
+            self._transforms()  # a wrong file is reported now, not in a thread later
 
-    def one(self, picture: np.ndarray, seed: int, number: int, salt: str = "x") -> np.ndarray:
+    def one(self, image: np.ndarray, seed: int, number: int, salt: str = "x") -> np.ndarray:
         """Varies an image uint8 [H, W, C] by itself."""
         if not self.augment:
-            return picture
-        geometry, colour = self._both()
+            return image
+        geometry, color = self._transforms()
         if geometry is not None:
             geometry.set_random_seed(seed_of(seed, "geometry", salt, number) % 2**32)
-            picture = _kept(geometry(image=_plain(picture))["image"], picture)
-        return self._coloured(colour, picture, seed, number, salt)
+            image = _with_channels(geometry(image=_contiguous(image))["image"], image)
+        return self._vary_color(color, image, seed, number, salt)
 
     def pair(self, x: np.ndarray, y: np.ndarray, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Varies a pair: the same geometry for both, colour for x alone."""
+        """Varies a pair: the same geometry for both, color for x alone."""
         if not self.augment:
             return x, y
-        geometry, colour = self._both()
+        geometry, color = self._transforms()
         if geometry is not None:
             geometry.set_random_seed(seed_of(seed, "geometry", "x", number) % 2**32)
-            made = geometry(image=_plain(x), y=_plain(y))
-            x, y = _kept(made["image"], x), _kept(made["y"], y)
-        return self._coloured(colour, x, seed, number, "x"), y
+            varied = geometry(image=_contiguous(x), y=_contiguous(y))
+            x, y = _with_channels(varied["image"], x), _with_channels(varied["y"], y)
+        return self._vary_color(color, x, seed, number, "x"), y
 
-    def _coloured(self, colour: Any, picture: np.ndarray, seed: int, number: int, salt: str) -> np.ndarray:
-        if colour is None:
-            return picture
-        colour.set_random_seed(seed_of(seed, "colour", salt, number) % 2**32)
-        if picture.shape[2] == 4:  # colour only; the transparency stays
-            return np.dstack([colour(image=_plain(picture[..., :3]))["image"], picture[..., 3:]])
-        return _kept(colour(image=_plain(picture))["image"], picture)
+    def _vary_color(self, color: Any, image: np.ndarray, seed: int, number: int, salt: str) -> np.ndarray:
+        if color is None:
+            return image
+        color.set_random_seed(seed_of(seed, "colour", salt, number) % 2**32)
+        if image.shape[2] == 4:  # color only; the transparency stays
+            return np.dstack([color(image=_contiguous(image[..., :3]))["image"], image[..., 3:]])
+        return _with_channels(color(image=_contiguous(image))["image"], image)
 
-    def _both(self) -> tuple[Any, Any]:
-        """(geometry, colour) of this thread, either may be None."""
-        if not hasattr(self.local, "both"):
-            self.local.both = self._build()
-        found: tuple[Any, Any] = self.local.both
-        return found
+    def _transforms(self) -> tuple[Any, Any]:
+        """(geometry, color) of this thread, either may be None."""
+        if not hasattr(self.local, "transforms"):
+            self.local.transforms = self._build()
+        transforms: tuple[Any, Any] = self.local.transforms
+        return transforms
 
     def _build(self) -> tuple[Any, Any]:
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for news
@@ -97,17 +97,17 @@ class Augment:
         }
         parts = [p.strip() for p in self.augment.replace(",", "+").split("+") if p.strip()]
         geometry = [known[p] for p in parts if p in GEOMETRY]
-        colour = [known[p] for p in parts if p not in GEOMETRY]
+        color = [known[p] for p in parts if p not in GEOMETRY]
         return (
             A.Compose(geometry, additional_targets=targets) if geometry else None,
-            A.Compose(colour) if colour else None,
+            A.Compose(color) if color else None,
         )
 
 
-def _plain(picture: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(picture)
+def _contiguous(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image)
 
 
-def _kept(made: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """`made` with its channel axis, which OpenCV drops from grey images."""
-    return made.reshape(*made.shape[:2], like.shape[2])
+def _with_channels(varied: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """`varied` with its channel axis, which OpenCV drops from grey images."""
+    return varied.reshape(*varied.shape[:2], like.shape[2])

@@ -1,9 +1,9 @@
-"""Decoded and resized images, kept so that later epochs only cut and flip.
+"""Cache of decoded and resized images: later epochs only crop and flip them.
 
 One slot an image, all of one shape, in memory or in one memory-mapped file that all processes share. A slot carries a
-checksum: it counts as filled only if that agrees, so a file that a crash left half written cannot be taken for a
+checksum: it counts as filled only if that agrees, so a file that a crash left half written cannot be taken for an
 image. The file's name is a hash of the images' paths, sizes and times and of what was done to them: a changed
-image or setting means another file. What does not fit under the limit is decoded each time.
+image or setting means another file. Images beyond the limit are decoded every time.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Cache:
         self.count = int(min(count, limit // size))
         self.path = path
         self.trusted = np.zeros(self.count, bool)  # slots whose checksum this process has compared
-        self.pictures: Any
-        self.sums: Any
+        self.images: np.ndarray
+        self.sums: np.ndarray
         if path is None or self.count == 0:
-            self.pictures = np.empty((self.count, *shape), np.uint8)
+            self.images = np.empty((self.count, *shape), np.uint8)
             self.sums = np.zeros(self.count, np.uint32)
             return
         try:
@@ -45,7 +45,7 @@ class Cache:
                 if file.tell() < total:
                     file.truncate(total)
             self.sums = np.memmap(path, np.uint32, "r+", 0, (self.count,))
-            self.pictures = np.memmap(path, np.uint8, "r+", self.count * 4, (self.count, *shape))
+            self.images = np.memmap(path, np.uint8, "r+", self.count * 4, (self.count, *shape))
             os.utime(path)
         except OSError as error:
             raise I2IError(
@@ -56,33 +56,33 @@ class Cache:
         """The image of a slot (a view: do not write to it), or None."""
         if index >= self.count or not self.sums[index]:
             return None
-        picture = self.pictures[index]
+        image: np.ndarray = self.images[index]
         if not self.trusted[index]:
-            if _sum(picture) != int(self.sums[index]):
+            if _sum(image) != int(self.sums[index]):
                 return None
             self.trusted[index] = True
-        return picture
+        return image
 
-    def put(self, index: int, picture: np.ndarray) -> None:
+    def put(self, index: int, image: np.ndarray) -> None:
         """Fills a slot; nothing happens beyond the limit."""
         if index >= self.count:
             return
-        self.pictures[index] = picture
-        self.sums[index] = _sum(picture)
+        self.images[index] = image
+        self.sums[index] = _sum(image)
         self.trusted[index] = True
 
 
-def _sum(picture: np.ndarray) -> int:
+def _sum(image: np.ndarray) -> int:
     """A checksum that is never 0, which stands for an empty slot."""
-    return zlib.crc32(np.ascontiguousarray(picture).data) or 1
+    return zlib.crc32(np.ascontiguousarray(image).data) or 1
 
 
-def key(places: Sequence[Source], *settings: Any) -> str:
+def key(sources: Sequence[Source], *settings: Any) -> str:
     """Hash of files (path, size, time of change) and settings."""
     digest = hashlib.sha256(repr(settings).encode())
-    for place in places:
-        status = os.stat(place.path)
-        digest.update(f"{place.path.resolve()}|{place.part}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    for source in sources:
+        status = os.stat(source.path)
+        digest.update(f"{source.path.resolve()}|{source.part}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:32]
 
 

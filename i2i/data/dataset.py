@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from i2i.core.errors import I2IError
-from i2i.data import cache, decode, device, preprocess, sampler
+from i2i.data import cache, decode, device, sampler
 from i2i.data.augment import Augment
 from i2i.data.layouts import WHOLE, Layout, Source, header
+from i2i.data.preprocess import Preprocess, fit
 from i2i.data.spec import DataSettings
 from i2i.media import images
 
@@ -98,26 +99,25 @@ class Data:
 
         "x", "y", "c", "ids" as in `batches`; images of the rules crop and none keep their size, rounded to a
         multiple of 4."""
-        rule = self.spec.preprocess
-        return self._plain([index], "none" if rule in ("crop", "none") else rule.removesuffix("_and_crop"))
+        return self._plain([index], self.spec.rule.whole)
 
     def fixed(self, n: int) -> dict[str, Any]:
         """n samples spread evenly over all (all, if there are fewer) without variation, each brought to size x size.
 
         Neighbours in the order of names are often alike: frames of a video, tiles of one place."""
-        rule, n = self.spec.preprocess, min(n, self.count)
-        return self._plain([i * self.count // n for i in range(n)], rule if rule.endswith("crop") else "resize")
+        n = min(n, self.count)
+        return self._plain([i * self.count // n for i in range(n)], self.spec.rule.square)
 
-    def _plain(self, indices: list[int], rule: str) -> dict[str, Any]:
+    def _plain(self, indices: list[int], rule: Preprocess) -> dict[str, Any]:
         size = self.spec.size
         made: list[list[np.ndarray]] = []
         for side, channels in zip(self.sides, self.channels, strict=False):
             rows = []
             for i in indices:
                 place = side[i % len(side)]
-                picture = decode.exact(place, channels, lambda w, h: preprocess.scaled_size(w, h, rule, size, size))
-                if "crop" in rule:
-                    picture = images.to_array(preprocess.fit(images.to_pil(picture), "crop", size, size))
+                picture = decode.exact(place, channels, lambda w, h: rule.size(w, h, size, size))
+                if rule.crop:
+                    picture = images.to_array(fit(images.to_pil(picture), "crop", size, size))
                 rows.append(picture)
             made.append(rows)
         labels = [self.labels[i] for i in indices] if self.labels else None
@@ -189,7 +189,7 @@ class Data:
         """The random window and flip, as a view."""
         size = self.spec.size
         height, width = picture.shape[:2]
-        if "crop" in self.spec.preprocess and (height != size or width != size):
+        if self.spec.rule.crop and (height != size or width != size):
             if height < size or width < size:
                 raise I2IError(
                     f"{self.names[index]} has {width}x{height} pixels, too few for a crop of {size}.",
@@ -204,11 +204,11 @@ class Data:
     # ---- decoded images --------------------------------------------------------------------------------------
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
-        return preprocess.scaled_size(width, height, self.spec.preprocess, self._load, self.spec.size)
+        return self.spec.rule.size(width, height, self._load, self.spec.size)
 
     @property
     def _load(self) -> int:
-        return self.spec.size if self.spec.preprocess == "resize" else self.spec.loaded
+        return self.spec.size if self.spec.rule == Preprocess(resize=True) else self.spec.loaded
 
     def _prepared(self, side: int, index: int) -> np.ndarray:
         """uint8 [H, W, C] before the random crop."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from i2i.media import images
 
 Size = Callable[[int, int], tuple[int, int]]  # (width, height) of an image -> (width, height) wanted
 
-_jpeg: Any = None
+_jpeg: Callable[..., torch.Tensor] | None = None
 try:  # torchvision without its image extension still imports; then Pillow decodes
     from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -30,21 +29,21 @@ except (ImportError, RuntimeError, OSError):  # pragma: no cover
     pass
 
 
-def exact(place: Source, channels: int, size: Size) -> np.ndarray:
+def exact(source: Source, channels: int, size: Size) -> np.ndarray:
     """uint8 [H, W, channels], by Pillow. Raises I2IError naming the file."""
-    with images.opened(place.path) as image:
-        image = images.convert(image, channels, source=place.path)
-        if place.part != WHOLE:
+    with images.opened(source.path) as image:
+        image = images.convert(image, channels, source=source.path)
+        if source.part != WHOLE:
             middle = image.width // 2
-            left, right = (0, middle) if place.part == LEFT else (middle, image.width)
+            left, right = (0, middle) if source.part == LEFT else (middle, image.width)
             image = image.crop((left, 0, right, image.height))
         wanted = size(*image.size)
         return images.to_array(image if wanted == image.size else image.resize(wanted, Image.Resampling.BICUBIC))
 
 
-def fast(place: Source, channels: int, size: Size) -> np.ndarray:
+def fast(source: Source, channels: int, size: Size) -> np.ndarray:
     """As `exact`, faster. Raises I2IError naming the file."""
-    return resized(half(whole(place.path, channels), place.part), size)
+    return resized(half(whole(source.path, channels), source.part), size)
 
 
 def fast_pair(path: Path, channels: tuple[int, int], size: Size) -> tuple[np.ndarray, np.ndarray]:
@@ -63,19 +62,22 @@ def half(array: np.ndarray, part: int) -> np.ndarray:
 
 
 def whole(path: Path, channels: int) -> np.ndarray:
-    """uint8 [H, W, channels] of a file; a plain JPEG takes the fast road. Raises I2IError naming the file."""
+    """uint8 [H, W, channels] of a file; libjpeg-turbo decodes plain JPEGs, Pillow the rest.
+
+    Raises I2IError naming the file."""
     if _jpeg is not None and path.suffix.lower() in (".jpg", ".jpeg"):
         try:
             data = np.fromfile(path, np.uint8)
-            if _takes_fast_road(data, path, channels):
+            if _is_plain_jpeg(data, path, channels):
                 mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-                return _jpeg(torch.from_numpy(data), mode=mode).permute(1, 2, 0).numpy()
+                pixels: np.ndarray = _jpeg(torch.from_numpy(data), mode=mode).permute(1, 2, 0).numpy()
+                return pixels
         except (RuntimeError, OSError, ValueError):
-            pass  # Pillow, below, says in words what is wrong
+            pass  # Pillow below reads it, or says what is wrong with it
     return images.read(path, channels)
 
 
-def _takes_fast_road(data: np.ndarray, path: Path, channels: int) -> bool:
+def _is_plain_jpeg(data: np.ndarray, path: Path, channels: int) -> bool:
     """True for a JPEG of 1 or 3 components, upright, of the channels wanted and under the limit of pixels."""
     frame = jpeg_frame(data[:65536].tobytes())
     if frame is not None:
@@ -110,6 +112,6 @@ def resized(array: np.ndarray, size: Size) -> np.ndarray:
     if wanted == (width, height):
         return np.ascontiguousarray(array)
     # One image of [1, H, W, C] in memory is channels-last for torch, which has a vectorised form for that.
-    picture = torch.from_numpy(np.ascontiguousarray(array))[None].permute(0, 3, 1, 2)
-    made = functional.interpolate(picture, (wanted[1], wanted[0]), mode="bicubic", antialias=True)
+    image = torch.from_numpy(np.ascontiguousarray(array))[None].permute(0, 3, 1, 2)
+    made = functional.interpolate(image, (wanted[1], wanted[0]), mode="bicubic", antialias=True)
     return np.ascontiguousarray(made.permute(0, 2, 3, 1)[0].numpy())

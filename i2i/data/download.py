@@ -1,4 +1,4 @@
-"""Downloads that resume and are verified, and archives that are opened with suspicion."""
+"""Downloads that resume after a cut connection and are verified by size and SHA-256."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def fetch(
     """Downloads to the file `dest`, which then holds all of it or does not exist.
 
     urls: one address or mirrors, tried in their order. sha256, bytes: what the file must be, if known; a download that
-    is something else is removed. What was received before a cut connection stays beside `dest` as NAME.part and is
-    continued (also by a later call) if the server can. A file already at `dest` is taken if it has that hash (or,
-    without one, that size or any). Two processes may call this at once: one waits for the other.
+    is something else is removed. After a cut connection the received part stays beside `dest` as NAME.part; this call
+    or a later one continues it if the server can. A file already at `dest` is accepted if it has that hash (or, without
+    one, that size or any). If two processes call this at once, one waits for the other.
     Raises I2IError saying for each address what went wrong.
     """
     dest = Path(dest)
@@ -45,11 +45,11 @@ def fetch(
     if not mirrors:
         raise I2IError(f"There is no address to download {dest.name} from.")
     with locked(dest):
-        if dest.is_file() and not _fault(dest, sha256, bytes):
+        if dest.is_file() and not _fault_of(dest, sha256, bytes):
             return dest
         faults = []
         for url in mirrors:
-            fault = _from(url, dest, sha256, bytes, progress)
+            fault = _fetch_from(url, dest, sha256, bytes, progress)
             if fault is None:
                 return dest
             faults.append(f"{url}: {fault}")
@@ -60,7 +60,7 @@ def fetch(
 
 @contextlib.contextmanager
 def locked(dest: Path) -> Iterator[None]:
-    """Only one process at a time is inside for `dest` (a lock file beside it, freed by the system if one dies)."""
+    """A lock on `dest` that one process holds at a time: a file beside it, released by the system if its owner dies."""
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(dest.with_name(f".{dest.name}.lock"))
@@ -76,11 +76,11 @@ def locked(dest: Path) -> Iterator[None]:
 
 
 class _Refused(Exception):
-    """What the server offers is not what was asked for: another try would not help."""
+    """The server offers another file than expected; another try would not help."""
 
 
-def _from(url: str, dest: Path, sha256: str | None, size: int | None, progress: Progress | None) -> str | None:
-    """One mirror with its tries; None on success, else the reason in words."""
+def _fetch_from(url: str, dest: Path, sha256: str | None, size: int | None, progress: Progress | None) -> str | None:
+    """Tries one mirror several times. Returns None on success, else the reason as a sentence."""
     part = dest.with_name(f"{dest.name}.part")
     continued = part.exists()
     reason = ""
@@ -91,10 +91,10 @@ def _from(url: str, dest: Path, sha256: str | None, size: int | None, progress: 
             _receive(url, part, size, progress)
         except urllib.error.HTTPError as error:
             reason = f"the server answered {error.code} {error.reason}."
-            if error.code == 416:  # nothing left to send, or another file: verified below, else begun anew
-                if _fault(part, sha256, size) is None and (sha256 or size):
+            if error.code == 416:  # the part is complete (verified below) or belongs to another file (then start again)
+                if _fault_of(part, sha256, size) is None and (sha256 or size):
                     break
-                _forget(part)
+                _remove_part(part)
             elif error.code < 500 and error.code not in (408, 425, 429):
                 return reason
         except OSError as error:
@@ -107,26 +107,26 @@ def _from(url: str, dest: Path, sha256: str | None, size: int | None, progress: 
                 raise I2IError(f"{part} cannot be written: {error.strerror}.") from error
             reason = f"{getattr(error, 'reason', None) or error or type(error).__name__}."
         except _Refused as error:
-            _forget(part)
+            _remove_part(part)
             return f"{error}."
         except (http.client.HTTPException, ValueError) as error:
             reason = f"{error or type(error).__name__}."
         else:
             break
         after = part.stat().st_size if part.exists() else 0
-        failures = 1 if after > before else failures + 1  # a connection that is cut again and again still gets there
+        failures = 1 if after > before else failures + 1  # progress resets the count of failures
         if failures < TRIES:
             time.sleep(WAIT * 2 ** (failures - 1))
     else:
         return reason
-    fault = _fault(part, sha256, size)
+    fault = _fault_of(part, sha256, size)
     if fault:
-        _forget(part)
-        # The beginning may be of an older version of the file: once more from scratch.
-        return _from(url, dest, sha256, size, progress) if continued else fault
+        _remove_part(part)
+        # The part may belong to an older version of the file: download all of it once more.
+        return _fetch_from(url, dest, sha256, size, progress) if continued else fault
     fsync_path(part)
     os.replace(part, dest)
-    _forget(part)
+    _remove_part(part)
     return None
 
 
@@ -135,7 +135,7 @@ def _receive(url: str, part: Path, size: int | None, progress: Progress | None) 
     if not url.startswith(("http://", "https://")):
         raise _Refused("only http and https addresses are fetched")
     note = part.with_name(f"{part.name}.json")  # which address and version the part belongs to
-    known = _note(note)
+    known = _read_note(note)
     begun = part.stat().st_size if part.exists() else 0
     validator = str(known.get("etag") or known.get("modified") or "")
     if known.get("url") != url and not (size and known.get("total") == size):
@@ -171,7 +171,7 @@ def _receive(url: str, part: Path, size: int | None, progress: Progress | None) 
 
 
 def _total(answer: http.client.HTTPResponse, begun: int) -> int:
-    """Bytes of the whole file as the server says, 0 if it does not."""
+    """Size of the whole file in bytes as the server states it; 0 if it does not."""
     if answer.status == 206:
         span = answer.headers.get("Content-Range", "")
         first, _, rest = span.removeprefix("bytes ").partition("-")
@@ -183,7 +183,7 @@ def _total(answer: http.client.HTTPResponse, begun: int) -> int:
     return int(length) if length.isdigit() else 0
 
 
-def _note(path: Path) -> dict[str, object]:
+def _read_note(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -191,14 +191,14 @@ def _note(path: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _forget(part: Path) -> None:
+def _remove_part(part: Path) -> None:
     for path in (part, part.with_name(f"{part.name}.json")):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
 
 
-def _fault(path: Path, sha256: str | None, size: int | None) -> str | None:
-    """What is wrong with a file, None if nothing."""
+def _fault_of(path: Path, sha256: str | None, size: int | None) -> str | None:
+    """The fault of a file as a sentence; None if it has the expected size and hash."""
     if not path.is_file():
         return "nothing was received."
     found = path.stat().st_size

@@ -1,4 +1,4 @@
-"""How images lie in folders: paired, unpaired, images, labelled; with or without train/ val/ test/.
+"""Layouts of data sets: paired, unpaired, images or labelled folders, with or without train/ val/ test/.
 
 A `Layout` lists, for each sample, where its image x comes from and, where there is one, its image y or its class.
 """
@@ -40,10 +40,10 @@ class Layout:
 
 
 def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") -> Layout:
-    """Reads the folders (one or two) and settles the layout.
+    """Lists the images of one or two folders and decides their layout.
 
-    Raises I2IError in one sentence when a folder is missing or empty, when the split is not there, or when the
-    images do not lie as `layout` needs them."""
+    Raises I2IError if a folder is missing or empty, if the split does not exist, or if the images do not lie as
+    `layout` needs them."""
     if layout not in LAYOUTS:
         raise I2IError(f"The layout {layout!r} is unknown.", f"Allowed: {', '.join(LAYOUTS)}.")
     for source in sources:
@@ -58,10 +58,10 @@ def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") ->
 
 def splits_of(source: Path) -> tuple[str, ...]:
     """The splits that a folder has, ("train",) if it has none by name."""
-    found = tuple(s for s in SPLITS if (source / s).is_dir() or ((source / f"{s}A").is_dir()))
-    if not found and (source / "A").is_dir() and (source / "B").is_dir():
-        found = tuple(s for s in SPLITS if (source / "A" / s).is_dir() and (source / "B" / s).is_dir())
-    return found or ("train",)
+    splits = tuple(s for s in SPLITS if (source / s).is_dir() or ((source / f"{s}A").is_dir()))
+    if not splits and (source / "A").is_dir() and (source / "B").is_dir():
+        splits = tuple(s for s in SPLITS if (source / "A" / s).is_dir() and (source / "B" / s).is_dir())
+    return splits or ("train",)
 
 
 def _need_split(source: Path, splits: tuple[str, ...], split: str) -> None:
@@ -74,24 +74,24 @@ def _one(source: Path, layout: str, split: str) -> Layout:
     _need_split(source, splits, split)
     pair = sides_of(source, split)
     if pair:
-        return _two_lists(_pictures(pair[0]), _pictures(pair[1]), pair, layout, splits)
-    place = source / split if (source / split).is_dir() else source
-    classes = _classes(place)
+        return _two_lists(_images_in(pair[0]), _images_in(pair[1]), pair, layout, splits)
+    folder = source / split if (source / split).is_dir() else source
+    classes = _classes(folder)
     if layout == "labelled" or (layout == "auto" and len(classes) > 1):
-        return _labelled(place, classes, splits)
-    pictures = _pictures(place)
+        return _labelled(folder, classes, splits)
+    paths = _images_in(folder)
     if layout == "images":
-        return Layout("images", [Source(p) for p in pictures], splits=splits)
-    joined = layout == "joined" or _side_by_side(pictures)
+        return Layout("images", [Source(p) for p in paths], splits=splits)
+    joined = layout == "joined" or _side_by_side(paths)
     if layout == "auto" and not joined:
-        return Layout("images", [Source(p) for p in pictures], splits=splits)
+        return Layout("images", [Source(p) for p in paths], splits=splits)
     if not joined:
         raise I2IError(
-            f"{place} holds single images, but {layout} images are needed.",
+            f"{folder} holds single images, but {layout} images are needed.",
             "Give two folders, a folder with trainA/ and trainB/ or with A/ and B/"
             + (", or files twice as wide as high with A and B side by side." if layout == "paired" else "."),
         )
-    a, b = [Source(p, LEFT) for p in pictures], [Source(p, RIGHT) for p in pictures]
+    a, b = [Source(p, LEFT) for p in paths], [Source(p, RIGHT) for p in paths]
     return Layout("unpaired" if layout == "unpaired" else "paired", a, b, splits=splits)
 
 
@@ -101,7 +101,7 @@ def _two(a: Path, b: Path, layout: str, split: str) -> Layout:
     splits = tuple(s for s in splits_of(a) if s in splits_of(b))
     _need_split(Path(f"{a} and {b}"), splits, split)
     sides = (a / split if (a / split).is_dir() else a, b / split if (b / split).is_dir() else b)
-    return _two_lists(_pictures(sides[0]), _pictures(sides[1]), sides, layout, splits)
+    return _two_lists(_images_in(sides[0]), _images_in(sides[1]), sides, layout, splits)
 
 
 def sides_of(source: Path, split: str) -> tuple[Path, Path] | None:
@@ -149,7 +149,7 @@ def match(a: list[Path], b: list[Path], sides: tuple[Path, Path]) -> Layout | I2
         lists = [f"only in {s}: {_some(n)}" for s, n in zip(sides, (alone_a, alone_b), strict=True) if n]
         return I2IError(
             "Pairs are matched by file name, and some have no partner: " + "; ".join(lists) + ".",
-            "Rename or remove them; images without partners are the layout unpaired.",
+            "Rename or remove them. If they are no pairs, use a method that needs none, such as cyclegan or cut.",
         )
     keys = sorted(keyed[0])
     return Layout("paired", [Source(keyed[0][k]) for k in keys], [Source(keyed[1][k]) for k in keys])
@@ -160,17 +160,17 @@ def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _pictures(folder: Path) -> list[Path]:
-    found = images.find(folder)
-    if not found:
+def _images_in(folder: Path) -> list[Path]:
+    paths = images.find(folder)
+    if not paths:
         raise I2IError(f"{folder} holds no images.", f"Known suffixes: {' '.join(images.SUFFIXES)}.")
-    return found
+    return paths
 
 
-def _classes(place: Path) -> list[str]:
-    """Names of the folders in `place` that hold images, if no image lies beside them."""
+def _classes(folder: Path) -> list[str]:
+    """Names of the folders in `folder` that hold images, if no image lies beside them."""
     names = []
-    for entry in sorted(os.scandir(place), key=lambda e: e.name):
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         if entry.name.startswith("."):
             continue
         if entry.is_dir() and images.find(entry.path):
@@ -180,21 +180,21 @@ def _classes(place: Path) -> list[str]:
     return names
 
 
-def _labelled(place: Path, classes: list[str], splits: tuple[str, ...]) -> Layout:
+def _labelled(folder: Path, classes: list[str], splits: tuple[str, ...]) -> Layout:
     if not classes:
-        raise I2IError(f"{place} has no class folders.", "Labelled images lie in one folder a class.")
-    found = Layout("labelled", [], class_names=classes, splits=splits)
+        raise I2IError(f"{folder} has no class folders.", "Labelled images lie in one folder a class.")
+    layout = Layout("labelled", [], class_names=classes, splits=splits)
     for label, name in enumerate(classes):
-        pictures = images.find(place / name)
-        found.a += [Source(p) for p in pictures]
-        found.labels += [label] * len(pictures)
-    return found
+        paths = images.find(folder / name)
+        layout.a += [Source(p) for p in paths]
+        layout.labels += [label] * len(paths)
+    return layout
 
 
-def _side_by_side(pictures: list[Path], most: int = 16) -> bool:
+def _side_by_side(paths: list[Path], most: int = 16) -> bool:
     """True if files look like two images side by side: all sampled are twice as wide as high."""
-    step = max(1, len(pictures) // most)
-    for path in pictures[::step][:most]:
+    step = max(1, len(paths) // most)
+    for path in paths[::step][:most]:
         width, height = header(path)[:2]
         if abs(width - 2 * height) > 1:
             return False

@@ -1,4 +1,4 @@
-"""From what a user names (folders, or a data card) to a Data object."""
+"""Opens what a user names as data: one folder, two folders, or the name of a data card."""
 
 from __future__ import annotations
 
@@ -60,22 +60,22 @@ def get(name: str, progress: Progress | None = None) -> Path:
 
     Raises I2IError if the name is unknown or the download fails."""
     card = cards.card(name)
-    place = where(name)
-    if place.is_dir():
-        return _inner(place)
+    folder = where(name)
+    if folder.is_dir():
+        return _inner(folder)
     if not card.urls:
         raise I2IError(f"The data set {name} cannot be downloaded.", card.note)
     packed = cache_folder() / "downloads" / f"{card.name}{''.join(PurePosixPath(card.urls[0]).suffixes[-2:])}"
     download.fetch(card.urls, packed, card.sha256 or None, card.bytes or None, progress)
-    with download.locked(place):
-        if not place.is_dir():  # another process may have been here meanwhile
+    with download.locked(folder):
+        if not folder.is_dir():  # another process may have been here meanwhile
             try:
-                archive.extract(packed, place)
+                archive.extract(packed, folder)
             except I2IError as error:
                 packed.unlink(missing_ok=True)  # without a known hash, only unpacking finds damage
                 raise I2IError(error.what, "The archive was removed; try again.") from error
         packed.unlink(missing_ok=True)
-    return _inner(place)
+    return _inner(folder)
 
 
 def where(name: str) -> Path:
@@ -84,12 +84,12 @@ def where(name: str) -> Path:
     return shipped if shipped.is_dir() else cache_folder() / "datasets" / name
 
 
-def _inner(place: Path) -> Path:
+def _inner(folder: Path) -> Path:
     """The folder in which the images begin: archives hold one folder of the set's name."""
     from i2i.data import layouts
 
-    inside = [p for p in place.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+    inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     while len(inside) == 1 and inside[0].is_dir() and inside[0].name not in layouts.SPLITS:
-        place = inside[0]
-        inside = [p for p in place.iterdir() if not p.name.startswith((".", "__MACOSX"))]
-    return place
+        folder = inside[0]
+        inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+    return folder

@@ -1,4 +1,4 @@
-"""The settings of a data set."""
+"""The settings of a data set: where its images lie, how they are brought to size and varied."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ from dataclasses import dataclass
 
 from i2i.core.config import NonNegative
 from i2i.core.errors import I2IError, nearest
-from i2i.data import preprocess
+from i2i.data.preprocess import RULES, Preprocess
 
 PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How images are found, brought to size and varied."""
+    """Settings of a data set; the comments are the help texts of `i2i recipes show`."""
 
-    layout: str = "auto"  # auto, paired, joined (paired, side by side in one file), unpaired, images, labelled
+    layout: str = "auto"  # auto, paired, joined (pairs side by side in one file), unpaired, images, labelled
     direction: str = "AtoB"  # AtoB: x from A and y from B; BtoA: the other way
-    size: int = 256  # pixels, side of the square that training sees
-    load: int | None = None  # pixels before the random crop; none: size * 286 / 256 as the papers; 0: size, no jitter
+    size: int = 256  # side of the square training crops, in pixels
+    load: int | None = None  # side before the random crop, in pixels; none: size * 286 / 256, as in the papers; 0: size
     preprocess: str = "resize_and_crop"  # resize_and_crop, resize, scale_width, scale_width_and_crop, crop, none
-    exact: bool = False  # resize by Pillow to the last level, as the papers' code, at a third of the speed
-    flip: bool | None = None  # mirror left-right at random; none: yes, unless the data set forbids it
-    channels_in: int = 0  # 1 grey, 3 colour, 4 with alpha; 0: as the images are
-    channels_out: int = 0  # the same for the target
-    workers: int = 2  # threads that prepare batches ahead; 0: none
-    cache: str = "none"  # decoded and resized images are kept: none, memory, disk
-    cache_gb: NonNegative = 8.0  # limit of the cache, in 10^9 bytes
-    augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout joined by +; or albumentations YAML
-    augment_on: str = "cpu"  # cpu (albumentations) or device (kornia: color, affine, rotate90, noise, cutout)
+    exact: bool = False  # bit-exact Pillow resizing, as in the papers' code; three times slower
+    flip: bool | None = None  # random left-right mirroring; none: yes, unless the data card forbids it
+    channels_in: int = 0  # channels of the input: 1 grey, 3 color, 4 color and alpha; 0: as in the files
+    channels_out: int = 0  # channels of the target: 1, 3 or 4; 0: as in the files
+    workers: int = 2  # threads that prepare batches ahead; 0: the training thread does it
+    cache: str = "none"  # where decoded and resized images are kept for later epochs: none, memory, disk
+    cache_gb: NonNegative = 8.0  # largest size of the cache, in 10^9 bytes
+    augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or a file of A.save
+    augment_on: str = "cpu"  # cpu (albumentations, all) or device (kornia: color, affine, rotate90, noise, cutout)
+
+    @property
+    def rule(self) -> Preprocess:
+        """The pre-processing rule that `preprocess` names."""
+        return RULES[self.preprocess]
 
     @property
     def loaded(self) -> int:
@@ -39,7 +44,7 @@ class DataSettings:
         """Raises I2IError for a setting that is not allowed."""
         choices = {
             "direction": ("AtoB", "BtoA"),
-            "preprocess": preprocess.PREPROCESS,
+            "preprocess": tuple(RULES),
             "cache": ("none", "memory", "disk"),
             "augment_on": ("cpu", "device"),
             "channels_in": (0, 1, 3, 4),
@@ -55,19 +60,19 @@ class DataSettings:
             raise I2IError(f"load is {self.load}, less than size {self.size}.", "Allowed: size or more, or 0 for size.")
         if self.workers < 0:
             raise I2IError(f"workers is {self.workers}.", "Allowed: 0 or more.")
-        if self.cache != "none" and "resize" not in self.preprocess:
+        if self.cache != "none" and not self.rule.resize:
             raise I2IError(
                 f"cache is {self.cache!r} with preprocess {self.preprocess!r}.",
-                "A cache needs images of one size: preprocess resize_and_crop or resize.",
+                "A cache needs images of one size: preprocess must be resize_and_crop or resize.",
             )
         if not self.augment.endswith((".yaml", ".yml")):
             for part in self.parts:
                 if part not in PARTS:
                     raise I2IError(f"The augmentation {part!r} is unknown.", nearest(part, PARTS))
         elif self.augment_on == "device":
-            raise I2IError("An albumentations file cannot run on the device.", "Set augment_on to cpu.")
+            raise I2IError("An albumentations file runs on the CPU only.", "--set augment_on=cpu")
         if self.augment_on == "device" and set(self.parts) & {"jpeg", "blur", "vflip"}:
-            raise I2IError(f"augment {self.augment!r} has parts that only run on the cpu.", "Set augment_on to cpu.")
+            raise I2IError("blur, jpeg and vflip run on the CPU only.", "--set augment_on=cpu")
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -166,7 +166,7 @@ def remarks(pictures: Data) -> list[str]:
     except I2IError as error:
         raise I2IError(error.what, "Remove it; `i2i data check FOLDER` finds all such files.") from error
     size, small = pictures.spec.size, min(sizes, key=min)
-    if min(small) < size and "resize" in pictures.spec.preprocess:
+    if min(small) < size and pictures.spec.rule.resize:
         under = sum(min(s) < size for s in sizes)
         said.append(
             f"{under} of {len(sizes)} images looked at are smaller than the {size} pixels of training (the smallest "

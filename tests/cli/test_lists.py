@@ -109,11 +109,11 @@ def test_models_are_listed_and_explained(trained):
 def test_check_tells_by_its_exit_code(tmp_path):
     folder = make_pairs(tmp_path / "pairs", (("train", 3), ("test", 1)))
     out, _ = i2i("data", "check", folder)
-    assert "0 serious" in out or "Nothing is wrong." in out
+    assert "Errors: 0." in out or "Nothing is wrong." in out
     (folder / "train" / "broken.png").write_bytes(b"no image")
     shutil.copy(folder / "train" / "0.png", folder / "test" / "leaked.png")
     out, _ = i2i("data", "check", folder, code=1)
-    serious = [line for line in out.splitlines() if line.startswith("serious ")]
+    serious = [line for line in out.splitlines() if line.startswith("error ")]
     assert any("broken.png" in line for line in serious)
     assert any("leaked.png" in line or "0.png" in line for line in serious)
     found = json.loads(i2i("data", "check", folder, "--json", code=1)[0])

@@ -377,7 +377,7 @@ def test_variation_on_the_device_takes_any_channels(pairs, channels):
     opened = data.open(pairs, settings)
     batch = next(opened.batches(0, 2))
     assert opened.on_device(batch)["x"].shape == batch["x"].shape
-    with pytest.raises(I2IError, match="only run on the cpu"):
+    with pytest.raises(I2IError, match="run on the CPU only"):
         data.open(pairs, spec(augment="jpeg", augment_on="device"))
 
 

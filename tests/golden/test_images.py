@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from i2i.data import preprocess
+from i2i.data.preprocess import Preprocess
 from i2i.media import images
 from tests.golden.reading import Case, cases
 
@@ -57,7 +58,7 @@ def test_room_for_the_window(case: Case) -> None:
     for row in recorded["draws"]:
         draw = random.Random(recorded["python_random_seed"])
         crop = row["crop_size"]
-        width, height = preprocess.scaled_size(*row["image_size_wh"], row["preprocess"], row["load_size"], crop)
+        width, height = Preprocess.named(row["preprocess"]).size(*row["image_size_wh"], row["load_size"], crop)
         for theirs in row["three_draws"]:
             position = [draw.randint(0, max(0, width - crop)), draw.randint(0, max(0, height - crop))]
             assert position == theirs["crop_pos"]
