@@ -10,11 +10,11 @@ from torch import Tensor
 
 from i2i.metrics.collapse import coverage, nearest_distance, pairwise_distance
 from i2i.training.collapse import CollapseMonitor
-from i2i.training.report import Report
+from i2i.training.report import Report, SilentObserver
 
 
-class Told:
-    """A report that remembers."""
+class Told(SilentObserver):
+    """An observer that remembers."""
 
     def __init__(self) -> None:
         self.events: list[tuple[int, str, dict[str, Any]]] = []
@@ -105,7 +105,7 @@ def test_a_resumed_run_warns_where_a_whole_one_does(tmp_path, stop, lost):
             guard.look(100 * k, [grids[k - 1]])
         return [
             (line["images"], line.get("text"), line.get("spread"))
-            for line in guard.inner.log
+            for line in guard.lines()
             if line["kind"] in ("signs", "warning")
         ]
 
@@ -149,9 +149,25 @@ def test_one_that_copies_training_pictures_is_told():
 
 
 def test_everything_else_passes_through(guard):
+    calls: list[tuple[Any, ...]] = []
+
+    class Recorder(SilentObserver):
+        def losses(self, *facts: Any) -> None:
+            calls.append(("losses", *facts))
+
+        def close(self, reason: str = "") -> None:
+            calls.append(("close", reason))
+
+        def lines(self) -> list[dict[str, Any]]:
+            return [{"kind": "note"}]
+
     guard.event(3, "note", text="x")
     assert guard.inner.events == [(3, "note", {"text": "x"})]
-    assert guard.grids == []
+    guard.inner = Recorder()
+    guard.losses(4, {"G/adv": 1.0}, {"G": 2e-4}, 5.0)
+    guard.close("interrupted")
+    assert calls == [("losses", 4, {"G/adv": 1.0}, {"G": 2e-4}, 5.0), ("close", "interrupted")]
+    assert list(guard.lines()) == [{"kind": "note"}]
 
 
 def test_large_pictures_are_shrunk_first():

@@ -4,16 +4,17 @@ import io
 import json
 import math
 import re
+import time
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
 
-import i2i.training.report
-from i2i.training.report import Report, page, spaced
+from i2i.training.report import Report, page
 from i2i.training.report.history import POINTS, RunHistory
-from i2i.training.report.log import Log, plain
+from i2i.training.report.log import Log, json_safe
+from i2i.training.report.report import PAGE_GRIDS, evenly_spaced
 from tests.loop.toy import toy_loop
 
 
@@ -68,9 +69,9 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
     assert lines(tmp_path)[1]["model"] == {"psnr": None, "l1": 0.5}
 
 
-def test_plain_takes_what_json_does_not_know(tmp_path):
+def test_json_safe_takes_what_json_does_not_know(tmp_path):
     given = {"t": torch.tensor([1.0, math.nan]), "p": tmp_path, 3: (True, None, np.int64(4)), "s": "\udcff"}
-    made = plain(given)
+    made = json_safe(given)
     assert made == {"t": [1.0, None], "p": str(tmp_path), "3": [True, None, 4], "s": "\udcff"}
     json.dumps(made, allow_nan=False).encode()
 
@@ -132,7 +133,7 @@ def test_a_run_that_must_begin_again_leaves_one_log(tmp_path):
 
 def test_training_time_goes_on_and_forgets_what_was_lost(tmp_path, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(i2i.training.report.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     first = report(tmp_path)
     train(first, 0)
     clock[0] += 50
@@ -219,6 +220,16 @@ def test_rewind_of_a_log_alone(tmp_path):
     assert [r["images"] for r in later] == [9]
 
 
+def test_a_report_that_is_told_nothing_leaves_nothing(tmp_path):
+    watch = report(tmp_path / "run")
+    watch.close()
+    assert not (tmp_path / "run").exists()
+    assert list(watch.lines()) == []
+    watch.event(0, "note", text="a note")
+    assert told(tmp_path / "run", "note") == [0]
+    assert [line["text"] for line in watch.lines()] == ["a note"]
+
+
 # ---- report.html -----------------------------------------------------------------------------------------------
 
 
@@ -301,7 +312,7 @@ def test_the_page_loads_nothing_and_holds_everything(tmp_path):
     assert f"i2i translate photo.jpg --model {tmp_path}" in words
     assert "--resume" not in words  # it is finished
     assert "0.1667" in words  # the best score
-    assert "prefers-color-scheme:dark" in text
+    assert "prefers-color-scheme: dark" in text
 
 
 def test_the_page_shows_the_metrics_with_the_best_marked(tmp_path):
@@ -354,7 +365,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on(tmp_path):
 
 def test_the_page_is_there_at_the_first_samples_but_not_written_all_the_time(tmp_path, monkeypatch):
     clock, written = [1000.0], []
-    monkeypatch.setattr(i2i.training.report.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     real = page.render
 
     def slow(*args, **kwargs):
@@ -375,8 +386,8 @@ def test_the_page_is_there_at_the_first_samples_but_not_written_all_the_time(tmp
 
 
 def test_the_page_stays_bounded(tmp_path):
-    assert spaced(list(range(1000)), 4) == [0, 333, 666, 999]
-    assert spaced([1, 2], 4) == [1, 2]
+    assert evenly_spaced(list(range(1000)), 4) == [0, 333, 666, 999]
+    assert evenly_spaced([1, 2], 4) == [1, 2]
     watch = report(tmp_path, 10**6)
     for i in range(40):
         watch.samples(i, {"x": pictures(1, 3, 8, 8)})
@@ -384,8 +395,8 @@ def test_the_page_stays_bounded(tmp_path):
         watch.history.add({"kind": "losses", "images": i, "terms": {"G/l1": 1 + i % 7}, "time": ""})
     watch.close()
     made, _, _ = read(tmp_path)
-    assert len(made.images) == i2i.training.report.STILLS + 1
-    assert all(len(c["x"]) <= POINTS for c in json.loads(made.data).values())
+    assert len(made.images) == PAGE_GRIDS + 1
+    assert all(len(c["x"]) <= POINTS for c in json.loads(made.data)["charts"].values())
 
 
 def test_an_event_after_the_end_reaches_log_and_page(tmp_path):

@@ -34,6 +34,18 @@ def test_every_shipped_file_is_packed():
         assert not missing
 
 
+def test_every_other_file_of_the_package_is_packed():
+    built = _built()["package-data"]
+    packed = {p for name in built if "._shipped" not in name for e in built[name] for p in _folder(name).glob(e)}
+    files = {p for p in (ROOT / "i2i").rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert files == packed
+    assert any(p.name == "report.html.j2" for p in files)
+
+
+def _folder(package: str) -> Path:
+    return ROOT.joinpath(*package.split("."))
+
+
 @pytest.mark.slow
 def test_a_wheel_in_an_empty_place_trains_on_what_it_carries(tmp_path):
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
@@ -75,3 +87,4 @@ def test_a_wheel_in_an_empty_place_trains_on_what_it_carries(tmp_path):
     i2i("train", "pix2pix", "--data", "earth", "--size", "16", "--images", "4", "--out", "run", "--quiet", *SMALL)
     assert json.loads((elsewhere / "run" / "metrics.json").read_text())["count"] == 70
     assert (elsewhere / "run" / "model.safetensors").is_file()
+    assert "</html>" in (elsewhere / "run" / "report.html").read_text()

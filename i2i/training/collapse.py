@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as fn
 
 from i2i.metrics.collapse import nearest_distance, pairwise_distance
+from i2i.training.report import ForwardingObserver, Observer
 
 SIDE = 32  # pixels, at most
 SEEN, HELD = 1024, 128  # real images compared with, at most
@@ -25,29 +26,27 @@ TIMES = 3
 COPIED = 0.5  # of the held-out distance; under it samples count as copies
 
 
-class CollapseMonitor:
-    """A report (i2i.loop.Watch) that looks at the samples passing through it.
+class CollapseMonitor(ForwardingObserver):
+    """An observer that judges the samples on their way to another one.
 
     Each grid adds a line "signs" {spread, nearest} to the log, and a warning where a number stays under its limit. In
     the first `early` images, when an average of weights still lags behind, samples may be alike. A resumed run warns
     where a whole one would: what was seen before it is read from the log, so what is judged is what stands there."""
 
-    def __init__(self, inner: Any, train: Any, held: Any = None, early: int = 0) -> None:
-        self.inner, self.train, self.held, self.early = inner, train, held, early
+    def __init__(self, inner: Observer, train: Any, held: Any = None, early: int = 0) -> None:
+        super().__init__(inner)
+        self.train, self.held, self.early = train, held, early
         self.real: tuple[float, float] | None = None  # spread, nearest of real images
         self.seen = torch.empty(0)
         self.low = 0
         self.varied = False  # whether samples were ever as unlike as they should be
         self.told: set[str] = set()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
     def event(self, images: int, kind: str, **facts: Any) -> None:
         """Passes the event on; at a resumption the guard learns what it had seen and told by then."""
         self.inner.event(images, kind, **facts)
         if kind == "resumed":
-            for line in self.inner.log:
+            for line in self.inner.lines():
                 if line["images"] <= images and line["kind"] == "signs":
                     self._count(line["images"], math.nan if line["spread"] is None else line["spread"])
                 elif line["images"] <= images and line["kind"] == "warning":

@@ -31,6 +31,7 @@ from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now
 from i2i.training import checkpoint as checkpoints
 from i2i.training.ema import EMA
+from i2i.training.report.observer import Observer
 from i2i.training.settings import Precision, TrainSettings, accelerator_for
 
 MOST = 200  # checkpoints and sample grids of a run by default: the epochs of a few images take seconds
@@ -52,14 +53,6 @@ class Data(Protocol):
 
     def batches(self, start: int, batch: int, rank: int, world: int, seed: int) -> Iterator[dict[str, Any]]: ...
     def fixed(self, n: int) -> dict[str, Any]: ...
-
-
-class Observer(Protocol):
-    """What the loop tells; see i2i.report.Report."""
-
-    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None: ...
-    def event(self, images: int, kind: str, **facts: Any) -> None: ...
-    def samples(self, images: int, columns: dict[str, Tensor]) -> Any: ...
 
 
 class Loop:

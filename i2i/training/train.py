@@ -26,7 +26,7 @@ from i2i.metrics.pixel import l1
 from i2i.models import format as model_file
 from i2i.training.collapse import CollapseMonitor
 from i2i.training.loop import Interrupted, Loop
-from i2i.training.report import Report
+from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
 from i2i.training.run import Run, free, resolve_resume, resolve_run
 from i2i.training.settings import TrainSettings, accelerator_for
 
@@ -105,7 +105,7 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
         run.data,
         run.plan,
         run.folder,
-        _Silent(),
+        SilentObserver(),
         total=run.total,
         facts=run.facts(),
         accelerator=accelerator,
@@ -113,11 +113,13 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     )
     if not resumed:  # only now, so that settings that do not go together leave nothing behind
         _begin(run, main)
-    report: Any = Report(run.folder, run.recipe, run.settings, run.total, live=not quiet) if main else _Silent()
+    report: Observer = SilentObserver()
+    if main:
+        report = Report(run.folder, run.recipe, run.settings, run.total, live=not quiet)
     if run.plan.tracked:
         plain = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in run.settings.items()}
         accelerator.init_trackers(f"i2i-{run.recipe}".replace("/", "-"), config=plain)
-        report = _Tracked(report, accelerator)
+        report = TrackerObserver(report, accelerator)
     if isinstance(method, Generate) and main:
         report = CollapseMonitor(report, run.data, run.held_out, early=run.total // 20)
     scores: dict[str, float] = {}
@@ -208,7 +210,7 @@ def _header(run: Run, images: int, scores: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _conclude(run: Run, report: Any, images: int) -> None:
+def _conclude(run: Run, report: Observer, images: int) -> None:
     """Judges the finished model of a paired run on its test split, else on val."""
     split = next((s for s in ("test", "val") if s in run.data.splits), None)
     if run.method.needs == run.data.layout == "paired" and split is not None:
@@ -221,27 +223,3 @@ def _conclude(run: Run, report: Any, images: int) -> None:
 def resume(folder: str | Path, *, overrides: dict[str, Any] | None = None, quiet: bool = False) -> Path:
     """Goes on with the run in `folder` from its newest intact checkpoint; bit-exactly on the same device."""
     return execute(resolve_resume(folder, overrides), quiet=quiet, resumed=True)
-
-
-class _Silent:
-    """The report of every process but the first."""
-
-    def losses(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-    event = samples = close = losses
-
-
-class _Tracked:
-    """A report that also feeds Accelerate's trackers."""
-
-    def __init__(self, inner: Any, accelerator: Any) -> None:
-        self.inner, self.accelerator = inner, accelerator
-
-    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
-        self.inner.losses(images, terms, rates, speed)
-        extra = {f"lr/{k}": v for k, v in rates.items()}
-        self.accelerator.log({**terms, **extra, "images/s": speed}, step=images)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)

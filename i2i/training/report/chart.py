@@ -1,81 +1,115 @@
-"""A curve as an SVG drawing, linear and (where all values are positive) logarithmic."""
+"""The geometry of a curve's chart: axes, ticks and lines in the units of an SVG drawing."""
 
 from __future__ import annotations
 
 import math
-from html import escape
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from i2i.core.format import format_number
-from i2i.training.report.history import Curve, Point
+from i2i.training.report.history import Curve
 
-WIDE, HIGH = 360, 176  # units of the drawing
+WIDTH, HEIGHT = 360, 176  # of the drawing
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24  # margins
+COLORS = 6  # colors that report.css knows
+FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 
 
-def chart(name: str, title: str, curve: Curve, end: int, colour: int, marks: list[int]) -> tuple[str, dict[str, Any]]:
-    """The drawing as HTML, and the data that its pointer needs.
+@dataclass(frozen=True)
+class Scale:
+    """A curve on one scale of its vertical axis."""
 
-    name: of the chart in the page; end: images at the right edge; colour: number of a colour of the page; marks: images
-    at which the run was resumed."""
+    kind: str  # "lin", "log", or "both" if there is only one scale
+    ticks: list[tuple[float, str]]  # (y, label)
+    line: str  # points of the curve, for SVG
+    smooth: str  # points of its moving average; empty for a short curve
+    band: str  # outline of the area between the lowest and the highest values; empty if no points were merged
+    dot: tuple[float, float] | None  # the only point of a curve
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All that the page draws of one curve, and `data`: what its script needs to show single values."""
+
+    id: str
+    title: str
+    color: int
+    last: str
+    ticks: list[tuple[float, str, str]]  # (x, label, SVG text-anchor) of the horizontal axis
+    marks: list[float]  # x where the run was resumed
+    scales: list[Scale]
+    data: dict[str, Any]
+
+
+def chart(name: str, title: str, curve: Curve, end: int, color: int, resumed: list[int]) -> Chart:
+    """Lays out a curve with at least one point, on a linear and, where it helps, on a logarithmic scale.
+
+    name: id of the chart in the page; end: images seen at the right edge; color: its number; resumed: images seen when
+    the run was resumed."""
     points = curve.points
     low, high = min(p[2] for p in points), max(p[3] for p in points)
-    data: dict[str, Any] = {"x": [p[0] for p in points], "y": [_five(p[1]) for p in points], "end": end}
-    scales = {"lin": _scale([low, high])}
+    data: dict[str, Any] = {"x": [p[0] for p in points], "y": [float(f"{p[1]:.5g}") for p in points], "end": end}
+    axes = {"lin": linear_axis([low, high])}
     if low > 1e-300 and high > 3 * low:  # else a logarithm would look the same
-        scales["log"] = _log_scale(low, high)
-    parts = []
-    for kind, (bottom, top, ticks) in scales.items():
+        axes["log"] = log_axis(low, high)
+    scales = []
+    for kind, (bottom, top, ticks) in axes.items():
         data[kind] = [bottom, top]
-        name_of = kind if len(scales) > 1 else "both"
-        log = kind == "log"
+        name_of_scale = kind if len(axes) > 1 else "both"
+        scales.append(_scale(name_of_scale, curve, end, ticks, _y_of(bottom, top, kind == "log")))
+    ticks_below = [t for t in linear_axis([0, end])[2] if 0 <= t <= end]
+    return Chart(
+        id=name,
+        title=title,
+        color=color % COLORS,
+        last=format_number(curve.last) if curve.last is not None else "",
+        ticks=[(_x_of(t, end), format_number(t), "end" if t == end else "middle") for t in ticks_below],
+        marks=[_x_of(images, end) for images in resumed if 0 < images < end],
+        scales=scales,
+        data=data,
+    )
 
-        def place(value: float, bottom: float = bottom, top: float = top, log: bool = log) -> float:
-            value = math.log10(value) if log else value
-            return TOP + (HIGH - TOP - BOTTOM) * (1 - (value - bottom) / (top - bottom))
 
-        grid = "".join(
-            f'<line x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{place(t):.1f}" y2="{place(t):.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{place(t) + 3.5:.1f}" text-anchor="end">{format_number(t)}</text>'
-            for t in ticks
-        )
-        line = _line(points, [place(p[1]) for p in points], end)
-        smooth = moving_average([p[1] for p in points])
-        if smooth:
-            line = f'<g class="raw">{line}</g>{_line(points, [place(v) for v in smooth], end)}'
-        band = ""
-        if curve.stride > 1:
-            edge = [f"{_x(p[0], end):.1f},{place(p[3]):.1f}" for p in points]
-            edge += [f"{_x(p[0], end):.1f},{place(p[2]):.1f}" for p in reversed(points)]
-            band = f'<polygon class="band" points="{" ".join(edge)}"/>'
-        dot = ""
-        if len(points) == 1:
-            dot = f'<circle class="one" r="3" cx="{_x(points[0][0], end):.1f}" cy="{place(points[0][1]):.1f}"/>'
-        parts.append(f'<g class="{name_of}"><g class="grid">{grid}</g>{band}{line}{dot}</g>')
-    below = "".join(
-        f'<text x="{_x(t, end):.1f}" y="{HIGH - 7}" text-anchor="{"end" if t == end else "middle"}">'
-        f"{format_number(t)}</text>"
-        for t in _scale([0, end], 4)[2]
-        if 0 <= t <= end
+def _scale(kind: str, curve: Curve, end: int, ticks: list[float], y_of: Callable[[float], float]) -> Scale:
+    points = curve.points
+    x = [_x_of(p[0], end) for p in points]
+    smooth = moving_average([p[1] for p in points])
+    band = ""
+    if curve.stride > 1:
+        upper = [(a, y_of(p[3])) for a, p in zip(x, points)]
+        lower = [(a, y_of(p[2])) for a, p in zip(x, points)]
+        band = _svg_points([*upper, *reversed(lower)])
+    return Scale(
+        kind=kind,
+        ticks=[(y_of(t), format_number(t)) for t in ticks],
+        line=_svg_points([(a, y_of(p[1])) for a, p in zip(x, points)]),
+        smooth=_svg_points([(a, y_of(value)) for a, value in zip(x, smooth)]),
+        band=band,
+        dot=(x[0], y_of(points[0][1])) if len(points) == 1 else None,
     )
-    again = "".join(
-        f'<line class="mark" x1="{_x(m, end):.1f}" x2="{_x(m, end):.1f}" y1="{TOP}" y2="{HIGH - BOTTOM}"/>'
-        for m in marks
-        if 0 < m < end
-    )
-    last = format_number(curve.last) if curve.last is not None else ""
-    html = (
-        f'<figure class="chart c{colour % 6}" id="{name}"><figcaption><span>{escape(title)}</span>'
-        f'<output>{last}</output></figcaption><svg viewBox="0 0 {WIDE} {HIGH}" role="img" '
-        f'aria-label="{escape(title)} over the images seen; last {last}"><g class="grid">{below}</g>{again}'
-        f'{"".join(parts)}<line class="hair" y1="{TOP}" y2="{HIGH - BOTTOM}"/><circle class="dot" r="3.5"/>'
-        "</svg></figure>"
-    )
-    return html, data
+
+
+def _svg_points(points: list[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _x_of(images: float, end: int) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * images / max(1, end)
+
+
+def _y_of(bottom: float, top: float, log: bool) -> Callable[[float], float]:
+    """Returns the function from a value to its height in the drawing; 0 is above."""
+
+    def y_of(value: float) -> float:
+        value = math.log10(value) if log else value
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - bottom) / (top - bottom))
+
+    return y_of
 
 
 def moving_average(values: list[float]) -> list[float]:
-    """The mean over a window of about a twentieth of a long curve; nothing for a short one."""
+    """Returns the mean over a window of a twentieth of a long curve; nothing for a short one."""
     half = len(values) // 40
     if half < 2:
         return []
@@ -86,17 +120,8 @@ def moving_average(values: list[float]) -> list[float]:
     return [(sums[b] - sums[a]) / (b - a) for a, b in ends]
 
 
-def _line(points: list[Point], heights: list[float], end: int) -> str:
-    places = " ".join(f"{_x(p[0], end):.1f},{h:.1f}" for p, h in zip(points, heights))
-    return f'<polyline points="{places}"/>'
-
-
-def _x(images: float, end: int) -> float:
-    return LEFT + (WIDE - LEFT - RIGHT) * images / max(1, end)
-
-
-def _scale(values: list[float], most: int = 4) -> tuple[float, float, list[float]]:
-    """(lowest, highest, ticks) of a linear axis with steps of 1, 2 or 5 times a power of ten."""
+def linear_axis(values: list[float], most: int = 4) -> tuple[float, float, list[float]]:
+    """Returns (lowest, highest, ticks) of a linear axis with steps of 1, 2 or 5 times a power of ten."""
     low, high = min(values), max(values)
     if high - low <= 1e-9 * max(abs(high), abs(low)):
         margin = abs(high) * 0.1 or 1.0
@@ -113,8 +138,8 @@ def _scale(values: list[float], most: int = 4) -> tuple[float, float, list[float
     return low - pad, high + pad, ticks
 
 
-def _log_scale(low: float, high: float) -> tuple[float, float, list[float]]:
-    """(lowest, highest, ticks) of a logarithmic axis; the limits are logarithms, the ticks are not."""
+def log_axis(low: float, high: float) -> tuple[float, float, list[float]]:
+    """Returns (lowest, highest, ticks) of a logarithmic axis; the limits are logarithms, the ticks are not."""
     bottom, top = math.log10(low), math.log10(high)
     pad = max((top - bottom) * 0.04, 0.02)
     bottom, top = bottom - pad, top + pad
@@ -124,7 +149,3 @@ def _log_scale(low: float, high: float) -> tuple[float, float, list[float]]:
         if len(ticks) >= 3:
             break
     return bottom, top, ticks[:: max(1, math.ceil(len(ticks) / 6))]
-
-
-def _five(value: float) -> float:
-    return float(f"{value:.5g}")

@@ -1,4 +1,4 @@
-"""What a run says while it goes on, on stderr: a bar in a terminal, now and then a line elsewhere, or nothing."""
+"""Progress of a run on stderr: a live bar in a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -16,113 +16,113 @@ from rich.text import Text
 
 from i2i.core.format import format_duration
 
-PAUSE = 10.0  # seconds between two plain lines of a kind
+LINE_INTERVAL = 10.0  # seconds between two plain lines of a kind, at least
 
 
-class Voice(Protocol):
-    """Where a run speaks."""
+class ProgressPrinter(Protocol):
+    """Prints the progress of a run."""
 
     def start(self, images: int) -> None:
-        """Training begins at `images`."""
+        """Says that training starts, with `images` seen in earlier sessions."""
 
     def losses(self, images: int, terms: dict[str, float], speed: float) -> None:
-        """Images seen, the losses by "optimizer/term", images a second."""
+        """Shows the images seen, the losses by "optimizer/term" and the speed in images/s."""
 
     def saved(self, images: int) -> None:
-        """A checkpoint lies on the disk."""
+        """Says that a checkpoint was saved."""
 
-    def say(self, text: str, serious: bool = False) -> None:
-        """A sentence of its own; a serious one is heard in every case."""
+    def message(self, text: str, warning: bool = False) -> None:
+        """Prints a sentence. Warnings are never suppressed."""
 
-    def end(self, text: str) -> None:
-        """The last sentence."""
+    def finish(self, text: str) -> None:
+        """Prints the last line."""
 
 
-def voice(name: str, total: int, folder: str, live: bool) -> Voice:
-    """The voice that fits stderr: Bar in a terminal, Lines in pipes and CI, Mute if not `live`."""
+def progress_printer(name: str, total: int, folder: str, live: bool) -> ProgressPrinter:
+    """Returns the printer that fits stderr: LiveBar in a terminal, PlainLines in pipes and CI, Silent if not `live`."""
     if not live:
-        return Mute()
+        return Silent()
     console = Console(stderr=True, highlight=False)
     if sys.stderr.isatty() and console.is_interactive and not os.environ.get("CI"):
-        return Bar(name, total, console)
-    return Lines(name, total, folder)
+        return LiveBar(name, total, console)
+    return PlainLines(name, total, folder)
 
 
-class Mute:
-    """Says only what is serious, as a warning of the logger "i2i"."""
+class Silent:
+    """Prints nothing; warnings go to the logger "i2i"."""
 
     def start(self, images: int) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def losses(self, images: int, terms: dict[str, float], speed: float) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def saved(self, images: int) -> None:
-        """Nothing."""
+        """Does nothing."""
 
-    def say(self, text: str, serious: bool = False) -> None:
-        """Serious sentences only."""
-        if serious:
+    def message(self, text: str, warning: bool = False) -> None:
+        """Logs warnings only."""
+        if warning:
             logging.getLogger("i2i").warning(text)
 
-    def end(self, text: str) -> None:
-        """Nothing."""
+    def finish(self, text: str) -> None:
+        """Does nothing."""
 
 
-class Lines:
-    """A plain line at the start, at the end, and at most every PAUSE seconds for progress and for checkpoints."""
+class PlainLines:
+    """Prints a line at the start and at the end, and at most every LINE_INTERVAL seconds progress and checkpoints."""
 
     def __init__(self, name: str, total: int, folder: str) -> None:
         self.name, self.total, self.folder = name, total, folder
-        self.spoken = {"losses": 0.0, "saved": 0.0}
+        self.printed = {"losses": 0.0, "saved": 0.0}  # time of the last line by kind
 
     def start(self, images: int) -> None:
-        """The first line."""
-        since = f", from {images:,} on" if images else ""
-        self.say(f"{self.name}: {self.total:,} images{since}, into {self.folder}")
-        self.spoken["losses"] = time.monotonic()
+        """Prints the first line."""
+        resumed = f", continuing at {images:,}" if images else ""
+        self.message(f"{self.name}: {self.total:,} images{resumed}, into {self.folder}")
+        self.printed["losses"] = time.monotonic()
 
     def losses(self, images: int, terms: dict[str, float], speed: float) -> None:
-        """A line of progress, if the last one is PAUSE seconds old."""
+        """Prints a line of progress, if one is due."""
         if self._due("losses"):
             left = format_duration((self.total - images) / speed) if speed > 0 else "?"
             share = f"{images / max(1, self.total):.0%}"
-            told = f"{images:,} of {self.total:,} images ({share}), {speed:.3g} images/s, {left} left"
-            self.say("; ".join([told, *(f"{o} {words}" for o, words in grouped(terms))]))
+            progress = f"{images:,} of {self.total:,} images ({share}), {speed:.3g} images/s, {left} left"
+            self.message("; ".join([progress, *(f"{owner} {losses}" for owner, losses in grouped(terms))]))
 
     def saved(self, images: int) -> None:
-        """A line, if the last one of its kind is PAUSE seconds old."""
+        """Prints a line about the checkpoint, if one is due."""
         if self._due("saved"):
-            self.say(f"saved at {images:,} images")
+            self.message(f"saved at {images:,} images")
 
     def _due(self, kind: str) -> bool:
         now = time.monotonic()
-        if self.spoken[kind] and now - self.spoken[kind] < PAUSE:
+        if self.printed[kind] and now - self.printed[kind] < LINE_INTERVAL:
             return False
-        self.spoken[kind] = now
+        self.printed[kind] = now
         return True
 
-    def say(self, text: str, serious: bool = False) -> None:
-        """Prints a line; a pipe that nobody reads any more ends no training."""
+    def message(self, text: str, warning: bool = False) -> None:
+        """Prints a line. A closed pipe does not stop training."""
         with contextlib.suppress(OSError, ValueError):
             print(text, file=sys.stderr, flush=True)
 
-    def end(self, text: str) -> None:
-        """The last line."""
-        self.say(text)
+    def finish(self, text: str) -> None:
+        """Prints the last line."""
+        self.message(text)
 
 
-class Bar:
-    """A bar with images, images/s and time left, and the losses under it."""
+class LiveBar:
+    """Shows a bar with images, images/s and time left, and the losses under it."""
 
     def __init__(self, name: str, total: int, console: Console) -> None:
         self.console, self.name, self.total = console, name, total
-        self.bar: _Progress | None = None
+        self.bar: _LossProgress | None = None
 
     def start(self, images: int) -> None:
-        """Shows the bar. It is not shown before training begins, so that an error before that prints plainly."""
+        """Shows the bar. It does not appear earlier, so that an error before training prints plainly."""
         if self.bar is None:
-            self.bar = _Progress(self.name, self.total, images, self.console)
+            self.bar = _LossProgress(self.name, self.total, images, self.console)
             self.bar.start()
             # A second Ctrl-C ends the process at once; the terminal must not be left without its cursor then.
             self.console.show_cursor(True)
@@ -130,55 +130,49 @@ class Bar:
     def losses(self, images: int, terms: dict[str, float], speed: float) -> None:
         """Moves the bar and shows the losses."""
         if self.bar is not None:
-            self.bar.tell(images, terms, speed)
+            self.bar.show(images, terms, speed)
 
     def saved(self, images: int) -> None:
-        """Noted under the bar."""
+        """Shows the last checkpoint under the bar."""
         if self.bar is not None:
             self.bar.saved = images
 
-    def say(self, text: str, serious: bool = False) -> None:
-        """A line above the bar."""
-        self.console.print(Text(text, "yellow" if serious else ""))
+    def message(self, text: str, warning: bool = False) -> None:
+        """Prints a line above the bar."""
+        self.console.print(Text(text, "yellow" if warning else ""))
 
-    def end(self, text: str) -> None:
-        """Takes the bar away and prints the last line."""
+    def finish(self, text: str) -> None:
+        """Removes the bar and prints the last line."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
         self.console.print(Text(text))
 
 
-class _Progress(Progress):
-    """Rich's progress with the losses in lines of their own. Between two reports of the loop the bar goes on at the
-    speed of the last one, at most as far as the next is expected."""
+class _LossProgress(Progress):
+    """Rich's progress bar with a line of losses per optimizer under it."""
 
     def __init__(self, name: str, total: int, images: int, console: Console) -> None:
-        self.total, self.seen, self.step, self.speed, self.at = total, images, 0, 0.0, time.monotonic()
         self.terms: dict[str, float] = {}
         self.saved: int | None = None
         columns = (TextColumn("[bold]{task.description}"), BarColumn(None), _Numbers())
-        # Output of this process to a terminal goes above the bar; to a file or pipe it stays what it is.
+        # What this process prints to a terminal appears above the bar; output to a file or pipe is left alone.
         redirect = sys.stdout.isatty()
         super().__init__(
             *columns, console=console, refresh_per_second=4, expand=True, redirect_stdout=redirect, transient=True
         )
-        self.number = self.add_task(name, total=total, completed=images)
+        self.task = self.add_task(name, total=total, completed=images, speed=0.0)
 
-    def tell(self, images: int, terms: dict[str, float], speed: float) -> None:
-        """New facts."""
-        self.step, self.seen = max(0, images - self.seen), images
-        self.terms, self.speed, self.at = terms, speed, time.monotonic()
+    def show(self, images: int, terms: dict[str, float], speed: float) -> None:
+        """Moves the bar to `images` and replaces the losses."""
+        self.terms = terms
+        self.update(self.task, completed=images, speed=speed)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """The bar and the losses."""
+        """Yields the bar and the lines under it."""
         if not self.tasks:  # Rich asks once before there is any
             return
-        task = self.tasks[0]
-        ahead = min(self.speed * (time.monotonic() - self.at), max(0, self.step - 1))
-        task.completed = min(self.seen + int(ahead), self.total)
-        task.fields["speed"] = self.speed
-        lines = [Text.assemble((f"  {o} ", "bold cyan"), words) for o, words in grouped(self.terms)]
+        lines = [Text.assemble((f"  {owner} ", "bold cyan"), losses) for owner, losses in grouped(self.terms)]
         if self.saved is not None:
             lines.append(Text(f"  saved at {self.saved:,} images", "dim"))
         for line in lines:
@@ -187,24 +181,24 @@ class _Progress(Progress):
 
 
 class _Numbers(ProgressColumn):
-    """Images, speed and time left."""
+    """The column with images, speed and time left; "starting" before the first losses."""
 
     max_refresh = None
 
     def render(self, task: Task) -> Text:
-        """As text; "starting" before the first report."""
-        speed, total = task.fields.get("speed", 0.0), int(task.total or 0)
-        done = f"{int(task.completed):,}/{total:,} images"
+        """Returns the column's text."""
+        speed, total = task.fields["speed"], int(task.total or 0)
+        images = f"{int(task.completed):,}/{total:,} images"
         if speed <= 0:
-            return Text.assemble(done, ("  starting", "dim"))
+            return Text.assemble(images, ("  starting", "dim"))
         left = format_duration((total - task.completed) / speed)
-        return Text.assemble(done, f"  {speed:.3g}/s  ", (left, "bold green"), " left")
+        return Text.assemble(images, f"  {speed:.3g}/s  ", (left, "bold green"), " left")
 
 
-def grouped(terms: dict[str, Any]) -> list[tuple[str, str]]:
-    """{"G/adv": 0.7, "G/l1": 12.3} as [("G", "adv 0.700  l1 12.3")], for people."""
+def grouped(terms: dict[str, float]) -> list[tuple[str, str]]:
+    """Formats {"G/adv": 0.7, "G/l1": 12.3} as [("G", "adv 0.700  l1 12.3")]."""
     groups: dict[str, list[str]] = {}
     for name, value in terms.items():
         owner, _, term = name.rpartition("/")
         groups.setdefault(owner, []).append(f"{term} {value:#.3g}".rstrip("."))
-    return [(owner, "  ".join(words)) for owner, words in groups.items()]
+    return [(owner, "  ".join(losses)) for owner, losses in groups.items()]

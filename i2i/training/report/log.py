@@ -1,8 +1,8 @@
 """log.jsonl: one JSON object a line, each with `kind`, `images`, `time` (UTC) and `seconds` (training time so far).
 
-The file only grows, with one exception. A run that crashed and goes on from a checkpoint makes again what came after
-it: `rewind` drops those lines, so that every line of the file belongs to the run that is there. A line that a crash or
-a full disk left half written is cut off.
+Lines are only ever added, with one exception: a run that continues from a checkpoint repeats what came after it, so
+`rewind` drops those lines. Every line of the file then belongs to the run as it is. A line that a crash or a full disk
+left incomplete is cut off.
 """
 
 from __future__ import annotations
@@ -16,44 +16,45 @@ from typing import Any
 
 from i2i.core.files import atomic_write
 
-KEPT = ("note", "environment")  # kinds that say nothing about a moment of training: no rewind drops them
+TIMELESS = ("note", "environment")  # kinds that belong to no moment of training: no rewind drops them
 
 
 class Log:
-    """The lines of `path`; those that were there at the start belong to earlier sessions."""
+    """The file log.jsonl at `path`. Lines that it already holds belong to earlier sessions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._repair()
-        self.before = path.stat().st_size if path.exists() else 0  # bytes of earlier sessions
+        self.earlier_bytes = path.stat().st_size if path.exists() else 0  # length of the earlier sessions' lines
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (record for record, _, _ in self._lines())
+        return (record for record, _, _ in self._complete_lines())
 
-    def _lines(self) -> Iterator[tuple[dict[str, Any], bytes, int]]:
-        """(record, line, its first byte's place) of all lines that are whole."""
+    def _complete_lines(self) -> Iterator[tuple[dict[str, Any], bytes, int]]:
+        """Yields (record, line, offset of its first byte) of every complete line."""
         if not self.path.exists():
             return
-        place = 0
+        offset = 0
         with open(self.path, "rb") as file:
             for line in file:
-                record = _parsed(line)
+                record = _parse(line)
                 if record is not None:
-                    yield record, line, place
-                place += len(line)
+                    yield record, line, offset
+                offset += len(line)
 
     def _repair(self) -> None:
-        whole = sum(len(line) for _, line, _ in self._lines())
-        if self.path.exists() and whole != self.path.stat().st_size:
-            self._rewrite([line for _, line, _ in self._lines()])
+        """Removes incomplete lines."""
+        complete_bytes = sum(len(line) for _, line, _ in self._complete_lines())
+        if self.path.exists() and complete_bytes != self.path.stat().st_size:
+            self._rewrite([line for _, line, _ in self._complete_lines()])
 
     def _rewrite(self, lines: list[bytes]) -> None:
         with atomic_write(self.path) as file:
             file.writelines(lines)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Adds a line, all of it or (OSError: disk full, ...) none of it."""
-        line = (json.dumps(plain(record), allow_nan=False) + "\n").encode()
+        """Adds a line completely, or raises OSError (disk full, ...) and adds nothing."""
+        line = (json.dumps(json_safe(record), allow_nan=False) + "\n").encode()
         with open(self.path, "ab", buffering=0) as file:
             start = file.tell()
             try:
@@ -65,43 +66,43 @@ class Log:
                 raise
 
     def rewind(self, images: int) -> list[dict[str, Any]]:
-        """Drops the earlier sessions' lines later than `images` (KEPT kinds stay) and returns them."""
-        kept, dropped, before = [], [], 0
-        for record, line, place in self._lines():
-            earlier = place < self.before
-            if earlier and record["images"] > images and record["kind"] not in KEPT:
+        """Drops the earlier sessions' lines after `images`, except TIMELESS ones, and returns their records."""
+        lines, dropped, earlier_bytes = [], [], 0
+        for record, line, offset in self._complete_lines():
+            earlier = offset < self.earlier_bytes
+            if earlier and record["images"] > images and record["kind"] not in TIMELESS:
                 dropped.append(record)
                 continue
-            kept.append(line)
-            before += len(line) if earlier else 0
+            lines.append(line)
+            earlier_bytes += len(line) if earlier else 0
         if dropped:
-            self._rewrite(kept)
-            self.before = before
+            self._rewrite(lines)
+            self.earlier_bytes = earlier_bytes
         return dropped
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The record of a whole line, or None."""
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Returns the record of a complete line, else None."""
     if not line.endswith(b"\n"):
         return None
     try:
         record = json.loads(line)
-    except ValueError:  # also of bytes that are no text
+    except ValueError:  # also raised for bytes that are no text
         return None
-    good = isinstance(record, dict) and isinstance(record.get("images"), int) and isinstance(record.get("kind"), str)
-    return record if good else None
+    valid = isinstance(record, dict) and isinstance(record.get("images"), int) and isinstance(record.get("kind"), str)
+    return record if valid else None
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: numbers that are not finite become None, what it does not know becomes text."""
+def json_safe(value: Any) -> Any:
+    """Returns `value` in JSON's types: numbers that are not finite become None, unknown objects become text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(key): json_safe(v) for key, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(v) for v in value]
+        return [json_safe(v) for v in value]
     if hasattr(value, "tolist"):  # tensors, and NumPy's arrays and numbers
-        return plain(value.tolist())
+        return json_safe(value.tolist())
     return str(value)

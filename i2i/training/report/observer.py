@@ -1,0 +1,94 @@
+"""The interface between the training loop and whoever follows a run, and three small implementations of it.
+
+`Report` (log, page, progress) is the main one; `CollapseMonitor` and `TrackerObserver` each wrap another observer and
+add to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import Tensor
+
+
+class Observer(Protocol):
+    """What the training loop calls. `images` is always the number of training images seen so far."""
+
+    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
+        """Receives mean losses since the last call by "optimizer/term", learning rates by optimizer, images/s."""
+
+    def event(self, images: int, kind: str, **facts: Any) -> None:
+        """Receives something that happened; `Report.event` lists the kinds."""
+
+    def samples(self, images: int, columns: dict[str, Tensor]) -> None:
+        """Receives the sample grid: {column title: images [B, C, H, W] in [-1, 1]}."""
+
+    def lines(self) -> Iterable[dict[str, Any]]:
+        """Returns the lines of the run's log so far, those of earlier sessions included."""
+
+    def close(self, reason: str = "") -> None:
+        """Ends the report. reason: why the run stops before its end; empty if it does not."""
+
+
+class SilentObserver:
+    """Ignores everything: the observer of every process but the first."""
+
+    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
+        """Does nothing."""
+
+    def event(self, images: int, kind: str, **facts: Any) -> None:
+        """Does nothing."""
+
+    def samples(self, images: int, columns: dict[str, Tensor]) -> None:
+        """Does nothing."""
+
+    def lines(self) -> Iterable[dict[str, Any]]:
+        """Returns no lines."""
+        return ()
+
+    def close(self, reason: str = "") -> None:
+        """Does nothing."""
+
+
+class ForwardingObserver:
+    """Passes every call on to `inner`; subclasses override the calls to which they add something."""
+
+    def __init__(self, inner: Observer) -> None:
+        self.inner = inner
+
+    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
+        """Passes the losses on."""
+        self.inner.losses(images, terms, rates, speed)
+
+    def event(self, images: int, kind: str, **facts: Any) -> None:
+        """Passes the event on."""
+        self.inner.event(images, kind, **facts)
+
+    def samples(self, images: int, columns: dict[str, Tensor]) -> None:
+        """Passes the sample grid on."""
+        self.inner.samples(images, columns)
+
+    def lines(self) -> Iterable[dict[str, Any]]:
+        """Returns the lines of the inner observer."""
+        return self.inner.lines()
+
+    def close(self, reason: str = "") -> None:
+        """Closes the inner observer."""
+        self.inner.close(reason)
+
+
+class TrackerObserver(ForwardingObserver):
+    """Also sends losses, learning rates and speed to Accelerate's trackers (TensorBoard, Weights & Biases)."""
+
+    def __init__(self, inner: Observer, accelerator: Accelerator) -> None:
+        super().__init__(inner)
+        self.accelerator = accelerator
+
+    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
+        """Passes the losses on and logs them with the trackers."""
+        self.inner.losses(images, terms, rates, speed)
+        extra = {f"lr/{name}": rate for name, rate in rates.items()}
+        self.accelerator.log({**terms, **extra, "images/s": speed}, step=images)
