@@ -116,7 +116,7 @@ def network(args: argparse.Namespace, work: Path) -> None:
     translator = load(model(work, args.width or 64), args.device, args.precision)
     folder = photos(work / "in", args.images, args.size)
     batch = args.batch or (1 if translator.device.type == "cpu" else 32)
-    ready = [images.to_tensor(images.read(p)) for p in images.find(folder)]
+    ready = [images.to_tensor(images.read(p)) for p in images.find_images(folder)]
     groups = [torch.stack(ready[i : i + batch]).to(translator.device) for i in range(0, len(ready), batch)]
     if translator.device.type == "cuda":
         groups = [g.contiguous(memory_format=torch.channels_last) for g in groups]

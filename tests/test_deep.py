@@ -248,7 +248,7 @@ def test_profile_exif_and_resolution_are_kept_and_the_orientation_is_mended(tmp_
     array = soft(9, 12)
     lying = np.ascontiguousarray(np.rot90(array))  # orientation 6 turns it clockwise
     keep = {"exif": camera().tobytes(), "dpi": (300.0, 150.0)}
-    data = uint16.png(lying, wide(), keep) if suffix == ".png" else uint16.tiff([(lying, wide())], keep)
+    data = uint16.encode_png(lying, wide(), keep) if suffix == ".png" else uint16.encode_tiff([(lying, wide())], keep)
     (tmp_path / f"a{suffix}").write_bytes(data)
     if suffix == ".tif":  # the writer writes upright images, so it has no tag for this
         write_tiff(
@@ -276,7 +276,9 @@ def test_profile_exif_and_resolution_are_kept_and_the_orientation_is_mended(tmp_
 
 def test_exif_of_a_tiff_goes_on_to_jpeg_and_back(tmp_path):
     array = soft(9, 12)
-    (tmp_path / "a.tif").write_bytes(uint16.tiff([(array, None)], {"exif": camera().tobytes(), "dpi": (72.0, 72.0)}))
+    (tmp_path / "a.tif").write_bytes(
+        uint16.encode_tiff([(array, None)], {"exif": camera().tobytes(), "dpi": (72.0, 72.0)})
+    )
     for name in ("b.jpg", "c.png", "d.tif"):
         translate(tmp_path / "a.tif", tmp_path / name, raw())
         exif = Image.open(tmp_path / name).getexif()
@@ -288,7 +290,7 @@ def test_the_network_sees_srgb_in_16_bits(tmp_path):
     pytest.importorskip("imagecodecs")
     array = soft(16, 24)
     for suffix in (".tif", ".png"):
-        data = uint16.png(array, wide(), {}) if suffix == ".png" else uint16.tiff([(array, wide())], {})
+        data = uint16.encode_png(array, wide(), {}) if suffix == ".png" else uint16.encode_tiff([(array, wide())], {})
         (tmp_path / f"a{suffix}").write_bytes(data)
         model = raw()
         translate(tmp_path / f"a{suffix}", tmp_path / f"b{suffix}", model)
@@ -298,7 +300,7 @@ def test_the_network_sees_srgb_in_16_bits(tmp_path):
         assert Image.open(tmp_path / f"b{suffix}").info["icc_profile"] == wide()
         assert apart(read_back(tmp_path / f"b{suffix}"), array) <= 3
         translate(tmp_path / f"a{suffix}", tmp_path / f"c{suffix}", raw(), profile="srgb")
-        assert Image.open(tmp_path / f"c{suffix}").info["icc_profile"] == color.srgb()
+        assert Image.open(tmp_path / f"c{suffix}").info["icc_profile"] == color.srgb_profile()
         assert np.abs(read_back(tmp_path / f"c{suffix}") - expected * 65535).max() < 3
         translate(tmp_path / f"a{suffix}", tmp_path / f"d{suffix}.jpg", raw(), quality=100)  # 8 bits, same colours
         made = Image.open(tmp_path / f"d{suffix}.jpg")
@@ -316,13 +318,13 @@ def test_grey_with_a_grey_profile(tmp_path):
     assert apart(tifffile.imread(tmp_path / "b.tif"), array) <= 3
     assert Image.open(tmp_path / "b.tif").info["icc_profile"] == grey_profile()
     translate(tmp_path / "a.tif", tmp_path / "c.tif", raw(3))
-    assert Image.open(tmp_path / "c.tif").info["icc_profile"] == color.srgb()
+    assert Image.open(tmp_path / "c.tif").info["icc_profile"] == color.srgb_profile()
 
 
 def test_without_the_extra_the_numbers_stay_and_the_profile_says_what_they_mean(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     array = soft(16, 24)
-    (tmp_path / "a.tif").write_bytes(uint16.tiff([(array, wide())], {}))
+    (tmp_path / "a.tif").write_bytes(uint16.encode_tiff([(array, wide())], {}))
     model = raw()
     translate(tmp_path / "a.tif", tmp_path / "b.tif", model)
     assert np.abs((model.network.seen[0] + 1) * 32767.5 - array).max() < 0.01
@@ -333,7 +335,7 @@ def test_without_the_extra_the_numbers_stay_and_the_profile_says_what_they_mean(
 @pytest.mark.parametrize("profile", [b"rubbish" * 100, wide()[:400]])
 def test_broken_profiles_cost_nothing_but_themselves(tmp_path, profile):
     array = soft(16, 24)
-    (tmp_path / "a.tif").write_bytes(uint16.tiff([(array, profile)], {}))
+    (tmp_path / "a.tif").write_bytes(uint16.encode_tiff([(array, profile)], {}))
     assert translate(tmp_path / "a.tif", tmp_path / "b.tif", raw()).failed == []
     assert apart(tifffile.imread(tmp_path / "b.tif"), array) <= 1
 
@@ -342,11 +344,11 @@ def test_pages_of_any_depth_each_with_its_own_profile(tmp_path):
     pages = [
         (soft(8, 10), wide()),
         (noise(12, 6, 3), None),
-        (deep_noise(7, 9, 4), color.srgb()),
+        (deep_noise(7, 9, 4), color.srgb_profile()),
         (deep_noise(5, 5, 1), None),
         (noise(6, 6, 1), None),
     ]
-    (tmp_path / "a.tif").write_bytes(uint16.tiff(pages, {}))
+    (tmp_path / "a.tif").write_bytes(uint16.encode_tiff(pages, {}))
     assert translate(tmp_path / "a.tif", tmp_path / "b.tif", raw()).failed == []
     with tifffile.TiffFile(tmp_path / "b.tif") as made:
         assert len(made.pages) == 5
@@ -378,14 +380,14 @@ def test_large_sizes_are_refused_from_the_header(tmp_path, monkeypatch):
 
     write_tiff(tmp_path / "a.tif", deep_noise(20, 20, 3))
     pages = [(deep_noise(20, 20, 3), None), (deep_noise(40, 40, 3), None)]
-    (tmp_path / "b.tif").write_bytes(uint16.tiff(pages, {}))
+    (tmp_path / "b.tif").write_bytes(uint16.encode_tiff(pages, {}))
     assert "1,000" in translate(tmp_path / "b.tif", tmp_path / "o.tif", raw(), max_pixels=1000).failed[0][1]
-    monkeypatch.setattr(uint16, "read", never)
+    monkeypatch.setattr(uint16, "decode", never)
     assert "300" in translate(tmp_path / "a.tif", tmp_path / "o.tif", raw(), max_pixels=300).failed[0][1]
 
 
 def test_sizes_that_contradict_each_other(tmp_path):
     data = write_tiff(tmp_path / "a.tif", deep_noise(20, 20, 3)).read_bytes()
     with pytest.raises(Exception, match="contradict"):
-        uint16.read(data, (21, 20), True)
-    assert uint16.read(write_png(tmp_path / "a.png", deep_noise(8, 9, 3)).read_bytes(), (8, 8), False) is None
+        uint16.decode(data, (21, 20), True)
+    assert uint16.decode(write_png(tmp_path / "a.png", deep_noise(8, 9, 3)).read_bytes(), (8, 8), False) is None

@@ -150,7 +150,11 @@ def test_find_is_sorted_recursive_and_skips_hidden(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    assert [p.relative_to(tmp_path).as_posix() for p in images.find(tmp_path)] == ["a/b/e.webp", "a/c.jpg", "b.PNG"]
+    assert [p.relative_to(tmp_path).as_posix() for p in images.find_images(tmp_path)] == [
+        "a/b/e.webp",
+        "a/c.jpg",
+        "b.PNG",
+    ]
 
 
 def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):

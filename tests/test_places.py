@@ -190,14 +190,14 @@ def test_files_by_fsspec_are_the_files(model, tmp_path):
 def test_a_record_that_cannot_be_kept_is_told_beside_what_was_made(model, tmp_path, monkeypatch):
     picture(tmp_path / "in" / "a.png", 0)
     place = f"memory://record-{os.urandom(4).hex()}/out"
-    real, began = storage.write, []
+    real, began = storage.write_bytes, []
 
     def write(where, data):
         if ".i2i-manifest" in str(where) and began:
             raise I2IError(f"{where} cannot be written: no.")
         began.append(real(where, data))
 
-    monkeypatch.setattr(storage, "write", write)
+    monkeypatch.setattr(storage, "write_bytes", write)
     result = library.translate(f"{tmp_path}/in", place, model, device="cpu", record=True)
     assert [o.state for o in result.outcomes] == ["done"]
     assert "cannot be written: no." in result.record
@@ -205,13 +205,13 @@ def test_a_record_that_cannot_be_kept_is_told_beside_what_was_made(model, tmp_pa
 
 def test_systems_that_write_piece_by_piece_get_a_name_at_the_end(tmp_path, monkeypatch):
     """Other than stores of objects, such as files behind ssh: an output is moved to its name when it is complete."""
-    monkeypatch.setattr(storage, "STORES", set())
-    there = storage.at(f"memory://disk-{os.urandom(4).hex()}/a/b.bin")
+    monkeypatch.setattr(storage, "OBJECT_STORES", set())
+    there = storage.locate(f"memory://disk-{os.urandom(4).hex()}/a/b.bin")
     moved = []
     real = type(there.fs).mv
     monkeypatch.setattr(type(there.fs), "mv", lambda self, a, b, **k: moved.append((a, b)) or real(self, a, b, **k))
-    storage.write(there, b"bytes")
-    assert storage.read(there) == b"bytes"
+    storage.write_bytes(there, b"bytes")
+    assert storage.read_bytes(there) == b"bytes"
     assert [(a.rsplit("/", 1)[1].startswith(".i2i-"), b) for a, b in moved] == [(True, there.path)]
 
 
@@ -259,7 +259,7 @@ def test_a_film_goes_from_bucket_to_bucket(model, tmp_path):
     source = shoot(tmp_path / "waves.mp4")
     upath.UPath(f"{name}/waves.mp4").write_bytes(source.read_bytes())
     library.translate(f"{name}/waves.mp4", f"{name}/out.mp4", model, device="cpu")
-    (tmp_path / "out.mp4").write_bytes(storage.read(storage.at(f"{name}/out.mp4")))
+    (tmp_path / "out.mp4").write_bytes(storage.read_bytes(storage.locate(f"{name}/out.mp4")))
     assert seen(tmp_path / "out.mp4")[1:] == seen(source)[1:]
     upath.UPath(f"{name}/bad.mp4").write_bytes(b"no video")
     [(_, why)] = library.translate(f"{name}/bad.mp4", f"{name}/bad-out.mp4", model, device="cpu").failed
@@ -285,4 +285,6 @@ def test_a_picture_of_a_bucket_is_read_like_a_file(tmp_path):
     picture(tmp_path / "a.png", 0)
     there = upath.UPath(f"{name}/a.png")
     there.write_bytes((tmp_path / "a.png").read_bytes())
-    assert np.array_equal(images.read(storage.source(storage.at(str(there)))), images.read(tmp_path / "a.png"))
+    assert np.array_equal(
+        images.read(storage.decoder_input(storage.locate(str(there)))), images.read(tmp_path / "a.png")
+    )

@@ -28,7 +28,7 @@ def colours(image):
 
 def test_rows_are_pictures_and_columns_are_titled():
     x = torch.stack([torch.full((3, 64, 64), v) for v in (-1.0, 1.0)])
-    made = grids.draw({"input": x, "real": -x})
+    made = grids.draw_grid({"input": x, "real": -x})
     assert made.mode == "RGB"
     a = np.asarray(made)
     assert (a[:24] > 150).any()  # letters above the images
@@ -38,49 +38,51 @@ def test_rows_are_pictures_and_columns_are_titled():
 
 def test_small_pictures_are_enlarged_pixel_by_pixel_to_one_size():
     small, large = torch.rand(1, 3, 16, 16) * 2 - 1, torch.rand(1, 3, 64, 64) * 2 - 1
-    made = np.asarray(grids.draw({"low": small, "high": large}))
+    made = np.asarray(grids.draw_grid({"low": small, "high": large}))
     left, top = grids.PAD, made.shape[0] - grids.PAD - 128
     cell = made[top : top + 128, left : left + 128]
-    expected = np.asarray(grids.picture_of(small[0]).resize((128, 128), Image.Resampling.NEAREST))
+    expected = np.asarray(grids.to_rgb(small[0]).resize((128, 128), Image.Resampling.NEAREST))
     assert (cell == expected).all()
     other = made[top : top + 128, left + 128 + grids.GAP : left + 256 + grids.GAP]
-    assert (other == np.asarray(grids.picture_of(large[0]).resize((128, 128), Image.Resampling.NEAREST))).all()
+    assert (other == np.asarray(grids.to_rgb(large[0]).resize((128, 128), Image.Resampling.NEAREST))).all()
 
 
 @pytest.mark.parametrize(("count", "columns"), [(64, 8), (36, 6), (16, 4)])
 def test_a_square_number_of_samples_leaves_no_cell_empty(count, columns):
-    made = grids.draw({"samples": torch.ones(count, 3, 32, 32)})
+    made = grids.draw_grid({"samples": torch.ones(count, 3, 32, 32)})
     assert made.width == 2 * grids.PAD + columns * 128 + (columns - 1) * grids.PAD
     assert (np.asarray(made) == 255).all(-1).mean() > count * 128 * 128 / (made.width * made.height) - 0.01
 
 
 def test_large_pictures_are_brought_down():
-    made = grids.draw({"x": torch.zeros(1, 3, 1024, 2048)})
+    made = grids.draw_grid({"x": torch.zeros(1, 3, 1024, 2048)})
     assert made.width == grids.MOST + 2 * grids.PAD
 
 
 @pytest.mark.parametrize("c", [1, 2, 3, 4, 5])
 def test_any_number_of_channels(c):
-    assert colours(grids.draw({"x": torch.ones(1, c, 32, 32)})) == [(255, 255, 255)]
+    assert colours(grids.draw_grid({"x": torch.ones(1, c, 32, 32)})) == [(255, 255, 255)]
 
 
 def test_transparent_pictures_show_a_checkerboard_and_nan_is_black():
     clear = torch.ones(1, 4, 32, 32)
     clear[:, 3] = -1
-    assert set(colours(grids.draw({"x": clear}))) == {(153, 153, 153), (204, 204, 204)}
-    assert colours(grids.draw({"x": torch.full((1, 3, 32, 32), math.nan)})) == [(0, 0, 0)]
-    assert colours(grids.draw({"x": torch.full((1, 1, 32, 32), math.inf)})) == [(255, 255, 255)]
+    assert set(colours(grids.draw_grid({"x": clear}))) == {(153, 153, 153), (204, 204, 204)}
+    assert colours(grids.draw_grid({"x": torch.full((1, 3, 32, 32), math.nan)})) == [(0, 0, 0)]
+    assert colours(grids.draw_grid({"x": torch.full((1, 1, 32, 32), math.inf)})) == [(255, 255, 255)]
 
 
 def test_many_pictures_are_wrapped_into_a_readable_shape():
     for columns in ({"samples": pictures(64)}, {"a": pictures(8), "b": pictures(8), "c": pictures(8)}):
-        made = grids.draw(columns)
+        made = grids.draw_grid(columns)
         assert 0.6 < made.width / made.height < 2.4
 
 
 def test_odd_columns(tmp_path):
-    assert grids.draw({}).size == (grids.LEAST, grids.LEAST)
-    made = grids.draw({"three": pictures(3), "one": pictures(1), "none": pictures(0), "日本 " * 30 + "\n": pictures(2)})
+    assert grids.draw_grid({}).size == (grids.LEAST, grids.LEAST)
+    made = grids.draw_grid(
+        {"three": pictures(3), "one": pictures(1), "none": pictures(0), "日本 " * 30 + "\n": pictures(2)}
+    )
     assert made.width > 300
 
 
@@ -90,14 +92,14 @@ def test_the_film_is_bounded_and_shows_every_frame(tmp_path):
     for i in range(6):
         noise = torch.rand(4, 3, 64, 64, generator=generator) * 2 - 1
         paths.append(tmp_path / f"{i}.png")
-        grids.draw({"x": noise, "y": noise}).save(paths[-1])
-    made = grids.film(paths, most=120_000, wide=300)
+        grids.draw_grid({"x": noise, "y": noise}).save(paths[-1])
+    made = grids.timelapse(paths, most=120_000, wide=300)
     assert len(made) <= 120_000
     with Image.open(io.BytesIO(made)) as film:
         assert film.format == "GIF"
         assert film.n_frames == 6
         assert film.info["loop"] == 0
-    assert len(grids.film(paths, wide=300)) > 120_000
+    assert len(grids.timelapse(paths, wide=300)) > 120_000
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------

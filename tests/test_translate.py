@@ -16,7 +16,7 @@ from i2i.core.errors import I2IError
 from i2i.inference import manifest
 from i2i.inference.translate import Translator, translate
 from i2i.media import images
-from i2i.media.adapt import reflect
+from i2i.media.adapt import pad_reflect
 from i2i.models import format as model_file
 from i2i.models.load import load
 
@@ -191,10 +191,10 @@ def test_real_networks_take_any_size(net, own):
 
 def test_reflection_repeats():
     row = torch.arange(3.0).reshape(1, 1, 3)
-    assert reflect(row, 2, 9)[0].tolist() == [[0, 1, 2, 1, 0, 1, 2, 1, 0]] * 2
+    assert pad_reflect(row, 2, 9)[0].tolist() == [[0, 1, 2, 1, 0, 1, 2, 1, 0]] * 2
     picture = torch.rand(2, 6, 7)
     expected = torch.nn.functional.pad(picture[None], (0, 5, 0, 2), mode="reflect")[0]
-    assert torch.equal(reflect(picture, 8, 12), expected)
+    assert torch.equal(pad_reflect(picture, 8, 12), expected)
 
 
 def test_sizes_asked_for():
@@ -424,7 +424,7 @@ def test_names_that_differ_in_case_meet_unless_the_file_system_is_known_to_mind(
     for name in ("in/A.png", "in/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    monkeypatch.setattr(storage, "minds_case", lambda folder: minds)
+    monkeypatch.setattr(storage, "is_case_sensitive", lambda folder: minds)
     if minds:
         translate(tmp_path / "in", tmp_path / "out", same())
         assert {"A.png", "a.png"} <= set(listed(tmp_path / "out"))
@@ -447,8 +447,8 @@ def test_whether_a_file_system_minds_case_is_seen_inside_of_it(tmp_path, monkeyp
     (tmp_path / "upper").touch()
     (tmp_path / "UPPER").touch()
     minds = len(list(tmp_path.iterdir())) == 3
-    assert storage.minds_case(tmp_path / "not" / "there" / "yet") == minds
-    assert storage.minds_case(tmp_path / "Some") == minds  # empty: what lies beside it says so
+    assert storage.is_case_sensitive(tmp_path / "not" / "there" / "yet") == minds
+    assert storage.is_case_sensitive(tmp_path / "Some") == minds  # empty: what lies beside it says so
     here = (tmp_path / "Some").stat().st_dev
     real = Path.stat
 
@@ -457,7 +457,7 @@ def test_whether_a_file_system_minds_case_is_seen_inside_of_it(tmp_path, monkeyp
         return found if self == tmp_path / "Some" else type("", (), {"st_dev": here + 1, "st_mode": found.st_mode})()
 
     monkeypatch.setattr(Path, "stat", mounted)
-    assert not storage.minds_case(tmp_path / "Some")
+    assert not storage.is_case_sensitive(tmp_path / "Some")
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "close"])

@@ -159,7 +159,7 @@ def test_links_that_lead_nowhere_are_named(tmp_path):
         assert [p.name for p, _ in result.failed] == ["dangling.png", "itself.png"]
         assert "is a link to a file that does not exist" in result.failed[0][1]
         assert "damaged" not in result.failed[1][1]
-    assert images.find(folder) == [folder / "good.png"]  # what training reads
+    assert images.find_images(folder) == [folder / "good.png"]  # what training reads
 
 
 def test_a_wrong_suffix_is_no_fault(tmp_path):

@@ -54,7 +54,7 @@ def soft(height, width):
 def wide():
     """An RGB profile unlike sRGB: linear light with the primaries of sRGB."""
     if "linear" not in wide.__dict__:
-        data = bytearray(color.srgb())
+        data = bytearray(color.srgb_profile())
         # give each tone curve (rTRC, gTRC, bTRC share one) the single gamma 1.0
         count = int.from_bytes(data[128:132], "big")
         for i in range(count):
@@ -104,17 +104,17 @@ def test_or_stays_srgb_and_says_so(tmp_path):
     model = same()
     translate(tmp_path / "a.jpg", tmp_path / "b.png", model, profile="srgb")
     made = Image.open(tmp_path / "b.png")
-    assert made.info["icc_profile"] == color.srgb()
+    assert made.info["icc_profile"] == color.srgb_profile()
     assert np.abs(np.asarray(made).astype(int) - model.network.seen[0]).max() <= 1
 
 
 def test_srgb_itself_changes_nothing(tmp_path):
     array = noise(8, 8, 3)
-    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=color.srgb())
+    Image.fromarray(array).save(tmp_path / "a.png", icc_profile=color.srgb_profile())
     translate(tmp_path / "a.png", tmp_path / "b.png", same())
     made = Image.open(tmp_path / "b.png")
     assert np.array_equal(made, array)
-    assert made.info["icc_profile"] == color.srgb()
+    assert made.info["icc_profile"] == color.srgb_profile()
 
 
 def test_the_library_converts_profiles_as_files_are(tmp_path):
@@ -152,7 +152,7 @@ def test_grey_with_a_grey_profile(tmp_path):
             assert made.info["icc_profile"] == grey_profile()
             assert np.abs(np.asarray(made).astype(int) - array).max() <= 2
         else:
-            assert made.info["icc_profile"] == color.srgb()
+            assert made.info["icc_profile"] == color.srgb_profile()
 
 
 @pytest.mark.parametrize("profile", [b"", b"rubbish" * 100, None])
@@ -229,7 +229,7 @@ def test_sixteen_bit_colour_keeps_profile_exif_resolution_and_is_upright(tmp_pat
     _, data = cv2.imencode(".png", np.ascontiguousarray(turned[..., ::-1]))
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "a scanner"
-    whole = uint16.png(turned, wide(), {"exif": exif.tobytes(), "dpi": (300.0, 300.0)})
+    whole = uint16.encode_png(turned, wide(), {"exif": exif.tobytes(), "dpi": (300.0, 300.0)})
     assert len(whole) > len(data)
     (tmp_path / "a.png").write_bytes(whole)
     assert translate(tmp_path / "a.png", tmp_path / "b.png", same()).failed == []
@@ -251,7 +251,7 @@ def test_every_orientation_by_hand_equals_pillows(orientation):
     image.getexif()[0x0112] = orientation
     from PIL import ImageOps
 
-    assert np.array_equal(uint16.turn(array, orientation), ImageOps.exif_transpose(image))
+    assert np.array_equal(uint16.upright(array, orientation), ImageOps.exif_transpose(image))
 
 
 # ---- EXIF ----------------------------------------------------------------------------------------------------------
@@ -616,6 +616,6 @@ def test_bytes_to_bytes():
 
 def test_the_profile_helper_itself():
     assert ImageCms.ImageCmsProfile(io.BytesIO(wide())).profile.xcolor_space.strip() == "RGB"
-    assert color.space(grey_profile()) == "L"
-    assert color.space(b"short") == ""
-    assert color.space(None) == ""
+    assert color.mode_of(grey_profile()) == "L"
+    assert color.mode_of(b"short") == ""
+    assert color.mode_of(None) == ""

@@ -190,7 +190,7 @@ def translate(
             progress=tell,
             **run,
         )
-    alone = len(given) == 1 and [str(o.source) for o in result.outcomes] == [str(storage.at(given[0]))]
+    alone = len(given) == 1 and [str(o.source) for o in result.outcomes] == [str(storage.locate(given[0]))]
     if alone and result.skipped and not (skip_existing or resume or dry_run):
         raise I2IError(f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing.")
     _report(result, time.monotonic() - started, as_json, quiet, skip_existing or resume, alone)

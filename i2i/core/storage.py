@@ -23,7 +23,7 @@ from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
-STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss", "r2"}  # write objects whole
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss", "r2"}  # write objects whole
 
 
 def is_address(place: Any) -> bool:
@@ -31,7 +31,7 @@ def is_address(place: Any) -> bool:
     return not isinstance(place, Path) and bool(_SCHEME.match(str(place)))
 
 
-def at(place: str | Path) -> Path:
+def locate(place: str | Path) -> Path:
     """The place of that name; file:// is a path. Raises I2IError if what its kind needs is not installed."""
     text = str(place)
     if isinstance(place, Path) or not is_address(place):
@@ -51,13 +51,13 @@ def at(place: str | Path) -> Path:
     return cast(Path, made)
 
 
-def elsewhere(place: Path) -> Any:
+def as_upath(place: Path) -> Any:
     """The place as a UPath."""
     return cast(Any, place)
 
 
 @contextlib.contextmanager
-def reaching(place: Any, verb: str = "read") -> Iterator[None]:
+def storage_errors(place: Any, verb: str = "read") -> Iterator[None]:
     """Words for what goes wrong on the way to an address."""
     try:
         yield
@@ -74,30 +74,30 @@ def _said(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def read(place: Path) -> bytes:
+def read_bytes(place: Path) -> bytes:
     """All bytes of what lies at an address. Raises I2IError naming it."""
-    with reaching(place):
-        found: bytes = elsewhere(place).fs.cat_file(elsewhere(place).path)
+    with storage_errors(place):
+        found: bytes = as_upath(place).fs.cat_file(as_upath(place).path)
         return found
 
 
-def source(place: Path) -> Path | BinaryIO:
+def decoder_input(place: Path) -> Path | BinaryIO:
     """What decoders take: the path itself, or what lies at the address, read."""
     if not is_address(place):
         return place
-    data = io.BytesIO(read(place))
+    data = io.BytesIO(read_bytes(place))
     data.name = str(place)
     return data
 
 
-def write(place: Path, data: bytes) -> None:
+def write_bytes(place: Path, data: bytes) -> None:
     """Lands `data` there, whole or not at all. Raises I2IError naming the place."""
     if not is_address(place):
         with files.atomic_write(place) as file:
             file.write(data)
         return
-    there = elsewhere(place)
-    with reaching(place, "written"):
+    there = as_upath(place)
+    with storage_errors(place, "written"):
         if _is_store(there):
             there.fs.pipe_file(there.path, data)
             return
@@ -108,13 +108,13 @@ def write(place: Path, data: bytes) -> None:
 
 
 def _is_store(there: Any) -> bool:
-    return there.protocol in STORES
+    return there.protocol in OBJECT_STORES
 
 
-def find(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """All files below an address by suffix, sorted, without hidden ones. One listing, however many there are."""
-    there = elsewhere(folder)
-    with reaching(folder):
+    there = as_upath(folder)
+    with storage_errors(folder):
         names = there.fs.find(there.path)
     found = []
     for name in sorted(names):
@@ -125,16 +125,16 @@ def find(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return found
 
 
-def matching(pattern: str, suffixes: tuple[str, ...]) -> list[Path]:
+def glob(pattern: str, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of an address with wildcards, sorted."""
-    there = elsewhere(at(pattern))
-    with reaching(pattern):
+    there = as_upath(locate(pattern))
+    with storage_errors(pattern):
         names = there.fs.glob(there.path)
     kept = sorted(n for n in names if n.lower().endswith(suffixes))
     return [cast(Path, there.with_segments(f"{there.protocol}://{n.lstrip('/')}")) for n in kept]
 
 
-def sizes(places: Iterable[Path]) -> dict[Path, int]:
+def file_sizes(places: Iterable[Path]) -> dict[Path, int]:
     """The sizes in bytes of those that exist; for addresses by one listing of the folder that holds them all."""
     found: dict[Path, int] = {}
     far: list[Any] = []
@@ -146,20 +146,20 @@ def sizes(places: Iterable[Path]) -> dict[Path, int]:
                 found[place] = place.stat().st_size
     if far:
         top = posixpath.commonpath([p.parent.path for p in far])
-        with reaching(far[0].parent), contextlib.suppress(FileNotFoundError):
+        with storage_errors(far[0].parent), contextlib.suppress(FileNotFoundError):
             known = far[0].fs.find(top, detail=True)
             held = {name.strip("/"): int(facts.get("size") or 0) for name, facts in known.items()}
             found |= {p: held[p.path.strip("/")] for p in far if p.path.strip("/") in held}
     return found
 
 
-def stamp(place: Path) -> list[Any]:
+def version_stamp(place: Path) -> list[Any]:
     """What tells a file from a later one of the same name: its size, and time of change in nanoseconds or tag."""
     if not is_address(place):
         status = place.stat()
         return [status.st_size, status.st_mtime_ns]
-    there = elsewhere(place)
-    with reaching(place):
+    there = as_upath(place)
+    with storage_errors(place):
         facts = there.fs.info(there.path)
     mark = next((facts[k] for k in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created") if facts.get(k)), "")
     return [facts.get("size"), str(mark)]
@@ -170,7 +170,7 @@ def identity(place: Path) -> str:
     return str(place) if is_address(place) else os.path.realpath(place)
 
 
-def minds_case(folder: Path) -> bool:
+def is_case_sensitive(folder: Path) -> bool:
     """Whether names that differ in case are two files there, as one that is there shows: in the folder, the nearest one
     that exists, or those above it in the same file system. False if none does."""
     while not folder.is_dir():
@@ -200,24 +200,24 @@ def _stand_in(place: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def as_file(place: Path) -> Iterator[Path]:
+def local_copy(place: Path) -> Iterator[Path]:
     """A path of this machine with what lies there: itself, or a copy for as long as it is needed."""
     if not is_address(place):
         yield place
         return
     with _stand_in(place) as copy:
-        with reaching(place):
-            elsewhere(place).fs.get_file(elsewhere(place).path, str(copy))
+        with storage_errors(place):
+            as_upath(place).fs.get_file(as_upath(place).path, str(copy))
         yield copy
 
 
 @contextlib.contextmanager
-def landing(place: Path) -> Iterator[Path]:
+def local_output(place: Path) -> Iterator[Path]:
     """A path of this machine to write what shall lie there: itself, or one that is sent when it is complete."""
     if not is_address(place):
         yield place
         return
     with _stand_in(place) as made:
         yield made
-        with reaching(place, "written"):
-            elsewhere(place).fs.put_file(str(made), elsewhere(place).path)
+        with storage_errors(place, "written"):
+            as_upath(place).fs.put_file(str(made), as_upath(place).path)

@@ -58,7 +58,7 @@ def check(folder: str | Path, progress: Progress | None = None) -> list[Finding]
     folder = Path(folder)
     if not folder.is_dir():
         raise I2IError(f"The folder {folder} does not exist.")
-    paths = images.find(folder)
+    paths = images.find_images(folder)
     if not paths:
         return [Finding("empty", f"{folder} holds no images.")]
     checked: list[_Image] = []
@@ -76,7 +76,7 @@ def _read(path: Path, folder: Path) -> _Image:
     name = path.relative_to(folder).as_posix()
     checked = _Image(path, name, _split(name))
     try:
-        with images.opened(path) as image:
+        with images.open_image(path) as image:
             checked.size, checked.channels = image.size, images.natural_channels(image)
             plain = images.convert(image, 3, source=path)
             checked.digest = hashlib.sha256(repr(plain.size).encode() + plain.tobytes()).digest()
@@ -118,7 +118,7 @@ def _partners(folder: Path) -> list[Finding]:
         sides = layouts.sides_of(folder, split)
         if sides is None:
             continue
-        a, b = images.find(sides[0]), images.find(sides[1])
+        a, b = images.find_images(sides[0]), images.find_images(sides[1])
         for side, paths in zip(sides, (a, b), strict=True):
             if not paths:
                 findings.append(Finding("empty", f"{side} holds no images."))

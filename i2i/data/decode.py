@@ -31,7 +31,7 @@ except (ImportError, RuntimeError, OSError):  # pragma: no cover
 
 def exact(source: Source, channels: int, size: Size) -> np.ndarray:
     """uint8 [H, W, channels], by Pillow. Raises I2IError naming the file."""
-    with images.opened(source.path) as image:
+    with images.open_image(source.path) as image:
         image = images.convert(image, channels, source=source.path)
         if source.part != WHOLE:
             middle = image.width // 2
@@ -83,7 +83,7 @@ def _is_plain_jpeg(data: np.ndarray, path: Path, channels: int) -> bool:
     if frame is not None:
         width, height, components = frame
         return components == channels and channels in (1, 3) and width * height <= images.MAX_PIXELS
-    with images.opened(path, load=False) as image:
+    with images.open_image(path, load=False) as image:
         plain = image.format == "JPEG" and image.mode == {1: "L", 3: "RGB"}.get(channels)
         return plain and image.getexif().get(0x0112, 1) == 1
 

@@ -161,7 +161,7 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    paths = images.find(folder)
+    paths = images.find_images(folder)
     if not paths:
         raise I2IError(f"{folder} holds no images.", f"Known suffixes: {' '.join(images.SUFFIXES)}.")
     return paths
@@ -173,7 +173,7 @@ def _classes(folder: Path) -> list[str]:
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir() and images.find(entry.path):
+        if entry.is_dir() and images.find_images(entry.path):
             names.append(entry.name)
         elif entry.is_file() and entry.name.lower().endswith(images.SUFFIXES):
             return []
@@ -185,7 +185,7 @@ def _labelled(folder: Path, classes: list[str], splits: tuple[str, ...]) -> Layo
         raise I2IError(f"{folder} has no class folders.", "Labelled images lie in one folder a class.")
     layout = Layout("labelled", [], class_names=classes, splits=splits)
     for label, name in enumerate(classes):
-        paths = images.find(folder / name)
+        paths = images.find_images(folder / name)
         layout.a += [Source(p) for p in paths]
         layout.labels += [label] * len(paths)
     return layout
@@ -203,7 +203,7 @@ def _side_by_side(paths: list[Path], most: int = 16) -> bool:
 
 def header(path: Path) -> tuple[int, int, int]:
     """Width, height (upright) and natural channels of an image, without decoding it."""
-    with images.opened(path, load=False) as image:
+    with images.open_image(path, load=False) as image:
         width, height = image.size
         if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
             width, height = height, width

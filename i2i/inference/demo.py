@@ -105,7 +105,7 @@ class Studio:
             if str(one) not in cards.names() or not folder.is_dir():
                 continue
             paired = (folder / "test").is_dir()
-            files = images.find(folder / ("test" if paired else "testB" if back else "testA"))
+            files = images.find_images(folder / ("test" if paired else "testB" if back else "testA"))
             for path in files[:: max(1, len(files) // EXAMPLES)][:EXAMPLES]:
                 found.append((f"{path.stem}.png", _half(path, back)) if paired else (path.name, path.read_bytes()))
         return found[:EXAMPLES]
@@ -127,8 +127,8 @@ class Studio:
 
     def _view(self, data: bytes) -> Image.Image:
         """The (first) image of a file as a browser shows it: upright, sRGB, on white, not too large."""
-        with images.opened(io.BytesIO(data), max(self.options.max_pixels, images.MAX_PIXELS)) as image:
-            image = images.convert(adapt.in_srgb(image, exif.profile(image))[0], 3)
+        with images.open_image(io.BytesIO(data), max(self.options.max_pixels, images.MAX_PIXELS)) as image:
+            image = images.convert(adapt.in_srgb(image, exif.icc_profile(image))[0], 3)
             image.thumbnail((VIEW, VIEW))
             image.info.clear()
             return image
@@ -136,7 +136,7 @@ class Studio:
 
 def _half(path: Path, right: bool) -> bytes:
     """One side of an image that holds A and B side by side, as PNG."""
-    with images.opened(path) as image:
+    with images.open_image(path) as image:
         middle = image.width // 2
         buffer = io.BytesIO()
         side = image.crop((middle, 0, image.width, image.height) if right else (0, 0, middle, image.height))

@@ -100,7 +100,7 @@ def conclude(
         file.write(json.dumps(result, indent=1).encode())
     samples = held_out.fixed(SHEET_ROWS)
     columns = {"input": samples["x"], "translated": torch.stack(translator([*samples["x"]])), "real": samples["y"]}
-    images.save(folder / "test.png", grids.draw(columns))
+    images.save(folder / "test.png", grids.draw_grid(columns))
     return result
 
 

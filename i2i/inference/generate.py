@@ -111,7 +111,7 @@ def _refuse(
     if out is not None and out.suffix and not moving and out.suffix.lower() in (*images.SUFFIXES, ".avi", ".mov"):
         raise I2IError(f"{out} is no folder and no video.", f"Give a folder, a video ({', '.join(FILMS)}), or --grid.")
     if moving and out is not None and out.suffix.lower() != ".gif":
-        video.library(f"Writing {out.suffix} videos")
+        video.require_pyav(f"Writing {out.suffix} videos")
 
 
 def _names(made: Generator, out: Path, seeds: Sequence[int], label: int | None, frames: int) -> list[Path]:
@@ -172,7 +172,7 @@ def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
 
 def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
     """Writes an .mp4 (H.264) or .webm (VP9) video by PyAV. Images uint8 [H, W, C]."""
-    video.library(f"Writing {path.suffix} videos")
+    video.require_pyav(f"Writing {path.suffix} videos")
     with files.atomic_write(path) as file:
         writer = video.Writer(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
         for picture in pictures:

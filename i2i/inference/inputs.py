@@ -58,7 +58,7 @@ def collect_jobs(
     list fails later, alone), there is no image, two inputs would have one output, or an output would replace an
     input.
     """
-    out = None if output is None else storage.at(output)
+    out = None if output is None else storage.locate(output)
     listed = list(listed)
     if suffix is not None:
         suffix = f".{suffix.lstrip('.').lower()}"
@@ -69,7 +69,7 @@ def collect_jobs(
     for given in inputs:
         pairs += _pairs(given, out, model, recursive, single, suffix)
     for entry in listed:
-        path = storage.at(entry)
+        path = storage.locate(entry)
         below = path.relative_to(root) if root is not None and path.is_relative_to(root) else path
         inside = not (below.is_absolute() or storage.is_address(below)) and ".." not in below.parts
         name = below.as_posix() if inside else path.name
@@ -82,7 +82,7 @@ def collect_jobs(
     named = pairs[0].target == out
     if output is not None and not named:
         must_be_folder(output)
-    if len(pairs) == 1 and suffix in WRITABLE and video.is_film(pairs[0].source):  # among images it stays a video
+    if len(pairs) == 1 and suffix in WRITABLE and video.is_video(pairs[0].source):  # among images it stays a video
         raise I2IError(f"{pairs[0].source} is a video; it cannot be written as {suffix}.", _FILMS)
     settled = _settle(pairs, suffix, named)
     for pair in settled:
@@ -95,7 +95,7 @@ def collect_jobs(
 
 def must_be_folder(output: str | Path) -> None:
     """Raises I2IError if an output that is to be a folder is a file, or none yet and named like one."""
-    out = storage.at(output)
+    out = storage.locate(output)
     if storage.is_address(out):
         return
     if out.is_file():
@@ -108,7 +108,7 @@ def must_be_folder(output: str | Path) -> None:
 def _pairs(
     given: str | Path, out: Path | None, model: str, recursive: bool, single: bool, suffix: str | None
 ) -> list[Pair]:
-    path = storage.at(given)
+    path = storage.locate(given)
     if storage.is_address(path):
         found = _at_address(path, out, model, recursive)
         if found is not None:
@@ -148,7 +148,7 @@ def format_of(output: Path, format: str | None) -> str | None:
 
 def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list[Pair]:
     base = folder.resolve().with_name(f"{folder.resolve().name}.{model}") if out is None else out
-    found = [p for p in images.find(folder, broken=True) if recursive or p.parent == folder]
+    found = [p for p in images.find_images(folder, broken=True) if recursive or p.parent == folder]
     if storage.is_address(base):
         return [Pair(p, base / p.relative_to(folder).as_posix(), p.relative_to(folder).as_posix()) for p in found]
     inside = base.resolve()  # never read what was written before
@@ -160,18 +160,18 @@ def _folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list
 def _at_address(path: Path, out: Path | None, model: str, recursive: bool) -> list[Pair] | None:
     """The images below a folder, or of a pattern, at an address; None if it is a file."""
     if glob.has_magic(str(path)):
-        fixed = storage.at(str(path)[: str(path).index(_first_magic(path))].rpartition("/")[0])
-        found = storage.matching(str(path), images.SUFFIXES + video.READABLE)
+        fixed = storage.locate(str(path)[: str(path).index(_first_magic(path))].rpartition("/")[0])
+        found = storage.glob(str(path), images.SUFFIXES + video.READABLE)
         base = out
         if out is None:
             found = [p for p in found if not p.stem.endswith(f".{model}")]
     else:
-        with storage.reaching(path):
+        with storage.storage_errors(path):
             if not path.exists():
                 raise I2IError(f"There is no file or folder {path}.")
             if path.is_file():
                 return None
-        fixed, found = path, storage.find(path, images.SUFFIXES)
+        fixed, found = path, storage.list_files(path, images.SUFFIXES)
         base = path.with_name(f"{path.name}.{model}") if out is None else out
     pairs = []
     for place in found:
@@ -262,13 +262,14 @@ def _apart(a: Path, b: Path) -> bool:
         return False
     if storage.is_address(a):
         return True
-    return unicodedata.normalize("NFC", str(a)) != unicodedata.normalize("NFC", str(b)) and storage.minds_case(b.parent)
+    same = unicodedata.normalize("NFC", str(a)) == unicodedata.normalize("NFC", str(b))
+    return not same and storage.is_case_sensitive(b.parent)
 
 
 def _own_suffix(pair: Pair, suffix: str | None, named: bool) -> str:
     """The suffix of the output: as asked, or the input's own, or .png where that cannot be written well."""
     own = pair.target.suffix
-    if video.is_film(pair.source):
+    if video.is_video(pair.source):
         if pair.target.suffix.lower() in WRITABLE:
             raise I2IError(f"{pair.source} is a video; it cannot be written as {own}.", _FILMS)
         kept = own if own.lower() in video.WRITABLE else ".mp4"
@@ -279,7 +280,7 @@ def _own_suffix(pair: Pair, suffix: str | None, named: bool) -> str:
         return own
     if suffix is not None:
         return own if own.lower() == suffix else suffix
-    if own.lower() == ".gif" and pair.source.suffix.lower() == ".gif" and not moves(storage.source(pair.source)):
+    if own.lower() == ".gif" and pair.source.suffix.lower() == ".gif" and not moves(storage.decoder_input(pair.source)):
         return ".png"  # a still GIF would lose colours for nothing
     return own if own.lower() in WRITABLE else ".png"
 

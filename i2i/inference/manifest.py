@@ -75,7 +75,7 @@ class Manifest:
             input=name,
             output=self.name(target),
             state="done",
-            **{"from": storage.stamp(source)},
+            **{"from": storage.version_stamp(source)},
             size=data.stat().st_size if isinstance(data, Path) else len(data),
             digest=blake2b_of(data),
         )
@@ -94,7 +94,7 @@ class Manifest:
             return (
                 entry.get("state") == "done"
                 and entry.get("settings") == self.settings
-                and entry.get("from") == storage.stamp(source)
+                and entry.get("from") == storage.version_stamp(source)
                 and entry.get("size") == size
                 and entry.get("digest") == blake2b_of(target)
             )

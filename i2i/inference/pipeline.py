@@ -80,7 +80,7 @@ class Pipeline:
 
         def pictures() -> Iterator[Job]:
             for job in jobs:
-                if video.is_film(job.source):
+                if video.is_video(job.source):
                     films.append(job)
                 else:
                     yield job
@@ -128,7 +128,7 @@ class Pipeline:
                 tell(job, error)
 
     def _read(self, job: Job) -> None:
-        source, suffix = storage.source(job.source), job.target.suffix.lower()
+        source, suffix = storage.decoder_input(job.source), job.target.suffix.lower()
         found = codec.read(source, self.translator.channels_in, self.options, suffix)
         job.made = [None] * len(found.parts)
         job.document = found
@@ -244,7 +244,7 @@ class Pipeline:
 
         def run(frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
             for frame in frames[:1]:
-                codec.within_size(job.source, frame.shape[1], frame.shape[0], 1, own)
+                codec.check_output_size(job.source, frame.shape[1], frame.shape[0], 1, own)
             try:
                 made: Sequence[np.ndarray] = self.translator(list(frames), size=self.options.size, batch=self.most)
                 return made
@@ -259,7 +259,7 @@ class Pipeline:
                 self.record.done(job.name, job.source, job.target, file)
 
         try:
-            with storage.as_file(job.source) as source, storage.landing(job.target) as target:
+            with storage.local_copy(job.source) as source, storage.local_output(job.target) as target:
                 video.translate(
                     source,
                     target,
@@ -288,7 +288,7 @@ class Pipeline:
         job.document, job.made = None, []
         if self.record is not None:
             self.record.done(job.name, job.source, job.target, data)
-        storage.write(job.target, data)
+        storage.write_bytes(job.target, data)
 
 
 def _finish(job: Job, future: Future[None], tell: Tell) -> None:

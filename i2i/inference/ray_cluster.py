@@ -42,7 +42,7 @@ class Actor:
         ray = importlib.import_module("ray")
         said: dict[int, str] = {}
         columns = (batch[k].tolist() for k in ("number", "source", "target", "name"))
-        jobs = [Job(n, storage.at(s), storage.at(t), name) for n, s, t, name in zip(*columns)]
+        jobs = [Job(n, storage.locate(s), storage.locate(t), name) for n, s, t, name in zip(*columns)]
         self.pipeline.run(jobs, lambda job, error: said.update({job.number: reason(error) if error else ""}))
         if self.record is not None:
             self.record.close()  # nothing is lost with the actor
@@ -67,7 +67,7 @@ def run(
         raise I2IError("A model in memory cannot be sent to a cluster.", "Give its file or name.")
     work = replace(work, model=_everywhere(work.model))
     if record is not None:
-        record = type(record)(storage.at(_everywhere(record.folder)), record.settings)
+        record = type(record)(storage.locate(_everywhere(record.folder)), record.settings)
     with _connected(address) as (ray, data):
         total = ray.cluster_resources()
         gpus = int(total.get("GPU", 0)) if work.device in ("auto", "cuda") else 0

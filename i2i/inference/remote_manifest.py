@@ -47,8 +47,8 @@ class RemoteManifest(Manifest):
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """The last line of each output, by its path below the folder."""
-        there = storage.elsewhere(self.path)
-        with storage.reaching(self.path):
+        there = storage.as_upath(self.path)
+        with storage.storage_errors(self.path):
             try:
                 names = sorted(n for n in there.fs.find(there.path) if n.endswith(".jsonl"))
             except FileNotFoundError:
@@ -80,7 +80,7 @@ class RemoteManifest(Manifest):
 
     def _flush(self) -> None:
         try:
-            storage.write(self.path / f"{self._name}-{self._part:05d}.jsonl", b"".join(self._lines))
+            storage.write_bytes(self.path / f"{self._name}-{self._part:05d}.jsonl", b"".join(self._lines))
         except I2IError as error:
             raise I2IError(f"The record {error.what}", error.hint) from error
         self._kept, self._since = len(self._lines), time.monotonic()
@@ -98,7 +98,7 @@ class RemoteManifest(Manifest):
                 entry.get("state") == "done"
                 and entry.get("settings") == self.settings
                 and entry.get("size") == size
-                and entry.get("from") == storage.stamp(source)
+                and entry.get("from") == storage.version_stamp(source)
             )
         except (OSError, I2IError):
             return False

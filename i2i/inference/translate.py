@@ -219,7 +219,7 @@ def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume:
     """For each pair: todo, or skipped because its output is there."""
     entries = record.entries() if record is not None and resume else {}
     states, other = [], 0
-    there = storage.sizes(p.target for p in pairs)
+    there = storage.file_sizes(p.target for p in pairs)
     for pair in pairs:
         if pair.target not in there:
             states.append("todo")
@@ -247,9 +247,9 @@ def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume:
 def _folder(given: Sequence[str | Path], output: str | Path | None, pairs: list[Pair]) -> Path | None:
     """The folder that holds all outputs and may hold their record; None if they lie beside their inputs."""
     if output is not None:
-        out = storage.at(output)
+        out = storage.locate(output)
         return None if any(p.target == out for p in pairs) else out
-    if len(given) == 1 and storage.at(given[0]).is_dir() and pairs:
+    if len(given) == 1 and storage.locate(given[0]).is_dir() and pairs:
         return pairs[0].target.parents[len(Path(pairs[0].name).parts) - 1]
     return None
 

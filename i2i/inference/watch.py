@@ -50,7 +50,7 @@ def watch(
     while not stop.is_set():
         now = time.monotonic()
         rested, changed = [], set()
-        for path in images.find(folder):
+        for path in images.find_images(folder):
             if inside != folder.resolve() and path.resolve().is_relative_to(inside):
                 continue
             try:

@@ -60,13 +60,13 @@ def prepare(picture: Any, channels: int) -> Prepared:
     if isinstance(picture, bytes | bytearray | memoryview):
         picture = io.BytesIO(picture)
     if isinstance(picture, str | Path) or hasattr(picture, "read"):
-        with images.opened(cast("str | Path | BinaryIO", picture)) as image:
+        with images.open_image(cast("str | Path | BinaryIO", picture)) as image:
             return _take_pil(image, channels)
     if isinstance(picture, Image.Image):
         return _take_pil(images.upright(picture), channels)
     if isinstance(picture, np.ndarray):
         flat = picture.ndim == 2
-        return take_array(picture, channels, lambda made: made[..., 0] if flat and made.shape[-1] == 1 else made)
+        return prepare_array(picture, channels, lambda made: made[..., 0] if flat and made.shape[-1] == 1 else made)
     if isinstance(picture, Tensor):
         return _take_tensor(picture, channels)
     raise I2IError(
@@ -87,7 +87,7 @@ def _take_pil(image: Image.Image, channels: int) -> Prepared:
     known: tuple[bytes | None, bool] = (image.info.get("icc_profile"), False)
     if not image.mode.startswith("I") and image.mode != "F":
         image, known = in_srgb(image, known[0])
-    return take_array(to_array(image), channels, lambda made: color.tagged(to_pil(made), *known))
+    return prepare_array(to_array(image), channels, lambda made: color.restore_profile(to_pil(made), *known))
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[bytes | None, bool]]:
@@ -100,7 +100,7 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tup
     was = image.mode
     image, fits = color.into_srgb(image, profile)
     if was == "CMYK":  # there is no way back
-        profile = color.srgb() if fits else None
+        profile = color.srgb_profile() if fits else None
         image = images.convert(image, None)
     return image, (profile, fits)
 
@@ -131,7 +131,7 @@ def _take_tensor(picture: Tensor, channels: int) -> Prepared:
     return Prepared(int(picture.shape[1]), int(picture.shape[2]), read, level, finish)
 
 
-def take_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> Prepared:
+def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> Prepared:
     """An array [H, W] or [H, W, C] (uint8, uint16, or floats in [0, 1]); `finish` makes the kind from an array."""
     if array.ndim == 2:
         array = array[..., None]
@@ -198,7 +198,7 @@ def check_size(size: Size) -> None:
         raise I2IError(f"The size {asked} is not at least 1 pixel.", "Give N for the shorter side, or WIDTHxHEIGHT.")
 
 
-def sized(width: int, height: int, size: Size) -> tuple[int, int]:
+def target_size(width: int, height: int, size: Size) -> tuple[int, int]:
     """Width and height of an image of `width` x `height` in another size: the shorter side N, or (width, height)."""
     check_size(size)
     if size is None:
@@ -212,7 +212,7 @@ def sized(width: int, height: int, size: Size) -> tuple[int, int]:
 def resize(pixels: Tensor, size: Size) -> Tensor:
     """An image [C, H, W] in another size (bicubic, anti-aliased): the shorter side N, or (width, height)."""
     height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
-    wide, high = sized(width, height, size)
+    wide, high = target_size(width, height, size)
     if (width, height) == (wide, high):
         return pixels
     return _interpolate(pixels, high, wide).clamp(-1, 1)
@@ -232,7 +232,7 @@ def resize_levels(levels: np.ndarray, height: int, width: int) -> np.ndarray:
     return (made if top == 1 else made.round_()).permute(1, 2, 0).numpy().astype(levels.dtype)
 
 
-def reflect(pixels: Tensor, height: int, width: int) -> Tensor:
+def pad_reflect(pixels: Tensor, height: int, width: int) -> Tensor:
     """An image [C, H, W] grown to `height` x `width` at its right and lower edges by reflection, as often as it
     takes: images smaller than the border repeat their reflection."""
     if pixels.shape[-2] != height:
@@ -250,7 +250,7 @@ def _places(old: int, start: int, stop: int) -> Tensor:
     return torch.where(step < old, step, 2 * old - 2 - step)
 
 
-def reflected(taken: Prepared, rows: slice, columns: slice) -> Tensor:
+def read_reflected(taken: Prepared, rows: slice, columns: slice) -> Tensor:
     """A part [C, h, w] of an image that goes on by reflection below and to the right."""
     down, across = _places(taken.height, rows.start, rows.stop), _places(taken.width, columns.start, columns.stop)
     top, left = int(down.min()), int(across.min())

@@ -85,7 +85,7 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
     """Reads an image for a network of `channels` input channels and an output file with `suffix`.
 
     Raises I2IError naming the file if it is no image, damaged, cut short, or too large."""
-    with images.opened(source, options.max_pixels, load=False) as image:
+    with images.open_image(source, options.max_pixels, load=False) as image:
         wanted = _frames(source, image, suffix)
         count = len(wanted)
         _within(source, image.width * image.height * count, count, options.max_pixels)
@@ -97,24 +97,24 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
                 image.seek(number)
             total += frame.width * frame.height  # pages may grow
             _within(source, total, count, options.max_pixels)
-            is_deep, size = uint16.is_colour(frame), exif.stored_size(frame)
+            is_deep, size = uint16.is_color(frame), exif.stored_size(frame)
             if frame.format == "PNG":  # its EXIF is looked for behind its pixels, and damage met on the way there is
                 frame.load()  # not met again
             turned = exif.orientation(frame)
             frame.load()
             durations.append(float(frame.info.get("duration", 0)))
             if number == 0:
-                document.keep = exif.kept(frame, options.size, turned)
+                document.keep = exif.metadata_to_keep(frame, options.size, turned)
             array = None
             if is_deep:
                 data = data or _bytes(source)
-                array = uint16.read(data, size, frame.format == "TIFF", number)
+                array = uint16.decode(data, size, frame.format == "TIFF", number)
             if array is not None:
-                array, known = uint16.into_srgb(uint16.turn(array, turned), exif.profile(frame))
+                array, known = uint16.into_srgb(uint16.upright(array, turned), exif.icc_profile(frame))
             else:
-                array, known = _in_srgb(images.upright(frame), exif.profile(frame))
+                array, known = _in_srgb(images.upright(frame), exif.icc_profile(frame))
             document.profiles.append(known)
-            within_size(source, array.shape[1], array.shape[0], count, options)
+            check_output_size(source, array.shape[1], array.shape[0], count, options)
             _add(document, array, channels, options)
         if suffix not in (".tif", ".tiff") and len(sides := {(p.width, p.height) for p in document.parts}) > 1:
             (width, height), (other, high) = sorted(sides)[:2]
@@ -138,11 +138,11 @@ def _within(source: Path | BinaryIO, total: int, frames: int, limit: int) -> Non
         )
 
 
-def within_size(source: Path | BinaryIO, width: int, height: int, frames: int, options: WriteSettings) -> None:
+def check_output_size(source: Path | BinaryIO, width: int, height: int, frames: int, options: WriteSettings) -> None:
     """Raises I2IError if the size that is asked for would have more pixels than are allowed."""
     if options.size is None:
         return
-    width, height = adapt.sized(width, height, options.size)
+    width, height = adapt.target_size(width, height, options.size)
     if width * height * frames > options.max_pixels:
         each = f"{frames} frames of " if frames > 1 else ""
         raise I2IError(
@@ -191,7 +191,7 @@ def _add(document: Document, array: np.ndarray, channels: int, options: WriteSet
     """Adds one frame: its colours and, if that is translated, its alpha."""
     if options.alpha == "drop" and array.shape[-1] in (2, 4) and channels != array.shape[-1]:
         array = _on_white(array)
-    taken = adapt.take_array(array, channels, lambda made: made)
+    taken = adapt.prepare_array(array, channels, lambda made: made)
     if options.alpha == "translate" and document.per_frame == 2:
         alpha, taken = taken.alpha, replace(taken, alpha=None)
         document.parts.append(taken.resized(options.size))
@@ -200,7 +200,7 @@ def _add(document: Document, array: np.ndarray, channels: int, options: WriteSet
             if document.per_frame == 1:
                 return
             alpha = np.full((*array.shape[:2], 1), np.iinfo(array.dtype).max, array.dtype)
-        document.parts.append(adapt.take_array(alpha, channels, lambda made: made).resized(options.size))
+        document.parts.append(adapt.prepare_array(alpha, channels, lambda made: made).resized(options.size))
     else:
         document.parts.append(taken.resized(options.size))
 
@@ -236,9 +236,9 @@ def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, option
         frames.append(made)
     keep = options.profile == "keep"
     if suffix in (".tif", ".tiff") and any(f.dtype == np.uint16 for f in frames):
-        return uint16.tiff([_page(f, *p, keep) for f, p in zip(frames, document.profiles)], document.keep)
+        return uint16.encode_tiff([_page(f, *p, keep) for f, p in zip(frames, document.profiles)], document.keep)
     if suffix == ".png" and frames[0].dtype == np.uint16 and len(frames) == 1:
-        return uint16.png(*_page(frames[0], *document.profiles[0], keep), document.keep)
+        return uint16.encode_png(*_page(frames[0], *document.profiles[0], keep), document.keep)
     pictures = [_picture(f, suffix, *p, keep) for f, p in zip(frames, document.profiles)]
     buffer = io.BytesIO()
     try:
@@ -264,9 +264,9 @@ def _with_alpha(made: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def _page(made: np.ndarray, own: bytes | None, converted: bool, keep: bool) -> tuple[np.ndarray, bytes | None]:
     """One frame of a file of 16 bits: its pixels, 8 bits staying 8, and the profile that they are tagged with."""
     if made.dtype == np.uint16:
-        return uint16.out_of_srgb(uint16.with_colour(made), own, converted, keep)
+        return uint16.out_of_srgb(uint16.gray_alpha_to_color(made), own, converted, keep)
     picture = _picture(made, ".tif", own, converted, keep)
-    return uint16.with_colour(images.to_array(picture)), picture.info.get("icc_profile")
+    return uint16.gray_alpha_to_color(images.to_array(picture)), picture.info.get("icc_profile")
 
 
 def _picture(made: np.ndarray, suffix: str, own: bytes | None, converted: bool, keep: bool) -> Image.Image:
@@ -278,7 +278,7 @@ def _picture(made: np.ndarray, suffix: str, own: bytes | None, converted: bool, 
     picture = adapt.to_pil(made)
     if suffix in OPAQUE:
         picture = images.convert(picture, 1 if images.natural_channels(picture) == 1 else 3)
-    return color.tagged(picture, own, converted, keep)
+    return color.restore_profile(picture, own, converted, keep)
 
 
 def _arguments(pictures: list[Image.Image], document: Document, suffix: str, options: WriteSettings) -> dict[str, Any]:

@@ -14,12 +14,12 @@ SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 
 
 @functools.cache
-def srgb() -> bytes:
+def srgb_profile() -> bytes:
     """The profile of sRGB."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def space(profile: bytes | None) -> str:
+def mode_of(profile: bytes | None) -> str:
     """The mode of images that a profile is for: RGB, L or CMYK; empty if there is none, or one of another kind."""
     return SPACES.get(profile[16:20], "") if profile and len(profile) > 128 else ""
 
@@ -27,7 +27,7 @@ def space(profile: bytes | None) -> str:
 @functools.lru_cache(maxsize=64)
 def _transform(profile: bytes, back: bool, colour: bool) -> Convert | None:
     """From the profile into sRGB, or back; None if the profile is broken or has no such way."""
-    own = space(profile)
+    own = mode_of(profile)
     try:
         of = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         standard = ImageCms.createProfile("sRGB")
@@ -56,7 +56,7 @@ def _is_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
 
 def is_srgb(profile: bytes) -> bool:
     """Whether a profile of RGB is that of sRGB, if only under another name."""
-    return space(profile) == "RGB" and _transform(profile, False, True) is _same
+    return mode_of(profile) == "RGB" and _transform(profile, False, True) is _same
 
 
 def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
@@ -64,7 +64,7 @@ def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, b
 
     RGB, CMYK (becomes RGB) and grey images (which become RGB) are converted, an alpha channel is kept aside; images
     of 16 bits stay as they are."""
-    own = space(profile)
+    own = mode_of(profile)
     plain = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
     if not own or profile is None or plain != own:
         return image, False
@@ -82,7 +82,7 @@ def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, b
 
 def out_of_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     """`image` (RGB, RGBA, or for a grey profile L, LA) in `profile`; None if that has no way back or does not fit."""
-    own = space(profile)
+    own = mode_of(profile)
     plain = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
     if plain != own or own == "CMYK":
         return None
@@ -98,7 +98,7 @@ def out_of_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     return made
 
 
-def tagged(picture: Image.Image, own: bytes | None, converted: bool, keep: bool = True) -> Image.Image:
+def restore_profile(picture: Image.Image, own: bytes | None, converted: bool, keep: bool = True) -> Image.Image:
     """The way back: an image with the profile in its info that says what its numbers mean, if any does.
 
     own, converted: the profile it had, and whether its colours were put into sRGB from it. keep: go back into it."""
@@ -109,7 +109,7 @@ def tagged(picture: Image.Image, own: bytes | None, converted: bool, keep: bool 
             picture = back
             picture.info["icc_profile"] = own
         elif picture.mode in ("RGB", "RGBA"):
-            picture.info["icc_profile"] = srgb()
-    elif own and space(own) == ("L" if picture.mode in ("L", "LA", "I;16") else "RGB"):
+            picture.info["icc_profile"] = srgb_profile()
+    elif own and mode_of(own) == ("L" if picture.mode in ("L", "LA", "I;16") else "RGB"):
         picture.info["icc_profile"] = own  # says what the numbers mean, which were left as they are
     return picture

@@ -11,12 +11,12 @@ from PIL import Image
 
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
-TEXTS = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, date, artist, copyright
+TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, date, artist, copyright
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_RESOLUTION, TIFF_PROFILE = 256, 257, 282, 34675
 Size = int | tuple[int, int] | None
 
 
-def kept(picture: Image.Image, size: Size, turned: int) -> dict[str, Any]:
+def metadata_to_keep(picture: Image.Image, size: Size, turned: int) -> dict[str, Any]:
     """EXIF and resolution as arguments for saving an image that was turned upright from orientation `turned` and, if
     `size` is not None, will have another size."""
     keep: dict[str, Any] = {}
@@ -51,7 +51,7 @@ def _exif(picture: Image.Image) -> Image.Exif | None:
     if picture.format != "TIFF":
         return None
     whole = picture.getexif()
-    for tag in TEXTS:
+    for tag in TEXT_TAGS:
         if tag in whole:
             exif[tag] = whole[tag]
     for tag in (EXIF_IFD, GPS_IFD):
@@ -76,7 +76,7 @@ def orientation(frame: Image.Image) -> int:
         return 1
 
 
-def profile(frame: Image.Image) -> bytes | None:
+def icc_profile(frame: Image.Image) -> bytes | None:
     """The colour profile of this very frame."""
     found = frame.tag_v2.get(TIFF_PROFILE) if hasattr(frame, "tag_v2") else frame.info.get("icc_profile")
     return found if isinstance(found, bytes) else None

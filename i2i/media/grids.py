@@ -21,7 +21,7 @@ INK, MAT = (222, 224, 228), (24, 26, 30)
 LANDSCAPE = 1.45  # the aspect ratio that blocks of rows are wrapped for
 
 
-def draw(columns: dict[str, Tensor]) -> Image.Image:
+def draw_grid(columns: dict[str, Tensor]) -> Image.Image:
     """The grid of {title: images [B, C, H, W] in [-1, 1]}, RGB.
 
     Titles stand above the columns, rows are images; many rows continue in a block beside. C is 1 (grey), 3 or 4
@@ -47,13 +47,13 @@ def draw(columns: dict[str, Tensor]) -> Image.Image:
             pen.text((left, PAD // 2 + 2), _fitted(title.strip(), font, room), fill=INK, font=font)
         for j, picture in enumerate(pictures):
             b, row = divmod(j, deep)
-            image = _scaled(picture_of(picture), wide, high)
+            image = _scaled(to_rgb(picture), wide, high)
             left = PAD + b * (block + PAD) + i * (wide + GAP) + (wide - image.width) // 2
             sheet.paste(image, (left, top + row * (high + GAP) + (high - image.height) // 2))
     return sheet
 
 
-def picture_of(picture: Tensor) -> Image.Image:
+def to_rgb(picture: Tensor) -> Image.Image:
     """[C, H, W] in [-1, 1] as an RGB image; NaN is shown black."""
     c = picture.shape[0]
     shown = picture if c in (1, 3, 4) else picture[: 3 if c > 4 else 1]
@@ -102,7 +102,7 @@ def _fitted(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room
     return title + "..."
 
 
-def still(path: Path, wide: int = 1200, high: int = 1000) -> bytes:
+def thumbnail(path: Path, wide: int = 1200, high: int = 1000) -> bytes:
     """A grid as JPEG that fits into wide x high pixels. Raises OSError if the file is missing or damaged."""
     with Image.open(path) as image:
         small = image.convert("RGB")
@@ -112,7 +112,7 @@ def still(path: Path, wide: int = 1200, high: int = 1000) -> bytes:
     return out.getvalue()
 
 
-def film(paths: Sequence[Path], most: int = 2_500_000, wide: int = 640) -> bytes:
+def timelapse(paths: Sequence[Path], most: int = 2_500_000, wide: int = 640) -> bytes:
     """The grids as an endless GIF of at most `most` bytes: frames shrink from `wide` pixels until they fit.
 
     Under 160 pixels they shrink no more. The last frame stays a while. Raises OSError if a file is not readable."""

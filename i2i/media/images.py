@@ -43,14 +43,14 @@ def read(
     with rounding; with deep=True it comes as uint16 [H, W, 1] (Pillow reads 16-bit colour as 8 bits in any case).
     Raises I2IError naming the file if it is no image, damaged, cut short, or of more than `max_pixels` pixels.
     """
-    with opened(source, max_pixels) as image:
+    with open_image(source, max_pixels) as image:
         if image.mode.startswith("I") and deep and channels in (None, 1):
             return _sixteen(image, source)[..., None]
         return to_array(convert(image, channels, background, source))
 
 
 @contextlib.contextmanager
-def opened(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bool = True) -> Iterator[Image.Image]:
+def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bool = True) -> Iterator[Image.Image]:
     """The Pillow image of a file, upright and decoded (load=False: the header only).
 
     Raises I2IError naming the file, also for what goes wrong while the image is in use inside the `with`."""
@@ -208,7 +208,7 @@ def cut_uint8(image: Tensor) -> np.ndarray:
 # ---- files -----------------------------------------------------------------------------------------------------
 
 
-def find(folder: str | Path, broken: bool = False) -> list[Path]:
+def find_images(folder: str | Path, broken: bool = False) -> list[Path]:
     """All images under `folder` by suffix, recursively, sorted by their path; hidden files and folders are skipped.
 
     A linked folder is followed once; a loop of links ends where it began. broken: links that lead nowhere count as

@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint
 from i2i.media import color
-from i2i.media.exif import EXIF_IFD, GPS_IFD, TEXTS
+from i2i.media.exif import EXIF_IFD, GPS_IFD, TEXT_TAGS
 
 BITS, SAMPLE_FORMAT = 258, 339  # of a TIFF
 INTEROP = 0xA005
@@ -30,7 +30,7 @@ PRECISE = 0x0040 | 0x0100  # Little CMS: no table in place of the curves, and no
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def is_colour(image: Image.Image) -> bool:
+def is_color(image: Image.Image) -> bool:
     """Whether the frame at which an opened file stands has colours of 16 bits. Only the header is read."""
     if image.mode not in ("RGB", "RGBA", "RGBX", "LA"):
         return False
@@ -40,7 +40,7 @@ def is_colour(image: Image.Image) -> bool:
     return any(";16" in str(t[3]) for t in getattr(image, "tile", []))
 
 
-def read(data: bytes, size: tuple[int, int], tiff: bool, page: int = 0) -> np.ndarray | None:
+def decode(data: bytes, size: tuple[int, int], tiff: bool, page: int = 0) -> np.ndarray | None:
     """A page [H, W, 3 or 4] as it is stored, not turned; `size` is the width and height that its header says.
 
     None if a PNG is of a kind that OpenCV does not read in 16 bits. Raises I2IError if a TIFF cannot be read."""
@@ -95,7 +95,7 @@ def _tiff_page(data: bytes, size: tuple[int, int], number: int) -> np.ndarray:
     return array
 
 
-def turn(array: np.ndarray, orientation: int) -> np.ndarray:
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     """[H, W, C] upright, from its EXIF orientation; 1 and what is none leave it as it is."""
     if orientation not in range(2, 9):
         return array
@@ -111,11 +111,11 @@ def turn(array: np.ndarray, orientation: int) -> np.ndarray:
 def into_srgb(array: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, tuple[bytes | None, bool]]:
     """uint16 [H, W, C] with its colours in sRGB (grey becomes colour), its profile, and whether it was converted."""
     mode = "RGB" if array.shape[-1] > 2 else "L"
-    if profile is None or color.space(profile) != mode:
+    if profile is None or color.mode_of(profile) != mode:
         return array, (profile, False)
     if color.is_srgb(profile):
         return array, (profile, True)
-    made = _convert(array, profile, mode, color.srgb(), "RGB")
+    made = _convert(array, profile, mode, color.srgb_profile(), "RGB")
     return (array, (profile, False)) if made is None else (made, (profile, True))
 
 
@@ -124,16 +124,16 @@ def out_of_srgb(array: np.ndarray, own: bytes | None, converted: bool, keep: boo
 
     own, converted: what into_srgb gave. keep: go back into the file's own profile, if that is for such images."""
     mode = "RGB" if array.shape[-1] > 2 else "L"
-    fits = own is not None and color.space(own) == mode
+    fits = own is not None and color.mode_of(own) == mode
     if not converted:
         return array, own if fits else None
     if own is not None and fits and keep:
         if color.is_srgb(own):
             return array, own
-        made = _convert(array if mode == "RGB" else array[..., [0, 0, 0]], color.srgb(), "RGB", own, mode)
+        made = _convert(array if mode == "RGB" else array[..., [0, 0, 0]], color.srgb_profile(), "RGB", own, mode)
         if made is not None:
             return made, own
-    return array, color.srgb() if mode == "RGB" else None
+    return array, color.srgb_profile() if mode == "RGB" else None
 
 
 def _convert(array: np.ndarray, profile: bytes, of: str, into: bytes, to: str) -> np.ndarray | None:
@@ -158,12 +158,12 @@ def _convert(array: np.ndarray, profile: bytes, of: str, into: bytes, to: str) -
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
-def with_colour(array: np.ndarray) -> np.ndarray:
+def gray_alpha_to_color(array: np.ndarray) -> np.ndarray:
     """Grey with alpha [H, W, 2], which few programs read in 16 bits, as colour with alpha; others as they are."""
     return array[..., [0, 0, 0, 1]] if array.shape[-1] == 2 else array
 
 
-def png(array: np.ndarray, profile: bytes | None, keep: dict[str, Any]) -> bytes:
+def encode_png(array: np.ndarray, profile: bytes | None, keep: dict[str, Any]) -> bytes:
     """A PNG of uint16 [H, W, 1, 3 or 4] with the chunks for profile, EXIF and resolution (`keep`: exif, dpi)."""
     import cv2
 
@@ -188,7 +188,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def tiff(pages: Sequence[tuple[np.ndarray, bytes | None]], keep: dict[str, Any]) -> bytes:
+def encode_tiff(pages: Sequence[tuple[np.ndarray, bytes | None]], keep: dict[str, Any]) -> bytes:
     """A TIFF of pages [H, W, 1, 3 or 4], uint16 or uint8, each with its profile, deflated; EXIF and resolution
     (`keep`: exif, dpi) go with the first."""
     import tifffile
@@ -197,7 +197,7 @@ def tiff(pages: Sequence[tuple[np.ndarray, bytes | None]], keep: dict[str, Any])
     if "exif" in keep:
         exif.load(keep["exif"])
     inner = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD)}
-    texts: list[tuple[Any, ...]] = [(tag, "s", 0, str(exif[tag]), True) for tag in TEXTS if tag in exif]
+    texts: list[tuple[Any, ...]] = [(tag, "s", 0, str(exif[tag]), True) for tag in TEXT_TAGS if tag in exif]
     places = [(tag + 1, "I", 1, 0, True) for tag, values in inner.items() if values]  # tifffile refuses their own
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder="<") as file:

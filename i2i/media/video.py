@@ -27,18 +27,29 @@ CRF = {"libx264": (18, 51), "libvpx-vp9": (24, 63)}  # the usual constant qualit
 BT709, BT601, LIMITED = 1, 5, 1  # FFmpeg's numbers of colour matrices and of the range 16 to 235
 MATRICES = (BT709, 4, BT601, 6, 7, 9)  # that can be undone; videos of others, or that name none, go by their size
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # that every encoder takes
-TOLD = ("title", "artist", "album", "comment", "copyright", "creation_time", "date", "description", "genre", "location")
-SHORT = 0.9  # of a video's own length: one that ends before is damaged
+KEPT_METADATA = (
+    "title",
+    "artist",
+    "album",
+    "comment",
+    "copyright",
+    "creation_time",
+    "date",
+    "description",
+    "genre",
+    "location",
+)
+SHORTEST_SHARE = 0.9  # of a video's own length: one that ends before is damaged
 
-Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+FrameFunction = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
-def library(why: str) -> Any:
+def require_pyav(why: str) -> Any:
     """PyAV. Raises I2IError naming the extra that brings it."""
     return require("av", "video", why, "PyAV")
 
 
-def is_film(path: Path) -> bool:
+def is_video(path: Path) -> bool:
     """By its suffix."""
     return path.suffix.lower() in READABLE
 
@@ -53,7 +64,7 @@ class Writer:
     def __init__(
         self, file: BinaryIO, suffix: str, rate: Fraction, time_base: Fraction | None = None, quality: int | None = None
     ) -> None:
-        self.av = library(f"Writing {suffix} videos")
+        self.av = require_pyav(f"Writing {suffix} videos")
         self.codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
         self.container = self.av.open(file, "w", format=FORMATS[suffix])
         self.rate, self.time_base, self.quality = rate, time_base or 1 / rate, quality
@@ -99,7 +110,7 @@ class Writer:
 def translate(
     source: Path,
     target: Path,
-    run: Run,
+    run: FrameFunction,
     *,
     quality: int | None = None,
     batch: int = 1,
@@ -111,7 +122,7 @@ def translate(
     run: uint8 frames [H, W, 3], at most `batch` of them, to as many [h, w, 1 or 3]. quality: see Writer. max_pixels: of
     a frame. before_landing is told the finished file, still under its temporary name. Raises I2IError if the video
     cannot be read, is cut short, or has no images."""
-    av = library(f"Reading {source.suffix} videos")
+    av = require_pyav(f"Reading {source.suffix} videos")
     with _opened(av, source) as given:
         if not given.streams.video:
             raise I2IError(f"{source} has no images.", "Give a video with an image track.")
@@ -131,12 +142,12 @@ def translate(
 
 
 def _through(
-    av: Any, source: Path, given: Any, file: BinaryIO, suffix: str, run: Run, quality: int | None, batch: int
+    av: Any, source: Path, given: Any, file: BinaryIO, suffix: str, run: FrameFunction, quality: int | None, batch: int
 ) -> int:
     video = given.streams.best("video")
     rate = video.average_rate or video.guessed_rate or Fraction(25)
     writer = Writer(file, suffix, rate, video.time_base, quality)
-    writer.container.metadata.update({k: v for k, v in given.metadata.items() if k in TOLD})
+    writer.container.metadata.update({k: v for k, v in given.metadata.items() if k in KEPT_METADATA})
     waiting: list[tuple[np.ndarray, int]] = []
     held: list[Any] = []  # packets of sound before the first frame has told the size
     tracks: dict[int, Track] = {}
@@ -210,7 +221,7 @@ class _Clock:
         own = given.streams.best("video").duration
         if own:  # the images' own length, where it is known; sound may go on longer
             claimed, sound = float(own * self.base), False
-        if not sound and reached < SHORT * claimed:
+        if not sound and reached < SHORTEST_SHARE * claimed:
             raise I2IError(f"{source} is cut short: {reached:.1f} of {claimed:.1f} seconds can be read.")
 
 

@@ -157,7 +157,7 @@ def _padded(source: Translator, side: tuple[int, int]) -> tuple[int, int]:
 def _cut(picture: Tensor, side: tuple[int, int], padded: tuple[int, int]) -> Tensor:
     """The middle of an image [C, H, W], at most of size `side`, reflected to `padded`."""
     top, left = ((have - want) // 2 if have > want else 0 for have, want in zip(picture.shape[1:], side))
-    return adapt.reflect(picture[:, top : top + side[0], left : left + side[1]], *padded)
+    return adapt.pad_reflect(picture[:, top : top + side[0], left : left + side[1]], *padded)
 
 
 def _pictures(folder: Path, source: Translator) -> list[Tensor]:

@@ -180,7 +180,7 @@ class Translator:
     def run(self, pictures: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
         """The network on images [C, H, W] of one padded size: float32 on the CPU, cut back to their own sizes."""
         height, width = padded
-        x = torch.stack([adapt.reflect(p, height, width) for p in pictures])
+        x = torch.stack([adapt.pad_reflect(p, height, width) for p in pictures])
         network = self._compiled or self.network
         if self.device.type == "cpu" and self.dtype is None:  # a batch is no faster there, and would change last bits
             y = torch.cat([self._forward(network, one[None]) for one in x])
@@ -250,7 +250,7 @@ class Translator:
         tiled = tiles.Tiled(self.network, self._forward, self.multiple)
 
         def read(rows: slice, columns: slice) -> Tensor:
-            return adapt.reflected(taken, rows, columns)
+            return adapt.read_reflected(taken, rows, columns)
 
         self._measure(tiled, read, height, width, cut, window)
         levels: np.ndarray | None = None

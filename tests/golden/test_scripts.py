@@ -82,10 +82,10 @@ def samples(case: Case, options: argparse.Namespace) -> Iterator[tuple[str, list
     if layout == "single":
         if back:
             grey.reverse()
-        for path in images.find(folder):
+        for path in images.find_images(folder):
             yield path.stem, [ready(opened(path), 0)]
     elif layout == "aligned":
-        for path in images.find(folder):
+        for path in images.find_images(folder):
             both = opened(path)
             half = both.width // 2
             parts = [both.crop((0, 0, half, both.height)), both.crop((half, 0, both.width, both.height))]
@@ -94,7 +94,7 @@ def samples(case: Case, options: argparse.Namespace) -> Iterator[tuple[str, list
     else:
         assert layout == "unaligned", f"unknown layout {layout!r}"
         places = {side: next(p for p in folder.rglob(f"*{side}") if p.is_dir()) for side in "AB"}
-        a, b = images.find(places["A"]), images.find(places["B"])
+        a, b = images.find_images(places["A"]), images.find_images(places["B"])
         for i in range(max(len(a), len(b))):
             pair = [a[i % len(a)], b[i % len(b)]]
             source, target = [opened(p) for p in (pair[::-1] if back else pair)]

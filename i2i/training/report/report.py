@@ -98,7 +98,7 @@ class Report:
         self._begin(images)
         path = self.grid_path(images)
         with self._warn_on_failure("sample grid"):
-            save(path, grids.draw(columns), compress_level=3)
+            save(path, grids.draw_grid(columns), compress_level=3)
             self.stills.pop(images, None)
             self._write(images, "samples", {"file": f"{path.parent.name}/{path.name}", "columns": list(columns)})
         self._write_page()
@@ -216,7 +216,7 @@ class Report:
         """Returns the data URI of a sample grid; empty if its file cannot be read."""
         if images not in self.stills:
             try:
-                self.stills[images] = _data_uri("jpeg", grids.still(self.grid_path(images)))
+                self.stills[images] = _data_uri("jpeg", grids.thumbnail(self.grid_path(images)))
             except OSError:
                 self.stills[images] = ""
         return self.stills[images]
@@ -227,7 +227,7 @@ class Report:
         if len(paths) < ANIMATION_GRIDS:
             return ""
         try:
-            return _data_uri("gif", grids.film(evenly_spaced(paths, ANIMATION_FRAMES)))
+            return _data_uri("gif", grids.timelapse(evenly_spaced(paths, ANIMATION_FRAMES)))
         except OSError:
             return ""
 
