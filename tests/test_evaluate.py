@@ -50,9 +50,9 @@ def test_the_right_answer_beats_both_baselines_by_known_amounts(pairs):
     assert found["model"]["l1"] < 1e-6
     assert found["model"]["ssim"] == pytest.approx(1)
     train, test = opened(pairs, "train"), opened(pairs)
-    mean = torch.stack([train.item(i)["y"][0] for i in range(6)]).mean(0)
-    y = torch.stack([test.item(i)["y"][0] for i in range(11)])
-    x = torch.stack([test.item(i)["x"][0] for i in range(11)])
+    mean = torch.stack([train.item(i).y[0] for i in range(6)]).mean(0)
+    y = torch.stack([test.item(i).y[0] for i in range(11)])
+    x = torch.stack([test.item(i).x[0] for i in range(11)])
     assert found["mean image"]["l1"] == pytest.approx(float((y - mean).abs().mean()), rel=1e-5)
     assert found["input copied"]["l1"] == pytest.approx(float((y - x).abs().mean()), rel=1e-5)
     assert found["model"]["psnr"] > found["mean image"]["psnr"] > found["input copied"]["psnr"]

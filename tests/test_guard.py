@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from i2i.data.batch import Batch
 from i2i.metrics.collapse import coverage, nearest_distance, pairwise_distance
 from i2i.training.collapse import CollapseMonitor
 from i2i.training.report import Report, SilentObserver
@@ -48,9 +49,9 @@ class Pictures:
     def __init__(self, first: int, count: int, classes: int = 0) -> None:
         self.first, self.count, self.classes = first, count, classes
 
-    def fixed(self, n: int) -> dict[str, Any]:
+    def fixed(self, n: int) -> Batch:
         ids = torch.arange(self.first, self.first + min(n, self.count))
-        return {"x": shapes(ids), "c": ids % self.classes if self.classes else None}
+        return Batch(shapes(ids), c=ids % self.classes if self.classes else None)
 
 
 @pytest.fixture
@@ -134,8 +135,8 @@ def test_one_that_copies_training_pictures_is_told():
         def __init__(self, x: Tensor) -> None:
             self.x, self.count = x, len(x)
 
-        def fixed(self, n: int) -> dict[str, Any]:
-            return {"x": self.x[:n]}
+        def fixed(self, n: int) -> Batch:
+            return Batch(self.x[:n])
 
     held = torch.rand(60, 1, 16, 16, generator=generator) * 2 - 1
     for held_out in (Fixed(held), None):

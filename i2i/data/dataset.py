@@ -18,6 +18,7 @@ from torch import Tensor
 from i2i.core.errors import I2IError
 from i2i.data import cache, decode, device, sampler
 from i2i.data.augment import Augment
+from i2i.data.batch import Batch
 from i2i.data.layouts import WHOLE, Layout, Source, header
 from i2i.data.preprocess import Preprocess, fit
 from i2i.data.spec import DataSettings
@@ -94,21 +95,20 @@ class Data:
 
     # ---- samples -----------------------------------------------------------------------------------------------
 
-    def item(self, index: int) -> dict[str, Any]:
-        """The whole sample without variation, as a batch of one: the papers' pre-processing with load = crop = size.
+    def item(self, index: int) -> Batch:
+        """The whole sample without augmentation, as a batch of one: the papers' pre-processing with load = crop = size.
 
-        "x", "y", "c", "ids" as in `batches`; images of the rules crop and none keep their size, rounded to a
-        multiple of 4."""
+        With preprocess crop or none the images keep their size, rounded to a multiple of 4."""
         return self._plain([index], self.spec.rule.whole)
 
-    def fixed(self, n: int) -> dict[str, Any]:
-        """n samples spread evenly over all (all, if there are fewer) without variation, each brought to size x size.
+    def fixed(self, n: int) -> Batch:
+        """n samples spread evenly over all (all, if there are fewer), without augmentation, each of size x size.
 
         Neighbours in the order of names are often alike: frames of a video, tiles of one place."""
         n = min(n, self.count)
         return self._plain([i * self.count // n for i in range(n)], self.spec.rule.square)
 
-    def _plain(self, indices: list[int], rule: Preprocess) -> dict[str, Any]:
+    def _plain(self, indices: list[int], rule: Preprocess) -> Batch:
         size = self.spec.size
         made: list[list[np.ndarray]] = []
         for side, channels in zip(self.sides, self.channels, strict=False):
@@ -122,34 +122,32 @@ class Data:
             made.append(rows)
         labels = [self.labels[i] for i in indices] if self.labels else None
         x, y = _stack(made[0]), _stack(made[1]) if len(made) == 2 else None
-        return finished((x, y, labels, indices))
+        return _batch((x, y, labels, indices))
 
-    def batches(
-        self, start: int = 0, batch: int = 1, rank: int = 0, world: int = 1, seed: int = 0
-    ) -> Iterator[dict[str, Any]]:
-        """Endless batches for one of `world` processes, from sample number `start` of the run on.
+    def batches(self, start: int = 0, batch: int = 1, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[Batch]:
+        """Endless batches on the CPU for the process `rank` of `world`, from sample number `start` of the run on.
 
-        Yields {"x": float32 [B, C, size, size], "y": the same or None, "c": int64 [B] or None, "ids": int64 [B]}.
-        Row j on process r, in the step that starts at s, is sample s + r * batch + j; which image that is and how
-        it is varied is a pure function of (seed, number). Raises I2IError naming a file that cannot be read.
+        x and y are float32 [B, C, size, size] in [-1, 1], c and ids int64 [B]. Row j of process r, in the step that
+        starts at s, is sample s + r * batch + j. Which image that is, and how it is augmented, is a pure function of
+        (seed, number). Raises I2IError naming a file that cannot be read.
         """
         step = batch * world
         first = (sampler.sample_numbers(s, batch, rank) for s in range(start, 1 << 62, step))
         if not self.spec.workers:
             for numbers in first:
-                yield finished(self._raw(numbers, seed))
+                yield _batch(self._raw(numbers, seed))
         pool = ThreadPoolExecutor(self.spec.workers, thread_name_prefix="i2i-data")
         ahead: deque[Future[_Raw]] = deque()
         try:
             while True:
                 while len(ahead) < self.spec.workers + 2:
                     ahead.append(pool.submit(self._raw, next(first), seed))
-                yield finished(ahead.popleft().result())
+                yield _batch(ahead.popleft().result())
         finally:  # also when the caller stops iterating
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def on_device(self, batch: dict[str, Any], seed: int = 0) -> dict[str, Any]:
-        """The batch, already on its device, varied there if augment_on is "device"; else the batch itself."""
+    def augment_on_device(self, batch: Batch, seed: int = 0) -> Batch:
+        """The batch, which is on its device already, augmented there if augment_on is "device"; else unchanged."""
         if self.spec.augment_on != "device" or not self.spec.parts:
             return batch
         return device.vary(batch, seed, self.spec.parts, paired=self.layout == "paired")
@@ -243,15 +241,15 @@ class Data:
         return made
 
 
-def finished(raw: _Raw) -> dict[str, Any]:
+def _batch(raw: _Raw) -> Batch:
     """Arrays uint8 [B, C, H, W] as the batch that training sees."""
     x, y, labels, ids = raw
-    return {
-        "x": _floats(x),
-        "y": None if y is None else _floats(y),
-        "c": None if labels is None else torch.tensor(labels, dtype=torch.int64),
-        "ids": torch.tensor(ids, dtype=torch.int64),
-    }
+    return Batch(
+        x=_floats(x),
+        y=None if y is None else _floats(y),
+        c=None if labels is None else torch.tensor(labels, dtype=torch.int64),
+        ids=torch.tensor(ids, dtype=torch.int64),
+    )
 
 
 def _floats(array: np.ndarray) -> Tensor:

@@ -1,40 +1,42 @@
-"""Variation on the device, by kornia's differentiable functions, for batches that are there already.
+"""Augmentation of a batch on its device, by functions of kornia.
 
-The amounts are drawn row by row from (seed, id), so they are the same in any batch, order or split over processes; the
-rules for pairs are those of `augment`. Parts: color, affine, rotate90, noise, cutout.
+The amounts are drawn for each image from (seed, id), so they do not depend on the batch, the order or the number of
+processes. The rules for pairs are those of `augment`. Parts: color, affine, rotate90, noise, cutout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from i2i.core.random import hashed_normal, hashed_uniform
+from i2i.data.batch import Batch
 
 
-def vary(batch: dict[str, Any], seed: int, parts: Sequence[str], paired: bool) -> dict[str, Any]:
-    """The batch {"x", "y", "c", "ids"} with images float [B, C, H, W] in [-1, 1] varied; it stays on its device.
+@torch.no_grad()
+def vary(batch: Batch, seed: int, parts: Sequence[str], paired: bool) -> Batch:
+    """The batch with varied images, float [B, C, H, W] in [-1, 1], on the same device. The batch must have ids.
 
-    paired: y gets the geometry of x and keeps its colours; otherwise y is varied by itself."""
+    paired: y gets the geometry of x and keeps its colors; otherwise y gets variations of its own."""
+    assert batch.ids is not None, "variation on the device is drawn from the ids of the images"
     if not parts:
         return batch
-    made = dict(batch)
-    ids = batch["ids"]
-    for side, salt in (("x", "x"), ("y", "x" if paired else "y")):
-        picture = batch.get(side)
-        if picture is None:
-            continue
-        with torch.no_grad():
-            for part in parts:
-                if part in _GEOMETRY:
-                    picture = _GEOMETRY[part](picture, ids, seed, salt)
-                elif not (paired and side == "y"):
-                    picture = _COLOUR[part](picture, ids, seed, salt)
-        made[side] = picture.contiguous()
-    return made
+    x = _varied(batch.x, batch.ids, seed, "x", parts)
+    if batch.y is None:
+        return replace(batch, x=x)
+    if paired:
+        geometry = [part for part in parts if part in _GEOMETRY]
+        return replace(batch, x=x, y=_varied(batch.y, batch.ids, seed, "x", geometry))
+    return replace(batch, x=x, y=_varied(batch.y, batch.ids, seed, "y", parts))
+
+
+def _varied(images: Tensor, ids: Tensor, seed: int, salt: str, parts: Sequence[str]) -> Tensor:
+    for part in parts:
+        images = (_GEOMETRY.get(part) or _COLOR[part])(images, ids, seed, salt)
+    return images.contiguous()
 
 
 def _between(ids: Tensor, seed: int, salt: str, low: float, high: float, like: Tensor) -> Tensor:
@@ -83,18 +85,18 @@ def _cutout(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
 def _color(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
     from kornia import enhance
 
-    colours = min(3, x.shape[1])
-    picture = (x[:, :colours] + 1) / 2
+    color_channels = min(3, x.shape[1])
+    picture = (x[:, :color_channels] + 1) / 2
 
     def drawn(name: str, low: float, high: float) -> Tensor:
         return _between(ids, seed, f"color/{name}/{salt}", low, high, x)
 
     picture = (picture * drawn("brightness", 0.8, 1.2)[:, None, None, None]).clamp(0, 1)
     picture = enhance.adjust_contrast_with_mean_subtraction(picture, drawn("contrast", 0.8, 1.2))
-    if colours == 3:
+    if color_channels == 3:
         picture = enhance.adjust_saturation(picture, drawn("saturation", 0.8, 1.2))
         picture = enhance.adjust_hue(picture, drawn("hue", -0.1, 0.1) * torch.pi)
-    return torch.cat([picture.clamp(0, 1) * 2 - 1, x[:, colours:]], 1)
+    return torch.cat([picture.clamp(0, 1) * 2 - 1, x[:, color_channels:]], 1)
 
 
 def _noise(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
@@ -104,4 +106,4 @@ def _noise(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
 
 
 _GEOMETRY = {"affine": _affine, "rotate90": _rotate90, "cutout": _cutout}
-_COLOUR = {"color": _color, "noise": _noise}
+_COLOR = {"color": _color, "noise": _noise}

@@ -99,7 +99,8 @@ def conclude(
     with files.atomic_write(folder / "metrics.json") as file:
         file.write(json.dumps(result, indent=1).encode())
     samples = held_out.fixed(SHEET_ROWS)
-    columns = {"input": samples["x"], "translated": torch.stack(translator([*samples["x"]])), "real": samples["y"]}
+    assert samples.y is not None
+    columns = {"input": samples.x, "translated": torch.stack(translator([*samples.x])), "real": samples.y}
     images.save(folder / "test.png", grids.draw_grid(columns))
     return result
 
@@ -139,7 +140,8 @@ def _pairs(data: datasets.Data, start: int, stop: int) -> Iterator[tuple[Tensor,
     """(input, target) of the pairs number `start` to `stop` - 1, each [C, H, W] in [-1, 1]."""
     for i in range(start, stop):
         sample = data.item(i)
-        yield sample["x"][0], sample["y"][0]
+        assert sample.y is not None
+        yield sample.x[0], sample.y[0]
 
 
 def _mean_target(data: datasets.Data) -> Tensor | None:

@@ -102,23 +102,22 @@ class CollapseMonitor(ForwardingObserver):
     def _real(self, by_class: bool) -> tuple[float, float]:
         """Spread and nearest distance of real images, found once."""
         if self.real is None:
-            found = self._read(self.train, SEEN)
-            self.seen = found["x"]
-            labels = found["c"] if by_class else None
+            self.seen, classes = self._read(self.train, SEEN)
+            labels = classes if by_class else None
             parts = [self.seen[labels == k] for k in labels.unique()] if labels is not None else [self.seen]
             spreads = [pairwise_distance(p[:HELD]) for p in parts if len(p) > 1]
             if self.held is None:
                 near = nearest_distance(self.seen[:HELD], self.seen[HELD:]) if len(self.seen) > HELD else 0.0
                 near = near or nearest_distance(self.seen, self.seen, same=True)
             else:
-                near = nearest_distance(self._read(self.held, HELD)["x"], self.seen)
+                near = nearest_distance(self._read(self.held, HELD)[0], self.seen)
             self.real = sum(spreads) / max(1, len(spreads)), near
         return self.real
 
-    def _read(self, data: Any, most: int) -> dict[str, Any]:
+    def _read(self, data: Any, most: int) -> tuple[Tensor, Tensor | None]:
         n = max(2, min(most, NUMBERS // max(1, 3 * int(data.size) ** 2), data.count))
-        found = data.fixed(n)
-        return {"x": small(found["x"]), "c": found.get("c")}
+        batch = data.fixed(n)
+        return small(batch.x), batch.c
 
 
 def small(pictures: Tensor) -> Tensor:

@@ -51,8 +51,9 @@ class Data(Protocol):
 
     count: int
 
-    def batches(self, start: int, batch: int, rank: int, world: int, seed: int) -> Iterator[dict[str, Any]]: ...
-    def fixed(self, n: int) -> dict[str, Any]: ...
+    def batches(self, start: int, batch: int, rank: int, world: int, seed: int) -> Iterator[Batch]: ...
+    def fixed(self, n: int) -> Batch: ...
+    def augment_on_device(self, batch: Batch, seed: int) -> Batch: ...
 
 
 class Loop:
@@ -225,8 +226,8 @@ class Loop:
                 if start == 0:
                     self._sample(0)
                 batches = self.data.batches(start, plan.batch // self.world, self.rank, self.world, plan.seed)
-                for raw in batches:
-                    self.step(self._varied(self._move(raw)), now)
+                for batch in batches:
+                    self.step(self._augment_on_device(self._move(batch)), now)
                     before, images = now.images, now.images + plan.batch
                     self.ema.update(self.method, images, plan.batch)
                     self._average_statistics()
@@ -252,16 +253,10 @@ class Loop:
                         break
         return now.images
 
-    def _varied(self, batch: Batch) -> Batch:
-        """The batch as the data set varies it on the device (kornia), where it does."""
-        vary = getattr(self.data, "on_device", None)
-        if vary is None:
-            return batch
-        made = vary({"x": batch.x, "y": batch.y, "c": batch.c, "ids": batch.ids}, self.plan.seed)
-        return Batch(made["x"], made["y"], made["c"], made["ids"]).to(self.device, memory_format=self.layout)
+    def _augment_on_device(self, batch: Batch) -> Batch:
+        return self.data.augment_on_device(batch, self.plan.seed).to(self.device, memory_format=self.layout)
 
-    def _move(self, raw: dict[str, Any]) -> Batch:
-        batch = Batch(raw["x"], raw.get("y"), raw.get("c"), raw.get("ids"))
+    def _move(self, batch: Batch) -> Batch:
         return batch.to(self.device, dtype=self.precision.weights, memory_format=self.layout, non_blocking=True)
 
     @torch.no_grad()

@@ -131,11 +131,12 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
     def judge(trained: Method) -> float | None:
         if run.held_out is None or run.method.needs != "paired":
             return None
-        found = run.held_out.fixed(min(JUDGED, run.held_out.count))
+        judged = run.held_out.fixed(min(JUDGED, run.held_out.count))
+        assert judged.y is not None
         total = n = 0.0
         first = next(trained.parameters())
-        for i in range(0, len(found["x"]), 8):
-            x, y = found["x"][i : i + 8].to(first.device, first.dtype), found["y"][i : i + 8]
+        for i in range(0, len(judged), 8):
+            x, y = judged.x[i : i + 8].to(first.device, first.dtype), judged.y[i : i + 8]
             made = trained.infer(Batch(x)).cpu().float()
             total, n = total + float(l1(made, y)) * len(y), n + len(y)
         scores["val_l1"] = total / n

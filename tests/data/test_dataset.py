@@ -47,10 +47,8 @@ def take(opened, n, *args, **kwargs):
 
 
 def same(a, b):
-    return all(
-        (a[k] is None and b[k] is None) or (a[k] is not None and b[k] is not None and torch.equal(a[k], b[k]))
-        for k in a
-    )
+    pairs_of_tensors = ((a.x, b.x), (a.y, b.y), (a.c, b.c), (a.ids, b.ids))
+    return all((p is None and q is None) or torch.equal(p, q) for p, q in pairs_of_tensors)
 
 
 @pytest.mark.parametrize("augment", ["", "color+affine+cutout+noise"])
@@ -67,8 +65,9 @@ def test_processes_share_out_what_one_process_sees(pairs):
     one = take(data.open(pairs, spec()), 6, 0, 4, seed=1)
     ranks = [take(data.open(pairs, spec(workers=r)), 6, 0, 2, rank=r, world=2, seed=1) for r in (0, 1)]
     for whole, a, b in zip(one, *ranks, strict=True):
-        assert same(whole, {k: None if a[k] is None else torch.cat([a[k], b[k]]) for k in a})
-        assert not set(a["ids"].tolist()) & set(b["ids"].tolist())
+        joined = (torch.cat([a.x, b.x]), torch.cat([a.y, b.y]), None, torch.cat([a.ids, b.ids]))
+        assert same(whole, data.Batch(*joined))
+        assert not set(a.ids.tolist()) & set(b.ids.tolist())
 
 
 def test_resumed_in_the_middle_of_an_epoch(pairs):
@@ -91,36 +90,36 @@ def test_every_epoch_is_another_permutation(pairs):
 def test_pairs_get_the_same_geometry(pairs, augment):
     opened = data.open(pairs, spec(augment=augment, load=24, size=24 if augment else 16, exact=True))
     for batch in take(opened, 6, 0, 4):
-        cut = (batch["x"] == -1) & (batch["y"] == -1)  # holes are black in both
-        assert torch.where(cut, 0.0, batch["x"] + batch["y"]).abs().max() < 0.02  # one or two levels of rounding
-    assert len({float(b["x"].sum()) for b in take(opened, 6, 0, 1)}) == 6
+        cut = (batch.x == -1) & (batch.y == -1)  # holes are black in both
+        assert torch.where(cut, 0.0, batch.x + batch.y).abs().max() < 0.02  # one or two levels of rounding
+    assert len({float(b.x.sum()) for b in take(opened, 6, 0, 1)}) == 6
 
 
 def test_colour_leaves_the_target_alone(pairs):
     plain = take(data.open(pairs, spec()), 4, 0, 2)
     coloured = take(data.open(pairs, spec(augment="color+blur+jpeg+noise")), 4, 0, 2)
-    assert all(torch.equal(a["y"], b["y"]) for a, b in zip(plain, coloured, strict=True))
-    assert sum(not torch.equal(a["x"], b["x"]) for a, b in zip(plain, coloured, strict=True)) >= 3
+    assert all(torch.equal(a.y, b.y) for a, b in zip(plain, coloured, strict=True))
+    assert sum(not torch.equal(a.x, b.x) for a, b in zip(plain, coloured, strict=True)) >= 3
 
 
 def test_direction_and_halves(pairs):
     ab, ba = data.open(pairs, spec()), data.open(pairs, spec(direction="BtoA"))
     a, b = ab.item(3), ba.item(3)
-    assert torch.equal(a["x"], b["y"])
-    assert torch.equal(a["y"], b["x"])
+    assert torch.equal(a.x, b.y)
+    assert torch.equal(a.y, b.x)
     assert (ab.layout, ab.count, ab.channels_in, ab.channels_out, ab.size) == ("paired", 11, 3, 3, 16)
     first, second = take(ab, 1, 0, 4)[0], take(ba, 1, 0, 4)[0]
-    assert torch.equal(first["x"], second["y"])
+    assert torch.equal(first.x, second.y)
 
 
 def test_item_is_the_papers_pre_processing(pairs):
     opened = data.open(pairs, spec())
     with Image.open(pairs / opened.names[2]) as both:
         a = preprocess.fit(both.crop((0, 0, 24, 24)), "resize_and_crop", 16, 16)
-    assert torch.equal(opened.item(2)["x"][0], images.to_tensor(np.asarray(a)))
+    assert torch.equal(opened.item(2).x[0], images.to_tensor(np.asarray(a)))
     fixed = opened.fixed(50)
-    assert fixed["x"].shape == (11, 3, 16, 16)
-    assert torch.equal(fixed["x"][2], opened.item(2)["x"][0])
+    assert fixed.x.shape == (11, 3, 16, 16)
+    assert torch.equal(fixed.x[2], opened.item(2).x[0])
 
 
 def test_batches_are_resize_crop_flip_of_the_picture(pairs):
@@ -137,7 +136,7 @@ def test_batches_are_resize_crop_flip_of_the_picture(pairs):
         for j in range(3)
         for flip in (False, True)
     ]
-    assert sum(torch.equal(batch["x"][0], m) for m in made) == 1
+    assert sum(torch.equal(batch.x[0], m) for m in made) == 1
 
 
 def test_fast_road_is_close_to_pillow(tmp_path):
@@ -175,7 +174,7 @@ def test_two_folders_are_matched_by_name(tmp_path):
     assert (opened.count, opened.channels_in, opened.channels_out) == (2, 1, 3)
     assert [p.path.stem for p in opened.sides[0]] == [p.path.stem for p in opened.sides[1]]
     batch = next(opened.batches(0, 2))
-    assert batch["x"].shape == (2, 1, 16, 16)
+    assert batch.x.shape == (2, 1, 16, 16)
     fill(a, ["alone.png"])
     fill(b, ["other.png"])
     with pytest.raises(I2IError, match=r"only in .*a: alone; only in .*b: other"):
@@ -198,14 +197,14 @@ def test_unpaired_partners_are_drawn_by_the_seed(tmp_path):
     fill(tmp_path / "trainB", [f"other{i}.png" for i in range(7)])
     opened = data.open(tmp_path, spec(layout="auto", preprocess="resize", flip=False))
     assert (opened.layout, opened.count) == ("unpaired", 7)
-    ys = {float(b["y"].sum()) for b in take(opened, 60, 0, 1)}
-    xs = {float(b["x"].sum()) for b in take(opened, 60, 0, 1)}
+    ys = {float(b.y.sum()) for b in take(opened, 60, 0, 1)}
+    xs = {float(b.x.sum()) for b in take(opened, 60, 0, 1)}
     assert (len(xs), len(ys)) == (3, 7)
 
 
 def test_pairs_serve_unpaired_methods(pairs):
     opened = data.open(pairs, spec(layout="unpaired", preprocess="resize", flip=False))
-    found = [torch.allclose(b["x"], -b["y"], atol=0.03) for b in take(opened, 20, 0, 1)]
+    found = [torch.allclose(b.x, -b.y, atol=0.03) for b in take(opened, 20, 0, 1)]
     assert not all(found)
 
 
@@ -215,8 +214,8 @@ def test_class_folders(tmp_path):
     opened = data.open(tmp_path, spec())
     assert (opened.layout, opened.classes, opened.class_names) == ("labelled", 2, ["cat", "dog"])
     batch = next(opened.batches(0, 4))
-    assert sorted(batch["c"].tolist()) == [0, 0, 1, 1]
-    assert batch["c"].dtype == torch.int64
+    assert sorted(batch.c.tolist()) == [0, 0, 1, 1]
+    assert batch.c.dtype == torch.int64
     assert data.open(tmp_path, spec(layout="images")).count == 4
 
 
@@ -226,9 +225,9 @@ def test_plain_pictures_of_any_mode(tmp_path):
     fill(tmp_path, ["d.png"], channels=4)
     opened = data.open(tmp_path, spec())
     assert (opened.layout, opened.channels_in) == ("images", 3)
-    assert next(opened.batches(0, 4))["x"].shape == (4, 3, 16, 16)
-    assert next(data.open(tmp_path, spec(channels_in=1)).batches(0, 4))["x"].shape == (4, 1, 16, 16)
-    assert next(data.open(tmp_path, spec(channels_in=4, augment="color")).batches(0, 4))["x"].shape == (4, 4, 16, 16)
+    assert next(opened.batches(0, 4)).x.shape == (4, 3, 16, 16)
+    assert next(data.open(tmp_path, spec(channels_in=1)).batches(0, 4)).x.shape == (4, 1, 16, 16)
+    assert next(data.open(tmp_path, spec(channels_in=4, augment="color")).batches(0, 4)).x.shape == (4, 4, 16, 16)
 
 
 @pytest.mark.parametrize(
@@ -348,27 +347,27 @@ DEVICE = "color+affine+rotate90+noise+cutout"
 def test_variation_on_the_device_depends_on_the_ids_alone(pairs):
     opened = data.open(pairs, spec(augment=DEVICE, augment_on="device"))
     batch = next(opened.batches(0, 6))
-    whole = opened.on_device(batch, 3)
-    rows = [{k: None if v is None else v[i : i + 1] for k, v in batch.items()} for i in (4, 1)]
+    whole = opened.augment_on_device(batch, 3)
+    rows = [batch.split(6)[i] for i in (4, 1)]
     for i, row in zip((4, 1), rows, strict=True):
-        made = opened.on_device(row, 3)
-        assert torch.allclose(made["x"][0], whole["x"][i], atol=1e-5)
-        assert torch.allclose(made["y"][0], whole["y"][i], atol=1e-5)
-    assert not torch.allclose(opened.on_device(batch, 4)["x"], whole["x"])
-    assert whole["x"].min() >= -1
-    assert whole["x"].max() <= 1
-    assert data.open(pairs, spec(augment="color")).on_device(batch) is batch
+        made = opened.augment_on_device(row, 3)
+        assert torch.allclose(made.x[0], whole.x[i], atol=1e-5)
+        assert torch.allclose(made.y[0], whole.y[i], atol=1e-5)
+    assert not torch.allclose(opened.augment_on_device(batch, 4).x, whole.x)
+    assert whole.x.min() >= -1
+    assert whole.x.max() <= 1
+    assert data.open(pairs, spec(augment="color")).augment_on_device(batch) is batch
 
 
 def test_geometry_on_the_device_is_the_same_for_a_pair(pairs):
     opened = data.open(pairs, spec(augment="affine+rotate90", augment_on="device", load=0))
-    made = opened.on_device(next(opened.batches(0, 8)), 1)
-    assert (made["x"] + made["y"]).abs().max() < 0.05  # B is A with its colours turned over
+    made = opened.augment_on_device(next(opened.batches(0, 8)), 1)
+    assert (made.x + made.y).abs().max() < 0.05  # B is A with its colours turned over
     opened = data.open(pairs, spec(augment="color+noise", augment_on="device"))
     batch = next(opened.batches(0, 8))
-    made = opened.on_device(batch, 1)
-    assert torch.equal(made["y"], batch["y"])
-    assert not torch.equal(made["x"], batch["x"])
+    made = opened.augment_on_device(batch, 1)
+    assert torch.equal(made.y, batch.y)
+    assert not torch.equal(made.x, batch.x)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -376,7 +375,7 @@ def test_variation_on_the_device_takes_any_channels(pairs, channels):
     settings = spec(augment=DEVICE, augment_on="device", layout="unpaired", channels_in=channels)
     opened = data.open(pairs, settings)
     batch = next(opened.batches(0, 2))
-    assert opened.on_device(batch)["x"].shape == batch["x"].shape
+    assert opened.augment_on_device(batch).x.shape == batch.x.shape
     with pytest.raises(I2IError, match="run on the CPU only"):
         data.open(pairs, spec(augment="jpeg", augment_on="device"))
 
@@ -384,7 +383,7 @@ def test_variation_on_the_device_takes_any_channels(pairs, channels):
 def test_fixed_samples_are_spread_over_the_whole_set(pairs):
     opened = data.open(pairs, spec())
     few = opened.fixed(3)
-    assert few["ids"].tolist() == [i * opened.count // 3 for i in range(3)]
+    assert few.ids.tolist() == [i * opened.count // 3 for i in range(3)]
     whole = opened.fixed(opened.count)
-    assert whole["ids"].tolist() == list(range(opened.count))
-    assert torch.equal(few["x"], whole["x"][few["ids"]])
+    assert whole.ids.tolist() == list(range(opened.count))
+    assert torch.equal(few.x, whole.x[few.ids])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -174,13 +175,13 @@ def test_training_sees_the_batch_as_the_data_set_varies_it_on_the_device(tmp_pat
     seen, step = [], loop.method.step
 
     def vary(batch, seed):
-        return {**batch, "x": batch["x"] * 0 + seed + 0.25}
+        return replace(batch, x=batch.x * 0 + seed + 0.25)
 
     def watched(batch, now):
         seen.append(batch.x.unique().tolist())
         return step(batch, now)
 
-    loop.data.on_device, loop.method.step = vary, watched
+    loop.data.augment_on_device, loop.method.step = vary, watched
     loop.run()
     assert seen == [[0.25], [0.25]]
 

@@ -66,19 +66,22 @@ class ToyData:
     count = 8
     splits = ("train",)
 
-    def _rows(self, numbers: list[int]) -> dict[str, Any]:
+    def _rows(self, numbers: list[int]) -> Batch:
         ids = torch.tensor(numbers)
         x = rng.hashed_normal(ids % self.count, (3, 8, 8), salt="toy").clamp(-1, 1)
-        return {"x": x, "y": -x.flip(1), "c": None, "ids": ids}
+        return Batch(x, -x.flip(1), None, ids)
 
-    def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
+    def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[Batch]:
         while True:
             first = start + rank * batch
             yield self._rows(list(range(first, first + batch)))
             start += batch * world
 
-    def fixed(self, n: int) -> dict[str, Any]:
+    def fixed(self, n: int) -> Batch:
         return self._rows(list(range(min(n, self.count))))
+
+    def augment_on_device(self, batch: Batch, seed: int) -> Batch:
+        return batch
 
 
 class Notes:

@@ -51,7 +51,7 @@ class Memory:
     def __init__(self, needs: str, shape: Shape) -> None:
         self.needs, self.shape, self.count = needs, shape, COUNT
 
-    def rows(self, numbers: list[int]) -> dict[str, Any]:
+    def rows(self, numbers: list[int]) -> Batch:
         """The samples of these numbers as the loop takes them."""
         ids, shape = torch.tensor(numbers), self.shape
         which = ids % self.count
@@ -65,22 +65,25 @@ class Memory:
             y = picture(which, shape.channels_out, shape.size, "y")
         elif self.needs == "labelled":
             c = which % shape.classes
-        return {"x": x, "y": y, "c": c, "ids": ids}
+        return Batch(x, y, c, ids)
 
-    def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
+    def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[Batch]:
         while True:
             first = start + rank * batch
             yield self.rows(list(range(first, first + batch)))
             start += batch * world
 
-    def fixed(self, n: int) -> dict[str, Any]:
+    def fixed(self, n: int) -> Batch:
         return self.rows(list(range(min(n, self.count))))
+
+    def augment_on_device(self, batch: Batch, seed: int) -> Batch:
+        return batch
 
 
 def batch_of(name: str, n: int = BATCH, dtype: torch.dtype = torch.float32, **changes: Any) -> Batch:
     """The first `n` samples for the method `name`."""
     kind = load_method(name)
-    return Batch(**Memory(kind.needs, settings(kind, **changes)[1]).fixed(n)).to("cpu", dtype=dtype)
+    return Memory(kind.needs, settings(kind, **changes)[1]).fixed(n).to("cpu", dtype=dtype)
 
 
 def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan: Any) -> Loop:
