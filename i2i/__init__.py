@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from i2i.core.plugins import register_importer
+
 if TYPE_CHECKING:
     from i2i.core.errors import I2IError as I2IError
     from i2i.inference.evaluate import evaluate as evaluate
@@ -51,6 +53,15 @@ __all__ = [
     "train",
     "translate",
 ]
+
+
+@register_importer
+def _import_method(method: str, *, own_file: bool) -> None:
+    """Lets saved models find the networks of a method: of an installed one, or of a file the user has named."""
+    from i2i.methods import load_method, method_names
+
+    if own_file or method in method_names():
+        load_method(method)
 
 
 def __getattr__(name: str) -> Any:

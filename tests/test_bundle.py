@@ -66,7 +66,7 @@ def test_one_network_alone(saved):
     path, _ = saved
     made = model_file.load(path, ["F"])
     assert list(made.networks) == ["F"]
-    with pytest.raises(I2IError, match="no network 'H'"):
+    with pytest.raises(I2IError, match="has no network 'H'"):
         model_file.load(path, ["H"])
 
 
@@ -134,7 +134,7 @@ def test_each_kind_of_bad_file_is_named(saved, tmp_path):
         bad.write_bytes(whole[:cut])
         fails("cut short")
     bad.write_bytes(b"PK\x03\x04" + b"hello" * 100)
-    fails("no safetensors file")
+    fails("not a safetensors file")
     flipped = bytearray(whole)
     flipped[-9] ^= 4
     bad.write_bytes(flipped)
@@ -142,7 +142,7 @@ def test_each_kind_of_bad_file_is_named(saved, tmp_path):
     save_file({"weight": torch.zeros(2)}, bad)
     fails("another program")
     save_file({"weight": torch.zeros(2)}, bad, metadata={"i2i": "{"})
-    fails("not readable")
+    fails("cannot be read")
     save_file({"weight": torch.zeros(2)}, bad, metadata={"i2i": "[1]"})
     fails("names no networks")
     with pytest.raises(I2IError, match="is a folder"):
@@ -212,5 +212,5 @@ def test_hostile_headers_are_one_sentence_at_once(tmp_path, networks):
 def test_a_header_as_deep_as_a_well_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     save_file({"x": torch.zeros(1)}, path, metadata={model_file.KEY: "[" * 100_000})
-    with pytest.raises(I2IError, match="not readable"):
+    with pytest.raises(I2IError, match="cannot be read"):
         model_file.load(path)

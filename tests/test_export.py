@@ -151,9 +151,9 @@ def test_a_graph_that_differs_is_refused_and_not_written(made, pictures, tmp_pat
 
 def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
     source, path, _ = made["unet"]
-    with pytest.raises(I2IError, match="holds AtoB"):
+    with pytest.raises(I2IError, match="can translate AtoB"):
         load(path, direction="BtoA")
-    with pytest.raises(I2IError, match="picture statistics"):
+    with pytest.raises(I2IError, match="image statistics"):
         load(path, statistics="stored")
     with pytest.raises(I2IError, match="fp32"):
         load(path, precision="bf16")

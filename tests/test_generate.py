@@ -76,7 +76,7 @@ def infogan(folder):
 
 
 def some(path, seeds, **kwargs):
-    return torch.stack(list(load_generator(path).pictures(seeds, **kwargs)))
+    return torch.stack(list(load_generator(path).images(seeds, **kwargs)))
 
 
 # ---- seeds ---------------------------------------------------------------------------------------------------------
@@ -145,23 +145,25 @@ def test_truncation_makes_pictures_more_alike(dcgan):
 def test_statistics_are_made_anew_for_a_truncation_and_put_back(tmp_path):
     path, _ = made(DCGAN, tmp_path, "dcgan", standing=2)
     found = load_generator(path)
-    before = torch.stack(list(found.pictures(range(3))))
+    before = torch.stack(list(found.images(range(3))))
     norms = [m for m in found.network.modules() if isinstance(m, nn.BatchNorm2d)]
     kept = norms[0].running_var.clone()
-    list(found.pictures(range(3), truncation=0.5))
+    list(found.images(range(3), truncation=0.5))
     assert float((norms[0].running_var / kept).mean()) == pytest.approx(0.0806, rel=0.2)  # the variance of z
     assert all(not m.training for m in norms)
-    assert torch.equal(torch.stack(list(found.pictures(range(3)))), before)
+    assert torch.equal(torch.stack(list(found.images(range(3)))), before)
 
 
 def test_only_normal_noise_can_be_truncated(infogan):
-    with pytest.raises(I2IError, match="not normal"):
+    with pytest.raises(I2IError, match="no normally distributed noise"):
         some(infogan[0], [0], truncation=0.5)
 
 
 @pytest.mark.parametrize("truncation", [-1.0, float("nan"), float("inf")])
 def test_a_truncation_is_a_number(dcgan, truncation):
-    with pytest.raises(I2IError, match=f"truncation is {truncation:g}. Give a number such as 0.5 or 1; 0 is no limit"):
+    with pytest.raises(
+        I2IError, match=f"truncation is {truncation:g}. Give a number such as 0.5 or 1, or 0 for no limit"
+    ):
         some(dcgan[0], [0], truncation=truncation)
 
 
@@ -194,7 +196,7 @@ def test_labels_go_round_with_the_seed_or_are_asked_for(acgan):
 
 
 def test_a_model_without_labels_says_so(dcgan):
-    with pytest.raises(I2IError, match="knows no labels"):
+    with pytest.raises(I2IError, match="has no labels"):
         load_generator(dcgan[0]).label("3")
 
 
@@ -227,7 +229,7 @@ def test_slerp_keeps_the_norm_and_turns_evenly():
 def test_a_walk_passes_its_seeds_and_moves_in_small_steps(dcgan):
     found = load_generator(dcgan[0])
     frames = torch.stack(list(found.walk(range(3), 60)))
-    ends = torch.stack(list(found.pictures(range(3))))
+    ends = torch.stack(list(found.images(range(3))))
     torch.testing.assert_close(frames[[0, 20, 40]], ends, rtol=0, atol=1e-5)
     steps = (frames - frames.roll(1, 0)).abs().mean((1, 2, 3))
     assert float(steps.max()) < 0.25 * float((ends[0] - ends[1]).abs().mean())
@@ -236,7 +238,7 @@ def test_a_walk_passes_its_seeds_and_moves_in_small_steps(dcgan):
 
 def test_a_walk_keeps_its_class(acgan):
     found = load_generator(acgan[0])
-    at_start = [float((p - q).abs().max()) for p, q in zip(found.walk([1, 4], 4), found.pictures([1], label=1))]
+    at_start = [float((p - q).abs().max()) for p, q in zip(found.walk([1, 4], 4), found.images([1], label=1))]
     assert at_start[0] < 1e-5
     assert len(list(found.walk([1, 4], 4, label=2))) == 4
 
@@ -371,7 +373,7 @@ def test_a_networks_own_method_is_imported_to_rebuild_it_and_nothing_else(acgan,
         path = model_file.save(
             tmp_path / "m.safetensors", {"G": method.G}, {"method": name, **ACGAN.facts(ACGAN.Config())}
         )
-        with pytest.raises(I2IError, match="nothing installed defines"):
+        with pytest.raises(I2IError, match="no installed method defines"):
             load_generator(path)
     assert trap.__name__ not in sys.modules
 
@@ -392,16 +394,14 @@ def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan
     from i2i.models.export import export
 
     path = model_file.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
-    with pytest.raises(I2IError, match="`i2i translate` uses it"):
+    with pytest.raises(I2IError, match="Use `i2i translate` with it"):
         load_generator(path)
     monkeypatch.setattr("i2i.models.onnx.library", lambda name: None)
     for use in (load, evaluate, lambda model: export(model, tmp_path / "m.onnx")):
         with pytest.raises(I2IError) as caught:
             use(dcgan[0])
-        assert caught.value.what.endswith(
-            "makes images from noise; to translate, evaluate or export takes a model that translates."
-        )
-        assert caught.value.hint == "`i2i generate` makes its images, and i2i.load_generator opens it in Python."
+        assert caught.value.what.endswith("makes images from noise; this needs a model that translates images.")
+        assert caught.value.hint == "Use `i2i generate` with it, or i2i.load_generator in Python."
     with pytest.raises(I2IError, match="no model"):
         load_generator(tmp_path / "none.safetensors")
 

@@ -279,11 +279,11 @@ def test_load_by_file_and_by_run_folder(model):
         ({"model": "cyclegan_horse2zebr"}, "Did you mean cyclegan_horse2zebra"),
         ({"model": "runs/none"}, "no model at runs"),
         ({"model": "none.safetensors"}, "no model at none"),
-        ({"precision": "fp8"}, "Precision 'fp8'"),
-        ({"precision": "fp16", "device": "cpu"}, "fp16 is for GPUs"),
+        ({"precision": "fp8"}, "precision 'fp8'"),
+        ({"precision": "fp16", "device": "cpu"}, "fp16 works on GPUs only"),
         ({"device": "tpu9"}, "device 'tpu9'"),
         ({"direction": "AtoC"}, "Did you mean AtoB"),
-        ({"statistics": "none"}, "Statistics"),
+        ({"statistics": "none"}, "statistics 'none'"),
     ],
 )
 def test_what_cannot_be_loaded_is_said(model, arguments, match):
@@ -295,7 +295,7 @@ def test_models_without_what_is_asked(model, tmp_path):
     with pytest.raises(I2IError, match=r"no model\.safetensors"):
         load(tmp_path)
     one = model_file.save(tmp_path / "one.safetensors", {"G": nets.build("resnet", blocks=1, width=2)})
-    with pytest.raises(I2IError, match=r"cannot translate BtoA\. It holds AtoB"):
+    with pytest.raises(I2IError, match=r"cannot translate BtoA\. It can translate AtoB"):
         load(one, "cpu", direction="BtoA")
     other = model_file.save(tmp_path / "d.safetensors", {"D": nets.build("patchgan", channels=3, width=2)})
     with pytest.raises(I2IError, match="no generator"):

@@ -137,7 +137,7 @@ def test_odd_settings_are_said(path, given):
 def test_odd_ways_of_loading_are_said(path, given):
     with pytest.raises(I2IError):
         load(path, **given)
-    with pytest.raises(I2IError, match="NoneType is no model"):
+    with pytest.raises(I2IError, match="NoneType is not a model"):
         load(None)
 
 

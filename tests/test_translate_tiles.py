@@ -12,10 +12,11 @@ from torch import nn
 
 from i2i import nets
 from i2i.core.errors import I2IError
-from i2i.models import flat, tiles
+from i2i.models import flat, norm_stats, probe, tiles
 from i2i.models import format as model_file
 from i2i.models.load import load
-from i2i.models.translator import TileSettings, Translator
+from i2i.models.tiling import TileSettings
+from i2i.models.translator import Translator
 
 NETS = {
     "resnet": {"name": "resnet", "blocks": 2, "width": 4},
@@ -61,7 +62,7 @@ def test_reduced_statistics_come_near():
     net = NETS["resnet"]
     whole = model(net, TileSettings(0))(picture)
     translator = model(net, TileSettings(96, memory=1.0))
-    assert tiles.factor_for(256 * 192, 1, len(flat.own_norms(translator.network)))[0] == 2
+    assert norm_stats.reduction_for(256 * 192, 1, len(flat.per_image_norms(translator.network)))[0] == 2
     assert psnr(translator(picture), whole) >= 30
     parts = [model(net, TileSettings(0))(picture[:, x : x + 64]) for x in range(0, 256, 64)]
     assert (
@@ -72,7 +73,7 @@ def test_reduced_statistics_come_near():
 def test_no_step_across_the_borders():
     picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
     translator = model(NETS["resnet"], TileSettings(80, memory=1.0))
-    cut = translator.cut()
+    cut = translator.tiling.grid()
     spans = cut.spans(256, cut.width, 4)
     assert len(spans) > 3
     made = translator(picture).astype(float)
@@ -84,7 +85,7 @@ def test_no_step_across_the_borders():
 def test_stored_statistics_need_no_measuring():
     picture = scene(100, 100)
     net = {"name": "unet", "depth": 3, "width": 4, "norm": "batch"}
-    assert flat.own_norms(model(net, None, own=False).network) == []
+    assert flat.per_image_norms(model(net, None, own=False).network) == []
     whole = model(net, TileSettings(0), own=False)(picture)
     assert np.abs(model(net, TileSettings(64), own=False)(picture).astype(int) - whole).max() <= 1
 
@@ -92,7 +93,7 @@ def test_stored_statistics_need_no_measuring():
 @pytest.mark.parametrize("height", [8, 60, 61, 128, 300])
 def test_spans_cover_and_leave_the_margin(height):
     length = -(-height // 4) * 4
-    spans = tiles.Grid(64, 64, 12, 10).spans(length, 64, 4)
+    spans = tiles.TileGrid(64, 64, 12, 10).spans(length, 64, 4)
     assert spans[0].first == 0
     assert spans[-1].last == length
     for a, b in zip(spans, spans[1:]):  # noqa: RUF007
@@ -104,7 +105,7 @@ def test_spans_cover_and_leave_the_margin(height):
 
 def test_an_overlap_that_leaves_nothing_is_refused():
     with pytest.raises(I2IError, match="leave nothing in the middle"):
-        tiles.grid(64, 4, 10, overlap=32)
+        tiles.tile_grid(64, 4, 10, overlap=32)
 
 
 def test_the_receptive_field_of_known_networks():
@@ -116,10 +117,10 @@ def test_the_receptive_field_of_known_networks():
         def forward(self, x):
             return self.layers(x)
 
-    assert tiles.receptive_radius(Convs(1), 3, 1) == 0
-    assert tiles.receptive_radius(Convs(7), 3, 1) == 3
-    assert tiles.receptive_radius(Convs(3, 3, 5), 3, 1) == 4
-    assert tiles.receptive_radius(Convs(*[3] * 40), 3, 1, most=30) == 30
+    assert probe.receptive_radius(Convs(1), 3, 1) == 0
+    assert probe.receptive_radius(Convs(7), 3, 1) == 3
+    assert probe.receptive_radius(Convs(3, 3, 5), 3, 1) == 4
+    assert probe.receptive_radius(Convs(*[3] * 40), 3, 1, limit=30) == 30
 
 
 def test_an_enlarging_network_and_alpha_and_16_bits_in_windows():
@@ -147,12 +148,12 @@ def test_an_enlarging_network_and_alpha_and_16_bits_in_windows():
 
 def test_large_pictures_are_cut_by_themselves():
     translator = model(NETS["resnet"], TileSettings(memory=300 * 300 * 100.0))
-    assert translator.fits((256, 256))
-    assert not translator.fits((1024, 1024))
-    assert translator.cut().height <= 400
+    assert translator.tiling.fits((256, 256))
+    assert not translator.tiling.fits((1024, 1024))
+    assert translator.tiling.grid().height <= 400
     calls = []
-    kept = translator._forward
-    translator._forward = lambda net, x: calls.append(x.shape) or kept(net, x)
+    runner = translator.runner
+    translator.runner = lambda net, x: calls.append(x.shape) or runner(net, x)
     assert translator(np.zeros((400, 600, 3), np.uint8)).shape == (400, 600, 3)
     assert max(s[-1] * s[-2] for s in calls) <= 400 * 400
 
@@ -198,7 +199,7 @@ def trained():
     """A trained model, a large image, and its translation as a whole."""
     model = load("cyclegan_daynight", "cpu")
     picture = earth(2, 3)[30:222]
-    return model, picture, model.tiled(TileSettings(0))(picture)
+    return model, picture, model.with_tiling(TileSettings(0))(picture)
 
 
 def seams(made, whole, spans):
@@ -211,27 +212,27 @@ def seams(made, whole, spans):
 
 def test_a_trained_model_in_windows_with_exact_statistics(trained):
     model, picture, whole = trained
-    cut = model.tiled(TileSettings(160, overlap=model.radius))
+    cut = model.with_tiling(TileSettings(160, overlap=model.tiling.radius))
     made = cut(picture)
-    assert model.radius > 40
+    assert model.tiling.radius > 40
     assert psnr(made, whole) >= 40
-    assert seams(made, whole, cut.cut().spans(384, 160, model.multiple)) <= 1.1
+    assert seams(made, whole, cut.tiling.grid().spans(384, 160, model.multiple)) <= 1.1
 
 
 @pytest.mark.slow
 def test_a_trained_model_norm_by_norm(trained):
     model, picture, whole = trained
-    made = model.tiled(TileSettings(160, overlap=model.radius, memory=1.0, exact=True))(picture)
+    made = model.with_tiling(TileSettings(160, overlap=model.tiling.radius, memory=1.0, exact=True))(picture)
     assert psnr(made, whole) >= 40
 
 
 def test_a_trained_model_in_windows_with_reduced_statistics(trained):
     model, picture, whole = trained
-    cut = model.tiled(TileSettings(160, memory=1.0))
+    cut = model.with_tiling(TileSettings(160, memory=1.0))
     made = cut(picture)
     assert psnr(made, whole) >= 30
-    assert seams(made, whole, cut.cut().spans(384, 160, model.multiple)) <= 1.1
-    own = np.concatenate([model.tiled(TileSettings(0))(picture[:, x : x + 128]) for x in range(0, 384, 128)], 1)
+    assert seams(made, whole, cut.tiling.grid().spans(384, 160, model.multiple)) <= 1.1
+    own = np.concatenate([model.with_tiling(TileSettings(0))(picture[:, x : x + 128]) for x in range(0, 384, 128)], 1)
     assert psnr(own, whole) < psnr(made, whole) - 6  # each window by its own statistics
     cuts = np.array([128, 256]) - 1
     steps, plain = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2))[cuts].mean() for p in (own, whole))
@@ -244,7 +245,7 @@ def test_a_flat_picture_becomes_flat_and_the_same_in_windows(level):
     flat = np.full((60, 90, 3), level, np.uint8)
     made = model(flat)
     assert (made == made[0, 0]).all()
-    assert np.array_equal(model.tiled(TileSettings(64, overlap=16))(flat), made)
+    assert np.array_equal(model.with_tiling(TileSettings(64, overlap=16))(flat), made)
     assert np.array_equal(model.half()(flat), made)
 
 
@@ -252,4 +253,4 @@ def test_networks_that_know_flat_maps_are_the_same_for_others():
     network = model(NETS["resnet"], None).network
     x = torch.rand(2, 3, 32, 44) * 2 - 1
     with torch.inference_mode():
-        assert torch.equal(flat.steady(network)(x), network(x))
+        assert torch.equal(flat.exact_on_flat(network)(x), network(x))

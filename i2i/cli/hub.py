@@ -23,7 +23,7 @@ def push(
     from i2i.models import hub
     from i2i.models.load import find
 
-    typer.echo(hub.push(find(model), name, private))
+    typer.echo(hub.push(find(model).path, name, private))
 
 
 def pull(

@@ -51,7 +51,8 @@ def show(
         from i2i.models import format as model_file
         from i2i.models.load import find
 
-        facts = {"file": str(find(name)), **model_file.read_header(find(name))}
+        source = find(name)
+        facts = {"file": str(source.path), **model_file.read_header(source.path)}
     else:
         card = zoo.card(name)
         facts = {**vars(card), "addresses": list(card.addresses), "here": _here(name)}
@@ -80,7 +81,7 @@ def pack(
 
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
-    found = model_file.load(find(model))
+    found = model_file.load(find(model).path)
     if only is not None and only not in found.networks:
         raise I2IError(f"The model holds no network {only!r}.", f"It holds {', '.join(found.networks)}.")
     kept = found.networks if only is None else {only: found.networks[only]}

@@ -19,6 +19,7 @@ from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
     from i2i.inference.translate import Outcome, Result
+    from i2i.models.load import ModelFile
 
 SOME_FAILED = 3  # the exit code when single images of a batch failed
 
@@ -136,7 +137,7 @@ def translate(
     from i2i.models.load import find
 
     with download_progress(model, quiet or as_json) as fetching:
-        find(model, fetching)
+        source = find(model, fetching)
     given = inputs or []
     settings: dict[str, Any] = {
         "size": _size(size),
@@ -157,7 +158,7 @@ def translate(
             raise I2IError(f"{output} is an address; - is translated into a file or to standard output.")
         if output is None and as_json:
             raise I2IError("Standard output is where the image goes, not --json's lines.", "Give --output.")
-        _stream(output, model, format, settings, network, windows, overwrite, skip_existing, as_json, quiet)
+        _stream(output, source, format, settings, network, windows, overwrite, skip_existing, as_json, quiet)
         return
     if not given and listed is None:
         raise I2IError("No image was given.", "Name images, folders or patterns, or a list of them with --list.")
@@ -172,7 +173,7 @@ def translate(
             raise I2IError("A watched folder is translated by one process.", "Leave out --ray and --processes.")
         if "://" in given[0]:
             raise I2IError(f"{given[0]} is an address; only a folder of this machine can be watched.")
-        _watch(given[0], output, model, settle, run, as_json, quiet)
+        _watch(given[0], output, source, settle, run, as_json, quiet)
         return
     from i2i.inference.translate import translate as translated
 
@@ -181,7 +182,7 @@ def translate(
         result = translated(
             given,
             output,
-            model,
+            model if ray else source,
             listed=naming.read_list(listed, null) if listed else (),
             resume=resume,
             dry_run=dry_run,
@@ -198,7 +199,7 @@ def translate(
 
 def _stream(
     output: str | None,
-    model: str,
+    model: ModelFile,
     format: str | None,
     settings: dict[str, Any],
     network: dict[str, Any],
@@ -214,7 +215,7 @@ def _stream(
     from i2i.inference.translate import Outcome, Result, translate_bytes
     from i2i.media.codec import WriteSettings
     from i2i.models.load import load
-    from i2i.models.translator import TileSettings
+    from i2i.models.tiling import TileSettings
 
     started = time.monotonic()
     target = None if output is None else Path(output)
@@ -243,7 +244,7 @@ def _stream(
 
 
 def _watch(
-    folder: str, output: str, model: str, settle: float, run: dict[str, Any], as_json: bool, quiet: bool
+    folder: str, output: str, model: ModelFile, settle: float, run: dict[str, Any], as_json: bool, quiet: bool
 ) -> None:
     """Until it is interrupted: a line for each image."""
     from i2i.inference.watch import watch

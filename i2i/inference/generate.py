@@ -16,7 +16,7 @@ from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.media import images, video
-from i2i.models.generator import Generator, load_generator
+from i2i.models.generator import LoadedGenerator, load_generator
 
 GAP = 2  # pixels between the images of a sheet
 FILMS = (".gif", ".mp4", ".webm")
@@ -32,7 +32,7 @@ class GenerateResult:
 
 
 def generate(
-    model: str | Path | Generator,
+    model: str | Path | LoadedGenerator,
     n: int = 16,
     seed: int = 0,
     *,
@@ -52,8 +52,8 @@ def generate(
     """Makes `n` images, of the seeds seed, seed + 1, ..., or a walk between `interpolate` of them in `frames` frames.
 
     output: a folder for the images, or a video (.gif; .mp4 and .webm where PyAV is installed). grid: a file for all of
-    them in one sheet of `columns` (0: about square). label: see `Generator.label`. Raises I2IError before anything is
-    made if something does not fit, and when the disk refuses."""
+    them in one sheet of `columns` (0: about square). label: see `LoadedGenerator.label`. Raises I2IError before
+    anything is made if something does not fit, and when the disk refuses."""
     made = load_generator(model, device) if isinstance(model, str | Path) else model
     number = None if label is None else made.label(label)
     made.check(truncation, size)
@@ -64,7 +64,7 @@ def generate(
     targets = [] if out is None or moving else _names(made, out, seeds, number, frames if interpolate else 0)
     _free([*targets, *([out] if moving and out else []), *([sheet_at] if sheet_at else [])], overwrite)
     found = made.walk(seeds, frames, number, truncation, size, progress) if interpolate else None
-    pictures = found or made.pictures(seeds, number, truncation, size, progress)
+    pictures = found or made.images(seeds, number, truncation, size, progress)
     result = GenerateResult()
     kept: list[np.ndarray] = []
     if targets and out:
@@ -86,7 +86,7 @@ def generate(
 
 
 def _refuse(
-    made: Generator,
+    made: LoadedGenerator,
     n: int,
     seed: int,
     out: Path | None,
@@ -114,7 +114,7 @@ def _refuse(
         video.require_pyav(f"Writing {out.suffix} videos")
 
 
-def _names(made: Generator, out: Path, seeds: Sequence[int], label: int | None, frames: int) -> list[Path]:
+def _names(made: LoadedGenerator, out: Path, seeds: Sequence[int], label: int | None, frames: int) -> list[Path]:
     if frames:
         return [out / f"frame{i:05d}.png" for i in range(frames)]
     names = []

@@ -22,8 +22,9 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.inference.manifest import Manifest
 from i2i.media import codec, video
+from i2i.media.adapt import Prepared
 from i2i.media.codec import Document, WriteSettings
-from i2i.models.translator import Prepared, Translator
+from i2i.models.translator import Translator
 
 AHEAD = 4  # batches read, and outputs being written, at any time
 PIXELS = 1 << 26  # that may wait before the network, and behind it
@@ -139,8 +140,8 @@ class Pipeline:
         for job in jobs:
             assert job.document is not None
             for i, taken in enumerate(job.document.parts):
-                side = self.translator.padded(taken)
-                whole = self.translator.fits(side)
+                side = self.translator.padded_size(taken)
+                whole = self.translator.tiling.fits(side)
                 group = groups.setdefault(side, [])
                 group.append(_Part(job, i, taken, taken.pixels if whole and len(job.document.parts) == 1 else None))
                 if len(group) >= self.most or not whole:
@@ -165,8 +166,8 @@ class Pipeline:
         going: deque[tuple[list[_Part], Future[list[_Output]]]] = deque()
         try:
             for group in groups:
-                height, width = self.translator.padded(group[0].taken)
-                small = height * width <= SMALL and self.translator.fits((height, width * lanes))
+                height, width = self.translator.padded_size(group[0].taken)
+                small = height * width <= SMALL and self.translator.tiling.fits((height, width * lanes))
                 while going and (not small or len(going) > lanes or going[0][1].done()):
                     done, future = going.popleft()
                     yield self._through(done, future.result())
@@ -201,13 +202,13 @@ class Pipeline:
     def _outputs(self, group: list[_Part]) -> Iterator[_Output]:
         """Each part's output, or why there is none; a batch that fails is tried again in halves."""
         model = self.translator
-        side = model.padded(group[0].taken)
+        side = model.padded_size(group[0].taken)
         try:
-            if model.fits(side):
+            if model.tiling.fits(side):
                 given = [p.taken.pixels if p.ready is None else p.ready for p in group]
                 made: Sequence[Tensor | np.ndarray] = model.run(given, side)
             else:
-                made = [model.in_windows(p.taken) for p in group]
+                made = [model.run_in_tiles(p.taken) for p in group]
         except (RuntimeError, MemoryError, I2IError) as error:
             if len(group) > 1:
                 if out_of_memory(error):
@@ -225,13 +226,13 @@ class Pipeline:
 
     def _smaller(self, taken: Prepared) -> np.ndarray | None:
         """One image that ran out of memory, in smaller and smaller windows; None if none is small enough."""
-        height, width = self.translator.padded(taken)
+        height, width = self.translator.padded_size(taken)
         window = max(height, width) // 2
-        if not self.translator.fits((height, width)):
-            window = self.translator.cut().height // 2
+        if not self.translator.tiling.fits((height, width)):
+            window = self.translator.tiling.grid().height // 2
         while window >= SMALLEST_WINDOW:
             try:
-                return self.translator.in_windows(taken, window)
+                return self.translator.run_in_tiles(taken, window)
             except (RuntimeError, MemoryError, I2IError) as error:
                 if not out_of_memory(error):
                     raise

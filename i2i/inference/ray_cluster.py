@@ -22,6 +22,7 @@ from i2i.core.optional import require
 from i2i.inference.manifest import Manifest
 from i2i.inference.pipeline import Job, reason
 from i2i.inference.workers import Tell, Work
+from i2i.models.load import ModelFile
 from i2i.models.translator import Translator
 
 CHUNK = 8  # images that an actor takes at a time
@@ -65,7 +66,8 @@ def run(
     such cluster, or the model was given as an object."""
     if isinstance(work.model, Translator):
         raise I2IError("A model in memory cannot be sent to a cluster.", "Give its file or name.")
-    work = replace(work, model=_everywhere(work.model))
+    model = work.model.path if isinstance(work.model, ModelFile) else work.model
+    work = replace(work, model=_everywhere(model))
     if record is not None:
         record = type(record)(storage.locate(_everywhere(record.folder)), record.settings)
     with _connected(address) as (ray, data):

@@ -31,9 +31,11 @@ from i2i.inference.pipeline import Job, reason
 from i2i.inference.remote_manifest import RemoteManifest
 from i2i.inference.workers import Work
 from i2i.media import codec
+from i2i.media.adapt import Size
 from i2i.media.codec import WriteSettings
-from i2i.models.load import display_name, find, load
-from i2i.models.translator import Size, TileSettings, Translator
+from i2i.models.load import ModelFile, display_name, find, load
+from i2i.models.tiling import TileSettings
+from i2i.models.translator import Translator
 
 __all__ = ["Outcome", "Result", "Translator", "display_name", "find", "load", "translate", "translate_bytes"]
 
@@ -84,7 +86,7 @@ class Result:
 def translate(
     inputs: str | Path | Sequence[str | Path],
     output: str | Path | None = None,
-    model: str | Path | Translator = "",
+    model: str | Path | ModelFile | Translator = "",
     *,
     listed: Iterable[str | Path] = (),
     root: str | Path | None = None,
@@ -130,7 +132,7 @@ def translate(
     Raises I2IError before anything is read if an input does not exist, there is no image, two inputs would have one
     output, an output would replace an input, or the record belongs to another model or other settings.
     """
-    if not isinstance(model, Translator) and not str(model):
+    if isinstance(model, str | Path) and not str(model):
         raise I2IError("No model was given.", "Give a file, a run's folder, or a name of `i2i models`.")
     if shard is not None and not 1 <= shard[0] <= shard[1]:
         raise I2IError(f"The shard is {shard[0]} of {shard[1]}.", "Give (i, n) with i from 1 to n.")
@@ -143,12 +145,14 @@ def translate(
     work = Work(model, options, tiling, batch, compile, device, precision, direction, statistics)
     if processes > 1 and ray:
         raise I2IError(f"{processes} processes and a cluster were asked for.", "Give one of them.")
+    source = model if isinstance(model, Translator) else find(model)
+    if not ray:  # on a cluster each machine finds the model by itself
+        work = dataclasses.replace(work, model=source)
     if processes == 1 and not ray:
         work = dataclasses.replace(work, model=work.translator())
-    elif not isinstance(model, Translator):
-        find(model)
-    name = model.name if isinstance(model, Translator) else display_name(model)
-    pairs = naming.collect_jobs(given, output, name, recursive=recursive, suffix=format, listed=listed, root=root)
+    pairs = naming.collect_jobs(
+        given, output, source.name, recursive=recursive, suffix=format, listed=listed, root=root
+    )
     if shard is not None:
         pairs = [p for p in pairs if naming.in_shard(p.name, shard)]
     folder = _folder(given, output, pairs)
@@ -257,7 +261,7 @@ def _folder(given: Sequence[str | Path], output: str | Path | None, pairs: list[
 def _settings(work: Work) -> str:
     """Digest of the model's weights and of everything else that changes outputs."""
     facts: dict[str, Any] = {
-        "weights": work.translator().digest,
+        "weights": work.digest(),
         "options": dataclasses.asdict(work.options),
         "tiling": dataclasses.asdict(work.tiling),
         "precision": work.precision,

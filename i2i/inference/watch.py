@@ -12,6 +12,7 @@ from i2i.core.errors import I2IError
 from i2i.inference.inputs import must_be_folder
 from i2i.inference.translate import Outcome, Translator, load, translate
 from i2i.media import images
+from i2i.models.load import ModelFile
 
 POLL = 1.0  # seconds between looks at the folder
 SETTLE = 2.0  # seconds for which a file must not have changed
@@ -20,7 +21,7 @@ SETTLE = 2.0  # seconds for which a file must not have changed
 def watch(
     folder: Path | str,
     output: Path | str,
-    model: str | Path | Translator,
+    model: str | Path | ModelFile | Translator,
     *,
     tell: Callable[[Outcome], None] | None = None,
     ready: Callable[[], None] | None = None,

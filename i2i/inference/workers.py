@@ -18,8 +18,9 @@ from i2i.core.errors import I2IError
 from i2i.inference.manifest import Manifest
 from i2i.inference.pipeline import Job, Pipeline, reason
 from i2i.media.codec import WriteSettings
-from i2i.models.load import load
-from i2i.models.translator import TileSettings, Translator
+from i2i.models.load import ModelFile, digest, load
+from i2i.models.tiling import TileSettings
+from i2i.models.translator import Translator
 
 CHUNK = 4  # jobs that a process takes at a time
 Tell = Callable[[int, str | None], None]
@@ -29,7 +30,7 @@ Tell = Callable[[int, str | None], None]
 class Work:
     """What a process needs to translate: the model and how to use it."""
 
-    model: str | Path | Translator
+    model: str | Path | ModelFile | Translator
     options: WriteSettings
     tiling: TileSettings
     batch: int = 0
@@ -44,10 +45,16 @@ class Work:
         if isinstance(self.model, Translator):
             model = self.model
             if self.tiling != TileSettings():
-                model = model.tiled(self.tiling)
+                model = model.with_tiling(self.tiling)
         else:
             model = load(self.model, self.device, self.precision, self.direction, self.statistics, self.tiling)
         return model
+
+    def digest(self) -> str:
+        """Digest of the model's weights; a model that is not loaded yet is read, but not built."""
+        if isinstance(self.model, Translator):
+            return self.model.digest
+        return digest(self.model, self.device, self.precision, self.direction, self.statistics)
 
     def pipeline(self, record: Manifest | None) -> Pipeline:
         """A pipeline of its own."""

@@ -108,7 +108,7 @@ def graph(source: Translator) -> Any:
     with _quiet(), fast_conv.direct(), torch.no_grad():
         try:
             made = torch.onnx.export(
-                flat.steady(source.network),
+                flat.exact_on_flat(source.network),
                 (x,),
                 dynamo=True,
                 dynamic_shapes=(free,),
@@ -130,7 +130,7 @@ def compare(source: Translator, network: OnnxNet, pictures: list[Tensor]) -> tup
     """(largest, mean) absolute difference of both networks' outputs, over images at SIDES and BATCHES."""
     largest, total, count = 0.0, 0.0, 0
     at = 0
-    wanting = flat.steady(source.network)
+    wanting = flat.exact_on_flat(source.network)
     pictures = [*pictures[:1], torch.full_like(pictures[0], 0.3), *pictures[1:]]  # a flat one among them
     for side in SIDES:
         for batch in BATCHES:
@@ -165,7 +165,7 @@ def _pictures(folder: Path, source: Translator) -> list[Tensor]:
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not found:
         raise I2IError(f"There are no images in {folder} to check the file on.", "Give another --check.")
-    return [source.take(p).pixels for p in found[: len(SIDES) * sum(BATCHES)]]
+    return [source.prepare(p).pixels for p in found[: len(SIDES) * sum(BATCHES)]]
 
 
 def _header(source: Translator, direction: str) -> dict[str, Any]:
@@ -178,9 +178,9 @@ def _header(source: Translator, direction: str) -> dict[str, Any]:
         "channels_in": source.channels_in,
         "channels_out": source.channels_out,
         "multiple": source.multiple,
-        "whole": bool(flat.own_norms(network)),
-        "radius": source.radius,
-        "bytes_per_pixel": source.bytes_per_pixel,
+        "whole": bool(flat.per_image_norms(network)),
+        "radius": source.tiling.radius,
+        "bytes_per_pixel": source.tiling.bytes_per_pixel,
     }
 
 

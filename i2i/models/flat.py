@@ -1,8 +1,9 @@
-"""Flat images: norms of a map that is one value everywhere are nothing, not the rounding of whoever computes it.
+"""Exact results for flat maps, whose norms would otherwise amplify rounding noise.
 
-A norm divides by the spread of its map. Where that is no more than rounding it is blown up some 300 times, by the next
-norm again, and after three of them a blank page or a black frame of a video has become a texture that differs from one
-machine, thread count or program to the next. A flat map is therefore given what the norm makes of it exactly: its bias.
+A norm divides a map by its standard deviation. Where the map is constant, that deviation is only rounding noise. The
+norm then amplifies the noise about 300 times, and the next norm does so again. After three norms a blank page or a
+black video frame has become a texture, which differs between machines, thread counts and programs. The wrappers here
+return the exact result of a norm on a constant map instead: its bias.
 """
 
 from __future__ import annotations
@@ -14,59 +15,58 @@ from torch import Tensor, nn
 
 from i2i.nets.blocks import BatchNorm
 
-RELATIVE, ABSOLUTE = 1e-5, 1e-6  # of float32 rounding after sums of some thousand terms
+RELATIVE, ABSOLUTE = 1e-5, 1e-6  # float32 rounding after sums of some thousand terms
 
 
-def own_norms(network: nn.Module) -> list[str]:
-    """Names of the norms that use an image's own statistics."""
-    return [n for n, m in network.named_modules() if _is_own(m)]
+def per_image_norms(network: nn.Module) -> list[str]:
+    """Names of the norm layers that use each image's own statistics."""
+    return [name for name, module in network.named_modules() if _is_per_image(module)]
 
 
-def _is_own(module: nn.Module) -> bool:
+def _is_per_image(module: nn.Module) -> bool:
     if isinstance(module, BatchNorm):
         return module.own and not module.training
-    instance = isinstance(module, nn.InstanceNorm2d)
-    return instance and (module.training or not module.track_running_stats)
+    return isinstance(module, nn.InstanceNorm2d) and (module.training or not module.track_running_stats)
 
 
-def exact_on_flat(network: nn.Module) -> nn.Module:
-    """The same network with the same tensors in modules of its own, which can be changed beside other threads."""
+def copy_sharing_tensors(network: nn.Module) -> nn.Module:
+    """A copy of `network` with modules of its own and the same tensors. Its modules can be replaced while other threads
+    use the original."""
     shared = {id(t): t for t in [*network.parameters(), *network.buffers()]}
     return copy.deepcopy(network, shared)
 
 
 def replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    """Puts `module` in the place called `name`."""
+    """Sets the submodule called `name`, such as "model.1.norm", to `module`."""
     parent, _, leaf = name.rpartition(".")
     setattr(network.get_submodule(parent), leaf, module)
 
 
-class _Steady(nn.Module):
-    """A norm with own statistics that sees when a map is flat."""
+class _ExactNorm(nn.Module):
+    """A norm with per-image statistics that returns its bias for constant maps."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> the same shape."""
+        """[B, C, H, W] -> [B, C, H, W]."""
         high, low = x.amax((2, 3), keepdim=True), x.amin((2, 3), keepdim=True)
-        flat = high - low <= RELATIVE * torch.maximum(high.abs(), low.abs()) + ABSOLUTE
+        is_constant = high - low <= RELATIVE * torch.maximum(high.abs(), low.abs()) + ABSOLUTE
         bias = getattr(self.norm, "bias", None)
         exact = torch.zeros_like(high) if bias is None else bias.to(x.dtype)[:, None, None].expand_as(high)
-        y: Tensor = torch.where(flat, exact, self.norm(x))
-        return y
+        return torch.where(is_constant, exact, self.norm(x))
 
 
-def steady(network: nn.Module) -> nn.Module:
-    """A twin of `network` that makes of flat images what exact arithmetic would, and of others what it makes."""
-    made = exact_on_flat(network)
-    for name in own_norms(network):
-        replace(made, name, _Steady(made.get_submodule(name)))
-    return made
+def exact_on_flat(network: nn.Module) -> nn.Module:
+    """A copy of `network` that shares its tensors, is exact on constant images and unchanged on others."""
+    twin = copy_sharing_tensors(network)
+    for name in per_image_norms(network):
+        replace(twin, name, _ExactNorm(twin.get_submodule(name)))
+    return twin
 
 
-def is_flat(picture: Tensor) -> bool:
-    """Whether each channel of an image [C, H, W] is one value everywhere."""
-    low, high = torch.aminmax(picture.flatten(1), dim=1)
+def is_flat(image: Tensor) -> bool:
+    """True if each channel of an image [C, H, W] has one value everywhere."""
+    low, high = torch.aminmax(image.flatten(1), dim=1)
     return bool((low == high).all())

@@ -1,94 +1,90 @@
 """A saved model that makes images from noise: what `i2i.load_generator` returns.
 
-Image number s is the one of seed s: a pure function of the model, s, the label and the truncation. It is computed at
-the same place of a pass of the same shape whatever else is asked for, so it has the same bits in any batch.
+The image of a seed depends only on the model, the seed, the label and the truncation. Each seed always runs in the same
+row of a batch of fixed size, so its image is bit-identical whatever else is generated.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from i2i.core import plugins
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
 from i2i.core.progress import Progress
 from i2i.models import format as model_file
-from i2i.models.load import display_name, find
+from i2i.models.load import ModelFile, find
 from i2i.nets.latent import Latent
 
-LISTED = 60  # labels that an error lists
+MAX_LISTED = 60  # labels that an error message lists
+STANDING_BATCH = 64  # images in a pass that measures batch-norm statistics
 
 
-def load_generator(model: str | Path, device: str = "auto") -> Generator:
-    """The generator of a saved model: a .safetensors file or a run's folder.
+def load_generator(
+    model: str | Path | ModelFile, device: str | torch.device = "auto", method: str | Path | None = None
+) -> LoadedGenerator:
+    """The generator of a saved model that makes images from noise.
 
-    Raises I2IError for anything missing or unreadable, and for a model that translates images instead."""
-    path = find(model)
-    if path.suffix != ".safetensors":
-        raise I2IError(f"{path} is no model that generates.", "Give a .safetensors file or a run's folder.")
-    header = model_file.read_header(path)
+    model: a .safetensors file, the folder of a finished run, or hf:USER/NAME[@REVISION]. device: auto, cpu, cuda,
+    cuda:1 or mps. method: the method file that defines the model's network, if that is a file of your own. **Its code
+    is run.** Raises I2IError if the model is missing, damaged, or translates images instead."""
+    source = find(model)
+    if method is not None:
+        plugins.import_file(method)
+    if source.path.suffix != ".safetensors":
+        raise I2IError(
+            f"{source.path} is not a model that makes images from noise.", "Give a .safetensors file or a run's folder."
+        )
+    header = model_file.read_header(source.path)
     if header.get("kind") != "generate" or "latent" not in header:
         raise I2IError(
-            f"{path} turns images into images; it makes none from noise.",
-            "`i2i translate` uses it, and i2i.load in Python.",
+            f"{source.path} translates images; it does not make images from noise.",
+            "Use `i2i translate` with it, or i2i.load in Python.",
         )
-    network = model_file.load(path, ["G"]).networks["G"]
-    return Generator(network.to(device_of(device)), header, display_name(model))
+    network = model_file.load(source.path, ["G"]).networks["G"]
+    return LoadedGenerator(network.to(device_of(device)), header, source.name)
 
 
-class Generator:
-    """A generator G(z) or G(z, c) with what its file says of it. The network is in eval mode."""
+class LoadedGenerator:
+    """A generator G(z) or G(z, c), and what its model's header says about it.
 
-    def __init__(self, network: nn.Module, header: dict[str, Any], name: str = "model") -> None:
+        generator = i2i.load_generator("runs/dcgan-faces")
+        for image in generator.images(range(16)):
+            ...  # float32 [C, H, W] in [-1, 1]
+
+    network: maps noise [B, width], and classes int64 [B] if it has any, to images [B, C, H, W] in [-1, 1]. It is used
+    as it is, not copied: it is put into eval mode and its parameters stop requiring gradients.
+    header: `latent`, a list of [kind, width] (see i2i.nets.latent.Latent), and where they apply `class_names`, `size`
+    or `sizes`, and `standing` (passes that measure batch-norm statistics for a truncation).
+    name: shown in messages.
+    """
+
+    def __init__(self, network: nn.Module, header: Mapping[str, Any], name: str = "model") -> None:
         self.network = network.eval().requires_grad_(False)
-        self.header, self.name = header, name
+        self.header, self.name = dict(header), name
         self.latent = Latent(tuple((str(kind), int(width)) for kind, width in header["latent"]))
         self.conditional = bool(header.get("class_names"))
         self.labels: list[str] = list(header.get("class_names") or [f"code {k}" for k in range(self.latent.codes)])
-        grown = getattr(network, "sizes", None)  # of a growing generator: those that training has reached
-        self.sizes: list[int] = [int(s) for s in header.get("sizes") or grown or [header.get("size", 64)]]
+        trained_sizes = getattr(network, "sizes", None)  # of a growing generator: the sizes that training has reached
+        self.sizes: list[int] = [int(s) for s in header.get("sizes") or trained_sizes or [header.get("size", 64)]]
         self.device = next(network.parameters()).device
-        self.standing = 0.0  # the truncation that batch norm's statistics are for
-        self.stored = {k: v.clone() for k, v in network.state_dict().items()} if header.get("standing") else {}
-
-    def label(self, text: str | int) -> int:
-        """The number of a label given by name or else by number: where labels are called 7, 8, 9, the label "8" is the
-        second one and "0" the first. Raises I2IError saying which there are."""
-        if not self.labels:
-            raise I2IError(f"{self.name} knows no labels.", "Leave --label out.")
-        name = str(text).strip()
-        if name in self.labels:
-            return self.labels.index(name)
-        if name.isdecimal() and int(name) < len(self.labels):
-            return int(name)
-        known = ", ".join(f"{i} ({n})" if n != str(i) else n for i, n in enumerate(self.labels[:LISTED]))
-        more = f" and {len(self.labels) - LISTED} more" if len(self.labels) > LISTED else ""
-        close = nearest(name, self.labels)
-        hint = f"{close} " if close.startswith("Did you mean") else ""
-        raise I2IError(f"{self.name} has no label {name!r}.", f"{hint}It has: {known}{more}.")
-
-    def check(self, truncation: float = 0.0, size: int | None = None) -> None:
-        """Raises I2IError for a truncation or a size that the model cannot take."""
-        if not 0 <= truncation < math.inf:
-            raise I2IError(f"truncation is {truncation:g}.", "Give a number such as 0.5 or 1; 0 is no limit.")
-        if truncation and not any(kind == "normal" for kind, _ in self.latent.parts):
-            raise I2IError(f"The noise of {self.name} is not normal, so it cannot be truncated.", "Leave it out.")
-        if size is not None and size not in self.sizes:
-            raise I2IError(
-                f"{self.name} makes no images of {size} pixels.", f"It makes {', '.join(map(str, self.sizes))}."
-            )
+        self._statistics_for = 0.0  # the truncation for which batch norm has its statistics
+        self._stored = {k: v.clone() for k, v in network.state_dict().items()} if header.get("standing") else {}
 
     @property
-    def rows(self) -> int:
-        """Images in a pass of the network; always so many, that the bits of none depend on how many are asked for."""
+    def batch_size(self) -> int:
+        """Images in one pass of the network. It is fixed: a varying one would change the last bits of the images."""
         return 16 if max(self.sizes) <= 128 else 4
 
-    def pictures(
+    # ---- images ----------------------------------------------------------------------------------------------------
+
+    def images(
         self,
         seeds: Sequence[int],
         label: int | None = None,
@@ -96,48 +92,20 @@ class Generator:
         size: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Tensor]:
-        """The image of each seed, float32 [C, H, W] in [-1, 1] on the CPU, one after the other.
+        """The image of each seed, one after the other: float32 [C, H, W] in [-1, 1] on the CPU.
 
-        label: its number; None: classes go round with the seed, codes are drawn. truncation: noise given that |z| is
-        at most this; 0 none. size: of an earlier stage of a growing model."""
+        label: number of a class or a code; None: classes follow the seed (seed 0 has class 0, ...), codes are random.
+        truncation: largest |z|, such as 0.5 or 1; lower values give less varied images; 0: no limit.
+        size: pixels; None: the full size. Growing models can also make their smaller sizes.
+        progress: called as progress(images so far, images in all). Raises I2IError as `check` does."""
         self.check(truncation, size)
-        self._stand(truncation)
+        self._set_statistics(truncation)
         ids = torch.tensor(list(seeds), dtype=torch.int64)
         code = None if label is None or self.conditional else torch.full_like(ids, label)
         z = self.latent.draw(ids, truncation=truncation, code=code)
-        yield from self.run(z, self.classes(ids, label), [s % self.rows for s in seeds], size, progress)
+        yield from self.run(z, self.classes(ids, label), [s % self.batch_size for s in seeds], size, progress)
 
-    def classes(self, ids: Tensor, label: int | None) -> Tensor | None:
-        """The class of each seed int64 [B], where the network takes one."""
-        if not self.conditional:
-            return None
-        return ids % len(self.labels) if label is None else torch.full_like(ids, label)
-
-    @torch.inference_mode()
-    def run(
-        self,
-        z: Tensor,
-        c: Tensor | None,
-        places: Sequence[int],
-        size: int | None = None,
-        progress: Progress | None = None,
-    ) -> Iterator[Tensor]:
-        """The images of z [B, width] and c [B]; each is computed in the row `places` of a pass of `rows` rows."""
-        start = 0
-        while start < len(z):
-            end = start + 1  # a pass takes what follows in rising places
-            while end < len(z) and places[end] > places[end - 1]:
-                end += 1
-            rows = torch.tensor(places[start:end])
-            full = z.new_zeros(self.rows, z.shape[1]).index_copy(0, rows, z[start:end]).to(self.device)
-            inputs = [full]
-            if c is not None:
-                inputs.append(c.new_zeros(self.rows).index_copy(0, rows, c[start:end]).to(self.device))
-            made = self.network(*inputs, **({} if size in (None, self.sizes[-1]) else {"size": size}))
-            yield from made.float().cpu()[rows]
-            if progress:
-                progress(end, len(z))
-            start = end
+    pictures = images  # the name until version 0.1
 
     def walk(
         self,
@@ -150,46 +118,121 @@ class Generator:
     ) -> Iterator[Tensor]:
         """`frames` images of a round trip through the noise of `seeds`, on great circles in its normal parts.
 
-        With classes and no label, the class is that of the first seed."""
+        label: None: the class of the first seed. The rest, and the errors: see `images`."""
         self.check(truncation, size)
-        self._stand(truncation)
+        self._set_statistics(truncation)
+
+        # The noise of each frame lies between that of two neighboring seeds.
         ids = torch.tensor(list(seeds), dtype=torch.int64)
         code = None if self.conditional or not self.latent.codes else torch.full_like(ids, label or 0)
         ends = self.latent.draw(ids, truncation=truncation, code=code)
-        made = []
+        steps = []
         for frame in range(frames):
-            at = frame * len(seeds) / frames
-            k = int(at)
-            a, b = ends[k : k + 1], ends[(k + 1) % len(seeds)][None]
-            made.append(self.latent.between(a, b, at - k))
-        z = torch.cat(made)
+            position = frame * len(seeds) / frames
+            k = int(position)
+            steps.append(self.latent.between(ends[k : k + 1], ends[(k + 1) % len(seeds)][None], position - k))
+
+        # All frames have one class.
         first = ids[:1] if label is not None else ids[:1] % max(1, len(self.labels))
         c = self.classes(first, label)
         c = None if c is None else c.expand(frames).clone()
-        yield from self.run(z, c, [i % self.rows for i in range(frames)], size, progress)
+        yield from self.run(torch.cat(steps), c, [i % self.batch_size for i in range(frames)], size, progress)
+
+    @torch.inference_mode()
+    def run(
+        self,
+        z: Tensor,
+        c: Tensor | None,
+        rows: Sequence[int],
+        size: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Tensor]:
+        """The images of noise z [N, width] and classes c int64 [N], each computed in its row of a batch.
+
+        rows: for each image, a row from 0 to `batch_size` - 1."""
+        start = 0
+        while start < len(z):
+            # A pass takes the images that follow, as long as their rows rise; its other rows stay zero.
+            end = start + 1
+            while end < len(z) and rows[end] > rows[end - 1]:
+                end += 1
+            index = torch.tensor(rows[start:end])
+            inputs = [z.new_zeros(self.batch_size, z.shape[1]).index_copy(0, index, z[start:end]).to(self.device)]
+            if c is not None:
+                inputs.append(c.new_zeros(self.batch_size).index_copy(0, index, c[start:end]).to(self.device))
+            images = self.network(*inputs, **({} if size in (None, self.sizes[-1]) else {"size": size}))
+            yield from images.float().cpu()[index]
+            if progress:
+                progress(end, len(z))
+            start = end
+
+    # ---- labels and limits -----------------------------------------------------------------------------------------
+
+    def label(self, text: str | int) -> int:
+        """The number of a label, given by its name or by its number.
+
+        A name goes first: where the labels are called 7, 8 and 9, "8" is number 1 and "0" is number 0. Raises I2IError
+        with the labels that there are."""
+        if not self.labels:
+            raise I2IError(f"{self.name} has no labels.", "Leave out --label.")
+        name = str(text).strip()
+        if name in self.labels:
+            return self.labels.index(name)
+        if name.isdecimal() and int(name) < len(self.labels):
+            return int(name)
+        listed = ", ".join(f"{i} ({n})" if n != str(i) else n for i, n in enumerate(self.labels[:MAX_LISTED]))
+        more = f" and {len(self.labels) - MAX_LISTED} more" if len(self.labels) > MAX_LISTED else ""
+        close = nearest(name, self.labels)
+        hint = f"{close} " if close.startswith("Did you mean") else ""
+        raise I2IError(f"{self.name} has no label {name!r}.", f"{hint}It has: {listed}{more}.")
+
+    def classes(self, ids: Tensor, label: int | None) -> Tensor | None:
+        """The class of each seed, int64 [B]; None if the network takes none."""
+        if not self.conditional:
+            return None
+        return ids % len(self.labels) if label is None else torch.full_like(ids, label)
+
+    def check(self, truncation: float = 0.0, size: int | None = None) -> None:
+        """Raises I2IError for a truncation or a size that this model cannot use."""
+        if not 0 <= truncation < math.inf:
+            raise I2IError(f"truncation is {truncation:g}.", "Give a number such as 0.5 or 1, or 0 for no limit.")
+        if truncation and not any(kind == "normal" for kind, _ in self.latent.parts):
+            raise I2IError(
+                f"{self.name} has no normally distributed noise, so it cannot be truncated.", "Leave out --truncation."
+            )
+        if size is not None and size not in self.sizes:
+            raise I2IError(
+                f"{self.name} cannot make images of {size} pixels.", f"It makes {', '.join(map(str, self.sizes))}."
+            )
+
+    # ---- batch norm ------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _stand(self, truncation: float) -> None:
-        """Standing statistics (Brock et al. 2018, section 4): batch norm's means and variances anew for this
-        truncation, as the average over passes of fresh noise, where the model's header asks for them."""
+    def _set_statistics(self, truncation: float) -> None:
+        """Measures the means and variances of batch norm for a truncation, if the header asks for it.
+
+        These are the standing statistics of Brock et al. 2018 (arXiv:1809.11096, section 4): averages over some passes
+        of fresh noise. Without truncation the stored ones are used."""
         passes = int(self.header.get("standing") or 0)
-        if not passes or truncation == self.standing:
+        if not passes or truncation == self._statistics_for:
             return
-        self.standing = truncation
+        self._statistics_for = truncation
         if not truncation:
-            self.network.load_state_dict(self.stored)
+            self.network.load_state_dict(self._stored)
             return
+
+        # Reset the norms and let them average over all passes.
         norms = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        kept = [m.momentum for m in norms]
-        for m in norms:
-            m.reset_running_stats()
-            m.momentum = None  # the plain average
-            m.train()
+        momenta = [m.momentum for m in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain average
+            norm.train()
         for k in range(passes):
-            ids = torch.arange(64 * k, 64 * (k + 1))
+            ids = torch.arange(STANDING_BATCH * k, STANDING_BATCH * (k + 1))
             c = self.classes(ids, None)
             z = self.latent.draw(ids, salt="standing", truncation=truncation).to(self.device)
             self.network(z, *(() if c is None else (c.to(self.device),)))
-        for m, momentum in zip(norms, kept, strict=True):
-            m.momentum = momentum
-            m.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()

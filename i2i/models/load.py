@@ -1,85 +1,158 @@
-"""From what users call a model to a translator: a file, a run's folder, a name, an address on the Hub."""
+"""From what a user calls a model to a translator.
+
+find            a file, a run's folder, a published name or a Hub address -> ModelFile (path and display name)
+load            any of these -> Translator
+translator_of   networks that are in memory already -> Translator
+digest          the digest of a translator's weights, without building its network
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from i2i.core import plugins
 from i2i.core.device import device_of
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError, among, nearest
 from i2i.core.progress import Progress
 from i2i.models import format as model_file
 from i2i.models import hub, zoo
-from i2i.models.translator import TileSettings, Translator
+from i2i.models.translator import TileSettings, Translator, weights_digest
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-NETWORK_OF = {"AtoB": "G", "BtoA": "F"}
-GENERATORS = ("unet", "resnet")
+NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file
+USES_IMAGE_STATISTICS = {"image": True, "picture": True, "stored": False}  # `picture`: the name until version 0.1
+STATISTICS = ("auto", "image", "stored")
+GENERATORS = ("unet", "resnet")  # networks of a .pth file that translate images
+SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that `find` has found: its file, and the name that users see."""
+
+    path: Path
+    name: str
+
+
+def find(model: str | Path | ModelFile, progress: Progress | None = None) -> ModelFile:
+    """The file of a model, given as to `load`; a published model is downloaded if it is not in the cache.
+
+    progress: called as progress(bytes so far, bytes in all or 0) during a download. What `find` returned may be given
+    again and is returned as it is. Raises I2IError if there is no such model."""
+    if isinstance(model, ModelFile):
+        return model
+    if not isinstance(model, str | Path):
+        raise I2IError(f"A {type(model).__name__} is not a model.", "Give a path, or a name that `i2i models` lists.")
+    return ModelFile(_path_of(str(model), progress), display_name(model))
 
 
 def load(
-    model: str | Path,
+    model: str | Path | ModelFile,
     device: str | torch.device = "auto",
     precision: str = "fp32",
     direction: str = "AtoB",
     statistics: str = "auto",
     tiling: TileSettings | None = None,
     progress: Progress | None = None,
+    method: str | Path | None = None,
 ) -> Translator:
     """The translator of a saved model.
 
-    model: a .safetensors file, a run's folder, a .pth file of the papers' authors, an .onnx file of `i2i export`
-    (onnxruntime runs it, on the CPU), hf:USER/NAME[@REVISION] of the Hugging Face Hub, or a name of `i2i models`
-    (fetched on first use; `progress(bytes, total)` is told). precision: fp32, bf16 or fp16. direction: AtoB, the way
-    the model was trained, or BtoA, the way back, which CycleGAN models hold too. statistics: what batch normalisation
-    uses, the `image`'s own (as pix2pix does) or the `stored` ones of the training; `auto` does what the model says.
-    tiling: when and how large images are cut into windows.
-    Raises I2IError for anything unknown, missing or unreadable.
+    model: one of
+        - a .safetensors file, or the folder of a finished run;
+        - a .pth file by the authors of pix2pix, CycleGAN or CUT;
+        - an .onnx file that `i2i export` wrote (onnxruntime runs it, on the CPU);
+        - a name that `i2i models` lists (downloaded on first use);
+        - hf:USER/NAME[@REVISION] on the Hugging Face Hub;
+        - what `find` returned.
+    device: auto, cpu, cuda, cuda:1 or mps. precision: fp32, bf16 or fp16 (GPUs only).
+    direction: AtoB, as trained, or BtoA, the way back, which CycleGAN models hold too.
+    statistics: what batch norm uses: `image`, each image's own statistics (as pix2pix does), `stored`, those of the
+    training, or `auto`, what the model's header says.
+    tiling: when and how large images are cut into tiles.
+    progress: called as progress(bytes so far, bytes in all or 0) during a download.
+    method: the method file that defines the model's network, if that is a file of your own. **Its code is run.**
+
+    Raises I2IError if an option is unknown, or the model is missing, damaged or does not translate images.
     """
-    if not isinstance(model, str | Path):
-        raise I2IError(f"A {type(model).__name__} is no model.", "Give a path, or a name of `i2i models`.")
-    place = device_of(device)
-    if precision not in PRECISIONS:
-        raise I2IError(f"Precision {precision!r} is unknown.", nearest(str(precision), PRECISIONS))
-    if precision == "fp16" and place.type == "cpu":
-        raise I2IError("fp16 is for GPUs; this would run on the CPU.", "Give bf16 or fp32.")
-    if direction not in NETWORK_OF:
-        raise I2IError(f"Direction {direction!r} is unknown.", nearest(direction, NETWORK_OF))
-    if statistics not in ("auto", "picture", "stored"):
-        raise I2IError(f"Statistics {statistics!r} is unknown.", nearest(statistics, ("auto", "picture", "stored")))
-    path = find(model, progress)
-    if path.suffix == ".onnx":
-        return _onnx(path, display_name(model), str(device), precision, direction, statistics, tiling)
-    header, net = _read(path, NETWORK_OF[direction], direction)
+    torch_device = _check_options(device, precision, direction, statistics)
+    source = find(model, progress)
+    if method is not None:
+        plugins.import_file(method)
+    if source.path.suffix == ".onnx":
+        return _load_onnx(source, str(device), precision, direction, statistics, tiling)
+    header, networks = _read(source.path, direction)
+    return translator_of(networks, header, source.name, torch_device, precision, direction, statistics, tiling)
+
+
+def translator_of(
+    networks: Mapping[str, nn.Module],
+    header: Mapping[str, Any],
+    name: str = "model",
+    device: str | torch.device | None = None,
+    precision: str = "fp32",
+    direction: str = "AtoB",
+    statistics: str = "auto",
+    tiling: TileSettings | None = None,
+) -> Translator:
+    """The translator of networks in memory, such as those of a method that was just trained.
+
+        translator_of({"G": method.G}, {"train_mode_norm": True}, "mine")
+
+    networks: G, and F for direction BtoA. header: as of a saved model; what counts here is `train_mode_norm` (batch
+    norm uses each image's own statistics), `dropout_at_test`, and `channels_in`, `channels_out` and `multiple` if the
+    network does not say so itself. device: None leaves the network where it is. The rest: see `load`.
+
+    The network is not copied: it is put into eval mode and its parameters stop requiring gradients.
+    Raises I2IError if an option is unknown or there is no network for that direction.
+    """
+    network = networks[_network_for(direction, networks, name)]
+    if device is None:
+        device = next(network.parameters()).device
+    torch_device = _check_options(device, precision, direction, statistics)
     if statistics != "auto":
-        header = {**header, "train_mode_norm": statistics == "picture"}
-    return Translator(net.to(place), header, display_name(model), PRECISIONS[precision], tiling)
+        header = {**header, "train_mode_norm": USES_IMAGE_STATISTICS[statistics]}
+    return Translator(network.to(torch_device), dict(header), name, PRECISIONS[precision], tiling)
 
 
-def find(model: str | Path, progress: Progress | None = None) -> Path:
-    """The file of a model given by path, run folder or name; a published model is fetched. Raises I2IError."""
-    if str(model).startswith(hub.PREFIX):
-        return hub.pull(str(model))
-    path = Path(model)
-    if path.is_dir():
-        inside = path / "model.safetensors"
-        if inside.is_file():
-            return inside
-        raise I2IError(f"{path} holds no model.safetensors.", "Give a run's folder whose training has ended.")
-    if path.is_file():
-        return path
-    if str(model) in zoo.names():
-        return zoo.get(str(model), progress=progress)
-    if path.suffix in (".safetensors", ".pth", ".pt", ".onnx") or len(path.parts) > 1:
-        raise I2IError(f"There is no model at {path}.", "Give a file, a run's folder, or a name of `i2i models`.")
-    raise I2IError(f"No model is called {str(model)!r}, and there is no such file.", nearest(str(model), zoo.names()))
+def digest(
+    model: str | Path | ModelFile,
+    device: str = "auto",
+    precision: str = "fp32",
+    direction: str = "AtoB",
+    statistics: str = "auto",
+    method: str | Path | None = None,
+) -> str:
+    """`load(...).digest`, without building the network or touching the device.
+
+    Raises I2IError wherever `load` would, so that a program can stop before it starts processes that load the model."""
+    _check_options(device, precision, direction, statistics)
+    source = find(model)
+    if source.path.suffix == ".onnx":
+        return load(source, device, precision, direction, statistics).digest
+    if method is not None:
+        plugins.import_file(method)
+    if source.path.suffix in (".pth", ".pt"):
+        header, networks = _read(source.path, direction)
+        state = networks["G"].state_dict()
+    else:
+        header, network = _header(source.path, direction)
+        header, states = model_file.read(source.path, [network])
+        state = states[network]
+        model_file.check(source.path, network, header, state)
+    if statistics != "auto":
+        header = {**header, "train_mode_norm": USES_IMAGE_STATISTICS[statistics]}
+    return weights_digest(state, header)
 
 
 def display_name(model: str | Path) -> str:
-    """A short name for a model: its file's stem, its run's folder, or its name."""
+    """A short name for a model: the stem of its file, the name of its run's folder, or its published name."""
     if str(model).startswith(hub.PREFIX):
         return hub.split(str(model))[0].partition("/")[2]
     path = Path(model)
@@ -87,49 +160,107 @@ def display_name(model: str | Path) -> str:
         path = path.resolve().parent
     elif path.is_dir():
         path = path.resolve()
-    return path.stem if path.suffix in (".safetensors", ".pth", ".pt", ".onnx") else path.name
+    return path.stem if path.suffix in SUFFIXES else path.name
 
 
-def _read(path: Path, network: str, direction: str) -> tuple[dict[str, Any], nn.Module]:
-    if path.suffix in (".pth", ".pt"):
-        if network != "G":
-            raise I2IError(f"{path} holds one network, so one direction.", "Give the file of the other direction.")
-        from i2i import nets
-        from i2i.models import pth
+# ---- steps of the above --------------------------------------------------------------------------------------------
 
-        net, _ = pth.load_pth(path)
-        if nets.network_name(net) not in GENERATORS:
-            raise I2IError(f"{path} holds a {type(net).__name__}, which makes no images.", "Give a generator's file.")
-        # its authors run such networks with the statistics of the image
-        return {"train_mode_norm": True}, net.eval()
+
+def _check_options(device: str | torch.device, precision: str, direction: str, statistics: str) -> torch.device:
+    """The torch device of that name. Raises I2IError if it or another option is unknown or they do not fit."""
+    torch_device = device_of(device)
+    if precision not in PRECISIONS:
+        raise I2IError(f"The precision {precision!r} is unknown.", among(str(precision), PRECISIONS))
+    if precision == "fp16" and torch_device.type == "cpu":
+        raise I2IError("fp16 works on GPUs only, and the device is the CPU.", "Give bf16 or fp32.")
+    if direction not in NETWORK_OF:
+        raise I2IError(f"The direction {direction!r} is unknown.", among(str(direction), NETWORK_OF))
+    if statistics != "auto" and statistics not in USES_IMAGE_STATISTICS:
+        raise I2IError(f"The statistics {statistics!r} are unknown.", among(str(statistics), STATISTICS))
+    return torch_device
+
+
+def _path_of(model: str, progress: Progress | None) -> Path:
+    """Where the file of a model lies, after a download if it needs one."""
+    if model.startswith(hub.PREFIX):
+        return hub.pull(model)
+    path = Path(model)
+    if path.is_dir():
+        inside = path / "model.safetensors"
+        if inside.is_file():
+            return inside
+        raise I2IError(f"The folder {path} has no model.safetensors.", "Give the folder of a run that has finished.")
+    if path.is_file():
+        return path
+    if model in zoo.names():
+        return zoo.get(model, progress=progress)
+    if path.suffix in SUFFIXES or len(path.parts) > 1:
+        raise I2IError(
+            f"There is no model at {path}.", "Give a file, a run's folder, or a name that `i2i models` lists."
+        )
+    raise I2IError(f"No model and no file is called {model!r}.", nearest(model, zoo.names()))
+
+
+def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Module]]:
+    """The header of a model file, and the network for `direction` by its name."""
+    if path.suffix not in (".pth", ".pt"):
+        header, network = _header(path, direction)
+        return header, model_file.load(path, [network]).networks
+
+    from i2i import nets
+    from i2i.models import pth
+
+    if direction != "AtoB":
+        raise I2IError(f"{path} holds one network, for one direction.", "Give the file of the other direction.")
+    net, _ = pth.load_pth(path)
+    if nets.network_name(net) not in GENERATORS:
+        raise I2IError(f"{path} holds a {type(net).__name__}, which makes no images.", "Give the file of a generator.")
+    return {"train_mode_norm": True}, {"G": net.eval()}  # as the authors test: with each image's own statistics
+
+
+def _header(path: Path, direction: str) -> tuple[dict[str, Any], str]:
+    """The header of a model file that translates images, and the name of the network for `direction`."""
     header = model_file.read_header(path)
     if header.get("kind") == "generate":
         raise I2IError(
-            f"{path} makes images from noise; to translate, evaluate or export takes a model that translates.",
-            "`i2i generate` makes its images, and i2i.load_generator opens it in Python.",
+            f"{path} makes images from noise; this needs a model that translates images.",
+            "Use `i2i generate` with it, or i2i.load_generator in Python.",
         )
-    if network not in header["networks"]:
-        held = [d for d, n in NETWORK_OF.items() if n in header["networks"]]
-        if not held:
-            raise I2IError(f"{path} holds no generator that translates images.", "Give a model of a translation.")
-        raise I2IError(f"{path} cannot translate {direction}.", f"It holds {' and '.join(held)}.")
-    return header, model_file.load(path, [network]).networks[network]
+    return header, _network_for(direction, header["networks"], path)
 
 
-def _onnx(
-    path: Path, name: str, device: str, precision: str, direction: str, statistics: str, tiling: TileSettings | None
+def _network_for(direction: str, networks: Mapping[str, Any], model: str | Path) -> str:
+    """The name of the network for a direction. Raises I2IError if `networks` lacks it."""
+    if direction not in NETWORK_OF:
+        raise I2IError(f"The direction {direction!r} is unknown.", among(str(direction), NETWORK_OF))
+    if (name := NETWORK_OF[direction]) in networks:
+        return name
+    directions = [d for d, n in NETWORK_OF.items() if n in networks]
+    if not directions:
+        raise I2IError(f"{model} has no generator that translates images.", "Give a model of a translation method.")
+    raise I2IError(f"{model} cannot translate {direction}.", f"It can translate {' and '.join(directions)}.")
+
+
+def _load_onnx(
+    source: ModelFile, device: str, precision: str, direction: str, statistics: str, tiling: TileSettings | None
 ) -> Translator:
-    """What an ONNX file holds is settled: its way, its norms' statistics, its precision."""
+    """The translator of an ONNX file, whose direction, norm statistics and precision are fixed at its export."""
     from i2i.models.onnx import OnnxNet
 
+    path = source.path
     if device not in ("auto", "cpu"):
-        raise I2IError(f"ONNX files run on the CPU here; the device {device!r} was asked for.", "Give auto or cpu.")
+        raise I2IError(f"ONNX files run on the CPU only, but the device is {device!r}.", "Give auto or cpu.")
     if precision != "fp32":
-        raise I2IError(f"ONNX files run in fp32; {precision} was asked for.", "Give the model it was made from.")
+        raise I2IError(
+            f"ONNX files run in fp32 only, but the precision is {precision}.", "Give the model it was exported from."
+        )
     net = OnnxNet(path)
     if direction != net.direction:
-        raise I2IError(f"{path} cannot translate {direction}.", f"It holds {net.direction}.")
-    kept = "picture" if net.header.get("train_mode_norm") else "stored"
-    if statistics not in ("auto", kept):
-        raise I2IError(f"{path} was exported with the {kept} statistics, not the {statistics} ones.", "Export it anew.")
-    return Translator(net, net.header, name, None, tiling)
+        raise I2IError(f"{path} cannot translate {direction}.", f"It can translate {net.direction}.")
+    own = bool(net.header.get("train_mode_norm"))
+    if statistics != "auto" and USES_IMAGE_STATISTICS[statistics] != own:
+        raise I2IError(
+            f"{path} was exported with the {'image' if own else 'stored'} statistics, not the {statistics} ones.",
+            f"Export the model again with --statistics {statistics}.",
+        )
+    return Translator(net, net.header, source.name, None, tiling)

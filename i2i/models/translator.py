@@ -1,6 +1,6 @@
-"""A loaded model as a function of images: what `i2i.load` returns.
+"""A model that translates images, as a function: what `i2i.load` returns.
 
-PIL images, arrays, tensors, paths and lists of them go in; the same kinds come out, in the size they came in:
+PIL images, arrays, tensors, paths and lists of them go in. Each comes out as the same kind and in its own size:
 
 | in                                    | values                              | out                                 |
 |---------------------------------------|-------------------------------------|-------------------------------------|
@@ -9,312 +9,202 @@ PIL images, arrays, tensors, paths and lists of them go in; the same kinds come 
 | array [H, W] or [H, W, C]             | uint8, uint16, or floats in [0, 1]  | array of the same dtype             |
 | tensor [C, H, W] or [B, C, H, W]      | floats in [-1, 1], or uint8         | tensor of the same dtype and device |
 
-Grey and colour are turned into what the network takes (tensors are not: their channels must fit). An alpha channel is
-kept aside and put back untouched. PIL images and files with a colour profile are converted into sRGB for the network
-and back into that profile (16 bits keep their numbers). 16 bits stay 16 bits where the kind can hold them (Pillow has
-no 16-bit colour).
+Gray and color images are converted to the channels of the network; tensors must have them already. An alpha channel is
+put back unchanged. PIL images and files with a color profile are converted to sRGB for the network, and back to their
+profile after it; 16-bit values are not converted. 16 bits stay 16 bits, except for color in PIL images: Pillow has no
+16-bit color.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
-import math
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from i2i.core.device import device_of
 from i2i.core.errors import I2IError
 from i2i.media import adapt
 from i2i.media.adapt import Prepared, Size
-from i2i.models import flat, tiles
+from i2i.models import tiles
+from i2i.models.runner import Runner
+from i2i.models.tiling import TileSettings, Tiling
 from i2i.nets.blocks import eval_mode
 
-LARGE = 256 * 256  # pixels; an image of no more goes through the network whole without asking for the memory
-LARGEST_WINDOW = 1024  # pixels a side, of windows chosen here
-NARROW = 32  # channels
-SMALLEST = 8  # pixels; under this the inner maps of a generator are a single pixel, which no norm or padding can take
-
-
-@dataclass(frozen=True)
-class TileSettings:
-    """When and how images are cut into windows that overlap and blend (i2i.tiles)."""
-
-    size: int | None = None  # pixels, side of a window; None: only above the memory limit, as large as fits; 0: never
-    overlap: int | None = None  # pixels around each window's core; None: the receptive field
-    memory: float | None = None  # bytes for one pass of the network; None: half of what is free, at most 2 GiB on a CPU
-    exact: bool = False  # norm statistics of the whole image itself, even where that takes many passes
-
-    def __post_init__(self) -> None:
-        for name, value in (("tile", self.size), ("overlap", self.overlap)):
-            if value is not None and value < 0:
-                raise I2IError(f"{name} is {value} pixels.", "Allowed: 0 or more.")
-        if self.memory is not None and not 0 < self.memory < math.inf:
-            raise I2IError(f"memory is {self.memory} bytes.", "Allowed: more than 0.")
+SMALLEST = 8  # pixels; smaller images are padded, because norms and paddings cannot work on inner maps of one pixel
 
 
 class Translator:
-    """A model that maps images to images; see the module's docstring for the kinds. Safe to call from threads."""
+    """A model as a function of images; the table above lists their kinds. Safe to call from threads.
+
+    network: maps [B, channels_in, H, W] in [-1, 1] to [B, channels_out, H, W]. It is used as it is, not copied: it is
+    put into eval mode and its parameters stop requiring gradients.
+    header: of the saved model; `i2i.models.load.translator_of` tells which entries count.
+    name: shown in messages. dtype: torch.bfloat16 or torch.float16; None: float32. tiling: see TileSettings.
+    Raises I2IError if the tile size cannot be used with this network.
+    """
 
     def __init__(
         self,
         network: nn.Module,
-        header: dict[str, Any],
+        header: Mapping[str, Any],
         name: str = "model",
         dtype: torch.dtype | None = None,
         tiling: TileSettings | None = None,
     ) -> None:
+        self.header, self.name = dict(header), name
         self.noisy = bool(header.get("dropout_at_test"))
         self.network = eval_mode(network, bool(header.get("train_mode_norm")), self.noisy).requires_grad_(False)
-        self.header, self.name, self.dtype, self.tiling = header, name, dtype, tiling or TileSettings()
-        self.device = next(network.parameters()).device
         arguments: dict[str, Any] = dict(getattr(network, "arguments", {}))
         self.channels_in = int(arguments.get("channels_in", header.get("channels_in", 3)))
         self.channels_out = int(arguments.get("channels_out", header.get("channels_out", 3)))
         self.multiple = int(getattr(network, "multiple", header.get("multiple", 1)))
-        self._compiled: nn.Module | None = None
-        self._check_windows()
-
-    def _check_windows(self) -> None:
-        if getattr(self.network, "whole", False) and self.tiling.size:
-            raise I2IError(
-                f"{self.name} is an ONNX file whose norms look at the whole image; it cannot be cut into windows.",
-                "Give the model that it was made from, or no --tile.",
-            )
-        if self.tiling.size:
-            self.cut()  # a size that cannot be is refused here, and not for each image
-
-    def __call__(self, pictures: Any, *, size: Size = None, batch: int = 8) -> Any:
-        """Translates an image or a list of images.
-
-        size: None keeps each image's size, N makes its shorter side N pixels, (width, height) is exact. batch: most
-        images in one pass of the network; only those of equal padded size share one, and the result does not depend
-        on it (but for rounding in the last bits on a GPU). Images too large for the memory are cut into windows.
-        Raises I2IError for what is no image or has channels that do not fit.
-        """
-        if not isinstance(batch, int):
-            raise I2IError(f"The batch is {batch!r}.", "Give a whole number.")
-        if isinstance(pictures, list | tuple):
-            flat = list(pictures)
-        elif isinstance(pictures, Tensor) and pictures.ndim == 4:
-            if not len(pictures):
-                raise I2IError("A batch without images was given.", "Give [B, C, H, W] with B of 1 or more.")
-            return torch.stack(self([*pictures], size=size, batch=batch))
-        else:
-            return self([pictures], size=size, batch=batch)[0]
-        taken = [self.take(p).resized(size) for p in flat]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, one in enumerate(taken):
-            groups.setdefault(self.padded(one), []).append(i)
-        made = [None] * len(flat)
-        for side, members in groups.items():
-            for start in range(0, len(members), max(1, batch) if self.fits(side) else 1):
-                part = members[start : start + max(1, batch)] if self.fits(side) else members[start : start + 1]
-                for i, levels in zip(part, self.levels([taken[i] for i in part])):
-                    made[i] = self.give(taken[i], levels)
-        return made
+        self.runner = Runner(self.network, dtype, self.noisy)
+        self.tiling = Tiling(self.network, self.channels_in, self.multiple, tiling)
+        self.tiling.check(name)
 
     def __repr__(self) -> str:
         kind = type(self.network).__name__
         return f"Translator({self.name!r}, {kind} {self.channels_in} -> {self.channels_out} channels, {self.device})"
 
-    # ---- the network -----------------------------------------------------------------------------------------------
+    # ---- images in, images out -------------------------------------------------------------------------------------
 
-    def padded(self, taken: Prepared) -> tuple[int, int]:
-        """Height and width that the network sees for an image."""
-        height, width = (max(SMALLEST, n) for n in (taken.height, taken.width))
+    def __call__(self, images: Any, *, size: Size = None, batch: int = 8) -> Any:
+        """Translates an image or a list of images.
+
+        size: None keeps the size of each image, N makes its shorter side N pixels, (width, height) is exact.
+        batch: most images in one pass of the network. Only images of one padded size share a pass, and the result does
+        not depend on it (except for rounding in the last bits on a GPU). Images that need more memory than there is are
+        translated in tiles. Raises I2IError for something that is not an image, or has channels that do not fit.
+        """
+        if not isinstance(batch, int):
+            raise I2IError(f"The batch is {batch!r}.", "Give a whole number.")
+        if isinstance(images, Tensor) and images.ndim == 4:
+            if not len(images):
+                raise I2IError("A batch without images was given.", "Give [B, C, H, W] with B of 1 or more.")
+            return torch.stack(self([*images], size=size, batch=batch))
+        if not isinstance(images, list | tuple):
+            return self([images], size=size, batch=batch)[0]
+
+        # Group the images by padded size, and run each group in batches.
+        prepared = [self.prepare(image).resized(size) for image in images]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, image in enumerate(prepared):
+            groups.setdefault(self.padded_size(image), []).append(i)
+        outputs = [None] * len(prepared)
+        for padded, members in groups.items():
+            step = max(1, batch) if self.tiling.fits(padded) else 1
+            for start in range(0, len(members), step):
+                part = members[start : start + step]
+                for i, levels in zip(part, self.levels([prepared[i] for i in part])):
+                    outputs[i] = self.restore(prepared[i], levels)
+        return outputs
+
+    def prepare(self, image: Any) -> Prepared:
+        """An image of any kind, made ready for the network. Raises I2IError if it is not an image."""
+        return adapt.prepare(image, self.channels_in)
+
+    def restore(self, prepared: Prepared, levels: np.ndarray) -> Any:
+        """The output `levels` [H, W, C] in the kind of the image, and with its alpha channel."""
+        return adapt.restore(prepared, levels)
+
+    def padded_size(self, image: Prepared) -> tuple[int, int]:
+        """Height and width of an image as the network sees it."""
+        height, width = (max(SMALLEST, n) for n in (image.height, image.width))
         return -(-height // self.multiple) * self.multiple, -(-width // self.multiple) * self.multiple
 
-    def fits(self, padded: tuple[int, int]) -> bool:
-        """Whether an image of this padded size goes through the network whole."""
-        if getattr(self.network, "whole", False):
-            return True
-        if self.tiling.size is not None:
-            return self.tiling.size == 0 or max(padded) <= self.tiling.size
-        return padded[0] * padded[1] <= LARGE or padded[0] * padded[1] * self.bytes_per_pixel <= self.memory
-
-    @cached_property
-    def bytes_per_pixel(self) -> float:
-        """Memory for one pass of the network, a pixel of its input."""
-        if (known := getattr(self.network, "bytes_per_pixel", None)) is not None:
-            return float(known)
-        return tiles.bytes_per_pixel(self.network, self.channels_in, self.multiple)
-
-    @property
-    def memory(self) -> float:
-        """Bytes that one pass of the network may take."""
-        if self.tiling.memory is not None:
-            return self.tiling.memory
-        if self.device.type == "cuda":
-            return float(torch.cuda.mem_get_info(self.device)[0]) / 2
-        return min(2.0**31, _free_memory() / 2)
-
-    @cached_property
-    def narrow(self) -> bool:
-        """Whether all maps inside have so few channels that a CPU computes them faster channels last."""
-        widths = [max(m.weight.shape[:2]) for m in self.network.modules() if isinstance(m, nn.modules.conv._ConvNd)]
-        return 0 < max(widths, default=0) <= NARROW
-
-    @cached_property
-    def radius(self) -> int:
-        """How far, in pixels, one pixel of the input reaches in the output."""
-        if (known := getattr(self.network, "radius", None)) is not None:
-            return int(known)
-        return tiles.receptive_radius(self.network, self.channels_in, self.multiple)
-
-    def levels(self, pictures: Sequence[Prepared]) -> list[np.ndarray]:
-        """The network's output for images of one padded size, each as [H, W, C] in its own values."""
-        side = self.padded(pictures[0])
-        if self.fits(side):
-            return [t.level(made) for t, made in zip(pictures, self.run([t.pixels for t in pictures], side))]
-        return [self.in_windows(taken) for taken in pictures]
+    def levels(self, images: Sequence[Prepared]) -> list[np.ndarray]:
+        """The translations of images of one padded size, each [H, W, C] in the values of its own kind."""
+        padded = self.padded_size(images[0])
+        if not self.tiling.fits(padded):
+            return [self.run_in_tiles(image) for image in images]
+        outputs = self.run([image.pixels for image in images], padded)
+        return [image.level(output) for image, output in zip(images, outputs)]
 
     @torch.inference_mode()
-    def run(self, pictures: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
-        """The network on images [C, H, W] of one padded size: float32 on the CPU, cut back to their own sizes."""
+    def run(self, images: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
+        """The network's outputs for images [C, H, W] of one padded size: float32 [C, H, W] in [-1, 1] on the CPU."""
         height, width = padded
-        x = torch.stack([adapt.pad_reflect(p, height, width) for p in pictures])
-        network = self._compiled or self.network
-        if self.device.type == "cpu" and self.dtype is None:  # a batch is no faster there, and would change last bits
-            y = torch.cat([self._forward(network, one[None]) for one in x])
-        else:
-            y = self._forward(network, x)
-        for i, one in enumerate(x):
-            if flat.is_flat(one):
-                y[i] = self._forward(flat.steady(self.network), one[None], exact=True)[0]
+        y = self.runner.batch(torch.stack([adapt.pad_reflect(image, height, width) for image in images]))
         scale = y.shape[-2] // height  # 1, or the factor of an enlarging network
-        return [out[:, : p.shape[-2] * scale, : p.shape[-1] * scale] for out, p in zip(y.clamp_(-1, 1), pictures)]
-
-    def tiled(self, tiling: TileSettings) -> Translator:
-        """The same model with another way of cutting large images."""
-        made = copy.copy(self)
-        made.tiling = tiling
-        made._check_windows()
-        return made
-
-    def to(self, device: str | torch.device) -> Translator:
-        """Moves the network to a device ("cpu", "cuda:1", ...) and gives the translator itself back. Raises I2IError if
-        the device cannot be used."""
-        self.device = device_of(device)
-        self.network.to(self.device)
-        self._compiled = None
-        return self
-
-    def half(self) -> Translator:
-        """The same model computing in half precision: fp16 on a GPU, bf16 on a CPU. Its weights are shared."""
-        made = copy.copy(self)
-        made.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
-        made._compiled = None
-        return made
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_compiled": None}  # compiled code stays in its process
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the weights and of what else decides this model's output."""
-        made = hashlib.blake2b(repr((self.noisy, self.header.get("train_mode_norm"))).encode(), digest_size=16)
-        for key, value in sorted(self.network.state_dict().items()):
-            made.update(key.encode())
-            made.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return made.hexdigest()
-
-    def compile(self) -> Translator:
-        """Compiles the network (seconds to minutes at first use of each size); gives itself back."""
-        self._compiled = torch.compile(self.network)  # type: ignore[assignment]
-        return self
-
-    def _forward(self, network: nn.Module, x: Tensor, exact: bool = False) -> Tensor:
-        """`network` on [B, C, H, W] with this model's device and precision (exact: in fp32): float32 on the CPU."""
-        x = x.to(self.device)
-        if self.device.type == "cuda" or (self.device.type == "cpu" and self.narrow):
-            x = x.contiguous(memory_format=torch.channels_last)
-        lower = self.dtype is not None and not exact
-        with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=lower):
-            y = torch.cat([_seeded(network, one[None]) for one in x]) if self.noisy else network(x)
-        made: Tensor = y.float().cpu()
-        return made
+        return [out[:, : x.shape[-2] * scale, : x.shape[-1] * scale] for out, x in zip(y.clamp_(-1, 1), images)]
 
     @torch.inference_mode()
-    def in_windows(self, taken: Prepared, window: int | None = None) -> np.ndarray:
-        """One image cut into windows (of that many pixels a side), with the norm statistics of all of it: levels."""
-        height, width = self.padded(taken)
-        cut = self.cut(window)
-        tiled = tiles.Tiled(self.network, self._forward, self.multiple)
+    def run_in_tiles(self, image: Prepared, side: int | None = None) -> np.ndarray:
+        """One image translated in tiles, with norm statistics of the whole image: levels [H, W, C].
+
+        side: of a tile in pixels; None: see TileSettings."""
+        height, width = self.padded_size(image)
+        grid = self.tiling.grid(side)
+        tiled = tiles.TiledNetwork(self.network, self.runner, self.multiple)
 
         def read(rows: slice, columns: slice) -> Tensor:
-            return adapt.read_reflected(taken, rows, columns)
+            return adapt.read_reflected(image, rows, columns)
 
-        self._measure(tiled, read, height, width, cut, window)
+        # The first pass or passes measure the norms; then the tiles are translated and put together.
+        self.tiling.measure(tiled, read, height, width, grid, side)
         levels: np.ndarray | None = None
-        begun = 0
-        for band in tiled.rows(read, height, width, cut):
-            scale = band.shape[-1] // width
-            some = taken.level(band[:, : max(0, taken.height * scale - begun), : taken.width * scale])
+        begun = 0  # rows of the output that are done
+        for rows in tiled.rows(read, height, width, grid):
+            scale = rows.shape[-1] // width
+            part = image.level(rows[:, : max(0, image.height * scale - begun), : image.width * scale])
             if levels is None:
-                levels = np.empty((taken.height * scale, taken.width * scale, some.shape[-1]), some.dtype)
-            levels[begun : begun + len(some)] = some
-            begun += len(some)
+                levels = np.empty((image.height * scale, image.width * scale, part.shape[-1]), part.dtype)
+            levels[begun : begun + len(part)] = part
+            begun += len(part)
         assert levels is not None
         return levels
 
-    def _measure(
-        self, tiled: tiles.Tiled, read: tiles.Read, height: int, width: int, cut: tiles.Grid, window: int | None
-    ) -> None:
-        """Gives the norms the statistics of the whole image, or of a reduced one where that costs too much."""
-        if not tiled.held:
-            return
-        fits = window**2 if window else int(self.memory / self.bytes_per_pixel)
-        factor, at_once = tiles.factor_for(height * width, fits, len(tiled.held))
-        if factor > 1 and self.tiling.exact:
-            factor, at_once = 1, False
-        if factor > 1:
-            small = tiles.reduced(read, height, width, factor, self.multiple)
-            height, width = int(small.shape[-2]), int(small.shape[-1])
+    # ---- how it runs -----------------------------------------------------------------------------------------------
 
-            def read(rows: slice, columns: slice) -> Tensor:
-                return small[:, rows, columns]
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.runner.device
 
-        if at_once:
-            tiled.measure(read(slice(0, height), slice(0, width)))
-        else:
-            tiled.measure_in_windows(read, height, width, cut)
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The lower precision that the network computes in; None: float32."""
+        return self.runner.dtype
 
-    def cut(self, side: int | None = None) -> tiles.Grid:
-        """The windows for images that do not fit."""
-        side = side or self.tiling.size
-        if not side:
-            fits = math.sqrt(self.memory / self.bytes_per_pixel)
-            side = min(LARGEST_WINDOW, max(self.multiple, int(fits) // self.multiple * self.multiple))
-        return tiles.grid(side, self.multiple, self.radius, self.tiling.overlap)
+    def to(self, device: str | torch.device) -> Translator:
+        """Moves the network to a device ("cpu", "cuda:1", ...) and returns this translator. Raises I2IError if the
+        device cannot be used."""
+        self.runner.to(device)
+        return self
 
-    def take(self, picture: Any) -> Prepared:
-        """Reads an image of any kind. Raises I2IError if it is none."""
-        return adapt.prepare(picture, self.channels_in)
+    def half(self) -> Translator:
+        """The same model in half precision: bf16 on a CPU, fp16 on a GPU. Its weights are shared."""
+        other = copy.copy(self)
+        other.runner = self.runner.half()
+        return other
 
-    def give(self, taken: Prepared, levels: np.ndarray) -> Any:
-        """What `levels` made, in the kind and with the alpha of the image it was made from."""
-        return adapt.restore(taken, levels)
+    def compile(self) -> Translator:
+        """Compiles the network at its next call (seconds to minutes for each new size) and returns this translator."""
+        self.runner.compile()
+        return self
 
+    def with_tiling(self, settings: TileSettings) -> Translator:
+        """The same model with other tile settings. Its weights are shared. Raises I2IError as the constructor does."""
+        other = copy.copy(self)
+        other.tiling = self.tiling.with_settings(settings)
+        other.tiling.check(self.name)
+        return other
 
-def _seeded(network: nn.Module, x: Tensor) -> Tensor:
-    """Dropout as the network's source of noise: the same noise for every image, so that results repeat."""
-    with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
-        torch.manual_seed(0)
-        made: Tensor = network(x)
-        return made
+    @property
+    def digest(self) -> str:
+        """Digest of the weights and of the header's entries that change the output, in hexadecimal digits."""
+        return weights_digest(self.network.state_dict(), self.header)
 
 
-def _free_memory() -> float:
-    """Bytes of main memory that are free; 4 GiB where the system does not say."""
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError, AttributeError):
-        return 2.0**32
+def weights_digest(state: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """Digest of a network's state dict and of how its norms and its dropout are used, in 32 hexadecimal digits."""
+    used = (bool(header.get("dropout_at_test")), header.get("train_mode_norm"))
+    digest = hashlib.blake2b(repr(used).encode(), digest_size=16)
+    for key, value in sorted(state.items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

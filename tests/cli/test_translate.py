@@ -182,7 +182,7 @@ def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
     Image.new("RGB", (300, 300)).save(tmp_path / "good.png")
     windows = ("--tile", "16", "--overlap", "16")
     _, err = tools.i2i("translate", tmp_path, "-o", tmp_path / "out", "-m", model, *windows, code=1)
-    assert err.startswith("Error: Tiles of 16 pixels with an overlap of 16 leave nothing in the middle.")
+    assert err.startswith("Error: Tiles of 16 pixels with an overlap of 16 pixels leave nothing in the middle.")
 
 
 @pytest.mark.parametrize(

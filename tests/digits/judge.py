@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from i2i.metrics import features
-from i2i.models.generator import Generator, load_generator
+from i2i.models.generator import LoadedGenerator, load_generator
 from tests.digits.classifier import Classifier
 
 HERE = Path(__file__).parent
@@ -82,16 +82,16 @@ class Verdict:
     distance: float  # Frechet distance of the classifier's features to those of the training digits
 
 
-def judge(made: Generator) -> Verdict:
+def judge(made: LoadedGenerator) -> Verdict:
     """Generates and counts."""
-    free = torch.stack(list(made.pictures(range(SAMPLES))))
+    free = torch.stack(list(made.images(range(SAMPLES))))
     names, inner = seen(free)
     asked = codes = None
     if made.conditional:
         asked = float((names == torch.arange(SAMPLES) % 10).double().mean())
     elif made.labels:
         by_code = [
-            seen(torch.stack(list(made.pictures(range(100), label=k))))[0].bincount(minlength=10)
+            seen(torch.stack(list(made.images(range(100), label=k))))[0].bincount(minlength=10)
             for k in range(len(made.labels))
         ]
         codes = len({int(counts.argmax()) for counts in by_code})

@@ -22,7 +22,7 @@ from i2i.methods.biggan import Generator as BigGenerator
 from i2i.methods.progressive import Progressive, shrunk
 from i2i.methods.transgan import Critic as TransCritic
 from i2i.methods.transgan import Generator as TransGenerator
-from i2i.models.generator import Generator as Saved
+from i2i.models.generator import LoadedGenerator as Saved
 from i2i.nets import (
     ConditionalBatchNorm,
     ProgressiveDiscriminator,
@@ -204,7 +204,7 @@ def test_truncation_makes_pictures_more_alike():
     saved.header["standing"] = 0  # with the statistics of whole noise
     spreads = []
     for t in (0.0, 1.0, 0.5, 0.1):
-        pictures = torch.stack(list(saved.pictures(range(64), label=1, truncation=t)))
+        pictures = torch.stack(list(saved.images(range(64), label=1, truncation=t)))
         spreads.append(float(pictures.std(0).mean()))
     assert spreads == sorted(spreads, reverse=True)
     assert spreads[-1] < 0.3 * spreads[0]
@@ -230,13 +230,13 @@ def test_standing_statistics_are_those_of_truncated_noise():
     saved, seen = settled(), []
     norm = saved.network.blocks[0].norm1.norm
     whole = norm.running_var.clone()
-    next(iter(saved.pictures([0], truncation=0.3)))
+    next(iter(saved.images([0], truncation=0.3)))
     norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     ids = torch.arange(2000)
     saved.network(saved.latent.draw(ids, truncation=0.3), ids % 3)
     torch.testing.assert_close(norm.running_var, seen[0].var((0, 2, 3)), rtol=0.1, atol=0)
     assert float((norm.running_var / whole).max()) < 0.2
-    next(iter(saved.pictures([0])))  # and without truncation the stored ones are back
+    next(iter(saved.images([0])))  # and without truncation the stored ones are back
     assert torch.equal(norm.running_var, whole)
 
 
@@ -468,10 +468,10 @@ def test_a_growing_model_makes_pictures_of_every_stage_that_it_reached():
     G.level.fill_(1.0)
     assert G.sizes == [4, 8, 32]
     saved = Saved(G, {"latent": [["normal", 12]], "size": 32})
-    sides = [next(iter(saved.pictures([0], size=s))).shape[-1] for s in (4, 8, None)]
+    sides = [next(iter(saved.images([0], size=s))).shape[-1] for s in (4, 8, None)]
     assert sides == [4, 8, 32]
     with pytest.raises(I2IError, match="no images of 16 pixels"):
-        next(iter(saved.pictures([0], size=16)))
+        next(iter(saved.images([0], size=16)))
 
 
 def test_an_update_takes_as_many_pictures_as_its_size_allows():

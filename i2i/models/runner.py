@@ -1,0 +1,85 @@
+"""Runs a network: on its device, in its precision, compiled or not, with repeatable noise."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.core.device import device_of
+from i2i.models import flat
+
+NARROW = 32  # channels; a CPU computes networks that are nowhere wider faster with channels last
+
+
+class Runner:
+    """Calls a network on batches [B, C, H, W] in [-1, 1] and returns float32 on the CPU. Safe to call from threads.
+
+    dtype: torch.bfloat16 or torch.float16 for autocast; None: float32. noisy: dropout is on, as the network's source of
+    noise; each image then gets the same noise, so that results repeat."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype | None = None, noisy: bool = False) -> None:
+        self.network, self.dtype, self.noisy = network, dtype, noisy
+        self._compiled: nn.Module | None = None
+        self._is_narrow = _is_narrow(network)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: str | torch.device) -> None:
+        """Moves the network to a device. Raises I2IError if the device cannot be used."""
+        self.network.to(device_of(device))
+        self._compiled = None
+
+    def half(self) -> Runner:
+        """The same network in half precision: bf16 on a CPU, fp16 elsewhere. Its weights are shared."""
+        other = copy.copy(self)
+        other.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
+        other._compiled = None
+        return other
+
+    def compile(self) -> None:
+        """Compiles the network at its next call (seconds to minutes for each new size)."""
+        self._compiled = torch.compile(self.network)  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}  # compiled code cannot be pickled
+
+    def batch(self, x: Tensor) -> Tensor:
+        """The network's output for [B, C, H, W]; images that are one color everywhere are computed exactly."""
+        network = self._compiled or self.network
+        if self.device.type == "cpu" and self.dtype is None:  # a batch is no faster there and changes the last bits
+            y = torch.cat([self(network, image[None]) for image in x])
+        else:
+            y = self(network, x)
+        for i, image in enumerate(x):
+            if flat.is_flat(image):
+                y[i] = self(flat.exact_on_flat(self.network), image[None], exact=True)[0]
+        return y
+
+    def __call__(self, network: nn.Module, x: Tensor, exact: bool = False) -> Tensor:
+        """The output of `network`, this one or a changed copy, for [B, C, H, W]. exact: in float32 always."""
+        device = self.device
+        x = x.to(device)
+        if device.type == "cuda" or (device.type == "cpu" and self._is_narrow):
+            x = x.contiguous(memory_format=torch.channels_last)
+        lower = self.dtype is not None and not exact
+        with torch.autocast(device.type, self.dtype or torch.bfloat16, enabled=lower):
+            y = torch.cat([_seeded(network, image[None]) for image in x]) if self.noisy else network(x)
+        return y.float().cpu()
+
+
+def _is_narrow(network: nn.Module) -> bool:
+    widths = [max(m.weight.shape[:2]) for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+    return 0 < max(widths, default=0) <= NARROW
+
+
+def _seeded(network: nn.Module, x: Tensor) -> Tensor:
+    """The network's output with the random numbers of seed 0."""
+    with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        torch.manual_seed(0)
+        return network(x)
