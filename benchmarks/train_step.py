@@ -41,7 +41,6 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # plain.py, from wherever this is run or imported
 import plain
 
-from i2i.core import fast_conv
 from i2i.core.device import keep_memory
 from i2i.data.batch import Batch, Shape
 from i2i.methods import load_method
@@ -87,7 +86,7 @@ class Case:
         else:
             values = {**recipes.recipe(self.recipe), **self.settings}
         config = kind.Config(**{k: v for k, v in values.items() if k in known})
-        return kind(config, Shape(size=size, classes=self.classes, count=1000))
+        return kind(config, Shape(size=size, classes=self.classes))
 
 
 CASES = {
@@ -206,18 +205,17 @@ class Eager:
         batch = Batch(x, None, c, torch.arange(self.batch, device=x.device) + self.images)
         self.images += self.batch
         found = {}
-        with fast_conv.direct():
-            steps = self.method.step(batch, now)
-            while True:
-                with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
-                    turn = next(steps, None)
-                if turn is None:
-                    return found
-                name, terms = turn
-                self.optimizers[name].zero_grad()
-                sum(terms.values()).backward()
-                self.optimizers[name].step()
-                found |= {f"{name}/{k}": v.item() for k, v in terms.items()}
+        steps = self.method.step(batch, now)
+        while True:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+                turn = next(steps, None)
+            if turn is None:
+                return found
+            name, terms = turn
+            self.optimizers[name].zero_grad()
+            sum(terms.values()).backward()
+            self.optimizers[name].step()
+            found |= {f"{name}/{k}": v.item() for k, v in terms.items()}
 
 
 def copy_weights(form: Any, method: Method) -> None:

@@ -1,46 +1,220 @@
-"""Convolutions on the CPU with fewer multiplications (Winograd's minimal filtering, Lavin & Gray 2016), or as products
-of matrices where maps are small.
+"""Faster float32 convolutions on a CPU, for networks made of plain torch layers.
 
-A tile of m x m outputs of an r x r kernel needs (m + r - 1)^2 products instead of m^2 r^2; the products of all tiles
-and channels are a few large matrix products, which a CPU does at full speed. Forward and both gradients use the same
-transforms. In float32 the rounding error is a few times that of the direct sum.
+`speed_up(network)` changes the class of those convolutions that can gain; parameters, state dict and results (to
+rounding) stay. Two ways are used, each where it is the faster one:
 
-On small maps with many channels, as deep in a U-Net, reading the weights is what costs, and one matrix product for all
-places of the batch reads them once; torch's own way takes up to five times as long there. Places are its rows: for 2 to
-16 of them, BLAS can take ten times as long for the transposed product.
+- minimal filtering (Winograd 1980; Lavin and Gray 2015, arXiv 1509.09308) for 3x3 and 4x4 kernels of stride 1: a tile
+  of m x m outputs of an r x r kernel takes (m + r - 1)^2 products instead of m^2 r^2. The products of all tiles and
+  channels are a few large matrix products. The rounding error is a few times that of the direct sum.
+- one matrix product of all positions in the batch for small maps with many channels, as deep in a U-Net: reading the
+  weights is what costs there, and the product reads them once. torch's own way takes up to five times as long.
+  Positions are the rows of the product: for 2 to 16 of them, BLAS can take ten times as long for the transposed one.
+
+Both can be differentiated any number of times.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)  # and infinity: six products a side
+from i2i.core.errors import I2IError
+
+Net = TypeVar("Net", bound=nn.Module)
+
+POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)  # of the interpolation, and infinity: six products a side
 LEAST_CHANNELS = 64  # with fewer, moving data costs more than the products saved
 LEAST_TILES = 48
 MOST_BYTES = 1 << 30  # of the transformed input
-MOST_PLACES = 256  # of all maps of a batch on their smaller side, for one matrix product
+MOST_POSITIONS = 256  # of all maps of a batch on their smaller side, for one matrix product
 LEAST_WEIGHTS = 1 << 20
 
-_enabled = True
+
+def speed_up(network: Net) -> Net:
+    """Makes the convolutions of `network` faster on a CPU in float32, in place; returns `network`.
+
+    Changes the class of `nn.Conv2d` and `nn.ConvTranspose2d` layers (and of subclasses, spectral norm and other
+    parametrizations included) that have enough weights. On another device, in another precision, under autocast, and
+    when traced, exported or compiled, they compute as before. Register parametrizations before, not after."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not isinstance(layer, Fast) and _can_gain(layer):
+            layer.__class__ = _fast_class(type(layer))
+    return network
 
 
-@contextmanager
-def direct() -> Iterator[None]:
-    """Inside, every convolution is the direct one (which can be differentiated twice)."""
-    global _enabled
-    before, _enabled = _enabled, False
-    try:
-        yield
-    finally:
-        _enabled = before
+def slow_down(network: Net) -> Net:
+    """Undoes `speed_up` in place; returns `network`.
+
+    Raises I2IError for a layer that was parametrized after `speed_up`."""
+    for layer in network.modules():
+        if isinstance(layer, Fast):
+            plain = type(layer).__dict__.get("plain")
+            if plain is None:
+                raise I2IError(
+                    f"{type(layer).__name__} was parametrized after speed_up.", "Call speed_up after parametrizations."
+                )
+            layer.__class__ = plain
+    return network
+
+
+def _can_gain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    """True if `layer` is faster for inputs of some size."""
+    if layer.groups != 1 or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return False
+    if isinstance(layer, nn.ConvTranspose2d) and layer.output_padding != (0, 0):
+        return False
+    return _many_weights(layer) or _can_filter(layer)
+
+
+def _many_weights(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    return layer.in_channels * layer.out_channels * math.prod(layer.kernel_size) >= LEAST_WEIGHTS
+
+
+def _can_filter(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    """True if minimal filtering computes `layer` and has enough channels to be faster."""
+    if layer.transposed or layer.kernel_size not in ((3, 3), (4, 4)) or layer.stride != (1, 1):
+        return False
+    return min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS
+
+
+def _is_plain_float32(x: Tensor) -> bool:
+    """True if x is float32 on a CPU and neither autocast nor a tracer or compiler is at work."""
+    if x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 4:
+        return False
+    return not (torch.is_autocast_enabled("cpu") or torch.jit.is_tracing() or torch.compiler.is_compiling())
+
+
+def _padding(layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:
+    """The zeros on each side of height and width."""
+    return int(layer.padding[0]), int(layer.padding[1])
+
+
+def _output_size(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> tuple[int, int]:
+    """Height and width of the output for x [N, C, H, W], without dilation and output padding."""
+    parts = zip(x.shape[2:], layer.kernel_size, layer.stride, _padding(layer), strict=True)
+    if layer.transposed:
+        height, width = ((side - 1) * s - 2 * p + r for side, r, s, p in parts)
+    else:
+        height, width = ((side + 2 * p - r) // s + 1 for side, r, s, p in parts)
+    return height, width
+
+
+# ---- layers --------------------------------------------------------------------------------------------------------
+
+
+class Fast:
+    """Marks the classes that `speed_up` gives to layers. `plain` is the class that the layer had before."""
+
+    plain: type[nn.Module]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickles classes made by `_fast_class` by the class they were made of."""
+        reduced: Any = super().__reduce_ex__(protocol)
+        if type(self) in (FastConv2d, FastConvTranspose2d):
+            return reduced
+        return (_new_fast, (type(self).__dict__["plain"],), *reduced[2:])
+
+
+class FastConv2d(Fast, nn.Conv2d):
+    """An `nn.Conv2d` that uses minimal filtering or one matrix product where that is faster."""
+
+    plain = nn.Conv2d
+
+    def uses_filtering(self, x: Tensor) -> bool:
+        """True if x [N, C, H, W] is large enough for minimal filtering, and its transform not too large."""
+        if not _can_filter(self) or not _is_plain_float32(x):
+            return False
+        m = len(POINTS) + 2 - self.kernel_size[0]
+        rows, columns = (-(-side // m) for side in _output_size(self, x))
+        tiles = len(x) * rows * columns
+        return tiles >= LEAST_TILES and 4 * 36 * self.in_channels * tiles <= MOST_BYTES
+
+    def uses_product(self, x: Tensor) -> bool:
+        """True if x [N, C, H, W] is small enough for one matrix product."""
+        if not _many_weights(self) or not _is_plain_float32(x):
+            return False
+        return 0 < len(x) * math.prod(_output_size(self, x)) <= MOST_POSITIONS
+
+    # nn.Conv2d.forward passes the weight to this method, once computed where it is parametrized; and subclasses that
+    # change `forward`, such as ResizeConv, come by here too.
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.uses_filtering(input):
+            return filtered(input, weight, bias, _padding(self))
+        if not self.uses_product(input):
+            return super()._conv_forward(input, weight, bias)
+        height, width = _output_size(self, input)
+        patches = F.unfold(input, self.kernel_size, padding=_padding(self), stride=self.stride)  # [N, C r r, H' W']
+        rows = patches.transpose(1, 2).contiguous().view(-1, patches.shape[1])
+        y = _with_rows(F.linear(rows, weight.reshape(self.out_channels, -1), bias))  # [N H' W', K]
+        return y.view(len(input), height, width, -1).permute(0, 3, 1, 2).contiguous()
+
+
+class FastConvTranspose2d(Fast, nn.ConvTranspose2d):
+    """An `nn.ConvTranspose2d` that uses one matrix product where that is faster."""
+
+    plain = nn.ConvTranspose2d
+
+    def uses_product(self, x: Tensor) -> bool:
+        """True if x [N, C, H, W] is small enough for one matrix product."""
+        if not _many_weights(self) or not _is_plain_float32(x):
+            return False
+        return 0 < len(x) * x.shape[2] * x.shape[3] <= MOST_POSITIONS
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """x [N, C, H, W] -> [N, K, H', W'] as nn.ConvTranspose2d."""
+        if output_size is not None or not self.uses_product(input):
+            return super().forward(input, output_size)
+        rows = input.permute(0, 2, 3, 1).reshape(-1, self.in_channels)
+        products = _with_rows(rows @ self.weight.reshape(self.in_channels, -1))  # [N H W, K r r]
+        patches = products.view(len(input), -1, products.shape[1]).transpose(1, 2)
+        y = F.fold(patches, _output_size(self, input), self.kernel_size, padding=_padding(self), stride=self.stride)
+        return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
+
+
+def _fast_class(kind: type[nn.Module]) -> type[Any]:
+    """The fast class of layers of class `kind`. It is not cached: a parametrized layer has a class of its own."""
+    base = FastConvTranspose2d if issubclass(kind, nn.ConvTranspose2d) else FastConv2d
+    if kind is base.plain:
+        return base
+    return type(f"Fast{kind.__name__}", (base, kind), {"plain": kind})
+
+
+def _new_fast(kind: type[nn.Module]) -> nn.Module:
+    """An empty layer, which pickle and deepcopy then fill."""
+    layer: nn.Module = object.__new__(_fast_class(kind))
+    return layer
+
+
+def _with_rows(product: Tensor) -> Tensor:
+    """`product` itself; its gradient will lie row by row in memory, as matrix products want it."""
+    if product.requires_grad:
+        product.register_hook(Tensor.contiguous)
+    return product
+
+
+# ---- minimal filtering ---------------------------------------------------------------------------------------------
+
+
+def filtered(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int] = (0, 0)) -> Tensor:
+    """Correlation of x [N, C, H, W] with weight [K, C, r, r], r 3 or 4, of stride 1 by minimal filtering.
+
+    `padding`: zeros on each side of height and width. Adds bias [K]. Returns [N, K, H', W']."""
+    k, r = weight.shape[0], weight.shape[2]
+    m, to_input, to_kernel, to_output = transforms(r)
+    cut = Tiling.of(x, r, padding)
+    a, c, tiles = cut.a, cut.channels, cut.tiles
+    v = (to_input @ _Cut.apply(x, cut)).view(a * a, c, tiles)
+    u = (to_kernel @ weight.permute(2, 3, 0, 1).reshape(r * r, k * c)).view(a * a, k, c)
+    y = (to_output @ torch.bmm(u, v).view(a * a, k * tiles)).view(m, m, k, cut.images, cut.rows, cut.columns)
+    y = y.permute(3, 2, 4, 0, 5, 1).reshape(cut.images, k, cut.rows * m, cut.columns * m)
+    y = y[:, :, : cut.height + 2 * padding[0] - r + 1, : cut.width + 2 * padding[1] - r + 1]
+    return y.contiguous() if bias is None else y + bias.view(1, -1, 1, 1)
 
 
 @cache
@@ -55,12 +229,12 @@ def transforms(kernel: int) -> tuple[int, Tensor, Tensor, Tensor]:
     kernels = torch.zeros(a, kernel, dtype=torch.float64)
     inputs = torch.zeros(a, a, dtype=torch.float64)
 
-    def product(points: list[float]) -> list[float]:
+    def product(roots: list[float]) -> list[float]:
         """Coefficients of the polynomial with these roots, lowest power first."""
-        made = [1.0]
-        for p in points:
-            made = [(made[i - 1] if i else 0.0) - p * (made[i] if i < len(made) else 0.0) for i in range(len(made) + 1)]
-        return made
+        p = [1.0]
+        for root in roots:
+            p = [(p[i - 1] if i else 0.0) - root * (p[i] if i < len(p) else 0.0) for i in range(len(p) + 1)]
+        return p
 
     for j, p in enumerate(POINTS):
         others = [q for q in POINTS if q != p]
@@ -70,165 +244,77 @@ def transforms(kernel: int) -> tuple[int, Tensor, Tensor, Tensor]:
         inputs[j, : a - 1] = torch.tensor(product(others))
     outputs[m - 1, a - 1] = kernels[a - 1, kernel - 1] = 1.0
     inputs[a - 1] = torch.tensor(product(list(POINTS)))
-    both = (torch.kron(t, t).float().contiguous() for t in (inputs, kernels, outputs))
-    i, k, o = both
+    i, k, o = (torch.kron(t, t).float().contiguous() for t in (inputs, kernels, outputs))
     return m, i, k, o
 
 
-def _wanted(ctx: Any, number: int) -> bool:
-    """Whether this backward pass uses the gradient of input `number`.
+@dataclass(frozen=True)
+class Tiling:
+    """How maps [images, channels, height, width] are cut in tiles of a x a that overlap by a - m pixels."""
 
-    `needs_input_grad` alone is also true for weights that `backward(inputs=...)` left out, such as D's while the
-    generator learns."""
-    if not ctx.needs_input_grad[number]:
-        return False
-    follows, asks = ctx.next_functions[number][0], getattr(torch._C, "_will_engine_execute_node", None)
-    return follows is None or asks is None or bool(asks(follows))
+    images: int
+    channels: int
+    height: int
+    width: int
+    padding: tuple[int, int]  # zeros on each side of height and width
+    m: int
+    a: int
+    rows: int  # of tiles in a map
+    columns: int
 
-
-class _Correlate(torch.autograd.Function):
-    """Correlation of x [N, C, H, W] with weight [K, C, r, r], stride 1, no padding."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    @classmethod
+    def of(cls, x: Tensor, kernel: int, padding: tuple[int, int]) -> Tiling:
+        """The tiles that cover the outputs of a `kernel` x `kernel` filter on x."""
         n, c, height, width = x.shape
-        k, r = weight.shape[0], weight.shape[2]
-        m, to_input, to_kernel, to_output = transforms(r)
-        a = m + r - 1
-        out_h, out_w = height - r + 1, width - r + 1
-        rows, columns = -(-out_h // m), -(-out_w // m)
-        tiles = n * rows * columns
-        x = F.pad(x, (0, columns * m + r - 1 - width, 0, rows * m + r - 1 - height)).contiguous()
-        s = x.stride()
-        cut = x.as_strided((a, a, c, n, rows, columns), (s[2], s[3], s[1], s[0], m * s[2], m * s[3]))
-        v = (to_input @ cut.reshape(a * a, c * tiles)).view(a * a, c, tiles)
-        u = (to_kernel @ weight.permute(2, 3, 0, 1).reshape(r * r, k * c)).view(a * a, k, c)
-        y = (to_output @ torch.bmm(u, v).view(a * a, k * tiles)).view(m, m, k, n, rows, columns)
-        y = y.permute(3, 2, 4, 0, 5, 1).reshape(n, k, rows * m, columns * m)[:, :, :out_h, :out_w]
-        y = y.contiguous() if bias is None else y + bias.view(1, -1, 1, 1)
-        ctx.save_for_backward(v if ctx.needs_input_grad[1] else None, u if ctx.needs_input_grad[0] else None)
-        ctx.facts = (n, c, k, r, height, width, rows, columns)
-        return y
+        a = len(POINTS) + 1
+        m = a - kernel + 1
+        rows, columns = (-(-(side + 2 * p - kernel + 1) // m) for side, p in zip((height, width), padding, strict=True))
+        return cls(n, c, height, width, padding, m, a, rows, columns)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the whole batch."""
+        return self.images * self.rows * self.columns
+
+
+class _Cut(torch.autograd.Function):
+    """Maps [N, C, H, W] -> their tiles [a a, C T], T tiles in the batch. Linear; `_Add` is its adjoint."""
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # type: ignore[override]
-        n, c, k, r, height, width, rows, columns = ctx.facts
-        v, u = ctx.saved_tensors
-        m, to_input, to_kernel, to_output = transforms(r)
-        a, tiles = m + r - 1, n * rows * columns
-        full = F.pad(grad, (0, columns * m - grad.shape[3], 0, rows * m - grad.shape[2])).contiguous()
-        cut = full.view(n, k, rows, m, columns, m).permute(3, 5, 1, 0, 2, 4).reshape(m * m, k * tiles)
-        products = (to_output.T @ cut).view(a * a, k, tiles)
-        dx = dw = db = None
-        if _wanted(ctx, 1):
-            du = torch.bmm(products, v.transpose(1, 2)).view(a * a, k * c)
-            dw = (to_kernel.T @ du).view(r, r, k, c).permute(2, 3, 0, 1).contiguous()
-        if _wanted(ctx, 0):
-            dv = torch.bmm(u.transpose(1, 2), products).view(a * a, c * tiles)
-            parts = (to_input.T @ dv).view(a, a, c, n, rows, columns)
-            down = parts.new_zeros(m, a, c, n, rows + 1, columns)  # tiles overlap by r - 1: first add along columns
-            down[..., :rows, :] = parts[:m]
-            down[: r - 1, ..., 1:, :] += parts[m:]
-            both = down.new_zeros(m, m, c, n, rows + 1, columns + 1)
-            both[..., :columns] = down[:, :m]
-            both[:, : r - 1, ..., 1:] += down[:, m:]
-            dx = both.permute(3, 2, 4, 0, 5, 1).reshape(n, c, (rows + 1) * m, (columns + 1) * m)
-            dx = dx[:, :, :height, :width].contiguous()
-        if _wanted(ctx, 2):
-            db = grad.sum((0, 2, 3))
-        return dx, dw, db
+    def forward(ctx: Any, x: Tensor, cut: Tiling) -> Tensor:
+        ctx.cut = cut
+        a, m, (top, left) = cut.a, cut.m, cut.padding
+        below = cut.rows * m + a - m - cut.height - top
+        right = cut.columns * m + a - m - cut.width - left
+        x = F.pad(x, (left, right, top, below)).contiguous()
+        s = x.stride()
+        shape = (a, a, cut.channels, cut.images, cut.rows, cut.columns)
+        return x.as_strided(shape, (s[2], s[3], s[1], s[0], m * s[2], m * s[3])).reshape(a * a, -1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return _Add.apply(grad, ctx.cut), None
 
 
-def _eligible(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
-    """Whether `layer` may go another way than torch's: plain float32 on a CPU, neither traced, compiled nor in
-    `direct()`."""
-    if not _enabled or x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 4:
-        return False
-    if layer.groups != 1 or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        return False
-    return not (torch.is_autocast_enabled("cpu") or torch.jit.is_tracing() or torch.compiler.is_compiling())
+class _Add(torch.autograd.Function):
+    """Tiles [a a, C T] -> maps [N, C, H, W], added up where tiles overlap. Linear; `_Cut` is its adjoint."""
 
+    @staticmethod
+    def forward(ctx: Any, tiles: Tensor, cut: Tiling) -> Tensor:
+        ctx.cut = cut
+        a, m, n, c = cut.a, cut.m, cut.images, cut.channels
+        parts = tiles.reshape(a, a, c, n, cut.rows, cut.columns)
+        # First over rows of tiles, then over columns: what sticks out of a tile lies within the next one.
+        down = parts.new_zeros(m, a, c, n, cut.rows + 1, cut.columns)
+        down[..., : cut.rows, :] = parts[:m]
+        down[: a - m, ..., 1:, :] += parts[m:]
+        both = down.new_zeros(m, m, c, n, cut.rows + 1, cut.columns + 1)
+        both[..., : cut.columns] = down[:, :m]
+        both[:, : a - m, ..., 1:] += down[:, m:]
+        x = both.permute(3, 2, 4, 0, 5, 1).reshape(n, c, (cut.rows + 1) * m, (cut.columns + 1) * m)
+        top, left = cut.padding
+        return x[:, :, top : top + cut.height, left : left + cut.width].contiguous()
 
-def _padding(layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:
-    """The zeros beside each axis of an eligible layer."""
-    return int(layer.padding[0]), int(layer.padding[1])
-
-
-def _extent(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> tuple[int, int]:
-    """Height and width of what a convolution without dilation makes of x."""
-    parts = zip(x.shape[2:], layer.kernel_size, layer.stride, _padding(layer), layer.output_padding, strict=True)
-    if layer.transposed:
-        down, across = ((side - 1) * s - 2 * p + r + o for side, r, s, p, o in parts)
-    else:
-        down, across = ((side + 2 * p - r) // s + 1 for side, r, s, p, _ in parts)
-    return down, across
-
-
-def _rows(product: Tensor) -> Tensor:
-    """`product` itself, whose gradient will lie row by row in memory."""
-    if product.requires_grad:
-        product.register_hook(Tensor.contiguous)
-    return product
-
-
-class Conv2d(nn.Conv2d):
-    """`nn.Conv2d` (same arguments, same weights) that takes a fast way where there is one.
-
-    That is in float32 on a CPU, without dilation and groups, with zero padding, and neither traced, compiled nor in
-    `direct()`: minimal filtering for kernel 3 or 4 of stride 1 with many channels, one matrix product for small maps.
-    Everything else is `nn.Conv2d` itself.
-    """
-
-    def _fast(self, x: Tensor) -> bool:
-        r = self.kernel_size[0]
-        if not _eligible(self, x) or self.kernel_size not in ((3, 3), (4, 4)) or self.stride != (1, 1):
-            return False
-        if min(self.in_channels, self.out_channels) < LEAST_CHANNELS:
-            return False
-        m = 7 - r
-        rows, columns = (-(-side // m) for side in _extent(self, x))
-        tiles = len(x) * rows * columns
-        return tiles >= LEAST_TILES and 4 * 36 * self.in_channels * tiles <= MOST_BYTES
-
-    def _small(self, x: Tensor) -> bool:
-        # the cheap question first: parametrised layers compute their weight whenever it is read
-        if self.in_channels * self.out_channels * math.prod(self.kernel_size) < LEAST_WEIGHTS or not _eligible(self, x):
-            return False
-        return 0 < len(x) * math.prod(_extent(self, x)) <= MOST_PLACES
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W] -> [N, K, H', W'] as nn.Conv2d."""
-        if self._fast(x):
-            down, across = _padding(self)
-            if down or across:
-                x = F.pad(x, (across, across, down, down))
-            made: Tensor = _Correlate.apply(x, self.weight, self.bias)
-            return made
-        if not self._small(x):
-            return super().forward(x)
-        height, width = _extent(self, x)
-        places = F.unfold(x, self.kernel_size, padding=_padding(self), stride=self.stride)  # [N, C r r, H' W']
-        rows = places.transpose(1, 2).contiguous().view(-1, places.shape[1])
-        y = _rows(F.linear(rows, self.weight.reshape(self.out_channels, -1), self.bias))  # [N H' W', K]
-        return y.view(len(x), height, width, -1).permute(0, 3, 1, 2).contiguous()
-
-
-class ConvTranspose2d(nn.ConvTranspose2d):
-    """`nn.ConvTranspose2d` (same arguments, same weights) that takes one matrix product for small maps, where `Conv2d`
-    does. Everything else is `nn.ConvTranspose2d` itself."""
-
-    def _small(self, x: Tensor) -> bool:
-        if self.in_channels * self.out_channels * math.prod(self.kernel_size) < LEAST_WEIGHTS or not _eligible(self, x):
-            return False
-        return 0 < len(x) * x.shape[2] * x.shape[3] <= MOST_PLACES
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """x [N, C, H, W] -> [N, K, H', W'] as nn.ConvTranspose2d."""
-        if output_size is not None or self.output_padding != (0, 0) or not self._small(x):
-            return super().forward(x, output_size)
-        rows = x.permute(0, 2, 3, 1).reshape(-1, self.in_channels)
-        made = _rows(rows @ self.weight.reshape(self.in_channels, -1))  # [N H W, K r r]
-        places = made.view(len(x), -1, made.shape[1]).transpose(1, 2)
-        y = F.fold(places, _extent(self, x), self.kernel_size, padding=_padding(self), stride=self.stride)
-        return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return _Cut.apply(grad, ctx.cut), None

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from i2i.core.fast_conv import direct
 from i2i.losses.adversarial import at_least_float32
 
 
 def input_gradient(D: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """d sum(D(at)) / d at, one row for each sample [B, ...] -> [B, numbers in a sample]; can be differentiated."""
     at = at.detach().requires_grad_()
-    with torch.enable_grad(), direct():
+    with torch.enable_grad():
         (found,) = torch.autograd.grad(D(at).sum(), at, create_graph=True)
     return found.flatten(1)
 

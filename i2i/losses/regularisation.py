@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from i2i.core.fast_conv import direct
 from i2i.losses.adversarial import at_least_float32
 
 
@@ -39,7 +38,7 @@ def gradient_normalised(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     1 long, whatever D's weights, and the result lies in (-1, 1). Gradients flow through both parts, into D and, where
     x [B, ...] has a history, into x. D must treat samples apart: no batch norm. Computed in at least float32.
     """
-    with torch.autocast(x.device.type, enabled=False), torch.enable_grad(), direct():
+    with torch.autocast(x.device.type, enabled=False), torch.enable_grad():
         x = at_least_float32(x)
         if not x.requires_grad:
             x = x.detach().requires_grad_()

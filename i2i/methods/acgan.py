@@ -22,7 +22,6 @@ from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.core.errors import I2IError
-from i2i.core.fast_conv import Conv2d
 from i2i.losses import Adversarial, category, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANDiscriminator, Network, init_weights, register
@@ -120,9 +119,9 @@ class SmallGenerator(Network):
         self.dense = nn.Linear(z, width * self.side**2)
         half = width // 2
         self.main = nn.Sequential(
-            *[nn.BatchNorm2d(width), nn.Upsample(scale_factor=2), Conv2d(width, width, 3, 1, 1)],
+            *[nn.BatchNorm2d(width), nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, 1, 1)],
             *[nn.BatchNorm2d(width, eps=eps), nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2)],
-            *[Conv2d(width, half, 3, 1, 1), nn.BatchNorm2d(half, eps=eps), nn.LeakyReLU(0.2)],
+            *[nn.Conv2d(width, half, 3, 1, 1), nn.BatchNorm2d(half, eps=eps), nn.LeakyReLU(0.2)],
             *[nn.Conv2d(half, channels, 3, 1, 1), nn.Tanh()],
         )
 

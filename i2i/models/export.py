@@ -81,6 +81,7 @@ def export(
     if source.noisy:
         source = Translator(source.network, {**source.header, "dropout_at_test": False}, source.name)
         notes = ("The model's dropout at test time, its source of noise, is left off.",)
+    fast_conv.slow_down(source.network)  # the file holds plain convolutions, and is compared with them
     pictures = _pictures(Path(check) if check is not None else resources.shipped("datasets") / "earth" / "test", source)
     try:
         with atomic_path(path) as temporary:
@@ -105,7 +106,7 @@ def graph(source: Translator) -> Any:
     # sides that differ, and a batch above 1: the tracer takes equal sizes, and 1, for constants
     x = torch.zeros(2, source.channels_in, side, side + 2 * multiple)
     free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    with _quiet(), fast_conv.direct(), torch.no_grad():
+    with _quiet(), torch.no_grad():
         try:
             made = torch.onnx.export(
                 flat.exact_on_flat(source.network),
@@ -137,8 +138,7 @@ def compare(source: Translator, network: OnnxNet, pictures: list[Tensor]) -> tup
             parts = [_cut(pictures[(at + i) % len(pictures)], side, _padded(source, side)) for i in range(batch)]
             at += batch
             x = torch.stack(parts)
-            with fast_conv.direct():
-                wanted = wanting(x)
+            wanted = wanting(x)
             found = network(x)
             if found.shape != wanted.shape:
                 raise I2IError(f"The ONNX file makes {[*found.shape]} of {[*x.shape]}; {[*wanted.shape]} was expected.")

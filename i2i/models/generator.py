@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i.core import plugins
+from i2i.core import fast_conv, plugins
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
 from i2i.core.progress import Progress
@@ -74,6 +74,8 @@ class LoadedGenerator:
         trained_sizes = getattr(network, "sizes", None)  # of a growing generator: the sizes that training has reached
         self.sizes: list[int] = [int(s) for s in header.get("sizes") or trained_sizes or [header.get("size", 64)]]
         self.device = next(network.parameters()).device
+        if self.device.type == "cpu":
+            fast_conv.speed_up(network)
         self._statistics_for = 0.0  # the truncation for which batch norm has its statistics
         self._stored = {k: v.clone() for k, v in network.state_dict().items()} if header.get("standing") else {}
 

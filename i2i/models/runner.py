@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from i2i.core import fast_conv
 from i2i.core.device import device_of
 from i2i.models import flat
 
@@ -24,6 +25,7 @@ class Runner:
         self.network, self.dtype, self.noisy = network, dtype, noisy
         self._compiled: nn.Module | None = None
         self._is_narrow = _is_narrow(network)
+        self._speed_up()
 
     @property
     def device(self) -> torch.device:
@@ -34,6 +36,11 @@ class Runner:
         """Moves the network to a device. Raises I2IError if the device cannot be used."""
         self.network.to(device_of(device))
         self._compiled = None
+        self._speed_up()
+
+    def _speed_up(self) -> None:
+        if self.device.type == "cpu":
+            fast_conv.speed_up(self.network)
 
     def half(self) -> Runner:
         """The same network in half precision: bf16 on a CPU, fp16 elsewhere. Its weights are shared."""

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError, among
-from i2i.core.fast_conv import Conv2d
 
 NORMS = ("batch", "instance", "none")
 UPSAMPLES = ("transposed", "resize", "blur")
@@ -91,7 +90,7 @@ def eval_mode(net: nn.Module, own: bool, dropout: bool) -> nn.Module:
     return net
 
 
-class ResizeConv(Conv2d):
+class ResizeConv(nn.Conv2d):
     """Twice the size by repeating pixels, then a 3x3 convolution: no checkerboard (Odena et al. 2016)."""
 
     def __init__(self, channels_in: int, channels_out: int, bias: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from i2i.core.fast_conv import Conv2d
 from i2i.nets.blocks import BlurDown, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
@@ -27,7 +26,7 @@ class PatchGAN(Network):
             halve = k < layers
             stride = 2 if halve and not antialias else 1
             bias = k == 0 or uses_bias(norm)
-            found += [Conv2d(before, after, 4, stride=stride, padding=1, bias=bias)]
+            found += [nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=bias)]
             found += [norm_layer(norm, after)] if k else []
             found += [nn.LeakyReLU(0.2, inplace=True)]
             found += [BlurDown(after)] if halve and antialias else []

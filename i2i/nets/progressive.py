@@ -17,7 +17,6 @@ from torch.nn import functional as fn
 from torch.nn.utils import parametrize
 
 from i2i.core.errors import I2IError
-from i2i.core.fast_conv import Conv2d
 from i2i.nets.registry import Network, register
 from i2i.nets.resgan import double
 
@@ -121,8 +120,8 @@ class GrowBlock(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.conv1 = equalised(Conv2d(before, after, 3, padding=1))
-        self.conv2 = equalised(Conv2d(after, after, 3, padding=1))
+        self.conv1 = equalised(nn.Conv2d(before, after, 3, padding=1))
+        self.conv2 = equalised(nn.Conv2d(after, after, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, before, H, W] -> [B, after, 2H, 2W]."""
@@ -135,8 +134,8 @@ class ShrinkBlock(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.conv1 = equalised(Conv2d(before, before, 3, padding=1))
-        self.conv2 = equalised(Conv2d(before, after, 3, padding=1))
+        self.conv1 = equalised(nn.Conv2d(before, before, 3, padding=1))
+        self.conv2 = equalised(nn.Conv2d(before, after, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, before, H, W] -> [B, after, H/2, W/2]."""
@@ -167,7 +166,7 @@ class ProgressiveGenerator(Network):
         plan = list(plan) or [channels_at(s, base, most) for s in sizes(size)]
         self.dense = equalised(nn.Linear(z, 16 * plan[0], bias=False), GAIN / 4)
         self.bias = nn.Parameter(torch.zeros(plan[0], 1, 1))
-        self.conv = equalised(Conv2d(plan[0], plan[0], 3, padding=1))
+        self.conv = equalised(nn.Conv2d(plan[0], plan[0], 3, padding=1))
         self.blocks = nn.ModuleList([GrowBlock(a, b) for a, b in itertools.pairwise(plan)])
         self.to_picture = nn.ModuleList([equalised(nn.Conv2d(width, channels, 1), 1.0) for width in plan])
         self.register_buffer("level", torch.tensor(float(len(plan) - 1)))
@@ -223,7 +222,7 @@ class ProgressiveDiscriminator(Network):
         hidden = hidden or min(base, most)
         self.from_picture = nn.ModuleList([equalised(nn.Conv2d(channels, width, 1)) for width in plan])
         self.blocks = nn.ModuleList([ShrinkBlock(b, a) for a, b in itertools.pairwise(plan)])
-        self.conv = equalised(Conv2d(plan[0] + 1, plan[0], 3, padding=1))
+        self.conv = equalised(nn.Conv2d(plan[0] + 1, plan[0], 3, padding=1))
         self.dense = equalised(nn.Linear(16 * plan[0], hidden))
         self.score = equalised(nn.Linear(hidden, 1), 1.0)
 

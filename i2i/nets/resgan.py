@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError
-from i2i.core.fast_conv import Conv2d
 from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import check
 from i2i.nets.registry import Network, register
@@ -33,7 +32,7 @@ def plain(layer: nn.Module) -> nn.Module:
 
 def conv(wrap: Wrap, before: int, after: int, kernel: int = 3, gain: float = 1.0, bias: bool = True) -> nn.Module:
     """A wrapped convolution of stride 1 that keeps the size; weights Xavier uniform times `gain`, bias 0."""
-    return _first(wrap, Conv2d(before, after, kernel, padding=kernel // 2, bias=bias), gain)
+    return _first(wrap, nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=bias), gain)
 
 
 def linear(wrap: Wrap, before: int, after: int, gain: float = 1.0, bias: bool = True) -> nn.Module:

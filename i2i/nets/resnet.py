@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
-from i2i.core.fast_conv import Conv2d
 from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ResizeConv, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
@@ -20,7 +19,7 @@ class Residual(nn.Module):
 
         def conv() -> list[nn.Module]:
             pad = nn.ReflectionPad2d(1)
-            return [pad, Conv2d(width, width, 3, bias=uses_bias(norm)), norm_layer(norm, width)]
+            return [pad, nn.Conv2d(width, width, 3, bias=uses_bias(norm)), norm_layer(norm, width)]
 
         middle: list[nn.Module] = [nn.ReLU(inplace=True)]
         if dropout:
@@ -64,13 +63,13 @@ class ResNet(Network):
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=bias), *normed(width)]
         for c in (width, 2 * width):
             stride = 1 if antialias else 2
-            layers += [Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), *normed(2 * c)]
+            layers += [nn.Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), *normed(2 * c)]
             if antialias:
                 layers += [BlurDown(2 * c)]
         layers += [Residual(4 * width, norm, dropout) for _ in range(blocks)]
         for c in (2 * width, width):
             if upsample == "blur":
-                layers += [BlurUp(2 * c), Conv2d(2 * c, c, 3, padding=1, bias=bias)]
+                layers += [BlurUp(2 * c), nn.Conv2d(2 * c, c, 3, padding=1, bias=bias)]
             elif upsample == "resize":
                 layers += [ResizeConv(2 * c, c, bias)]
             else:

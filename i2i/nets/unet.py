@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
-from i2i.core.fast_conv import Conv2d, ConvTranspose2d
 from i2i.nets.blocks import ResizeConv, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
@@ -57,10 +56,10 @@ class UNet(Network):
         def up(inside: int, outside: int, bias: bool) -> nn.Module:
             if upsample == "resize":
                 return ResizeConv(inside, outside, bias)
-            return ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
+            return nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
 
         def down(outside: int, inside: int) -> nn.Module:
-            return Conv2d(outside, inside, 4, stride=2, padding=1, bias=bias)
+            return nn.Conv2d(outside, inside, 4, stride=2, padding=1, bias=bias)
 
         level = None
         for k in range(depth - 1, 0, -1):  # from the innermost level outwards

@@ -23,7 +23,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from i2i.core import distributed
+from i2i.core import distributed, fast_conv
 from i2i.core.device import keep_memory
 from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
@@ -116,6 +116,8 @@ class Loop:
         self.method.to(memory_format=self.layout)
         self.optimizers = self.method.optimizers()
         self.precision = Precision.of(plan.precision, device, list(self.optimizers))
+        if device.type == "cpu" and self.precision.autocast is None:
+            fast_conv.speed_up(self.method)
         self.owned = {name: self.method.owned(o) for name, o in self.optimizers.items()}
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
         self.ema = EMA(self.method, plan.ema)

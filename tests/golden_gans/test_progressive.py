@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from i2i.core.fast_conv import Conv2d
 from i2i.data.batch import Batch, Shape
 from i2i.methods._optim import adam
 from i2i.methods.progressive import Progressive
@@ -209,7 +208,9 @@ def test_equalised_learning_rate():
         weight = found.weights[f"{name}.weight"]
         layer: nn.Conv2d | nn.Linear
         if weight.ndim == 4:
-            layer = Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2, bias=False)
+            layer = nn.Conv2d(
+                weight.shape[1], weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2, bias=False
+            )
         else:
             layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
         equalised(layer, words.get(gain, gain))
@@ -229,7 +230,7 @@ def test_equalised_learning_rate():
             got[f"{name}.effective_step"] = layer.weight.detach() - before
     # a layout that scales biases is ours with scaled biases
     w, b = found.weights["zoo_conv.weight"], found.weights["zoo_conv.bias"]
-    layer = equalised(Conv2d(w.shape[1], w.shape[0], w.shape[2], padding=w.shape[2] // 2))
+    layer = equalised(nn.Conv2d(w.shape[1], w.shape[0], w.shape[2], padding=w.shape[2] // 2))
     scale = layer.parametrizations.weight[0].scale  # type: ignore[union-attr, index]
     fill(layer, {WEIGHT: w, "bias": b * scale})
     got |= {"zoo_conv.out": layer(found.inputs["x_conv"]), "zoo_conv.scale": torch.tensor(scale, dtype=torch.float64)}
