@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-page install install-test check clean
+.PHONY: demo test test-slow test-page install install-test check clean
 
 demo: .venv/installed
 	@out=runs/demo-$$(date +%Y%m%d-%H%M%S) && \
@@ -13,10 +13,15 @@ demo: .venv/installed
 test: .venv/tested
 	$(BIN)/python -m pytest
 
-# The web page, in a real browser where there is one. Its packages lie apart, because gradio holds Pillow below 13, whose
-# resampling rounds otherwise than 13's: the golden pictures were made with 13.
+# Tests that take longer than the default ones.
+test-slow: .venv/tested
+	$(BIN)/python -m pytest -m slow
+
+# Tests of the web page and of report.html in chromium. Without chromium they are skipped, or fail if CI=true. Their
+# packages have a folder of their own, because gradio requires Pillow below 13, which rounds differently when it resizes:
+# the images of tests/golden were made with 13.
 test-page: .venv/tested .venv/page/tested
-	PYTHONPATH=.venv/page $(BIN)/python -m pytest -m 'slow or not slow' tests/test_demo.py
+	PYTHONPATH=.venv/page $(BIN)/python -m pytest -m 'slow or not slow' tests/test_demo.py tests/test_report_browser.py
 
 install: .venv/installed
 install-test: .venv/tested
@@ -35,9 +40,11 @@ install-test: .venv/tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/page --upgrade 'gradio>=6.16' 'playwright>=1.50'
 	touch $@
 
-# lint, types and import contracts
+# style, spelling, types and import contracts
 check: .venv/tested
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -20,10 +19,10 @@ from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.inference import demo
 from i2i.models import format as model_file
+from tests import browser
 from tests.cli.tools import i2i, start
 
 DAYNIGHT = "cyclegan_daynight"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def encoded(width=40, height=24, kind="PNG", **more):
@@ -161,7 +160,6 @@ def forged(address, path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_the_page_in_a_browser(page, tmp_path):
     api = pytest.importorskip("playwright.sync_api")
     address, _ = page
@@ -172,8 +170,8 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert large.stat().st_size > 100_000
     asked = []
     with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        shown = browser.new_page()
+        window = driver.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"])
+        shown = window.new_page()
         shown.set_default_timeout(60_000)
         shown.on("request", lambda request: asked.append(request.url))
         shown.goto(address)
@@ -188,7 +186,7 @@ def test_the_page_in_a_browser(page, tmp_path):
             shown.locator("#picture button[aria-label=Clear]").click()
             field.set_input_files(wrong)
             shown.locator(".toast-body", has_text=words).last.wait_for()
-        browser.close()
+        window.close()
     made, expected = Image.open(tmp_path / "made.png"), library.load(DAYNIGHT, "cpu")(Image.open(good))
     assert np.array_equal(np.asarray(made), np.asarray(expected))
     outside = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
