@@ -11,11 +11,10 @@ import i2i as library
 from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.inference import manifest, ray_cluster
-from i2i.inference.pipeline import Job
+from i2i.inference.jobs import Job
+from i2i.inference.settings import NetworkSettings
 from i2i.inference.workers import Work
-from i2i.media.codec import WriteSettings
 from i2i.models import format as model_file
-from i2i.models.translator import TileSettings
 from tests.cli.tools import ROOT, i2i, picture
 
 
@@ -97,7 +96,7 @@ def test_a_node_that_dies_leaves_its_work_to_the_other(model, tmp_path, two_node
             ended.append(len(told))
             made.remove_node(second)
 
-    ray_cluster.run(Work(str(model), WriteSettings(), TileSettings(), device="cpu"), jobs, made.address, None, tell, at)
+    ray_cluster.run(Work(str(model), network=NetworkSettings(device="cpu")), jobs, made.address, None, tell, at)
     assert ended == [0]
     assert told == dict.fromkeys(range(64))
     assert len(list((tmp_path / "out").glob("*.png"))) == 64

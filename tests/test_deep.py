@@ -12,8 +12,9 @@ import torch
 from PIL import Image, ImageSequence
 from torch import nn
 
-from i2i.inference.translate import Translator, translate, translate_bytes
+from i2i.inference.translate import translate, translate_bytes
 from i2i.media import color, uint16
+from i2i.models.translator import Translator
 from tests.test_translate_files import grey_profile, noise, wide
 
 

@@ -234,4 +234,4 @@ def test_kinds_are_not_mixed_up(model, tmp_path):
     source = shoot(tmp_path / "waves.mp4")
     assert "is a video" in i2i("translate", source, "-o", tmp_path / "out.png", "--model", model, code=1)[1]
     _, err = i2i("translate", "tests/digits/test.png", "-o", tmp_path / "out.mp4", "--model", model, code=1)
-    assert "is no video" in err
+    assert "is not a video" in err

@@ -14,11 +14,12 @@ from i2i import nets
 from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.inference import manifest
-from i2i.inference.translate import Translator, translate
+from i2i.inference.translate import translate
 from i2i.media import images
 from i2i.media.adapt import pad_reflect
 from i2i.models import format as model_file
 from i2i.models.load import load
+from i2i.models.translator import Translator
 
 
 class Same(nn.Module):
@@ -472,8 +473,8 @@ def test_a_disk_that_fills_up_loses_no_report(tree, tmp_path, monkeypatch, call)
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(file, *rest)
 
-    opened = manifest.Manifest.open
-    monkeypatch.setattr(manifest.Manifest, "open", lambda self: record.append(opened(self)) or record[-1])
+    opened = manifest.Manifest._descriptor
+    monkeypatch.setattr(manifest.Manifest, "_descriptor", lambda self: record.append(opened(self)) or record[-1])
     monkeypatch.setattr(os, call, full)
     result = translate(tree, tmp_path / "out", same())
     assert len(result.outcomes) == 5
@@ -498,7 +499,7 @@ def test_single_files(tree, tmp_path):
     for name, format in (("c.jpg", "jpeg"), ("c.jpeg", "jpg"), ("c.tiff", "tif"), ("c.webp", "webp")):
         made = translate(tree / "a.jpg", tmp_path / "z" / name, same(), format=format)
         assert made.done == [tmp_path / "z" / name]
-    with pytest.raises(I2IError, match=r"not written as \.jp2"):
+    with pytest.raises(I2IError, match=r"cannot be written as \.jp2"):
         translate(tree / "a.jpg", tmp_path / "a.jp2", same())
     with pytest.raises(I2IError, match="no file or folder"):
         translate(tree / "none.jpg", None, same())

@@ -22,12 +22,18 @@ from torch import nn
 from i2i import nets
 from i2i.core import files
 from i2i.core.errors import I2IError
-from i2i.inference import inputs as naming
-from i2i.inference import manifest, watch
-from i2i.inference.translate import Translator, translate
+from i2i.inference import manifest
+from i2i.inference.inputs import in_shard, parse_shard, read_list
+from i2i.inference.settings import NetworkSettings
+from i2i.inference.translate import settings_digest, translate
+from i2i.inference.watch import watch
+from i2i.inference.workers import Work
 from i2i.media import images
+from i2i.media.codec import WriteSettings
 from i2i.models import format as model_file
 from i2i.models.load import load
+from i2i.models.tiling import TileSettings
+from i2i.models.translator import Translator
 
 
 class Dim(nn.Module):
@@ -119,7 +125,7 @@ def test_outputs_stay_inside_the_folder(tmp_path, archive, monkeypatch):
         translate(archive, tmp_path / "out", dim())
     monkeypatch.chdir(archive / "a")
     (archive / "a" / "list").write_text("../b/c/0.png\n")
-    result = translate([], tmp_path / "out2", dim(), listed=naming.read_list(archive / "a" / "list"))
+    result = translate([], tmp_path / "out2", dim(), listed=read_list(archive / "a" / "list"))
     assert result.done == [tmp_path / "out2" / "0.png"]
     assert os.listdir(elsewhere) == []
 
@@ -325,6 +331,16 @@ def test_another_model_or_other_settings_are_refused(archive, tmp_path):
     assert len(translate(archive, out, dim(0.25), resume=True).skipped) == 6
 
 
+def test_records_of_earlier_versions_still_count():
+    """The digests below were written by version 0.2: a change would translate finished archives again."""
+    assert settings_digest(Work(dim())) == "1b5837988930e229dcf287c71aeac34b"
+    write = WriteSettings((8, 8), 50, "4:2:0", "drop", "srgb", 1000)
+    work = Work(dim(), write, TileSettings(64, 4, 1e9, True), NetworkSettings(precision="bf16"))
+    assert settings_digest(work) == "ab74aecd0f5d3fcbe3c830b85e8c37a7"
+    old, new = (Work(dim(), network=NetworkSettings(statistics=s)) for s in ("picture", "image"))
+    assert settings_digest(old) == settings_digest(new)
+
+
 def test_failures_are_tried_again(archive, tmp_path):
     bad = archive / "a" / "1.png"
     data = bad.read_bytes()
@@ -367,7 +383,12 @@ def test_left_temporary_files_are_swept(tmp_path):
 KILLED = """
 import sys, time, torch
 from i2i.core import files
-from i2i.inference.translate import translate
+from i2i.inference.translate import settings_digest, translate
+from i2i.inference.settings import NetworkSettings
+from i2i.inference.watch import watch
+from i2i.inference.workers import Work
+from i2i.media.codec import WriteSettings
+from i2i.models.tiling import TileSettings
 from tests.test_translate_archive import dim
 slow = files.os.fsync
 files.os.fsync = lambda n: (time.sleep(0.03), slow(n))
@@ -440,7 +461,12 @@ def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model, proc
 
 PEAK = """
 import resource, sys
-from i2i.inference.translate import translate
+from i2i.inference.translate import settings_digest, translate
+from i2i.inference.settings import NetworkSettings
+from i2i.inference.watch import watch
+from i2i.inference.workers import Work
+from i2i.media.codec import WriteSettings
+from i2i.models.tiling import TileSettings
 result = translate(*sys.argv[1:4], device="cpu")
 print(len(result.done), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """
@@ -472,13 +498,13 @@ def test_shards_share_the_work_without_overlap(archive, tmp_path):
         done += translate(archive, tmp_path / "out", dim(), shard=(i, 3)).done
     assert len(done) == len(set(done)) == 6
     assert len(entries(tmp_path / "out")) == 6
-    counts = [sum(naming.in_shard(f"p/{n}.png", (i, 8)) for n in range(4000)) for i in range(1, 9)]
+    counts = [sum(in_shard(f"p/{n}.png", (i, 8)) for n in range(4000)) for i in range(1, 9)]
     assert sum(counts) == 4000
     assert max(counts) < 1.2 * min(counts)
-    assert naming.in_shard("a/b.png", (2, 4)) == naming.in_shard("a/b.png", (2, 4))
+    assert in_shard("a/b.png", (2, 4)) == in_shard("a/b.png", (2, 4))
     for bad in ("0/4", "5/4", "a/b", "3", "/"):
-        with pytest.raises(I2IError, match="not understood"):
-            naming.parse_shard(bad)
+        with pytest.raises(I2IError, match="Give I/N"):
+            parse_shard(bad)
 
 
 def test_processes_share_one_record(archive, tmp_path, model):
@@ -515,9 +541,24 @@ def test_an_output_is_not_replaced_by_that_of_another_input(tmp_path):
         if len(told) == 2:
             stop.set()
 
-    watch.watch(folder, tmp_path / "hot", dim(), settle=0, poll=0.05, stop=stop, tell=tell, format="png")
+    watch(folder, tmp_path / "hot", dim(), settle=0, poll=0.05, stop=stop, tell=tell, format="png")
     assert sorted(state for _, state in told) == ["done", "failed"]
     assert (tmp_path / "out" / "k.png").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"dry_run": True}, "A dry run stops at once"),
+        ({"processes": 2}, "by one process"),
+        ({"ray": "local"}, "by one process"),
+    ],
+)
+def test_what_makes_no_sense_with_a_watched_folder(tmp_path, options, match):
+    with pytest.raises(I2IError, match=match):
+        watch(tmp_path, tmp_path / "out", dim(), **options)
+    with pytest.raises(I2IError, match="only a folder of this machine"):
+        watch("s3://bucket/in", tmp_path / "out", dim())
 
 
 def test_a_watched_folder(tmp_path):
@@ -525,7 +566,7 @@ def test_a_watched_folder(tmp_path):
     folder.mkdir()
     picture(0).save(folder / "first.png")
     thread = threading.Thread(
-        target=watch.watch,
+        target=watch,
         args=(folder, out, dim()),
         kwargs={"tell": told.append, "stop": stop, "poll": 0.02, "settle": 0.1},
     )

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from torch import nn
 from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.inference import pipeline
-from i2i.inference.pipeline import Job, Pipeline
-from i2i.inference.translate import Translator, translate
+from i2i.inference.batches import BatchRunner
+from i2i.inference.jobs import Job, Part
+from i2i.inference.pipeline import Pipeline
+from i2i.inference.translate import translate
+from i2i.inference.video_job import translate_video
+from i2i.media import video
 from i2i.media.codec import WriteSettings
-from i2i.models.translator import TileSettings
+from i2i.models.translator import TileSettings, Translator
 
 
 class Limited(nn.Module):
@@ -40,7 +45,7 @@ class Limited(nn.Module):
 
 def folder_of(tmp_path, count, size=(16, 16)):
     folder = tmp_path / "in"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
         array = np.random.default_rng(i).integers(0, 256, (size[1], size[0], 3), np.uint8)
         Image.fromarray(array).save(folder / f"{i:03}.png")
@@ -80,6 +85,74 @@ def test_one_that_never_fits_fails_alone(tmp_path):
     assert len(result.done) == 2
 
 
+def test_a_tile_that_cannot_be_fails_that_image_alone(tmp_path):
+    """An overlap that leaves no core in the smaller tiles is an error of the image that needs them."""
+    folder = folder_of(tmp_path, 2)
+    Image.new("RGB", (300, 300)).save(folder / "large.png")
+    result = translate(folder, tmp_path / "out", Translator(Limited(200 * 200), {}), overlap=80)
+    assert [p.name for p, _ in result.failed] == ["large.png"]
+    assert "leave nothing in the middle" in result.failed[0][1]
+    assert len(result.done) == 2
+
+
+class Held(Translator):
+    """Runs out of memory twice, with a tensor in the frames of the failed call; sees whether it is gone in the next."""
+
+    def __init__(self, failures, cause=None):
+        super().__init__(Limited(10**9), {}, dtype=torch.bfloat16)
+        self.failures, self.cause, self.refs, self.sizes = failures, cause, [], []
+
+    def fail_or_pass(self, count):
+        assert [ref() for ref in self.refs] == [None] * len(self.refs), "the failed batch is still held"
+        self.sizes.append(count)
+        if self.failures:
+            self.failures -= 1
+            batch = torch.zeros(1000)
+            self.refs.append(weakref.ref(batch))
+            try:
+                raise self.cause or torch.OutOfMemoryError("out of memory")
+            except ValueError as error:
+                raise torch.OutOfMemoryError("out of memory") from error
+
+    def run(self, images, padded):
+        self.fail_or_pass(len(images))
+        return super().run(images, padded)
+
+    def run_in_tiles(self, image, side=None):
+        self.fail_or_pass(-side)
+        return super().run_in_tiles(image, side)
+
+    def __call__(self, images, *, size=None, batch=8):
+        self.fail_or_pass(batch)
+        return images
+
+
+@pytest.mark.parametrize("cause", [None, ValueError("why")])
+def test_memory_of_a_failed_batch_is_free_before_it_is_tried_again(tmp_path, cause):
+    model = Held(2, cause)
+    result = translate(folder_of(tmp_path / "small", 4), tmp_path / "out", model, batch=4)
+    assert len(result.done) == 4
+    assert model.sizes == [4, 2, 1, 1, 2]
+    model = Held(2, cause)
+    runner = BatchRunner(model)
+    part = Part(Job(0, tmp_path, tmp_path, ""), 0, model.prepare(np.zeros((600, 520, 3), np.uint8)), None)
+    ((_, output, error),) = runner.outputs([part])
+    assert error is None
+    assert output.shape == (600, 520, 3)
+    assert model.sizes == [1, -300, -150]  # whole, then in tiles of half the size, and of a quarter
+
+
+def test_memory_of_failed_video_frames_is_free_before_they_are_tried_again(tmp_path, monkeypatch):
+    model = Held(2)
+    runner = BatchRunner(model, 8)
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 8
+    monkeypatch.setattr(video, "translate", lambda source, target, run, **_: run(frames))
+    job = Job(0, tmp_path / "a.mp4", tmp_path / "b.mp4", "a.mp4")
+    assert translate_video(job, runner, WriteSettings(), None) is None
+    assert model.sizes == [8, 4, 2]
+    assert runner.most == 2
+
+
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_bytes_do_not_depend_on_batch_or_workers(tmp_path, norm, monkeypatch):
     torch.manual_seed(0)
@@ -113,7 +186,7 @@ def test_few_pictures_wait_at_any_time(tmp_path):
     line.run(iter(jobs), lambda job, error: told.append((job.number, error)))
     assert sorted(told) == [(i, None) for i in range(60)]
     assert most <= 3 * pipeline.AHEAD * 2 + 4
-    assert all(j.document is None and not j.made for j in jobs)
+    assert all(j.document is None and not j.outputs for j in jobs)
 
 
 def test_large_pictures_wait_one_by_one(tmp_path, monkeypatch):
@@ -139,11 +212,11 @@ def test_an_interrupt_ends_it_and_leaves_whole_files(tmp_path):
 
 def test_errors_before_work_begins(tmp_path):
     model = Translator(Limited(10), {})
-    with pytest.raises(I2IError, match="Batch -1"):
+    with pytest.raises(I2IError, match="batch is -1"):
         translate(folder_of(tmp_path, 1), tmp_path / "out", model, batch=-1)
     with pytest.raises(I2IError, match="No model was given"):
         translate(tmp_path / "in", tmp_path / "out")
-    with pytest.raises(I2IError, match="needs a folder of outputs"):
+    with pytest.raises(I2IError, match="needs an output folder"):
         translate(tmp_path / "in" / "000.png", None, model, resume=True)
 
 

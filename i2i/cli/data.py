@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli.output import download_progress, print_json, print_table
+from i2i.cli.output import print_json, print_table, progress_bar
 from i2i.core.format import format_bytes
 
 
@@ -64,7 +64,7 @@ def get(
     """Fetch a data set, verify and unpack it, and print its folder."""
     from i2i.data import source
 
-    with download_progress(name, quiet or as_json) as progress:
+    with progress_bar(name, quiet or as_json) as progress:
         folder = source.get(name, progress)
     if as_json:
         print_json({"name": name, "folder": str(folder)})
@@ -81,7 +81,7 @@ def check(
     same image in two splits. The exit code is 1 if there are errors."""
     from i2i.data import check
 
-    with download_progress(str(folder), quiet or as_json) as progress:
+    with progress_bar(str(folder), quiet or as_json) as progress:
         findings = check(folder, progress)
     errors = sum(f.serious for f in findings)
     if as_json:

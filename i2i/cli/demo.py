@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli.output import download_progress, print_json
+from i2i.cli.output import print_json, progress_bar
 from i2i.core.device import DEVICE_NAMES
 
 
@@ -49,7 +49,7 @@ def demo(
 
     use.free_port(host, port)  # before the seconds that the rest takes
     for one in model or ():
-        with download_progress(one, quiet or as_json) as progress:
+        with progress_bar(one, quiet or as_json) as progress:
             find(one, progress)
     studio = use.Studio(model or (), device, max_pixels or images.MAX_PIXELS)
 

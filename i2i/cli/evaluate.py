@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli.output import download_progress, print_json, print_table
+from i2i.cli.output import print_json, print_table, progress_bar
 from i2i.core.device import DEVICE_NAMES
 
 
@@ -55,7 +55,7 @@ def evaluate(
     from i2i.models.load import find
 
     for name in [model, *(data or [])]:
-        with download_progress(name, as_json) as progress:
+        with progress_bar(name, as_json) as progress:
             if name == model:
                 find(name, progress)
             elif name in cards.names() and not Path(name).is_dir():

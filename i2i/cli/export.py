@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli.output import download_progress, print_json
+from i2i.cli.output import print_json, progress_bar
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def export(
     from i2i.models.export import export as run
     from i2i.models.load import find
 
-    with download_progress(model, as_json) as progress:
+    with progress_bar(model, as_json) as progress:
         find(model, progress)
     made = run(model, output, direction=direction, statistics=statistics, check=check, limit=limit, overwrite=overwrite)
     if as_json:

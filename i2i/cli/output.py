@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
@@ -97,21 +97,31 @@ def print_table(rows: Iterable[Sequence[object]], titles: Sequence[str] = (), wr
 
 
 @contextmanager
-def download_progress(name: str, quiet: bool = False) -> Iterator[Progress | None]:
-    """What a fetch is told to call with (bytes so far, bytes in all or 0): a bar on a terminal, nothing elsewhere."""
+def progress_bar(
+    title: str, quiet: bool = False, unit: Literal["bytes", "images"] = "bytes"
+) -> Iterator[Progress | None]:
+    """A progress bar on a terminal: gives the function to call with (done, total or 0), in bytes or images.
+
+    Gives None, and draws nothing, if stderr is not a terminal, with `quiet`, and in all processes but the first."""
     if quiet or not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
         yield None
         return
     from rich import progress
     from rich.console import Console
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
+    columns: list[progress.ProgressColumn] = [progress.TextColumn("{task.description}")] if title else []
+    columns.append(progress.BarColumn())
+    if unit == "bytes":
+        columns += [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+    else:
+        columns += [progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[rate]}")]
+    columns.append(progress.TimeRemainingColumn())
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+        task = bar.add_task(title, total=None, rate="")
+        start = time.monotonic()
+
+        def advance(done: int, total: int) -> None:
+            rate = done / max(1e-6, time.monotonic() - start)
+            bar.update(task, completed=done, total=total or None, rate=f"{rate:.1f} {unit}/s")
+
+        yield advance

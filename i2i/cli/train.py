@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from i2i.cli import launch
-from i2i.cli.output import download_progress, format_value, print_json, print_table
+from i2i.cli.output import format_value, print_json, print_table, progress_bar
 
 
 def register(app: typer.Typer) -> None:
@@ -87,7 +87,7 @@ def train(
         run = resolve_resume(resume, overrides, data)
     else:
         assert recipe is not None
-        with download_progress(" ".join(data or []), quiet or as_json) as progress:
+        with progress_bar(" ".join(data or []), quiet or as_json) as progress:
             run = resolve_run(recipe, data, out, overrides, progress)
     if dry_run:
         plan = run.describe()

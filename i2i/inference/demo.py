@@ -31,7 +31,7 @@ from i2i.core.errors import I2IError, nearest
 from i2i.core.format import format_bytes
 from i2i.core.optional import require
 from i2i.data import cards
-from i2i.inference.pipeline import reason
+from i2i.inference.jobs import reason
 from i2i.inference.translate import translate_bytes
 from i2i.media import adapt, codec, exif, images
 from i2i.models import zoo

@@ -1,28 +1,27 @@
-"""The record of an archive's translation: one JSON line an output, in the output folder, only ever added to.
+"""The record of a translation in an output folder of this machine: one file of JSON lines that is only ever added to.
 
 A line that says "done" is written just before its output lands by rename, and holds that output's size and digest: an
-output is done when the file agrees with its line. So a crash at any moment leaves nothing that is taken for done and is
-not. Lines are added by one write each, so that several processes and machines share one record; a line that a crash
-tore is left out when reading.
+output is done if the file agrees with its line. So after a crash no unfinished output is ever taken for a finished one.
+Lines are added by one write each, so that several processes and machines share one record.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.files import blake2b_of
+from i2i.inference.manifest_lines import Entry, agrees, done_entry, failed_entry, last_entries, to_line
 
 NAME = ".i2i-manifest.jsonl"
 
 
 class Manifest:
-    """The record in one output folder. `settings` is the digest of the model and of everything that changes pixels."""
+    """See record.Record. `settings` is the digest of the model and of everything else that changes outputs."""
 
     def __init__(self, folder: Path, settings: str) -> None:
         self.folder, self.settings = folder, settings
@@ -30,85 +29,67 @@ class Manifest:
         self._file: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}  # each process opens the record itself
+        return {**self.__dict__, "_file": None}  # each process opens the file itself
 
-    def entries(self) -> dict[str, dict[str, Any]]:
+    def entries(self) -> dict[str, Entry]:
         """The last line of each output, by its path below the folder."""
-        found: dict[str, dict[str, Any]] = {}
         try:
-            lines = self.path.read_bytes().split(b"\n")
+            return last_entries(self.path.read_bytes().split(b"\n"))
         except FileNotFoundError:
-            return found
+            return {}
         except OSError as error:
             raise I2IError(f"{self.path} cannot be read: {error.strerror}.") from error
-        for line in lines:
-            with contextlib.suppress(ValueError):  # torn by a crash
-                entry = json.loads(line)
-                if isinstance(entry, dict) and isinstance(entry.get("output"), str):
-                    found[entry["output"]] = entry
-        return found
 
-    def open(self) -> int:
-        """Opens the record for adding and gives its descriptor. Raises I2IError if that is not allowed."""
-        if self._file is None:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-                length = os.fstat(self._file).st_size
-                if length and os.pread(self._file, 1, length - 1) != b"\n":
-                    os.write(self._file, b"\n")  # after a torn line
-            except OSError as error:
-                raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
-        return self._file
+    def open(self) -> None:
+        """Opens the file, or makes it. Raises I2IError if that is not allowed."""
+        self._descriptor()
 
-    def add(self, **entry: Any) -> None:
-        """Adds one line; safe from threads and from several processes. Raises I2IError if the disk refuses."""
-        line = json.dumps({**entry, "settings": self.settings}).encode() + b"\n"
-        try:
-            os.write(self.open(), line)
-        except OSError as error:
-            raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
+    def done(self, input_name: str, source: Path, target: Path, data: bytes | Path) -> None:
+        """Notes that `data`, or the content of that file, is about to land as `target`."""
+        self._add(done_entry(input_name, self.name(target), source, data))
 
-    def done(self, name: str, source: Path, target: Path, data: bytes | Path) -> None:
-        """Says that `data`, or the file of that name, is about to land as `target`."""
-        self.add(
-            input=name,
-            output=self.name(target),
-            state="done",
-            **{"from": storage.version_stamp(source)},
-            size=data.stat().st_size if isinstance(data, Path) else len(data),
-            digest=blake2b_of(data),
-        )
-
-    def failed(self, name: str, target: Path, error: str) -> None:
-        """Says that there is no output, and why."""
-        self.add(input=name, output=self.name(target), state="failed", error=error)
+    def failed(self, input_name: str, target: Path, error: str) -> None:
+        """Notes that there is no output, and why."""
+        self._add(failed_entry(input_name, self.name(target), error))
 
     def name(self, target: Path) -> str:
         """An output's path below the folder, as lines hold it."""
         return target.relative_to(self.folder).as_posix()
 
-    def intact(self, entry: dict[str, Any], source: Path, target: Path, size: int) -> bool:
-        """Whether `entry` says that this output, of `size` bytes, was made from this input as it is now."""
+    def intact(self, entry: Entry, source: Path, target: Path, size: int) -> bool:
+        """Whether the output, of `size` bytes, is the one that `entry` tells of, made from this input as it is now."""
         try:
-            return (
-                entry.get("state") == "done"
-                and entry.get("settings") == self.settings
-                and entry.get("from") == storage.version_stamp(source)
-                and entry.get("size") == size
-                and entry.get("digest") == blake2b_of(target)
-            )
-        except OSError:
+            return agrees(entry, self.settings, source, size) and entry.get("digest") == blake2b_of(target)
+        except (OSError, I2IError):
             return False
 
     def close(self) -> None:
-        """Sees the lines onto the disk. Raises I2IError if they did not get there."""
+        """Syncs the lines to the disk. Raises I2IError if they did not get there."""
         if self._file is not None:
             file, self._file = self._file, None
-            try:
+            with self._writing():
                 try:
                     os.fsync(file)
                 finally:
                     os.close(file)
-            except OSError as error:
-                raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error
+
+    def _add(self, entry: Entry) -> None:
+        with self._writing():
+            os.write(self._descriptor(), to_line(entry, self.settings))
+
+    def _descriptor(self) -> int:
+        if self._file is None:
+            with self._writing():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+                length = os.fstat(self._file).st_size
+                if length and os.pread(self._file, 1, length - 1) != b"\n":
+                    os.write(self._file, b"\n")  # a crash tore the last line
+        return self._file
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error

@@ -3,9 +3,9 @@
     i2i.translate("photo.jpg", model="runs/mine")
     i2i.translate("in/", "out/", "runs/mine", resume=True)
 
-What is translated and where it goes is settled first (naming), then the images run through the network (pipeline),
-each is written so that nothing is lost on the way (codec) and appears whole, by a rename, or not at all. A record in
-the output folder (manifest) knows what is done.
+What is translated, and where it goes, is decided first (inputs). Then the images run through the network (pipeline).
+Each is written without loss of its metadata (media.codec), and appears whole, by a rename, or not at all. A record in
+the output folder (record) knows what is done.
 """
 
 from __future__ import annotations
@@ -17,34 +17,31 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from PIL import Image
 
-from i2i.core import files, storage
+from i2i.core import storage
 from i2i.core.errors import I2IError
-from i2i.inference import inputs as naming
+from i2i.core.files import blake2b_of, sweep
 from i2i.inference import ray_cluster, workers
-from i2i.inference.inputs import Pair
-from i2i.inference.manifest import Manifest
-from i2i.inference.pipeline import Job, reason
-from i2i.inference.remote_manifest import RemoteManifest
+from i2i.inference.inputs import collect_jobs, in_shard
+from i2i.inference.jobs import Job, reason
+from i2i.inference.outputs import WRITABLE, FilePair, has_frames
+from i2i.inference.record import Record, record_in
+from i2i.inference.settings import RunSettings, TranslateOptions, TranslateSettings
 from i2i.inference.workers import Work
 from i2i.media import codec
-from i2i.media.adapt import Size
 from i2i.media.codec import WriteSettings
-from i2i.models.load import ModelFile, display_name, find, load
-from i2i.models.tiling import TileSettings
+from i2i.models.load import ModelFile, find
 from i2i.models.translator import Translator
 
-__all__ = ["Outcome", "Result", "Translator", "display_name", "find", "load", "translate", "translate_bytes"]
-
-Progress = Callable[[int, int, Path], None]
+Progress = Callable[[int, int, Path], None]  # (images done, images in all, the input that was done last)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image: done, skipped, failed, or planned (in a dry run)."""
+    """What became of one image. state: done, skipped, failed, or planned (by a dry run)."""
 
     source: Path
     target: Path
@@ -57,30 +54,30 @@ class Result:
     """What became of each input, in the order of the inputs."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    record: str = ""  # why the record does not hold all of it; empty if it does, or if there is none
+    record: str = ""  # error that made the record incomplete; empty if there was none
 
-    def _of(self, state: str) -> list[Outcome]:
+    def _with_state(self, state: str) -> list[Outcome]:
         return [o for o in self.outcomes if o.state == state]
 
     @property
     def done(self) -> list[Path]:
-        """Outputs written."""
-        return [o.target for o in self._of("done")]
+        """Outputs that were written."""
+        return [o.target for o in self._with_state("done")]
 
     @property
     def failed(self) -> list[tuple[Path, str]]:
-        """(input, reason) of what could not be read, translated or written."""
-        return [(o.source, o.error) for o in self._of("failed")]
+        """(input, reason) of images that could not be read, translated or written."""
+        return [(o.source, o.error) for o in self._with_state("failed")]
 
     @property
     def skipped(self) -> list[Path]:
-        """Outputs that were there already."""
-        return [o.target for o in self._of("skipped")]
+        """Outputs that existed before."""
+        return [o.target for o in self._with_state("skipped")]
 
     @property
     def planned(self) -> list[tuple[Path, Path]]:
-        """(input, output) of what a dry run would do."""
-        return [(o.source, o.target) for o in self._of("planned")]
+        """(input, output) of what a dry run would translate."""
+        return [(o.source, o.target) for o in self._with_state("planned")]
 
 
 def translate(
@@ -92,213 +89,195 @@ def translate(
     root: str | Path | None = None,
     recursive: bool = True,
     format: str | None = None,
-    size: Size = None,
-    quality: int | None = None,
-    subsampling: str = "4:4:4",
-    alpha: str = "keep",
-    profile: str = "keep",
-    max_pixels: int | None = None,
-    overwrite: bool = False,
-    resume: bool = False,
-    record: bool | None = None,
-    dry_run: bool = False,
-    shard: tuple[int, int] | None = None,
-    processes: int = 1,
-    ray: str | None = None,
-    batch: int = 0,
-    tile: int | None = None,
-    overlap: int | None = None,
-    memory: float | None = None,
-    exact: bool = False,
-    compile: bool = False,
-    device: str = "auto",
-    precision: str = "fp32",
-    direction: str = "AtoB",
-    statistics: str = "auto",
     progress: Progress | None = None,
+    settings: TranslateSettings | None = None,
+    **options: Unpack[TranslateOptions],
 ) -> Result:
     """Translates image files, folders of them, and patterns such as "archive/**/*.png".
 
-    inputs, listed, root, output, recursive: see naming.plan. format: of all outputs, such as "png"; None keeps each
-    input's.
-    size: None keeps each image's, N makes its shorter side N pixels, (width, height) is exact. quality, subsampling,
-    alpha, profile, max_pixels: see codec.Options. overwrite: False leaves outputs that exist alone. resume: what the
-    output folder's record says is done and intact is skipped, what is not is done again. record: whether to keep that
-    record; None: when images go into a folder of their own. shard (i, n): only the i-th of n parts, by a hash of each
-    name. processes: on this machine, sharing the work. ray: the address of a cluster that does it instead (see
-    cluster.run). batch: most images in one pass; 0 chooses. tile, overlap (pixels), memory (bytes), exact: see
-    TileSettings. The rest: see load. progress(number done, number in all, input) is told after each file.
+    inputs, output, listed, root, recursive: see inputs.collect_jobs. model: a model's file, a run's folder, a name of
+    `i2i models`, or a loaded model. format: of all outputs, such as "png"; None keeps each input's format.
+    progress(images done, images in all, input): called after each image.
 
-    Raises I2IError before anything is read if an input does not exist, there is no image, two inputs would have one
+    settings: how images are written, cut into tiles, sent through the network, and which are translated again. options
+    change single settings by keyword:
+
+    - size (None keeps each image's; N: shorter side in pixels; (width, height): exact), quality, subsampling, alpha,
+      profile, max_pixels: see media.codec.WriteSettings;
+    - tile and overlap (pixels), memory (bytes), exact: see models.tiling.TileSettings;
+    - device, precision, direction, statistics, method, batch, compile: see settings.NetworkSettings;
+    - overwrite, resume, record, dry_run, shard, processes, ray: see settings.RunSettings.
+
+    Returns what became of each image; an image that cannot be read, translated or written never stops the others.
+    Raises I2IError, before anything is read, if an input does not exist, there is no image, two inputs would have one
     output, an output would replace an input, or the record belongs to another model or other settings.
     """
+    settings = (settings or TranslateSettings()).with_options(**options)
+    run = settings.run
+
+    # the model: loaded here, or by the processes that do the work; on a cluster, each node finds its file itself
     if isinstance(model, str | Path) and not str(model):
-        raise I2IError("No model was given.", "Give a file, a run's folder, or a name of `i2i models`.")
-    if shard is not None and not 1 <= shard[0] <= shard[1]:
-        raise I2IError(f"The shard is {shard[0]} of {shard[1]}.", "Give (i, n) with i from 1 to n.")
-    if batch < 0 or processes < 1:
-        raise I2IError(f"Batch {batch} and {processes} processes were asked for.", "Give 1 or more (batch 0 chooses).")
-    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-    options = WriteSettings(size, quality, subsampling, alpha, profile, **limit)
-    tiling = TileSettings(tile, overlap, memory, exact)
-    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    work = Work(model, options, tiling, batch, compile, device, precision, direction, statistics)
-    if processes > 1 and ray:
-        raise I2IError(f"{processes} processes and a cluster were asked for.", "Give one of them.")
+        raise I2IError("No model was given.", "Give a model file, a run folder, or a name that `i2i models` lists.")
     source = model if isinstance(model, Translator) else find(model)
-    if not ray:  # on a cluster each machine finds the model by itself
-        work = dataclasses.replace(work, model=source)
-    if processes == 1 and not ray:
+    work = Work(model if run.ray else source, settings.write, settings.tiling, settings.network)
+    if run.processes == 1 and not run.ray:
         work = dataclasses.replace(work, model=work.translator())
-    pairs = naming.collect_jobs(
-        given, output, source.name, recursive=recursive, suffix=format, listed=listed, root=root
-    )
-    if shard is not None:
-        pairs = [p for p in pairs if naming.in_shard(p.name, shard)]
-    folder = _folder(given, output, pairs)
-    wanted = (
-        folder is not None and (len(pairs) > 1 or shard is not None or root is not None) if record is None else record
-    )
-    kept = None
-    if wanted or resume:
-        if folder is None:
-            raise I2IError("A record needs a folder of outputs.", "Give one with --output.")
-        kept = (RemoteManifest if storage.is_address(folder) else Manifest)(folder, _settings(work))
-    states = _states(pairs, kept, overwrite, resume)
-    if dry_run:
-        return Result([Outcome(p.source, p.target, "planned" if s == "todo" else s) for p, s in zip(pairs, states)])
-    files.sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
-    return _run(work, pairs, states, kept, processes, ray, progress)
+
+    # the images, and the names of their outputs
+    inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    pairs = collect_jobs(inputs, output, source.name, recursive=recursive, suffix=format, listed=listed, root=root)
+    if run.shard is not None:
+        pairs = [p for p in pairs if in_shard(p.name, run.shard)]
+
+    # what is done already
+    folder = _output_folder(inputs, output, pairs)
+    record = _record(folder, run, len(pairs) > 1 or root is not None, work)
+    todo = _todo(pairs, record, run)
+    if run.dry_run:
+        states = ["planned" if t else "skipped" for t in todo]
+        return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)])
+
+    sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
+    return _run(work, pairs, todo, record, run, progress)
 
 
 def _run(
     work: Work,
-    pairs: list[Pair],
-    states: list[str],
-    record: Manifest | None,
-    processes: int,
-    ray: str | None,
+    pairs: list[FilePair],
+    todo: list[bool],
+    record: Record | None,
+    run: RunSettings,
     progress: Progress | None,
 ) -> Result:
-    jobs = [Job(i, p.source, p.target, p.name) for i, (p, s) in enumerate(zip(pairs, states)) if s == "todo"]
-    outcomes = {
-        i: Outcome(p.source, p.target, "skipped") for i, (p, s) in enumerate(zip(pairs, states)) if s == "skipped"
-    }
-
-    lost: list[str] = []
+    """Translates the pairs that are to do: here, in several processes, or on a cluster."""
+    outcomes = {i: Outcome(p.source, p.target, "skipped") for i, p in enumerate(pairs) if not todo[i]}
+    jobs = [Job(i, p.source, p.target, p.name) for i, p in enumerate(pairs) if todo[i]]
+    record_errors: list[str] = []
 
     @contextlib.contextmanager
-    def keeping() -> Iterator[None]:  # what became of the images is told even if the record cannot be kept
+    def noting_record_errors() -> Iterator[None]:
+        """What became of the images is reported even if the record cannot be written."""
         try:
             yield
         except I2IError as error:
-            lost.append(str(error))
+            record_errors.append(str(error))
 
     def tell(number: int, error: str | None) -> None:
         pair = pairs[number]
         outcomes[number] = Outcome(pair.source, pair.target, "failed" if error else "done", error or "")
         if error and record is not None:
-            with keeping():
+            with noting_record_errors():
                 record.failed(pair.name, pair.target, error)
         if progress:
             progress(len(outcomes), len(pairs), pair.source)
 
     if jobs and record is not None:
-        record.open()  # before any work: without its record an archive is not begun
+        record.open()  # before any work: an archive is not begun without its record
     try:
-        if jobs and ray:
-            ray_cluster.run(work, jobs, ray, record, tell)
-        elif jobs and processes > 1:
-            workers.run(work, jobs, min(processes, len(jobs)), record, tell)
+        if jobs and run.ray:
+            ray_cluster.run(work, jobs, run.ray, record, tell)
+        elif jobs and run.processes > 1:
+            workers.run(work, jobs, min(run.processes, len(jobs)), record, tell)
         elif jobs:
             work.pipeline(record).run(jobs, lambda job, error: tell(job.number, reason(error) if error else None))
     finally:
         if record is not None:
-            with keeping():
+            with noting_record_errors():
                 record.close()
-    return Result([outcomes[i] for i in sorted(outcomes)], record=lost[0] if lost else "")
+    return Result([outcomes[i] for i in sorted(outcomes)], record_errors[0] if record_errors else "")
 
 
-def _states(pairs: list[Pair], record: Manifest | None, overwrite: bool, resume: bool) -> list[str]:
-    """For each pair: todo, or skipped because its output is there."""
-    entries = record.entries() if record is not None and resume else {}
-    states, other = [], 0
-    there = storage.file_sizes(p.target for p in pairs)
+def _todo(pairs: list[FilePair], record: Record | None, run: RunSettings) -> list[bool]:
+    """For each pair, whether it is to be translated; if not, its output stays as it is."""
+    entries = record.entries() if record is not None and run.resume else {}
+    sizes = storage.file_sizes(p.target for p in pairs)  # of outputs that exist
+    todo, other_settings = [], 0
     for pair in pairs:
-        if pair.target not in there:
-            states.append("todo")
-            continue
         entry = entries.get(record.name(pair.target)) if record is not None else None
-        if record is not None and entry is not None:
-            intact = record.intact(entry, pair.source, pair.target, there[pair.target])
-            if not (intact or overwrite) and entry.get("state") == "done" and entry.get("input") != pair.name:
+        if pair.target not in sizes:
+            todo.append(True)
+        elif record is None or entry is None:  # an output that no record knows
+            todo.append(run.overwrite)
+        else:
+            intact = record.intact(entry, pair.source, pair.target, sizes[pair.target])
+            if not (intact or run.overwrite) and entry.get("state") == "done" and entry.get("input") != pair.name:
                 raise I2IError(
                     f"{pair.target} was made from {entry.get('input')}, and {pair.source} would replace it.",
-                    "Give another folder, or --overwrite.",
+                    "Give another output folder, or --overwrite.",
                 )
-            other += not intact and entry.get("settings") != record.settings
-            states.append("skipped" if intact else "todo")
-        else:
-            states.append("todo" if overwrite else "skipped")
-    if other and not overwrite:
+            other_settings += not intact and entry.get("settings") != record.settings
+            todo.append(not intact)
+    if other_settings and not run.overwrite:
         raise I2IError(
-            f"{other} outputs were made with another model or other settings.",
-            "Give another folder, or --overwrite to make them anew.",
+            f"{other_settings} outputs were made with another model or other settings.",
+            "Give another output folder, or --overwrite to replace them.",
         )
-    return states
+    return todo
 
 
-def _folder(given: Sequence[str | Path], output: str | Path | None, pairs: list[Pair]) -> Path | None:
+def _record(folder: Path | None, run: RunSettings, several: bool, work: Work) -> Record | None:
+    """The record of the output folder, if one is asked for, or is of use."""
+    wanted = run.record if run.record is not None else folder is not None and (several or run.shard is not None)
+    if not (wanted or run.resume):
+        return None
+    if folder is None:
+        raise I2IError("A record needs an output folder.", "Give one with --output.")
+    return record_in(folder, settings_digest(work))
+
+
+def _output_folder(inputs: Sequence[str | Path], output: str | Path | None, pairs: list[FilePair]) -> Path | None:
     """The folder that holds all outputs and may hold their record; None if they lie beside their inputs."""
     if output is not None:
         out = storage.locate(output)
         return None if any(p.target == out for p in pairs) else out
-    if len(given) == 1 and storage.locate(given[0]).is_dir() and pairs:
+    if len(inputs) == 1 and storage.locate(inputs[0]).is_dir() and pairs:
         return pairs[0].target.parents[len(Path(pairs[0].name).parts) - 1]
     return None
 
 
-def _settings(work: Work) -> str:
-    """Digest of the model's weights and of everything else that changes outputs."""
+def settings_digest(work: Work) -> str:
+    """BLAKE2b of the model's weights and of everything else that changes outputs. Records on users' disks hold it."""
+    statistics = work.network.statistics
     facts: dict[str, Any] = {
         "weights": work.digest(),
-        "options": dataclasses.asdict(work.options),
+        "options": dataclasses.asdict(work.write),
         "tiling": dataclasses.asdict(work.tiling),
-        "precision": work.precision,
-        "direction": work.direction,
-        "statistics": work.statistics,
+        "precision": work.network.precision,
+        "direction": work.network.direction,
+        "statistics": {"image": "picture"}.get(statistics, statistics),  # its name until version 0.1
     }
-    return files.blake2b_of(json.dumps(facts, sort_keys=True).encode())
+    return blake2b_of(json.dumps(facts, sort_keys=True).encode())
 
 
 def translate_bytes(
     data: bytes,
     translator: Translator,
-    options: WriteSettings | None = None,
+    settings: WriteSettings | None = None,
     format: str | None = None,
-    name: str = "what came from standard input",
+    name: str = "the image from standard input",
 ) -> bytes:
-    """One image file's bytes to those of its translation, in its own format (or png) or in `format`.
+    """Translates the bytes of one image file into those of another.
 
-    name: what errors call it. Raises I2IError if it cannot be read or written."""
-    options = options or WriteSettings()
-    format = format or _format(data)
+    format: such as "jpg"; None keeps the input's format, or takes png if that cannot be written. name: what errors call
+    the image. Raises I2IError if it cannot be read or written."""
+    settings = settings or WriteSettings()
+    format = format or _format_of_bytes(data)
     suffix = f".{format.lstrip('.').lower()}"
-    if suffix not in naming.WRITABLE:
-        raise I2IError(f"Images are not written as {suffix}.", f"Give one of {', '.join(naming.WRITABLE)}.")
+    if suffix not in WRITABLE:
+        raise I2IError(f"Images cannot be written as {suffix}.", f"Allowed: {', '.join(WRITABLE)}.")
     source = io.BytesIO(data)
     source.name = name
-    document = codec.read(source, translator.channels_in, options, suffix)
+    document = codec.read(source, translator.channels_in, settings, suffix)
     levels = [translator.levels([part])[0] for part in document.parts]
-    return codec.encode(document, levels, suffix, options)
+    return codec.encode(document, levels, suffix, settings)
 
 
-def _format(data: bytes) -> str:
-    """The format that an image's bytes are translated into, as for a file of its own suffix."""
+def _format_of_bytes(data: bytes) -> str:
+    """The format that an image is translated into, as if it were a file with the suffix of its own format."""
     try:
         kind = (Image.open(io.BytesIO(data)).format or "").lower()
     except (OSError, Image.DecompressionBombError):
         kind = ""
     kind = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
-    still = kind == "gif" and not naming.moves(io.BytesIO(data))
-    return kind if f".{kind}" in naming.WRITABLE and not still else "png"
+    still = kind == "gif" and not has_frames(io.BytesIO(data))
+    return kind if f".{kind}" in WRITABLE and not still else "png"

@@ -1,21 +1,28 @@
-"""A hot folder: what is put into it is translated as soon as it has settled."""
+"""A watched folder: each image in it is translated as soon as its file has stopped changing."""
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
+from i2i.core import storage
 from i2i.core.errors import I2IError
-from i2i.inference.inputs import must_be_folder
-from i2i.inference.translate import Outcome, Translator, load, translate
+from i2i.inference.outputs import must_be_folder
+from i2i.inference.settings import NetworkSettings, TranslateOptions, TranslateSettings
+from i2i.inference.translate import Outcome, translate
+from i2i.inference.workers import Work
 from i2i.media import images
 from i2i.models.load import ModelFile
+from i2i.models.translator import Translator
 
-POLL = 1.0  # seconds between looks at the folder
-SETTLE = 2.0  # seconds for which a file must not have changed
+POLL = 1.0  # seconds between two looks at the folder
+SETTLE = 2.0  # seconds for which a file must be unchanged
+
+Version = tuple[int, int]  # a file's size in bytes and its time of change in nanoseconds
 
 
 def watch(
@@ -23,75 +30,102 @@ def watch(
     output: Path | str,
     model: str | Path | ModelFile | Translator,
     *,
+    format: str | None = None,
     tell: Callable[[Outcome], None] | None = None,
     ready: Callable[[], None] | None = None,
     stop: threading.Event | None = None,
     poll: float = POLL,
     settle: float = SETTLE,
-    **options: Any,
+    settings: TranslateSettings | None = None,
+    **options: Unpack[TranslateOptions],
 ) -> None:
-    """Translates the images of `folder` into `output`, and each that comes later, until `stop` is set.
+    """Translates the images of `folder` into `output`, and each that is added later, until `stop` is set.
 
-    A file is taken once its size and time have stayed the same for `settle` seconds; one that changes later is
-    translated again. Failures are told and tried again only when the file changes. ready: called when watching begins.
-    options: see `translate`. Raises I2IError if `folder` is none."""
+    A file is translated once its size and time of change have stayed the same for `settle` seconds, and again whenever
+    it changes later; so is a file that failed. tell(outcome): called after each image. ready(): called once, when
+    watching begins. poll: seconds between two looks at the folder. format, settings, options: see `translate`.
+
+    Raises I2IError if `folder` is not a folder of this machine, or an option makes no sense here (dry_run, processes,
+    ray)."""
+    settings = (settings or TranslateSettings()).with_options(**options)
+    if storage.is_address(folder):
+        raise I2IError(f"{folder} is an address; only a folder of this machine can be watched.")
     folder = Path(folder)
     if not folder.is_dir():
-        raise I2IError(f"{folder} is not a folder.", "Only a folder can be watched.")
+        raise I2IError(f"{folder} is not a folder.", "Give a folder to watch.")
     must_be_folder(output)
-    names = ("device", "precision", "direction", "statistics")
-    if not isinstance(model, Translator):
-        model = load(model, **{n: options.pop(n) for n in names if n in options})
+    if settings.run.dry_run:
+        raise I2IError("A dry run stops at once; watching does not.", "Give only one of --dry-run and --watch.")
+    if settings.run.ray or settings.run.processes > 1:
+        raise I2IError("A watched folder is translated by one process.", "Leave out --ray and --processes.")
+
+    # the model: loaded, cut into tiles and compiled once for all images
+    translator = Work(model, settings.write, settings.tiling, settings.network).translator()
+    if settings.network.compile:
+        translator = translator.compile()
+    settings = dataclasses.replace(settings, network=NetworkSettings(batch=settings.network.batch))
+
     stop = stop or threading.Event()
-    seen: dict[Path, tuple[tuple[int, int], float]] = {}  # what it was like, and since when
-    known: dict[Path, tuple[int, int]] = {}  # what it was like when it was translated
-    inside = Path(output).resolve()
+    files = _SettledFiles(folder, Path(output), settle)
     if ready:
         ready()
     while not stop.is_set():
-        now = time.monotonic()
-        rested, changed = [], set()
-        for path in images.find_images(folder):
-            if inside != folder.resolve() and path.resolve().is_relative_to(inside):
+        new, changed = files.look(time.monotonic())
+        for paths, overwrite in ((new, settings.run.overwrite), (changed, True)):
+            run = dataclasses.replace(settings.run, overwrite=overwrite, resume=not overwrite)
+            for outcome in _translate(
+                paths, folder, output, translator, format, dataclasses.replace(settings, run=run)
+            ):
+                if tell:
+                    tell(outcome)
+        stop.wait(poll)
+
+
+class _SettledFiles:
+    """Tells which images of a folder have stopped changing; each is named once for each of its versions."""
+
+    def __init__(self, folder: Path, output: Path, settle: float) -> None:
+        self.folder, self.settle = folder, settle
+        inside = output.resolve()
+        self.output = inside if inside != folder.resolve() else None  # where outputs are left alone
+        self.seen: dict[Path, tuple[Version, float]] = {}  # each file's version, and since when
+        self.named: dict[Path, Version] = {}  # the version that was named last
+
+    def look(self, now: float) -> tuple[list[Path], list[Path]]:
+        """(files that are new, files that were named before and have changed since). now: seconds."""
+        new: list[Path] = []
+        changed: list[Path] = []
+        for path in images.find_images(self.folder):
+            if self.output is not None and path.resolve().is_relative_to(self.output):
                 continue
             try:
                 status = path.stat()
             except OSError:
-                continue  # gone again
-            state = (status.st_size, status.st_mtime_ns)
-            if seen.get(path, (None, 0.0))[0] != state:
-                seen[path] = (state, now)
-            if now - seen[path][1] >= settle and known.get(path) != state:
-                rested.append(path)
-                if path in known:
-                    changed.add(path)
-        for again, some in ((False, [p for p in rested if p not in changed]), (True, sorted(changed))):
-            if some:
-                _some(some, folder, output, model, again, tell, options)
-        known.update({p: seen[p][0] for p in rested})
-        stop.wait(poll)
+                continue  # deleted meanwhile
+            version = (status.st_size, status.st_mtime_ns)
+            if self.seen.get(path, (None, 0.0))[0] != version:
+                self.seen[path] = (version, now)
+            if now - self.seen[path][1] >= self.settle and self.named.get(path) != version:
+                (changed if path in self.named else new).append(path)
+                self.named[path] = version
+        return new, changed
 
 
-def _some(
+def _translate(
     paths: list[Path],
     folder: Path,
     output: Path | str,
     model: Translator,
-    again: bool,
-    tell: Callable[[Outcome], None] | None,
-    options: dict[str, Any],
-) -> None:
-    """Translates those files; their tree below `folder` is kept. What cannot be begun together is tried one by one."""
-    overwrite = again or bool(options.get("overwrite"))
-    own = {**options, "overwrite": overwrite, "resume": not overwrite}
+    format: str | None,
+    settings: TranslateSettings,
+) -> list[Outcome]:
+    """Translates files and keeps their tree below `folder`; one by one if they cannot be translated together."""
+    if not paths:
+        return []
     try:
-        outcomes = translate([], output, model, listed=paths, root=folder, **own).outcomes
+        return translate([], output, model, listed=paths, root=folder, format=format, settings=settings).outcomes
     except I2IError as error:
-        if len(paths) > 1:
-            for path in paths:
-                _some([path], folder, output, model, again, tell, options)
-            return
-        outcomes = [Outcome(paths[0], Path(output) / paths[0].relative_to(folder), "failed", str(error))]
-    for outcome in outcomes:
-        if tell:
-            tell(outcome)
+        if len(paths) == 1:
+            target = Path(output) / paths[0].relative_to(folder)
+            return [Outcome(paths[0], target, "failed", str(error))]
+    return [o for path in paths for o in _translate([path], folder, output, model, format, settings)]

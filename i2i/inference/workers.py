@@ -1,104 +1,102 @@
-"""Several processes of one machine at one archive: the same pipeline in each, fed from one queue."""
+"""Several processes of one machine that share an archive: each runs the same pipeline, fed from one queue."""
 
 from __future__ import annotations
 
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, parent_process
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import multiprocessing
 
 from i2i.core.errors import I2IError
-from i2i.inference.manifest import Manifest
-from i2i.inference.pipeline import Job, Pipeline, reason
+from i2i.inference.jobs import Job, TellNumber, reason
+from i2i.inference.pipeline import Pipeline
+from i2i.inference.record import Record
+from i2i.inference.settings import NetworkSettings
 from i2i.media.codec import WriteSettings
 from i2i.models.load import ModelFile, digest, load
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator
 
-CHUNK = 4  # jobs that a process takes at a time
-Tell = Callable[[int, str | None], None]
+CHUNK = 4  # jobs that a process takes from the queue at a time
+Tasks: TypeAlias = "Queue[list[Job] | None]"  # None: no more jobs
+Results: TypeAlias = "Queue[tuple[int, str | None]]"  # (number of a job, error or None)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a process needs to translate: the model and how to use it."""
+    """What a process needs to translate: the model, and how to use it."""
 
     model: str | Path | ModelFile | Translator
-    options: WriteSettings
-    tiling: TileSettings
-    batch: int = 0
-    compile: bool = False
-    device: str = "auto"
-    precision: str = "fp32"
-    direction: str = "AtoB"
-    statistics: str = "auto"
+    write: WriteSettings = field(default_factory=WriteSettings)
+    tiling: TileSettings = field(default_factory=TileSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
 
     def translator(self) -> Translator:
-        """The model, loaded once."""
+        """The model, loaded unless it is in memory already."""
         if isinstance(self.model, Translator):
-            model = self.model
-            if self.tiling != TileSettings():
-                model = model.with_tiling(self.tiling)
-        else:
-            model = load(self.model, self.device, self.precision, self.direction, self.statistics, self.tiling)
-        return model
+            return self.model if self.tiling == TileSettings() else self.model.with_tiling(self.tiling)
+        net = self.network
+        return load(
+            self.model, net.device, net.precision, net.direction, net.statistics, self.tiling, method=net.method
+        )
 
     def digest(self) -> str:
         """Digest of the model's weights; a model that is not loaded yet is read, but not built."""
         if isinstance(self.model, Translator):
             return self.model.digest
-        return digest(self.model, self.device, self.precision, self.direction, self.statistics)
+        net = self.network
+        return digest(self.model, net.device, net.precision, net.direction, net.statistics, net.method)
 
-    def pipeline(self, record: Manifest | None) -> Pipeline:
+    def pipeline(self, record: Record | None) -> Pipeline:
         """A pipeline of its own."""
-        model = self.translator()
-        return Pipeline(model.compile() if self.compile else model, self.options, self.batch, record)
+        translator = self.translator()
+        if self.network.compile:
+            translator = translator.compile()
+        return Pipeline(translator, self.write, self.network.batch, record)
 
 
-def run(work: Work, jobs: list[Job], processes: int, record: Manifest | None, tell: Tell) -> None:
-    """Runs `jobs` in that many processes; `tell(number, error or None)` once for each job, in this one.
+def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell: TellNumber) -> None:
+    """Runs `jobs` in that many processes. Calls `tell(number, error or None)` once for each job, in this process.
 
-    With several GPUs each process takes the next one. Raises I2IError if the model was given as an object."""
+    With several GPUs, each process takes the next one. Raises I2IError if the model is an object in memory."""
     if isinstance(work.model, Translator):
-        raise I2IError("A model in memory cannot be shared between processes.", "Give its file or name.")
+        raise I2IError("A model in memory cannot be shared between processes.", "Give its file or its name.")
     context = multiprocessing.get_context("spawn")
-    tasks, results = context.Queue(), context.Queue()
+    tasks: Tasks = context.Queue()
+    results: Results = context.Queue()
     for i in range(0, len(jobs), CHUNK):
         tasks.put(jobs[i : i + CHUNK])
     for _ in range(processes):
         tasks.put(None)
-    gpus = torch.cuda.device_count() if work.device in ("auto", "cuda") else 0
+
+    # one process after the other: each on its GPU, or with its share of the processors
+    gpus = torch.cuda.device_count() if work.network.device in ("auto", "cuda") else 0
     threads = max(1, (os.cpu_count() or 1) // processes)
-    children = []
+    children: list[BaseProcess] = []
     for k in range(processes):
-        own = replace(work, device=f"cuda:{k % gpus}") if gpus else work
-        child = context.Process(target=_child, args=(own, threads, record, tasks, results), daemon=True)
+        network = replace(work.network, device=f"cuda:{k % gpus}") if gpus else work.network
+        own = replace(work, network=network)
+        child: BaseProcess = context.Process(target=_child, args=(own, threads, record, tasks, results), daemon=True)
         child.start()
         children.append(child)
-    open_jobs = {job.number for job in jobs}
+
     try:
-        while open_jobs:
-            try:
-                number, error = results.get(timeout=0.5)
-            except queue.Empty:
-                if any(c.is_alive() for c in children):
-                    continue
-                try:
-                    number, error = results.get(timeout=0.5)  # said at the very end
-                except queue.Empty:
-                    break
-            open_jobs.discard(number)
+        unanswered = {job.number for job in jobs}
+        for number, error in _answers(results, children, len(jobs)):
+            unanswered.discard(number)
             tell(number, error)
         codes = sorted({c.exitcode for c in children if c.exitcode})
-        for number in sorted(open_jobs):
-            tell(number, f"The process that had it ended with code {codes[0] if codes else 'unknown'}.")
+        for number in sorted(unanswered):
+            tell(number, f"The process that worked on it ended with code {codes[0] if codes else 'unknown'}.")
     finally:
         tasks.cancel_join_thread()
         for child in children:
@@ -107,19 +105,29 @@ def run(work: Work, jobs: list[Job], processes: int, record: Manifest | None, te
                 child.terminate()
 
 
-def _end_with(parent: Any) -> None:
-    """Ends this process when `parent` has ended, however it did: nobody is left to feed it or to hear of it."""
-    connection.wait([parent.sentinel])
-    os._exit(1)
+def _answers(results: Results, children: list[BaseProcess], count: int) -> Iterator[tuple[int, str | None]]:
+    """`count` answers of the processes; fewer if all processes end before."""
+    answers = 0
+    while answers < count:
+        alive = any(c.is_alive() for c in children)  # asked first: a last answer may come just before the end
+        try:
+            answer = results.get(timeout=0.5)
+        except queue.Empty:
+            if not alive:
+                return
+            continue
+        answers += 1
+        yield answer
 
 
-def _child(work: Work, threads: int, record: Manifest | None, tasks: Any, results: Any) -> None:
-    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+def _child(work: Work, threads: int, record: Record | None, tasks: Tasks, results: Results) -> None:
+    """What each process does: translate jobs until there are no more."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
 
     def jobs() -> Iterator[Job]:
-        while (some := tasks.get()) is not None:
-            yield from some
+        while (chunk := tasks.get()) is not None:
+            yield from chunk
 
     try:
         pipeline = work.pipeline(record)
@@ -129,3 +137,11 @@ def _child(work: Work, threads: int, record: Manifest | None, tasks: Any, result
             record.close()
         results.close()
         results.join_thread()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent has ended, however it did: nobody feeds it any more, or reads its answers."""
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)

@@ -62,7 +62,7 @@ def test_a_folder_and_nothing_overwritten(model, photos, tmp_path):
     before = (tmp_path / "out" / "a.png").read_bytes()
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model)
     assert "0 images to translate" in err
-    assert "3 left as they were" in err
+    assert "3 skipped because they exist" in err
     assert (tmp_path / "out" / "a.png").read_bytes() == before
     i2i(photos, "-o", tmp_path / "out", "-m", model, "--overwrite", "--quiet")
     assert Image.open(tmp_path / "out" / "a.png").size == (16, 12)
@@ -87,20 +87,23 @@ def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
     for words, said in (
         (["-", "-o", tmp_path / "x.png", "--dry-run"], "translated at once"),
         (["-", "-o", "memory://b/x.png"], "is an address"),
-        (["-", "-o", tmp_path / "x.png", "--format", "jpg"], "x.png is asked for, and the format jpg"),
-        (["-", "-o", tmp_path], "is a folder. Give the file's name"),
-        (["-", "--json"], "Standard output is where the image goes"),
-        ([photos, "-o", tmp_path / "out", "--overwrite", "--skip-existing"], "Give one of them"),
+        (["-", "-o", tmp_path / "x.png", "--format", "jpg"], "and the format jpg do not agree"),
+        (["-", "-o", tmp_path], "is a folder. Give the name of a file"),
+        (["-", "--json"], "cannot both go to standard output"),
+        ([photos, "-o", tmp_path / "out", "--overwrite", "--skip-existing"], "Give only one of them"),
         ([photos, "-o", tmp_path / "out", "--size", "0"], "The size 0 is not at least 1 pixel"),
-        ([photos / "a.png", photos / "b.jpg", "-o", tmp_path / "x.png"], "x.png names one file; these outputs go into"),
-        ([photos, "-o", tmp_path / "x.png"], "x.png names one file; these outputs go into a folder"),
-        ([photos, "-o", tmp_path / "x.png", "--watch"], "x.png names one file; these outputs go into a folder"),
-        ([photos / "*.png", photos / "*.jpg", "-o", list_file], "is a file; these outputs go into a folder"),
-        ([photos, "-o", tmp_path / "out", "--watch", "--dry-run"], "--watch waits"),
+        (
+            [photos / "a.png", photos / "b.jpg", "-o", tmp_path / "x.png"],
+            "is the name of one file; several outputs",
+        ),
+        ([photos, "-o", tmp_path / "x.png"], "is the name of one file; several outputs"),
+        ([photos, "-o", tmp_path / "x.png", "--watch"], "is the name of one file; several outputs"),
+        ([photos / "*.png", photos / "*.jpg", "-o", list_file], "is a file; several outputs need a folder"),
+        ([photos, "-o", tmp_path / "out", "--watch", "--dry-run"], "A dry run stops at once; watching does not"),
         ([photos, "-o", tmp_path / "out", "--memory", "-1"], "memory is -"),
         ([photos, "-o", tmp_path / "out", "--memory", "nan"], "memory is nan"),
         ([photos, "-o", tmp_path / "out", "--tile", "64", "--overlap", "-1"], "overlap is -1 pixels"),
-        (["--list", list_file, "-o", tmp_path / "out"], "holds NUL bytes"),
+        (["--list", list_file, "-o", tmp_path / "out"], "contains NUL bytes"),
     ):
         _, err = tools.i2i("translate", *words, "-m", model, code=1)
         assert said in err
@@ -152,7 +155,7 @@ def test_closed_outputs_are_no_failure(model, photos, tmp_path):
     words[4] = "-"
     where = words.index("-o")
     del words[where : where + 2]
-    for way, said in ((">&-", "Standard output is closed."), ("<&- >out.png", "what came from standard input")):
+    for way, said in ((">&-", "Standard output is closed."), ("<&- >out.png", "the image from standard input")):
         done = subprocess.run(
             ["sh", "-c", f'"$@" {way}', "sh", *words], cwd=tmp_path, input=b"x", capture_output=True, check=False
         )
@@ -188,8 +191,8 @@ def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["--size", "big"], "size 'big'"),
-        (["--size", "1x2x3"], "size '1x2x3'"),
+        (["--size", "big"], "The size is 'big'"),
+        (["--size", "1x2x3"], "The size is '1x2x3'"),
         (["--precision", "fp31"], "Did you mean"),
         (["--direction", "BtoA"], "cannot translate BtoA"),
         (["--device", "nothing"], "device 'nothing'"),
@@ -259,8 +262,8 @@ def test_shards_resume_and_windows(model, photos, tmp_path):
     for i in (1, 2):
         i2i(photos, "-o", tmp_path / "out", "-m", model, "--shard", f"{i}/2")
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--resume")
-    assert "3 left as they were" in err
-    with pytest.raises(I2IError, match="shard '0/2'"):
+    assert "3 skipped because they exist" in err
+    with pytest.raises(I2IError, match="The shard is '0/2'"):
         i2i(photos, "-o", tmp_path / "out", "-m", model, "--shard", "0/2")
     big = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))
     big.save(tmp_path / "big.png")
@@ -273,7 +276,7 @@ def test_shards_resume_and_windows(model, photos, tmp_path):
 
 
 def test_watching_needs_two_folders(model, photos, tmp_path):
-    with pytest.raises(I2IError, match="needs one folder and an output folder"):
+    with pytest.raises(I2IError, match="takes one input folder and an output folder"):
         i2i(photos, "-m", model, "--watch")
     with pytest.raises(I2IError, match="is not a folder"):
         i2i(photos / "a.png", "-m", model, "-o", tmp_path / "out", "--watch", "--quiet")

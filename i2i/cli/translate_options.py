@@ -1,0 +1,189 @@
+"""The arguments and options of `i2i translate`, each declared once with its help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from i2i.cli.panels import ADVANCED
+from i2i.core.device import DEVICE_NAMES
+
+HELP = """Translate one image, many images, or whole archives with their folder tree.
+
+Outputs keep the size, format and metadata of their inputs. An output that exists is replaced only with --overwrite. An
+image that fails never stops the others: it is listed at the end, and the exit code is 3 (1 if it is the only image).
+
+\b
+Examples:
+  i2i translate photo.jpg --model cyclegan_horse2zebra
+  i2i translate holiday/ -o out/ --model runs/mine
+  i2i translate 'archive/**/*.png' -o out/ --model runs/mine --resume
+  i2i translate video.mp4 -o out.mp4 --model runs/mine
+  i2i translate s3://bucket/in/ -o s3://bucket/out/ --model runs/mine
+  i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
+  i2i translate - --model runs/mine < photo.jpg > out.jpg
+"""
+
+# ---- what is translated, and where it goes -------------------------------------------------------------------------
+
+Model = Annotated[
+    str, Option("--model", "-m", help="Model file, run folder, or a name of `i2i models`.", show_default=False)
+]
+Inputs = Annotated[
+    list[str] | None,
+    Argument(
+        help="Images, videos, folders, or patterns such as 'archive/**/*.png'. "
+        "Give - for one image from standard input to standard output.",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str | None,
+    Option(
+        "--output", "-o", help="Output folder, or a file for one image. [default: photo.MODEL.jpg beside photo.jpg]"
+    ),
+]
+Listed = Annotated[
+    Path | None, Option("--list", help="File with one image name per line; - reads standard input.", metavar="FILE")
+]
+Null = Annotated[
+    bool,
+    Option(
+        "-0",
+        "--null",
+        help="Entries of --list are separated by NUL bytes (find -print0).",
+        rich_help_panel=ADVANCED,
+    ),
+]
+
+# ---- how outputs are written ---------------------------------------------------------------------------------------
+
+Format = Annotated[
+    str | None,
+    Option(help="Output format: jpg, png, webp, tif, bmp, gif or avif. [default: same as each input]"),
+]
+Size = Annotated[
+    str | None,
+    Option(
+        help="Output size in pixels: N for the shorter side, or WIDTHxHEIGHT. [default: same as each input]",
+        metavar="N|WxH",
+    ),
+]
+Quality = Annotated[
+    int | None,
+    Option(help="Quality of JPEG, WebP and AVIF outputs, 1 to 100. [default: 95; AVIF: 90]", metavar="Q"),
+]
+Subsampling = Annotated[
+    str,
+    Option(
+        help="Chroma subsampling of JPEG outputs: 4:4:4, 4:2:2 or 4:2:0.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Alpha = Annotated[
+    str,
+    Option(help="Transparency: keep it, drop it (onto white), or translate it like a gray image."),
+]
+Profile = Annotated[str, Option(help="Color profile of outputs: keep that of the input, or srgb to convert into sRGB.")]
+MaxPixels = Annotated[
+    int | None,
+    Option(help="Refuse images with more than N pixels. [default: 100 million]", metavar="N", min=1),
+]
+
+# ---- which images are translated, and by whom ----------------------------------------------------------------------
+
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace outputs that exist.")]
+SkipExisting = Annotated[
+    bool, Option("--skip-existing", help="Leave outputs that exist as they are, without an error or a note.")
+]
+Resume = Annotated[
+    bool,
+    Option("--resume", help="Continue a run: skip outputs that the folder's record lists as done and that are intact."),
+]
+DryRun = Annotated[bool, Option("--dry-run", help="Print what would be translated, and stop.")]
+Watch = Annotated[
+    bool, Option("--watch", help="Translate the images of a folder, then wait for new ones until Ctrl-C.")
+]
+Settle = Annotated[
+    float,
+    Option(
+        help="With --watch: seconds that a file must be unchanged before it is translated.",
+        min=0,
+        rich_help_panel=ADVANCED,
+    ),
+]
+Shard = Annotated[
+    str | None,
+    Option(help="Translate only part I of N, chosen by a hash of each name (for job arrays).", metavar="I/N"),
+]
+Processes = Annotated[int, Option(help="Number of processes on this machine that share the work.", min=1)]
+Ray = Annotated[
+    str | None,
+    Option(help="Ray cluster that does the work: auto, local, HOST:PORT or ray://HOST:PORT.", metavar="ADDRESS"),
+]
+
+# ---- how the network runs ------------------------------------------------------------------------------------------
+
+Batch = Annotated[
+    int, Option(help="Most images in one pass of the network; 0 is automatic: 1 on a CPU, 32 on a GPU.", min=0)
+]
+Tile = Annotated[
+    int | None,
+    Option(
+        help="Cut images into tiles of N pixels a side; 0: never. [default: only if the memory is too small]",
+        metavar="N",
+    ),
+]
+Overlap = Annotated[
+    int | None,
+    Option(
+        help="Pixels around each tile that neighboring tiles share. [default: receptive field]",
+        metavar="N",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Memory = Annotated[
+    float | None,
+    Option(
+        help="GiB that one pass of the network may use. [default: half of what is free; on a CPU at most 2]",
+        metavar="GIB",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Exact = Annotated[
+    bool,
+    Option(
+        "--exact",
+        help="With tiles: compute the norm statistics of the whole image exactly, even if that takes many passes.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Compile = Annotated[
+    bool,
+    Option("--compile", help="Compile the network first. Takes up to minutes; faster from about 100 images on."),
+]
+Device = Annotated[str, Option(help=f"Device to run on: {DEVICE_NAMES}.")]
+Precision = Annotated[str, Option(help="Number format of the network: fp32, bf16 (faster) or fp16 (GPU only).")]
+Direction = Annotated[str, Option(help="AtoB, or BtoA for models that contain both directions (CycleGAN).")]
+Statistics = Annotated[
+    str,
+    Option(
+        help="Batch norm uses the statistics of each image (image) or of the training (stored); auto: as trained.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Method = Annotated[
+    Path | None,
+    Option(
+        help="Your own method file, if the model was trained with one. Its code is run.",
+        metavar="FILE",
+        rich_help_panel=ADVANCED,
+    ),
+]
+
+# ---- what is printed -----------------------------------------------------------------------------------------------
+
+AsJson = Annotated[bool, Option("--json", help="Print one JSON object per image, and one with the totals.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print errors only.")]

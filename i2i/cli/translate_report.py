@@ -1,0 +1,109 @@
+"""What `i2i translate` prints: lines for people on stderr, or JSON on stdout; and the exit code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from i2i.cli.output import printable
+from i2i.core.errors import I2IError
+
+if TYPE_CHECKING:
+    from i2i.inference.translate import Outcome, Result
+
+SOME_FAILED = 3  # the exit code if images of a batch failed
+STATES = ("done", "skipped", "failed", "planned")
+
+
+@dataclass(frozen=True)
+class Report:
+    """How much is printed, and how. expects_skips: outputs that exist are what the user asked to skip."""
+
+    as_json: bool
+    quiet: bool
+    expects_skips: bool
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether a progress bar may be shown."""
+        return not (self.as_json or self.quiet)
+
+    def note(self, text: str) -> None:
+        """A line for people, on stderr."""
+        if not self.quiet:
+            _print(text)
+
+    def print_outcome(self, outcome: Outcome) -> None:
+        """One image of a watched folder."""
+        if self.as_json:
+            _print_json(_as_dict(outcome))
+        elif outcome.state == "failed":
+            _print(f"failed: {_sentence(outcome)}")
+        else:
+            self.note(f"{outcome.state}: {outcome.target}")
+
+    def print_result(self, result: Result, seconds: float, alone: bool = False) -> None:
+        """All images of a run. Raises typer.Exit with the exit code if something failed.
+
+        alone: the only input was one image; then its failure is raised as I2IError."""
+        counts = {state: sum(o.state == state for o in result.outcomes) for state in STATES}
+        if self.as_json:
+            for outcome in result.outcomes:
+                _print_json(_as_dict(outcome))
+            _print_json(
+                {**counts, "seconds": round(seconds, 3), **({"record": result.record} if result.record else {})}
+            )
+        elif alone and result.failed:
+            raise I2IError(_sentence(result.outcomes[0]))
+        else:
+            for source, target in result.planned:
+                typer.echo(printable(f"{source} -> {target}"))
+            self.note(self._summary(result, counts, seconds))
+            if result.failed:
+                _print(f"{_images(counts['failed'])} failed:")
+            for outcome in result.outcomes:
+                if outcome.state == "failed":
+                    _print(f"  {_sentence(outcome)}")
+        if result.record:
+            self.note(f"The record in the output folder is incomplete. {result.record}")
+        if result.failed or result.record:
+            raise typer.Exit(I2IError.code if alone or not result.failed else SOME_FAILED)
+
+    def _summary(self, result: Result, counts: dict[str, int], seconds: float) -> str:
+        """One line: 3 images translated in 1.2 s; 2 skipped because they exist (--overwrite replaces them)."""
+        if counts["planned"] or (counts["skipped"] and not counts["done"] + counts["failed"]):
+            parts = [f"{_images(counts['planned'])} to translate"]
+        elif counts["done"] == 1:
+            parts = [f"{result.done[0]} written in {seconds:.1f} s"]
+        else:
+            parts = [f"{_images(counts['done'])} translated in {seconds:.1f} s"]
+        if counts["skipped"]:
+            hint = "" if self.expects_skips else " (--overwrite replaces them)"
+            parts.append(f"{counts['skipped']} skipped because they exist{hint}")
+        return "; ".join(parts) + "."
+
+
+def _as_dict(outcome: Outcome) -> dict[str, Any]:
+    entry = {"input": str(outcome.source), "output": str(outcome.target), "state": outcome.state}
+    return {**entry, "error": outcome.error} if outcome.error else entry
+
+
+def _sentence(outcome: Outcome) -> str:
+    """The error of a failed image, with the image's name in front unless it is in it."""
+    is_named = str(outcome.source) in outcome.error or str(outcome.target) in outcome.error
+    return outcome.error if is_named else f"{outcome.source}: {outcome.error}"
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
+def _print(text: str) -> None:
+    typer.echo(printable(text), err=True)
+
+
+def _print_json(entry: dict[str, Any]) -> None:
+    typer.echo(json.dumps(entry))

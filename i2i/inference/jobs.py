@@ -1,0 +1,59 @@
+"""The unit of work of a translation: one file, the parts of it that go through the network, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from i2i.core.errors import I2IError
+from i2i.media.adapt import Prepared
+from i2i.media.codec import Document
+
+TellNumber = Callable[[int, str | None], None]  # (number of a job, error or None), once for each job
+
+
+@dataclass
+class Job:
+    """One file to translate. `name` is its path below what the user gave, with / on every system."""
+
+    number: int
+    source: Path
+    target: Path
+    name: str
+    document: Document | None = None  # the file's content: from when it is read until it is written, or has failed
+    outputs: list[Tensor | np.ndarray | None] = field(default_factory=list)  # the network's, one for each part
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels of the file are in memory now."""
+        document = self.document  # a writer may drop it meanwhile
+        return document.pixels if document else 0
+
+    def drop(self) -> None:
+        """Frees the pixels."""
+        self.document, self.outputs = None, []
+
+
+Tell = Callable[[Job, BaseException | None], None]  # (job, error or None), once for each job
+
+
+@dataclass
+class Part:
+    """One frame of a job's file, or one frame's alpha, on its way through the network."""
+
+    job: Job
+    number: int  # among the parts of the job
+    prepared: Prepared
+    pixels: Tensor | None  # float32 [C, H, W], decoded ahead; None: decoded when the network takes it
+
+
+def reason(error: BaseException) -> str:
+    """One line that says what went wrong with a file."""
+    if isinstance(error, I2IError):
+        return str(error)
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
