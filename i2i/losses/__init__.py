@@ -14,14 +14,14 @@ from i2i.losses.adversarial import (
 from i2i.losses.information import category, gaussian_nll
 from i2i.losses.penalties import gradient_penalty, input_gradient, r1
 from i2i.losses.reconstruction import l1
-from i2i.losses.regularisation import gradient_normalised, orthogonal
+from i2i.losses.regularization import gradient_normalized, orthogonal
 
 __all__ = [
     "Adversarial",
     "bce",
     "category",
     "gaussian_nll",
-    "gradient_normalised",
+    "gradient_normalized",
     "gradient_penalty",
     "hinge",
     "input_gradient",

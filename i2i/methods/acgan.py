@@ -25,8 +25,7 @@ from i2i.core.errors import I2IError
 from i2i.losses import Adversarial, category, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import DCGANDiscriminator, Network, init_weights, register
-from i2i.nets.blocks import check
-from i2i.nets.resgan import one_hot
+from i2i.nets.blocks import check, one_hot
 
 
 @dataclass(frozen=True)

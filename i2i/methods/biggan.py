@@ -29,7 +29,8 @@ from i2i.core.errors import I2IError
 from i2i.losses import hinge, orthogonal
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
 from i2i.nets import ConditionalBatchNorm, Network, ResNetDiscriminator, SelfAttention, UpBlock, register, spectral_norm
-from i2i.nets.resgan import attended, conv, first_weights, linear, one_hot, stages
+from i2i.nets.blocks import doublings, one_hot
+from i2i.nets.resgan import attention_index, conv, linear, weight_init
 
 # Channels, in widths, of G's maps from 4 pixels on and of D's blocks (appendix B; 32 pixels: the authors' for CIFAR).
 G_PLANS = {
@@ -70,7 +71,7 @@ class Settings:
 
 def plan_for(plans: dict[int, tuple[int, ...]], size: int, width: int) -> list[int]:
     """The channels of the maps for images of side `size`; below 32 pixels as at 32. Raises I2IError if unknown."""
-    count = stages(size)
+    count = doublings(size)
     if size < 32:
         return [width * 4] * (count + 1 if plans is G_PLANS else 4)
     if size not in plans:
@@ -101,7 +102,7 @@ class Generator(Network):
             near = max(1, round(z / len(plan))) * len(plan)
             raise I2IError(f"z is {z}, which cannot be cut in {len(plan)} equal chunks.", f"Choose {near}.")
         self.classes = classes
-        first = first_weights(init)
+        first = weight_init(init)
 
         def wrap(layer: nn.Module) -> nn.Module:
             return spectral_norm(first(layer))
@@ -113,7 +114,7 @@ class Generator(Network):
         self.blocks = nn.ModuleList([UpBlock(a, b, norm, wrap) for a, b in itertools.pairwise(plan)])
         self.norm = nn.BatchNorm2d(plan[-1], eps=eps)
         self.to_picture = conv(wrap, plan[-1], channels)
-        self.at = attended([8 * 2**k for k in range(len(self.blocks))], attention)
+        self.at = attention_index([8 * 2**k for k in range(len(self.blocks))], attention)
         self.attention = SelfAttention(plan[self.at + 1], wrap) if attention else nn.Identity()
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
-from i2i.losses import gradient_normalised
+from i2i.losses import gradient_normalized
 from i2i.losses.adversarial import Adversarial, adversarial
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
@@ -80,7 +80,7 @@ class GNGAN(Generate):
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's normalised scores [B] of images."""
-        return gradient_normalised(self.D, x)
+        return gradient_normalized(self.D, x)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D; then G, each time D has made its five."""

@@ -29,8 +29,8 @@ from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, sample_ids
 from i2i.nets import ProgressiveDiscriminator, ProgressiveGenerator
-from i2i.nets.progressive import level_at, sizes, stage_of
-from i2i.nets.resgan import double
+from i2i.nets.blocks import upsample2x
+from i2i.nets.progressive import growth_level, size_and_alpha, sizes
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Progressive(Generate):
     def level(self, images: int) -> float:
         """How far the networks have grown when `images` were seen; see `nets.progressive.level_at`."""
         last = len(self.sizes) - 1
-        return min(last, self.start + level_at(images, self.train_for, self.fade_for, last))
+        return min(last, self.start + growth_level(images, self.train_for, self.fade_for, last))
 
     def notes(self) -> list[str]:
         """How many images the whole growth takes."""
@@ -101,7 +101,7 @@ class Progressive(Generate):
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's raw scores [B] of images at the full size, seen at the present one."""
-        size, alpha = stage_of(float(self.G.level))
+        size, alpha = size_and_alpha(float(self.G.level))
         found: Tensor = self.D(shrunk(x, size, alpha), alpha)
         return found
 
@@ -109,7 +109,7 @@ class Progressive(Generate):
         """At the present size: a step of D, then one of G on fresh noise; more than one of each if `parts` says so."""
         level = self.level(now.images)
         self.G.level.fill_(level)
-        size, alpha = stage_of(level)
+        size, alpha = size_and_alpha(level)
         updates = self.parts(batch, size)
         for k, part in enumerate(updates):
             real = shrunk(part.x, size, alpha)
@@ -139,4 +139,4 @@ class Progressive(Generate):
 def shrunk(x: Tensor, size: int, alpha: float) -> Tensor:
     """Images [B, C, N, N] averaged down to `size`: alpha parts of that, the rest with half as many pixels."""
     y = fn.avg_pool2d(x, x.shape[-1] // size) if size < x.shape[-1] else x
-    return y if alpha == 1 else alpha * y + (1 - alpha) * double(fn.avg_pool2d(y, 2))
+    return y if alpha == 1 else alpha * y + (1 - alpha) * upsample2x(fn.avg_pool2d(y, 2))

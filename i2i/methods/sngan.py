@@ -25,8 +25,7 @@ from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import hinge
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
 from i2i.nets import Network, ResNetDiscriminator, ResNetGenerator, init_weights, register, spectral_norm
-from i2i.nets.blocks import check
-from i2i.nets.resgan import stages
+from i2i.nets.blocks import check, doublings
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class PlainGenerator(Network):
 
     def __init__(self, z: int, channels: int = 3, size: int = 32, width: int = 64) -> None:
         super().__init__()
-        count = stages(size)
+        count = doublings(size)
         self.dense = nn.Linear(z, width * 2**count * 16)
         layers: list[nn.Module] = []
         for k in reversed(range(count)):
@@ -74,7 +73,7 @@ class PlainCritic(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         before = channels
-        for k in range(stages(size)):
+        for k in range(doublings(size)):
             wide = width * 2**k
             layers += [nn.Conv2d(before, wide, 3, 1, 1), nn.LeakyReLU(0.1)]
             layers += [nn.Conv2d(wide, wide, 4, 2, 1), nn.LeakyReLU(0.1)]

@@ -30,7 +30,15 @@ from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, sample_ids
 from i2i.nets import Network, register
-from i2i.nets.transformer import Block, as_map, place, shuffled, stack, tokens, xavier
+from i2i.nets.transformer import (
+    TransformerBlock,
+    block_stack,
+    init_xavier,
+    map_to_tokens,
+    pixel_shuffle,
+    pos_embed,
+    tokens_to_map,
+)
 
 
 @dataclass(frozen=True)
@@ -85,23 +93,25 @@ class Generator(Network):
         plan = [width // 4 ** max(0, k - self.shuffled_from) for k in range(len(depths))]
         sides = [self.side << k for k in range(len(depths))]
         self.dense = nn.Linear(z, width * self.side**2)
-        self.places = nn.ParameterList([place(s * s, w) for s, w in zip(sides, plan, strict=True)])
+        self.places = nn.ParameterList([pos_embed(s * s, w) for s, w in zip(sides, plan, strict=True)])
         self.stages = nn.ModuleList(
-            [stack(w, d, heads, s, largest, False) for w, d, s in zip(plan, depths, sides, strict=True)]
+            [block_stack(w, d, heads, s, largest, False) for w, d, s in zip(plan, depths, sides, strict=True)]
         )
         self.to_picture = nn.Conv2d(plan[-1], channels, 1)
-        xavier(self)
+        init_xavier(self)
 
     def forward(self, z: Tensor) -> Tensor:
         """z [B, z] -> [B, channels, size, size]."""
         h = self.dense(z).view(len(z), self.side**2, -1)
         for k, (position, blocks) in enumerate(zip(self.places, self.stages, strict=True)):
             if k > self.shuffled_from:
-                h = shuffled(h)
+                h = pixel_shuffle(h)
             elif k:
-                h = tokens(fn.interpolate(as_map(h), scale_factor=2.0, mode="bicubic", align_corners=False))
+                h = map_to_tokens(
+                    fn.interpolate(tokens_to_map(h), scale_factor=2.0, mode="bicubic", align_corners=False)
+                )
             h = blocks(h + position)
-        made: Tensor = self.to_picture(as_map(h))
+        made: Tensor = self.to_picture(tokens_to_map(h))
         return made
 
 
@@ -127,19 +137,19 @@ class Critic(nn.Module):
         side, fine = size // patch, width * 3 // 4
         self.fine = nn.Conv2d(channels, fine, patch, patch)
         self.coarse = nn.Conv2d(channels, width - fine, 2 * patch, 2 * patch)
-        self.places = nn.ParameterList([place(side**2, fine), place((side // 2) ** 2, width)])
-        self.token = place(1, width)
-        self.stage1 = stack(fine, depth, heads, side, largest, True)
-        self.stage2 = stack(width, depth, heads, side // 2, largest, True)
-        self.last = Block(width, heads)
+        self.places = nn.ParameterList([pos_embed(side**2, fine), pos_embed((side // 2) ** 2, width)])
+        self.token = pos_embed(1, width)
+        self.stage1 = block_stack(fine, depth, heads, side, largest, True)
+        self.stage2 = block_stack(width, depth, heads, side // 2, largest, True)
+        self.last = TransformerBlock(width, heads)
         self.norm = nn.LayerNorm(width)
         self.score = nn.Linear(width, 1)
-        xavier(self)
+        init_xavier(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, channels, size, size] -> [B]."""
-        h = self.stage1(tokens(self.fine(x)) + self.places[0])
-        h = torch.cat([tokens(fn.avg_pool2d(as_map(h), 2)), tokens(self.coarse(x))], 2)
+        h = self.stage1(map_to_tokens(self.fine(x)) + self.places[0])
+        h = torch.cat([map_to_tokens(fn.avg_pool2d(tokens_to_map(h), 2)), map_to_tokens(self.coarse(x))], 2)
         h = self.stage2(h + self.places[1])
         h = self.last(torch.cat([self.token.expand(len(x), -1, -1), h], 1))
         scores: Tensor = self.score(self.norm(h)[:, 0]).squeeze(1)

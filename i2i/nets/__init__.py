@@ -12,7 +12,7 @@ from i2i.nets.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.registry import NETWORKS, Network, build, network_arguments, network_name, record, register
 from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetDiscriminator, ResNetGenerator, UpBlock
 from i2i.nets.resnet import ResNet
-from i2i.nets.spectral import Spectral, spectral_norm
+from i2i.nets.spectral import SpectralNorm, spectral_norm
 from i2i.nets.unet import UNet
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "ResNetDiscriminator",
     "ResNetGenerator",
     "SelfAttention",
-    "Spectral",
+    "SpectralNorm",
     "UNet",
     "UpBlock",
     "build",

@@ -90,6 +90,11 @@ def eval_mode(net: nn.Module, own: bool, dropout: bool) -> nn.Module:
     return net
 
 
+def upsample2x(x: Tensor) -> Tensor:
+    """Each pixel of [B, C, H, W] repeated 2 x 2."""
+    return fn.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
 class ResizeConv(nn.Conv2d):
     """Twice the size by repeating pixels, then a 3x3 convolution: no checkerboard (Odena et al. 2016)."""
 
@@ -155,3 +160,21 @@ def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(cast(Tensor, module.bias))
     return net
+
+
+def doublings(size: int, smallest: int = 8) -> int:
+    """How often 4 pixels double to `size`. Raises I2IError if they do not, or if `size` is under `smallest`."""
+    count = (size // 4).bit_length() - 1
+    if size < smallest or 4 * 2**count != size:
+        raise I2IError(
+            f"This network makes images of a side of 4 times a power of two; size is {size}.",
+            f"Choose {', '.join(str(4 * 2**k) for k in range(1, 7) if 4 * 2**k >= smallest)}, ...",
+        )
+    return count
+
+
+def one_hot(c: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
+    """Classes int64 [B] as rows [B, classes]; rows already made (mixtures of classes) pass. Raises I2IError without."""
+    if c is None:
+        raise I2IError("This network needs a class for each image.", "Give c, int64 [B].")
+    return c.to(dtype) if c.is_floating_point() else fn.one_hot(c, classes).to(dtype)

@@ -11,11 +11,10 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from i2i.nets.blocks import InstanceNorm, check, init_weights
+from i2i.nets.blocks import InstanceNorm, check, doublings, init_weights, one_hot
 from i2i.nets.registry import Network, register
-from i2i.nets.resgan import one_hot, stages
 
-CRITIC_NORMS = ("batch", "layer", "instance", "none")
+DISCRIMINATOR_NORMS = ("batch", "layer", "instance", "none")
 
 
 @register("dcgan_g")
@@ -39,7 +38,7 @@ class DCGANGenerator(Network):
     ) -> None:
         super().__init__()
         self.classes = classes
-        count = stages(size)
+        count = doublings(size)
         plan = [width * min(16, 2**k) for k in range(count - 1, -1, -1)]
         layers: list[nn.Module] = []
         if project:
@@ -83,9 +82,9 @@ class DCGANDiscriminator(Network):
         std: float = 0.02,
     ) -> None:
         super().__init__()
-        check("norm of the discriminator", norm, CRITIC_NORMS)
+        check("norm of the discriminator", norm, DISCRIMINATOR_NORMS)
         self.classes, self.outputs = classes, outputs
-        plan = [width * min(16, 2**k) for k in range(stages(size))]
+        plan = [width * min(16, 2**k) for k in range(doublings(size))]
         layers: list[nn.Module] = [nn.Conv2d(channels + classes, plan[0], 4, 2, 1, bias=False)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
         for before, after in itertools.pairwise(plan):

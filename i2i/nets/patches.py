@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from i2i.nets.registry import Network
 
 
-def at_places(features: Tensor, places: Tensor) -> Tensor:
+def rows_at(features: Tensor, places: Tensor) -> Tensor:
     """[B, C, H, W] at `places` int64 [P], indices into H * W -> [B * P, C], image after image."""
     return features.flatten(2)[:, :, places].transpose(1, 2).flatten(0, 1)
 
 
-def unit(rows: Tensor) -> Tensor:
+def unit_rows(rows: Tensor) -> Tensor:
     """Rows [N, C] divided by their length (plus 1e-7)."""
     return rows / (rows.norm(dim=1, keepdim=True) + 1e-7)
 
@@ -32,4 +32,4 @@ class PatchHeads(Network):
     def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
         """One [B, C_i, H_i, W_i] and one int64 [P_i] a layer -> one [B * P_i, dim] a layer."""
         heads = self.children()
-        return [unit(head(at_places(f, p))) for head, f, p in zip(heads, features, places, strict=True)]
+        return [unit_rows(head(rows_at(f, p))) for head, f, p in zip(heads, features, places, strict=True)]

@@ -17,14 +17,14 @@ from torch.nn import functional as fn
 from torch.nn.utils import parametrize
 
 from i2i.core.errors import I2IError
+from i2i.nets.blocks import upsample2x
 from i2i.nets.registry import Network, register
-from i2i.nets.resgan import double
 
 Layer = TypeVar("Layer", bound=nn.Module)
 GAIN = math.sqrt(2)
 
 
-class Scaled(nn.Module):
+class ScaledWeight(nn.Module):
     """The map W -> scale * W."""
 
     def __init__(self, scale: float) -> None:
@@ -40,7 +40,7 @@ class Scaled(nn.Module):
         return weight
 
 
-def equalised(layer: Layer, gain: float = GAIN) -> Layer:
+def equalized(layer: Layer, gain: float = GAIN) -> Layer:
     """`layer` (convolution, transposed convolution, linear) under an equalised learning rate (section 4.1).
 
     The weight that is learned starts as N(0, 1) and is multiplied by gain / sqrt(fan in) whenever it is used, so that
@@ -54,7 +54,7 @@ def equalised(layer: Layer, gain: float = GAIN) -> Layer:
     nn.init.normal_(weight)
     if isinstance(layer.bias, Tensor):
         nn.init.zeros_(layer.bias)
-    parametrize.register_parametrization(layer, "weight", Scaled(gain / math.sqrt(fan_in)), unsafe=True)
+    parametrize.register_parametrization(layer, "weight", ScaledWeight(gain / math.sqrt(fan_in)), unsafe=True)
     return layer
 
 
@@ -83,7 +83,7 @@ def minibatch_deviation(
     return made[..., None, None].expand(-1, -1, high, wide)
 
 
-def level_at(images: float, train: float, fade: float, last: int) -> float:
+def growth_level(images: float, train: float, fade: float, last: int) -> float:
     """How far a network has grown after `images`, as a pure function of it: 0 at 4 pixels, 1 at 8, up to `last`.
 
     Each size is trained for `train` images, then the next one fades in over `fade` images (figure 2)."""
@@ -91,7 +91,7 @@ def level_at(images: float, train: float, fade: float, last: int) -> float:
     return min(float(last), phase + max(0.0, within - train) / fade if fade else phase)
 
 
-def stage_of(level: float) -> tuple[int, float]:
+def size_and_alpha(level: float) -> tuple[int, float]:
     """(size, alpha) of the newest block at a level: (4, 1) at 0, (8, 0.5) at 0.5, (8, 1) at 1."""
     newest = math.ceil(level)
     return 4 * 2**newest, level - newest + 1
@@ -120,12 +120,12 @@ class GrowBlock(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.conv1 = equalised(nn.Conv2d(before, after, 3, padding=1))
-        self.conv2 = equalised(nn.Conv2d(after, after, 3, padding=1))
+        self.conv1 = equalized(nn.Conv2d(before, after, 3, padding=1))
+        self.conv2 = equalized(nn.Conv2d(after, after, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, before, H, W] -> [B, after, 2H, 2W]."""
-        h = pixel_norm(lrelu(self.conv1(double(x))))
+        h = pixel_norm(lrelu(self.conv1(upsample2x(x))))
         return pixel_norm(lrelu(self.conv2(h)))
 
 
@@ -134,8 +134,8 @@ class ShrinkBlock(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.conv1 = equalised(nn.Conv2d(before, before, 3, padding=1))
-        self.conv2 = equalised(nn.Conv2d(before, after, 3, padding=1))
+        self.conv1 = equalized(nn.Conv2d(before, before, 3, padding=1))
+        self.conv2 = equalized(nn.Conv2d(before, after, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, before, H, W] -> [B, after, H/2, W/2]."""
@@ -164,17 +164,17 @@ class ProgressiveGenerator(Network):
         super().__init__()
         self.size = size
         plan = list(plan) or [channels_at(s, base, most) for s in sizes(size)]
-        self.dense = equalised(nn.Linear(z, 16 * plan[0], bias=False), GAIN / 4)
+        self.dense = equalized(nn.Linear(z, 16 * plan[0], bias=False), GAIN / 4)
         self.bias = nn.Parameter(torch.zeros(plan[0], 1, 1))
-        self.conv = equalised(nn.Conv2d(plan[0], plan[0], 3, padding=1))
+        self.conv = equalized(nn.Conv2d(plan[0], plan[0], 3, padding=1))
         self.blocks = nn.ModuleList([GrowBlock(a, b) for a, b in itertools.pairwise(plan)])
-        self.to_picture = nn.ModuleList([equalised(nn.Conv2d(width, channels, 1), 1.0) for width in plan])
+        self.to_picture = nn.ModuleList([equalized(nn.Conv2d(width, channels, 1), 1.0) for width in plan])
         self.register_buffer("level", torch.tensor(float(len(plan) - 1)))
 
     @property
     def sizes(self) -> list[int]:
         """The sizes that training has reached, and the full one."""
-        reached = stage_of(float(self.level))[0]
+        reached = size_and_alpha(float(self.level))[0]
         return [s for s in sizes(self.size) if s <= reached or s == self.size]
 
     def forward(self, z: Tensor, size: int | None = None, alpha: float = 1.0) -> Tensor:
@@ -182,7 +182,7 @@ class ProgressiveGenerator(Network):
 
         Without size: as far as training has come, in [-1, 1], with pixels repeated up to the full size."""
         if size is None:
-            reached, alpha = stage_of(float(self.level))
+            reached, alpha = size_and_alpha(float(self.level))
             made = self(z, reached, alpha).clamp(-1, 1)
             return fn.interpolate(made, scale_factor=float(self.size // reached), mode="nearest")
         newest = sizes(self.size).index(size)
@@ -193,7 +193,7 @@ class ProgressiveGenerator(Network):
             before, h = h, block(h)
         made = self.to_picture[newest](h)
         if newest and alpha < 1:
-            made = alpha * made + (1 - alpha) * double(self.to_picture[newest - 1](before))
+            made = alpha * made + (1 - alpha) * upsample2x(self.to_picture[newest - 1](before))
         return made
 
 
@@ -220,11 +220,11 @@ class ProgressiveDiscriminator(Network):
         self.size, self.group = size, group
         plan = list(plan) or [channels_at(s, base, most) for s in sizes(size)]
         hidden = hidden or min(base, most)
-        self.from_picture = nn.ModuleList([equalised(nn.Conv2d(channels, width, 1)) for width in plan])
+        self.from_picture = nn.ModuleList([equalized(nn.Conv2d(channels, width, 1)) for width in plan])
         self.blocks = nn.ModuleList([ShrinkBlock(b, a) for a, b in itertools.pairwise(plan)])
-        self.conv = equalised(nn.Conv2d(plan[0] + 1, plan[0], 3, padding=1))
-        self.dense = equalised(nn.Linear(16 * plan[0], hidden))
-        self.score = equalised(nn.Linear(hidden, 1), 1.0)
+        self.conv = equalized(nn.Conv2d(plan[0] + 1, plan[0], 3, padding=1))
+        self.dense = equalized(nn.Linear(16 * plan[0], hidden))
+        self.score = equalized(nn.Linear(hidden, 1), 1.0)
 
     def forward(self, x: Tensor, alpha: float = 1.0) -> Tensor:
         """x [B, channels, N, N] -> [B]; N says which block is the newest, `alpha` how far it is faded in."""

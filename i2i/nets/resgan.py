@@ -11,15 +11,14 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError
 from i2i.nets.attention import SelfAttention
-from i2i.nets.blocks import check
+from i2i.nets.blocks import check, doublings, one_hot, upsample2x
 from i2i.nets.registry import Network, register
-from i2i.nets.spectral import raw, spectral_norm
+from i2i.nets.spectral import learned_weight, spectral_norm
 
 Wrap = Callable[[nn.Module], nn.Module]
 Norm = Callable[[int], nn.Module]
@@ -81,10 +80,10 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
         """[B, before, H, W] (and c [B, width]) -> [B, after, 2H, 2W]."""
-        h = self.conv1(double(self.norm1(x, *condition).relu()))
+        h = self.conv1(upsample2x(self.norm1(x, *condition).relu()))
         h = self.conv2(self.norm2(h, *condition).relu())
         # a 1x1 convolution and repeating pixels commute; this order makes a quarter of the products
-        return h + double(self.shortcut(x))
+        return h + upsample2x(self.shortcut(x))
 
 
 class DownBlock(nn.Module):
@@ -114,7 +113,7 @@ class DownBlock(nn.Module):
         return made
 
 
-def first_weights(init: str) -> Wrap:
+def weight_init(init: str) -> Wrap:
     """A function that draws the learned weight of a layer in place and returns the layer; biases are left alone.
 
     xavier: as it is; orthogonal; normal: N(0, 0.02); kaiming: N(0, 2 / fan in). Raises I2IError for another name."""
@@ -127,36 +126,20 @@ def first_weights(init: str) -> Wrap:
 
     def drawn(layer: nn.Module) -> nn.Module:
         if init in draw:
-            draw[init](raw(layer))
+            draw[init](learned_weight(layer))
         return layer
 
     return drawn
 
 
-def double(x: Tensor) -> Tensor:
-    """Each pixel of [B, C, H, W] repeated 2 x 2."""
-    return fn.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-def stages(size: int, smallest: int = 8) -> int:
-    """How often 4 pixels double to `size`. Raises I2IError if they do not, or if `size` is under `smallest`."""
-    count = (size // 4).bit_length() - 1
-    if size < smallest or 4 * 2**count != size:
-        raise I2IError(
-            f"This network makes images of a side of 4 times a power of two; size is {size}.",
-            f"Choose {', '.join(str(4 * 2**k) for k in range(1, 7) if 4 * 2**k >= smallest)}, ...",
-        )
-    return count
-
-
-def widths(size: int, width: int) -> list[int]:
+def block_widths(size: int, width: int) -> list[int]:
     """Channels from 4 pixels up to `size`, one more than there are doublings: all `width` up to 32 pixels; above, the
     largest images have `width` and each halving doubles it, up to 16 times."""
-    count = stages(size)
+    count = doublings(size)
     return [width if size <= 32 else width * min(16, 2 ** (count - k)) for k in range(count + 1)]
 
 
-def attended(sides: Sequence[int], side: int) -> int:
+def attention_index(sides: Sequence[int], side: int) -> int:
     """The index of the first of the maps' `sides` that is `side`, where self-attention goes; -1 for side 0.
 
     Raises I2IError if there is none."""
@@ -188,12 +171,12 @@ class ResNetGenerator(Network):
         init: str = "xavier",
     ) -> None:
         super().__init__()
-        first = first_weights(init)
+        first = weight_init(init)
 
         def wrap(layer: nn.Module) -> nn.Module:
             return spectral_norm(first(layer)) if spectral else first(layer)
 
-        plan = widths(size, width)
+        plan = block_widths(size, width)
         self.classes = classes
 
         def norm(count: int) -> nn.Module:
@@ -203,7 +186,7 @@ class ResNetGenerator(Network):
         self.blocks = nn.ModuleList([UpBlock(a, b, norm, wrap) for a, b in itertools.pairwise(plan)])
         self.norm = nn.BatchNorm2d(plan[-1], eps=eps)
         self.to_picture = conv(wrap, plan[-1], channels)
-        self.at = attended([8 * 2**k for k in range(len(self.blocks))], attention)
+        self.at = attention_index([8 * 2**k for k in range(len(self.blocks))], attention)
         self.attention = SelfAttention(plan[self.at + 1], wrap) if attention else nn.Identity()
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -242,14 +225,14 @@ class ResNetDiscriminator(Network):
         init: str = "xavier",
     ) -> None:
         super().__init__()
-        first = first_weights(init)
+        first = weight_init(init)
 
         def normalised(layer: nn.Module) -> nn.Module:
             return spectral_norm(first(layer), eps) if spectral else first(layer)
 
         self.mean = mean
-        plan = list(plan) or ([width] * 4 if size <= 32 else widths(size, width)[::-1])
-        halvings = min(2, stages(size)) if size <= 32 else len(plan) - 1
+        plan = list(plan) or ([width] * 4 if size <= 32 else block_widths(size, width)[::-1])
+        halvings = min(2, doublings(size)) if size <= 32 else len(plan) - 1
         steps = list(enumerate(zip([channels, *plan], plan, strict=False)))
         self.blocks = nn.ModuleList([DownBlock(a, b, k < halvings, k == 0, normalised) for k, (a, b) in steps])
         self.score = linear(normalised, plan[-1], 1)
@@ -258,7 +241,7 @@ class ResNetDiscriminator(Network):
             table = nn.Embedding(classes, plan[-1])
             nn.init.xavier_uniform_(table.weight)
             self.embedding = normalised(table)
-        self.at = attended([size // 2 ** min(k + 1, halvings) for k in range(len(plan))], attention)
+        self.at = attention_index([size // 2 ** min(k + 1, halvings) for k in range(len(plan))], attention)
         self.attention = SelfAttention(plan[self.at], normalised) if attention else nn.Identity()
 
     def features(self, x: Tensor) -> Tensor:
@@ -278,10 +261,3 @@ class ResNetDiscriminator(Network):
         if self.embedding is not None:
             score = score + (self.embedding(c) * h).sum(1)
         return score
-
-
-def one_hot(c: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
-    """Classes int64 [B] as rows [B, classes]; rows already made (mixtures of classes) pass. Raises I2IError without."""
-    if c is None:
-        raise I2IError("This network needs a class for each image.", "Give c, int64 [B].")
-    return c.to(dtype) if c.is_floating_point() else fn.one_hot(c, classes).to(dtype)

@@ -11,7 +11,7 @@ from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ResizeConv, check, norm
 from i2i.nets.registry import Network, register
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """x + (pad, conv, norm, ReLU, [dropout,] pad, conv, norm)(x), without an activation after the sum."""
 
     def __init__(self, width: int, norm: str, dropout: bool) -> None:
@@ -66,7 +66,7 @@ class ResNet(Network):
             layers += [nn.Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), *normed(2 * c)]
             if antialias:
                 layers += [BlurDown(2 * c)]
-        layers += [Residual(4 * width, norm, dropout) for _ in range(blocks)]
+        layers += [ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)]
         for c in (2 * width, width):
             if upsample == "blur":
                 layers += [BlurUp(2 * c), nn.Conv2d(2 * c, c, 3, padding=1, bias=bias)]

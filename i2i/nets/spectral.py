@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
-class Spectral(nn.Module):
+class SpectralNorm(nn.Module):
     """The map W -> W / sigma(W) of a weight [any shape], sigma followed by power iteration from the kept u and v.
 
     The matrix has the output features as rows: dimension `dim` of the weight, the others flattened. In training mode
@@ -79,11 +79,11 @@ def spectral_norm(layer: Layer, eps: float = 1e-12, fresh: bool = False) -> Laye
     weight = layer.weight
     assert isinstance(weight, Tensor)
     # unsafe: no trial call, which would move u and v
-    parametrize.register_parametrization(layer, "weight", Spectral(weight, dim, eps, fresh), unsafe=True)
+    parametrize.register_parametrization(layer, "weight", SpectralNorm(weight, dim, eps, fresh), unsafe=True)
     return layer
 
 
-def raw(layer: nn.Module) -> nn.Parameter:
+def learned_weight(layer: nn.Module) -> nn.Parameter:
     """The weight that is learned, without any normalisation laid over it."""
     found = layer.parametrizations.weight.original if parametrize.is_parametrized(layer) else layer.weight  # type: ignore[union-attr]
     assert isinstance(found, nn.Parameter)

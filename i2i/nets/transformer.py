@@ -12,41 +12,41 @@ from torch.nn import functional as fn
 from i2i.core.errors import I2IError
 
 
-def windows(x: Tensor, side: int, window: int) -> Tensor:
+def split_windows(x: Tensor, side: int, window: int) -> Tensor:
     """Tokens [B, side^2, C] cut in squares of `window` places: [B * (side / window)^2, window^2, C], row by row."""
     b, _, c = x.shape
     n = side // window
     return x.view(b, n, window, n, window, c).transpose(2, 3).reshape(b * n * n, window * window, c)
 
 
-def whole(x: Tensor, side: int, window: int) -> Tensor:
+def join_windows(x: Tensor, side: int, window: int) -> Tensor:
     """The inverse of `windows`: [B * (side / window)^2, window^2, C] -> [B, side^2, C]."""
     n, c = side // window, x.shape[-1]
     return x.view(-1, n, n, window, window, c).transpose(2, 3).reshape(-1, side * side, c)
 
 
-def tokens(x: Tensor) -> Tensor:
+def map_to_tokens(x: Tensor) -> Tensor:
     """A map [B, C, H, W] as tokens [B, H*W, C]."""
     return x.flatten(2).transpose(1, 2)
 
 
-def as_map(x: Tensor) -> Tensor:
+def tokens_to_map(x: Tensor) -> Tensor:
     """Tokens of a square map [B, H*H, C] as the map [B, C, H, H]."""
     side = round(x.shape[1] ** 0.5)
     return x.transpose(1, 2).reshape(len(x), -1, side, side)
 
 
-def shuffled(x: Tensor) -> Tensor:
+def pixel_shuffle(x: Tensor) -> Tensor:
     """Tokens [B, H*H, C] of twice the side by pixel shuffle: [B, 4*H*H, C/4]."""
-    return tokens(fn.pixel_shuffle(as_map(x), 2))
+    return map_to_tokens(fn.pixel_shuffle(tokens_to_map(x), 2))
 
 
-def place(count: int, width: int) -> nn.Parameter:
+def pos_embed(count: int, width: int) -> nn.Parameter:
     """A learned embedding of positions [1, count, width], N(0, 0.02) cut at two units."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=0.02))
 
 
-def xavier(net: nn.Module) -> None:
+def init_xavier(net: nn.Module) -> None:
     """Xavier uniform weights for all convolutions and linear layers; biases of linear layers 0."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -89,7 +89,7 @@ class Attention(nn.Module):
         return made
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x)), for tokens [B, side^2, C]; MLP: C -> 4C, exact GELU, -> C.
 
     window > 0: attention stays within squares of `window` places, with relative positions; `window` must divide
@@ -108,7 +108,7 @@ class Block(nn.Module):
         """[B, N, C] -> [B, N, C]."""
         h = self.norm1(x)
         if self.window and self.window < self.side:
-            h = whole(self.attention(windows(h, self.side, self.window)), self.side, self.window)
+            h = join_windows(self.attention(split_windows(h, self.side, self.window)), self.side, self.window)
         else:
             h = self.attention(h)
         x = x + h
@@ -116,8 +116,8 @@ class Block(nn.Module):
         return made
 
 
-def stack(width: int, depth: int, heads: int, side: int, largest: int, positions: bool) -> nn.Sequential:
+def block_stack(width: int, depth: int, heads: int, side: int, largest: int, positions: bool) -> nn.Sequential:
     """`depth` blocks for a map of `side`. Maps above `largest` attend in windows of half of it ("grid attention"), with
     relative positions; smaller ones as a whole, with relative positions where `positions`."""
     window = largest // 2 if side > largest else (side if positions else 0)
-    return nn.Sequential(*[Block(width, heads, side, window) for _ in range(depth)])
+    return nn.Sequential(*[TransformerBlock(width, heads, side, window) for _ in range(depth)])

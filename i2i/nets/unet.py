@@ -11,7 +11,7 @@ from i2i.nets.blocks import ResizeConv, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
 
-class Level(nn.Module):
+class UNetLevel(nn.Module):
     """One level of the U: down, everything below, up. All but the outermost level pass their input on beside it."""
 
     def __init__(self, layers: list[nn.Module], outermost: bool = False) -> None:
@@ -72,10 +72,10 @@ class UNet(Network):
                 layers += [norm_layer(norm, outer)]
                 if dropout and outer == inner:
                     layers += [nn.Dropout(0.5)]
-            level = Level(layers)
+            level = UNetLevel(layers)
         assert level is not None
         last = [nn.ReLU(inplace=True), up(2 * width, channels_out, True), nn.Tanh()]
-        self.model = Level([down(channels_in, width), level, *last], outermost=True)
+        self.model = UNetLevel([down(channels_in, width), level, *last], outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1]."""

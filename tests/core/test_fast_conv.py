@@ -13,9 +13,9 @@ from i2i.core import fast_conv
 from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Fast, slow_down, speed_up
 from i2i.losses.penalties import gradient_penalty
-from i2i.losses.regularisation import gradient_normalised
+from i2i.losses.regularization import gradient_normalized
 from i2i.nets.blocks import ResizeConv
-from i2i.nets.progressive import equalised
+from i2i.nets.progressive import equalized
 
 
 def relative(a, b):
@@ -137,7 +137,7 @@ def test_only_the_gradients_asked_for_are_made(monkeypatch):
     assert products == [2, 3]  # the large products: forward, and one for each gradient
 
 
-@pytest.mark.parametrize("wrap", [nets.spectral_norm, equalised, lambda layer: layer])
+@pytest.mark.parametrize("wrap", [nets.spectral_norm, equalized, lambda layer: layer])
 def test_a_gradient_penalty_goes_through(wrap):
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(3, 64, 3), nn.LeakyReLU(0.2), wrap(nn.Conv2d(64, 64, 3)), nn.Conv2d(64, 1, 3))
@@ -147,7 +147,7 @@ def test_a_gradient_penalty_goes_through(wrap):
     real, fake = torch.randn(2, 1, 3, 40, 40).unbind(0)
     for penalty in (
         lambda D, r, f: gradient_penalty(D, r, f, torch.full((1,), 0.3)),
-        lambda D, r, f: gradient_normalised(D, r).sum(),
+        lambda D, r, f: gradient_normalized(D, r).sum(),
     ):
         plain.zero_grad()
         fast.zero_grad()
@@ -299,7 +299,7 @@ def test_fast_layers_are_pickled(layer):
 def test_parametrizing_a_fast_layer_works_but_cannot_be_undone_by_slow_down():
     layer, x = conv(64, 64, 3), torch.randn(1, 64, 40, 40)
     weight = layer.weight.detach().clone()
-    equalised(layer, 1.0)
+    equalized(layer, 1.0)
     assert layer.uses_filtering(x)
     assert not torch.equal(layer.weight, weight)
     with pytest.raises(I2IError, match="parametrized after speed_up"):

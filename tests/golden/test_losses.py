@@ -6,7 +6,7 @@ import torch
 from i2i.losses.adversarial import LOSSES
 from i2i.losses.contrastive import patch_losses, patch_nce
 from i2i.losses.penalties import gradient_penalty, input_gradient
-from i2i.nets.patches import PatchHeads, at_places, unit
+from i2i.nets.patches import PatchHeads, rows_at, unit_rows
 from tests.golden.reading import LOSS_OF, Case, cases, network
 
 
@@ -67,7 +67,7 @@ def test_patch_heads(case: Case) -> None:
     heads.load_state_dict(case.group("state"))
     for i, ours in enumerate(heads(features, places)):
         case.close(ours, case[f"out_{i}"], "out")
-        case.close(unit(at_places(features[i], places[i])), case[f"plain_{i}"], "out")
+        case.close(unit_rows(rows_at(features[i], places[i])), case[f"plain_{i}"], "out")
 
 
 def test_every_loss_and_module_has_its_test() -> None:

@@ -180,7 +180,7 @@ def as_recorded(case: Case) -> Iterator[None]:
     single image on a CPU mistakes a channels-last gradient for a contiguous one (see `InstanceNorm`)."""
     with pytest.MonkeyPatch.context() as patch:
         if case.manifest["options"]["model"] == "cut":
-            patch.setattr(patches, "at_places", transposed)
+            patch.setattr(patches, "rows_at", transposed)
             patch.setattr(InstanceNorm, "forward", torch.nn.InstanceNorm2d.forward)
         yield
 

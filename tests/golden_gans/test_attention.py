@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from i2i.losses import gradient_normalised, hinge, input_gradient, orthogonal, vanilla
+from i2i.losses import gradient_normalized, hinge, input_gradient, orthogonal, vanilla
 from i2i.methods.biggan import D_PLANS, G_PLANS, Generator, plan_for
-from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, Spectral, spectral_norm
+from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, SpectralNorm, spectral_norm
 from i2i.nets.resgan import DownBlock
 from tests.golden_gans.reading import Case, case, fill, gradients
 
@@ -20,7 +20,7 @@ SPECTRAL = "parametrizations.weight."
 def settle(net: nn.Module, fresh: bool = False, eps: float | None = None) -> None:
     """How the stored implementation treats spectral norm in eval mode, and its epsilon."""
     for module in net.modules():
-        if isinstance(module, Spectral):
+        if isinstance(module, SpectralNorm):
             module.fresh = fresh
             module.eps = module.eps if eps is None else eps
 
@@ -340,16 +340,16 @@ def test_gradient_normalisation():
         names = {"0": "c1", "2": "c2", "5": "fc"}
         for name, loss in (("hinge", hinge), ("bce", vanilla)):
             D.zero_grad()
-            value = loss.real(gradient_normalised(D, real)) + loss.fake(gradient_normalised(D, fake))
+            value = loss.real(gradient_normalized(D, real)) + loss.fake(gradient_normalized(D, fake))
             value.backward()
             got[f"{act}.{name}"] = value
             for k, g in gradients(D).items():
                 layer, _, end = k.partition(".")
                 got[f"{act}.{name}.grad.{names[layer]}.{end}"] = g.clone()
         f, length = D(real), input_gradient(D, real).norm(dim=1)
-        changed = input_gradient(lambda x, D=D: gradient_normalised(D, x), real)  # type: ignore[misc]
+        changed = input_gradient(lambda x, D=D: gradient_normalized(D, x), real)  # type: ignore[misc]
         got |= {f"{act}.f_real": f, f"{act}.norm_grad_f": length, f"{act}.grad_fhat_x": changed}
-        got |= {f"{act}.fhat_real": gradient_normalised(D, real), f"{act}.fhat_fake": gradient_normalised(D, fake)}
+        got |= {f"{act}.fhat_real": gradient_normalized(D, real), f"{act}.fhat_fake": gradient_normalized(D, fake)}
         got[f"{act}.norm_grad_fhat"] = changed.norm(dim=1)
         got[f"{act}.predicted_norm"] = (length / (length + f.flatten().abs())).square()
     found.check(got)

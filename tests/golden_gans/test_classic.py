@@ -32,7 +32,7 @@ from i2i.methods.sngan import SNGAN
 from i2i.methods.wgan import WGAN
 from i2i.metrics.collapse import coverage
 from i2i.nets import MLPDiscriminator, MLPGenerator, ResNetDiscriminator, ResNetGenerator
-from i2i.nets.spectral import Spectral
+from i2i.nets.spectral import SpectralNorm
 from tests.golden_gans.reading import Case, case, fill, gradients, norm
 
 # ---- spectral norm -------------------------------------------------------------------------------------------------
@@ -45,8 +45,8 @@ def test_spectral_norm():
         weight = found.weights[f"{layer}.weight"]
         dim = 1 if kind == "convtranspose" else 0
 
-        def fresh(weight: Tensor = weight, dim: int = dim, layer: str = layer, **kwargs: Any) -> Spectral:
-            made = Spectral(weight, dim, found.options["eps"], warm=0, **kwargs)
+        def fresh(weight: Tensor = weight, dim: int = dim, layer: str = layer, **kwargs: Any) -> SpectralNorm:
+            made = SpectralNorm(weight, dim, found.options["eps"], warm=0, **kwargs)
             made.u.copy_(found.inputs[f"{layer}.u0"])
             return made
 

@@ -11,7 +11,7 @@ from i2i.data.batch import Batch, Shape
 from i2i.methods._optim import adam
 from i2i.methods.progressive import Progressive
 from i2i.nets import ProgressiveDiscriminator, ProgressiveGenerator
-from i2i.nets.progressive import GAIN, equalised, level_at, minibatch_deviation, stage_of
+from i2i.nets.progressive import GAIN, equalized, growth_level, minibatch_deviation, size_and_alpha
 from i2i.training.ema import EMA
 from tests.golden_gans.reading import Case, case, fill
 
@@ -213,7 +213,7 @@ def test_equalised_learning_rate():
             )
         else:
             layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-        equalised(layer, words.get(gain, gain))
+        equalized(layer, words.get(gain, gain))
         fill(layer, {WEIGHT: weight})
         x = found.inputs["x_conv" if weight.ndim == 4 else "x_dense"]
         got[f"{name}.out"] = layer(x)
@@ -230,7 +230,7 @@ def test_equalised_learning_rate():
             got[f"{name}.effective_step"] = layer.weight.detach() - before
     # a layout that scales biases is ours with scaled biases
     w, b = found.weights["zoo_conv.weight"], found.weights["zoo_conv.bias"]
-    layer = equalised(nn.Conv2d(w.shape[1], w.shape[0], w.shape[2], padding=w.shape[2] // 2))
+    layer = equalized(nn.Conv2d(w.shape[1], w.shape[0], w.shape[2], padding=w.shape[2] // 2))
     scale = layer.parametrizations.weight[0].scale  # type: ignore[union-attr, index]
     fill(layer, {WEIGHT: w, "bias": b * scale})
     got |= {"zoo_conv.out": layer(found.inputs["x_conv"]), "zoo_conv.scale": torch.tensor(scale, dtype=torch.float64)}
@@ -251,9 +251,9 @@ def test_schedules():
     method = Progressive(config, shape)
     rows = []
     for kimg, *_ in found.outputs["schedule"].tolist():
-        level = level_at(kimg * 1000, o["train"] * 1000, o["fade"] * 1000, last)
+        level = growth_level(kimg * 1000, o["train"] * 1000, o["fade"] * 1000, last)
         assert method.level(round(kimg * 1000)) == level
-        size, alpha = stage_of(level)
+        size, alpha = size_and_alpha(level)
         part = method.parts(Batch(torch.zeros(max(updates), 3, 4, 4)), size)[0]
         rows.append([kimg, last - level, size, alpha, len(part)])
     averages = []

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from i2i.methods.transgan import Critic, Generator
-from i2i.nets.transformer import Attention, Block, windows
+from i2i.nets.transformer import Attention, TransformerBlock, split_windows
 from i2i.training import discriminator_augment
 from tests.golden_gans.reading import case, fill, gradients
 
@@ -45,10 +45,10 @@ def test_grid_attention():
     found = case("transgan_grid_block")
     o = found.options
     assert o["norm"] == "ln"
-    net = Block(o["dim"], o["heads"], o["grid"], o["window"])
+    net = TransformerBlock(o["dim"], o["heads"], o["grid"], o["window"])
     fill(net, {ours(k): v for k, v in found.weights.items() if "relative_position_index" not in k})
     x = found.inputs["x"]
-    found.check({"y": net(x), "windows": windows(x, o["grid"], o["window"])})
+    found.check({"y": net(x), "windows": split_windows(x, o["grid"], o["window"])})
 
 
 def generator(weights: dict[str, Tensor], depths: tuple[int, ...], heads: int, side: int, width: int) -> Generator:

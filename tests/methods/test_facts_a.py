@@ -36,7 +36,7 @@ from i2i.methods.sngan import SNGAN
 from i2i.methods.wgan import WGAN
 from i2i.methods.wgan_gp import WGANGP
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, ResNetDiscriminator, ResNetGenerator, spectral_norm
-from i2i.nets.spectral import Spectral, raw
+from i2i.nets.spectral import SpectralNorm, learned_weight
 from tests.methods.tiny import batch_of, loop, made
 
 P, Q = [5, 3, 2, 0], [1, 3, 2, 4]  # two distributions over four states, in tenths
@@ -410,8 +410,8 @@ def test_a_training_pass_makes_one_iteration_and_an_eval_pass_none():
     norm = layer.parametrizations.weight[0]
     x = torch.randn(2, 5, 6, 6)
     with torch.no_grad():
-        raw(layer).add_(torch.randn_like(raw(layer)))
-    expected, _ = norm._next(raw(layer).detach().flatten(1))
+        learned_weight(layer).add_(torch.randn_like(learned_weight(layer)))
+    expected, _ = norm._next(learned_weight(layer).detach().flatten(1))
     before = norm.u.clone()
     layer(x)
     assert torch.equal(norm.u, expected)
@@ -425,17 +425,17 @@ def test_a_training_pass_makes_one_iteration_and_an_eval_pass_none():
 def test_the_gradient_of_a_normalised_weight_has_no_part_along_it():
     """dL/dW = (dL/dV - <dL/dV, V> u v^T) / sigma: growing W changes nothing."""
     layer = spectral_norm(layers_of("linear").double())
-    norm: Spectral = layer.parametrizations.weight[0]
+    norm: SpectralNorm = layer.parametrizations.weight[0]
     for _ in range(500):
         _ = layer.weight
     layer.eval()
     R = torch.randn(6, 9).double()
     V = layer.weight
     (V * R).sum().backward()
-    sigma = norm.sigma(raw(layer)).detach()
+    sigma = norm.sigma(learned_weight(layer)).detach()
     V = V.detach()
-    torch.testing.assert_close(raw(layer).grad, (R - (R * V).sum() * torch.outer(norm.u, norm.v)) / sigma)
-    assert float((raw(layer).grad * raw(layer)).sum().detach()) == pytest.approx(0, abs=1e-9)
+    torch.testing.assert_close(learned_weight(layer).grad, (R - (R * V).sum() * torch.outer(norm.u, norm.v)) / sigma)
+    assert float((learned_weight(layer).grad * learned_weight(layer)).sum().detach()) == pytest.approx(0, abs=1e-9)
 
 
 def test_the_slope_of_a_normalised_critic_stays_bounded_however_large_its_weights():
@@ -447,7 +447,7 @@ def test_the_slope_of_a_normalised_critic_stays_bounded_however_large_its_weight
         with torch.no_grad():
             for m in D.modules():
                 if isinstance(m, nn.Conv2d | nn.Linear):
-                    raw(m).mul_(10)
+                    learned_weight(m).mul_(10)
             for _ in range(20):
                 D(x)
             rise = (D.eval()(x) - D(y)).abs() / (x - y).flatten(1).norm(dim=1)
@@ -473,8 +473,8 @@ def test_every_layer_of_the_critic_is_normalised_and_none_of_the_generators():
     D, G = ResNetDiscriminator(classes=3, width=8), ResNetGenerator(width=8)
     plain = [m for m in D.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.Embedding)]
     assert len(plain) == 12
-    assert all(raw(m) is not m.weight for m in plain)
-    assert not any(isinstance(m, Spectral) for m in G.modules())
+    assert all(learned_weight(m) is not m.weight for m in plain)
+    assert not any(isinstance(m, SpectralNorm) for m in G.modules())
 
 
 def test_the_residual_pair_at_32_pixels_has_the_parameters_of_its_layout():

@@ -14,7 +14,7 @@ from torch.nn import functional as fn
 from i2i.core import random as rng
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, Shape
-from i2i.losses import gradient_normalised, hinge, input_gradient, orthogonal
+from i2i.losses import gradient_normalized, hinge, input_gradient, orthogonal
 from i2i.methods._method import Now
 from i2i.methods._optim import adam
 from i2i.methods.biggan import BigGAN
@@ -32,11 +32,11 @@ from i2i.nets import (
     SelfAttention,
     spectral_norm,
 )
+from i2i.nets.blocks import upsample2x
 from i2i.nets.latent import Latent
-from i2i.nets.progressive import Scaled, level_at, minibatch_deviation, pixel_norm, stage_of
-from i2i.nets.resgan import double
-from i2i.nets.spectral import raw
-from i2i.nets.transformer import Attention, Block
+from i2i.nets.progressive import ScaledWeight, growth_level, minibatch_deviation, pixel_norm, size_and_alpha
+from i2i.nets.spectral import learned_weight
+from i2i.nets.transformer import Attention, TransformerBlock
 from i2i.training import discriminator_augment as augment
 from i2i.training import tricks
 from tests.methods.tiny import batch_of, loop, made, state
@@ -76,7 +76,7 @@ def test_the_weights_of_a_place_come_from_its_own_query():
     net = SelfAttention(16, pool=False)
     x = torch.randn(1, 16, 4, 4)
     other = x.clone()
-    free = torch.linalg.svd(raw(net.key).flatten(1)).Vh[-1]  # a direction that keys do not see
+    free = torch.linalg.svd(learned_weight(net.key).flatten(1)).Vh[-1]  # a direction that keys do not see
     other[0, :, 1, 2] += 3 * free
     rows = (net.weights(x) - net.weights(other)).abs().sum(2)[0] > 1e-5
     assert rows.nonzero().flatten().tolist() == [6]
@@ -250,7 +250,7 @@ def test_large_batches_are_computed_in_parts(tmp_path):
 def test_first_weights_are_orthogonal():
     net = big(width=8)
     for layer in (net.project, net.blocks[0].conv1, net.blocks[2].shortcut, net.shared):
-        w = raw(layer).flatten(1)
+        w = learned_weight(layer).flatten(1)
         w = w if len(w) <= w.shape[1] else w.T
         torch.testing.assert_close(w @ w.T, torch.eye(len(w)), rtol=0, atol=1e-5)
 
@@ -298,7 +298,7 @@ def test_a_gradient_normalised_critic_has_a_gradient_of_at_most_1():
             p *= 4  # no other bound is needed
     x = torch.randn(200, 2, 8, 8, dtype=torch.float64)
     f, steepness = D(x).flatten(), input_gradient(D, x).norm(dim=1)
-    normed = input_gradient(lambda x: gradient_normalised(D, x), x).norm(dim=1)
+    normed = input_gradient(lambda x: gradient_normalized(D, x), x).norm(dim=1)
     assert float(steepness.max()) > 5
     assert float(normed.max()) <= 1
     torch.testing.assert_close(normed, (steepness / (steepness + f.abs())).square())
@@ -308,20 +308,20 @@ def test_a_gradient_normalised_critic_is_lipschitz_between_near_pictures():
     D = critic(nn.ReLU)
     x = torch.randn(100, 2, 8, 8, dtype=torch.float64)
     y = x + 1e-5 * torch.randn_like(x)
-    ratio = (gradient_normalised(D, x) - gradient_normalised(D, y)).abs() / (x - y).flatten(1).norm(dim=1)
+    ratio = (gradient_normalized(D, x) - gradient_normalized(D, y)).abs() / (x - y).flatten(1).norm(dim=1)
     assert float(ratio.max()) <= 1
 
 
 def test_the_scale_of_a_critic_does_not_matter_to_gradient_normalisation():
     D = critic(nn.LeakyReLU)
     x = torch.randn(9, 2, 8, 8, dtype=torch.float64)
-    torch.testing.assert_close(gradient_normalised(lambda x: 37 * D(x), x), gradient_normalised(D, x))
+    torch.testing.assert_close(gradient_normalized(lambda x: 37 * D(x), x), gradient_normalized(D, x))
 
 
 def test_normalised_scores_never_leave_the_hinge_s_slope():
     D = critic(nn.LeakyReLU)
     x = 10 * torch.randn(50, 2, 8, 8, dtype=torch.float64)
-    real, fake = gradient_normalised(D, x[:25]), gradient_normalised(D, x[25:])
+    real, fake = gradient_normalized(D, x[:25]), gradient_normalized(D, x[25:])
     assert float(torch.cat([real, fake]).abs().max()) < 1
     torch.testing.assert_close(hinge.real(real) + hinge.fake(fake), 2 - (real.mean() - fake.mean()))
 
@@ -329,14 +329,14 @@ def test_normalised_scores_never_leave_the_hinge_s_slope():
 def test_a_picture_s_normalised_score_is_its_own():
     D = critic(nn.LeakyReLU)
     x = torch.randn(5, 2, 8, 8, dtype=torch.float64)
-    alone = torch.cat([gradient_normalised(D, x[k : k + 1]) for k in range(5)])
-    torch.testing.assert_close(gradient_normalised(D, x), alone)
+    alone = torch.cat([gradient_normalized(D, x[k : k + 1]) for k in range(5)])
+    torch.testing.assert_close(gradient_normalized(D, x), alone)
 
 
 def test_gradients_reach_the_picture_through_both_parts():
     D = critic(nn.Tanh)
     x = torch.randn(2, 2, 8, 8, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: gradient_normalised(D, x), x[:1].detach().requires_grad_())
+    assert torch.autograd.gradcheck(lambda x: gradient_normalized(D, x), x[:1].detach().requires_grad_())
 
 
 # ---- progressive growing -------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ def test_fade_in_at_alpha_0_is_the_earlier_stage_with_doubled_pixels_exactly():
     G, _ = growing()
     z = torch.randn(4, 12)
     for size in (8, 16, 32):
-        assert torch.equal(G(z, size, 0.0), double(G(z, size // 2)))
+        assert torch.equal(G(z, size, 0.0), upsample2x(G(z, size // 2)))
 
 
 def test_at_alpha_0_the_critic_is_the_earlier_one_on_the_averaged_picture():
@@ -365,15 +365,15 @@ def test_at_alpha_0_the_critic_is_the_earlier_one_on_the_averaged_picture():
 def test_a_picture_half_faded_in_is_the_mean_of_both():
     G, _ = growing()
     z = torch.randn(4, 12)
-    torch.testing.assert_close(G(z, 16, 0.5), (G(z, 16) + double(G(z, 8))) / 2)
+    torch.testing.assert_close(G(z, 16, 0.5), (G(z, 16) + upsample2x(G(z, 8))) / 2)
 
 
 def test_real_pictures_fade_in_by_the_same_alpha():
     x = torch.randn(2, 3, 32, 32)
     assert torch.equal(shrunk(x, 32, 1.0), x)
     assert torch.equal(shrunk(x, 16, 1.0), fn.avg_pool2d(x, 2))
-    torch.testing.assert_close(shrunk(x, 16, 0.0), double(fn.avg_pool2d(x, 4)))
-    torch.testing.assert_close(shrunk(x, 8, 0.3), 0.3 * fn.avg_pool2d(x, 4) + 0.7 * double(fn.avg_pool2d(x, 8)))
+    torch.testing.assert_close(shrunk(x, 16, 0.0), upsample2x(fn.avg_pool2d(x, 4)))
+    torch.testing.assert_close(shrunk(x, 8, 0.3), 0.3 * fn.avg_pool2d(x, 4) + 0.7 * upsample2x(fn.avg_pool2d(x, 8)))
 
 
 def test_every_layer_is_used_at_the_scale_of_He():
@@ -386,10 +386,10 @@ def test_every_layer_is_used_at_the_scale_of_He():
             gain = 1.0 if name.startswith(("to_picture", "score")) else math.sqrt(2)
             gain = math.sqrt(2) / 4 if net is G and name == "dense" else gain
             scale = layer.parametrizations.weight[0]
-            assert isinstance(scale, Scaled)
+            assert isinstance(scale, ScaledWeight)
             assert scale.scale == pytest.approx(gain / math.sqrt(layer.weight[0].numel()))
             n = layer.weight.numel()
-            assert float(raw(layer).std()) == pytest.approx(1, abs=4 / math.sqrt(n))
+            assert float(learned_weight(layer).std()) == pytest.approx(1, abs=4 / math.sqrt(n))
             assert layer.bias is None or float(layer.bias.abs().max()) == 0
 
 
@@ -432,10 +432,10 @@ def test_progressive_has_as_many_parameters_as_published():
 
 
 def test_growth_is_a_pure_function_of_the_pictures_seen():
-    levels = [level_at(k, 10, 10, 3) for k in range(0, 90, 5)]
+    levels = [growth_level(k, 10, 10, 3) for k in range(0, 90, 5)]
     assert levels == sorted(levels)
-    assert [level_at(k, 10, 10, 3) for k in (0, 10, 15, 20, 30, 35, 60, 1000)] == [0, 0, 0.5, 1, 1, 1.5, 3, 3]
-    assert [stage_of(k) for k in (0.0, 0.25, 1.0, 1.5)] == [(4, 1.0), (8, 0.25), (8, 1.0), (16, 0.5)]
+    assert [growth_level(k, 10, 10, 3) for k in (0, 10, 15, 20, 30, 35, 60, 1000)] == [0, 0, 0.5, 1, 1, 1.5, 3, 3]
+    assert [size_and_alpha(k) for k in (0.0, 0.25, 1.0, 1.5)] == [(4, 1.0), (8, 0.25), (8, 1.0), (16, 0.5)]
     method = Progressive(Progressive.Config(4, base=8, most=4, train=10, fade=0, start=8), Shape(size=32))
     assert [method.level(k) for k in (0, 9, 10, 20, 500)] == [1, 1, 2, 3, 3]
 
@@ -445,7 +445,7 @@ def test_growing_changes_no_weight_of_earlier_blocks_and_only_known_layers_learn
     optimizers = method.optimizers()
     for step in range(8):
         now = Now(images=4 * step, batch=4)
-        size, alpha = stage_of(method.level(now.images))
+        size, alpha = size_and_alpha(method.level(now.images))
         before = {k: v.clone() for k, v in method.G.state_dict().items()}
         for name, terms in method.step(batch_of("progressive"), now):
             torch.stack(list(terms.values())).sum().backward(inputs=method.owned(optimizers[name]))
@@ -464,7 +464,7 @@ def test_a_growing_model_makes_pictures_of_every_stage_that_it_reached():
     z = torch.randn(2, 12)
     G.level.fill_(1.25)  # 16 pixels, a quarter faded in
     assert G.sizes == [4, 8, 16, 32]
-    assert torch.equal(G(z), double(G(z, 16, 0.25).clamp(-1, 1)))
+    assert torch.equal(G(z), upsample2x(G(z, 16, 0.25).clamp(-1, 1)))
     G.level.fill_(1.0)
     assert G.sizes == [4, 8, 32]
     saved = Saved(G, {"latent": [["normal", 12]], "size": 32})
@@ -487,7 +487,7 @@ def test_an_update_takes_as_many_pictures_as_its_size_allows():
 
 def test_attention_in_a_window_as_large_as_the_map_is_attention():
     seeded()
-    block = Block(16, 4, side=4, window=4)
+    block = TransformerBlock(16, 4, side=4, window=4)
     plain = Attention(16, 4)
     plain.load_state_dict({k: v for k, v in block.attention.state_dict().items() if k != "table"})
     nn.init.zeros_(block.attention.table)
@@ -497,7 +497,7 @@ def test_attention_in_a_window_as_large_as_the_map_is_attention():
 
 def test_a_window_sees_nothing_of_another():
     seeded()
-    block = Block(16, 4, side=8, window=4)
+    block = TransformerBlock(16, 4, side=8, window=4)
     x = torch.randn(1, 64, 16)
     other = x.clone()
     other[0, 0] += torch.randn(16)  # a token of the first window

@@ -31,7 +31,7 @@ def orthogonal(weights: Iterable[Tensor], full: bool = False) -> Tensor:
     return torch.zeros(()) if total is None else total
 
 
-def gradient_normalised(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def gradient_normalized(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """f(x) / (|| grad f(x) ||_2 + |f(x)|) for each sample, [B]; f is D's score, the mean of it where it is a map.
 
     Equation 7 of Wu et al. 2021 (arXiv 2109.02235): where D is piecewise linear the gradient of the result is at most
