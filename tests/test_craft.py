@@ -172,7 +172,7 @@ def test_a_run_with_all_of_it_resumes_exactly(tmp_path, accumulate):
             found.method, TrickSettings(instance_noise=0.2, smooth_labels=0.1, flip_labels=0.1, r1=1.0, r1_every=2)
         )
         found.run()
-        assert ("resumed" in found.watch.kinds()) == (seed == 1)
+        assert ("resumed" in found.observer.kinds()) == (seed == 1)
         return state(found)
 
     whole = run(tmp_path / "one", 0)
@@ -189,7 +189,7 @@ def test_the_settings_reach_a_run_and_its_record(tmp_path):
         images.save(tmp_path / f"data/{i}.png", np.random.default_rng(i).integers(0, 255, (16, 16), np.uint8))
     asked = {"size": 16, "instance_noise": "0.3", "r1": 1, "images": 8}
     run = resolve_run("dcgan", [str(tmp_path / "data")], tmp_path / "run", asked)
-    assert (run.craft.instance_noise, run.craft.r1) == (0.3, 1.0)
+    assert (run.tricks.instance_noise, run.tricks.r1) == (0.3, 1.0)
     assert run.settings["instance_noise"] == 0.3
     method = run.build()
     assert method.double_backward

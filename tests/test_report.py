@@ -151,12 +151,10 @@ def test_training_time_goes_on_and_forgets_what_was_lost(tmp_path, monkeypatch):
 
 
 def test_a_crashed_run_through_the_loop_has_the_log_of_an_unbroken_one(tmp_path):
-    whole = toy_loop(tmp_path / "whole", sample_every=8)
-    whole.watch = report(tmp_path / "whole", 32)
+    whole = toy_loop(tmp_path / "whole", sample_every=8, observer=report(tmp_path / "whole", 32))
     whole.run()
 
-    broken = toy_loop(tmp_path / "broken", sample_every=8)
-    broken.watch = report(tmp_path / "broken", 32)
+    broken = toy_loop(tmp_path / "broken", sample_every=8, observer=report(tmp_path / "broken", 32))
     count, step = 0, broken.step
 
     def crash(batch, now):
@@ -169,8 +167,7 @@ def test_a_crashed_run_through_the_loop_has_the_log_of_an_unbroken_one(tmp_path)
     broken.step = crash
     with pytest.raises(KeyboardInterrupt):
         broken.run()
-    again = toy_loop(tmp_path / "broken", sample_every=8)
-    again.watch = report(tmp_path / "broken", 32)
+    again = toy_loop(tmp_path / "broken", sample_every=8, observer=report(tmp_path / "broken", 32))
     again.run()
 
     assert told(tmp_path / "broken", "losses") == told(tmp_path / "whole", "losses") == list(range(4, 33, 4))

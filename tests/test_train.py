@@ -17,6 +17,7 @@ import i2i
 from i2i.core.errors import I2IError
 from i2i.models.format import read_header
 from i2i.training import loop
+from i2i.training.dry_run import describe
 from i2i.training.train import resolve_resume, resolve_run, resume
 
 PIX2PIX = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "depth": 3, "images": 8, "device": "cpu", "workers": 0}
@@ -95,7 +96,7 @@ def test_places_where_no_run_can_be(pairs, tmp_path):
 
 def notes(*sources, recipe="cyclegan", **settings):
     run = resolve_run(recipe, [str(s) for s in sources], None, {**CYCLEGAN, **settings})
-    return "\n".join(run.describe()["notes"])
+    return "\n".join(describe(run)["notes"])
 
 
 def test_few_and_small_pictures_are_told_before_the_run(tmp_path):
@@ -113,17 +114,17 @@ def test_few_and_small_pictures_are_told_before_the_run(tmp_path):
 def test_what_depends_on_the_number_of_processes_is_told_before_the_run(tmp_path, monkeypatch, count):
     run = resolve_run("progressive", [str(fill(tmp_path / "a", 12))], None, {"size": 16, "base": 64, "device": "cpu"})
     monkeypatch.setenv("WORLD_SIZE", str(count))
-    said = "\n".join(run.describe()["notes"])
+    said = "\n".join(describe(run)["notes"])
     told = "2 processes train together, and each computes the deviation over groups of images over its own share"
     assert (told in said) == (count == 2)
-    assert run.notes(run.build()) == run.describe()["notes"]
+    assert run.notes(run.build()) == describe(run)["notes"]
 
 
 def test_halves_of_a_file_are_measured_by_themselves(pairs):
     run = resolve_run("pix2pix", [str(pairs)], None, {**PIX2PIX, "size": 32})
-    assert "12 of 24" not in "".join(run.describe()["notes"])
-    assert "24 of 24 images looked at are smaller than the 32 pixels" in "".join(run.describe()["notes"])
-    assert "enlarged" not in "".join(resolve_run("pix2pix", [str(pairs)], None, PIX2PIX).describe()["notes"])
+    assert "12 of 24" not in "".join(describe(run)["notes"])
+    assert "24 of 24 images looked at are smaller than the 32 pixels" in "".join(describe(run)["notes"])
+    assert "enlarged" not in "".join(describe(resolve_run("pix2pix", [str(pairs)], None, PIX2PIX))["notes"])
 
 
 def test_folders_as_people_have_them_are_trained_on(tmp_path, monkeypatch):
@@ -211,6 +212,25 @@ def test_the_model_of_a_resumed_run_is_that_of_a_whole_one_byte_by_byte(pairs, t
     assert resolve_resume(tmp_path / "run", sources=["../moved"]).named == ["../moved"]
 
 
+def test_a_model_that_was_not_written_is_written_when_the_finished_run_is_resumed(pairs, tmp_path):
+    folder = i2i.train("pix2pix", pairs, tmp_path / "run", **PIX2PIX)
+    model = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    resume(folder, quiet=True)
+    assert (folder / "model.safetensors").read_bytes() == model
+
+
+@pytest.mark.parametrize("ema", [0, 4])
+def test_the_model_in_memory_is_judged_as_the_saved_one_is(pairs, tmp_path, ema):
+    fill(pairs / "test", 3, 32)
+    folder = i2i.train("pix2pix", pairs, tmp_path / "run", **PIX2PIX, ema=ema)
+    scores = json.loads((folder / "metrics.json").read_text())
+    again = i2i.evaluate(folder, device="cpu")
+    assert {k: scores[k] for k in ("model", "mean image", "count")} == {
+        k: again[k] for k in ("model", "mean image", "count")
+    }
+
+
 def test_what_changed_is_named(pairs, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     stopped(monkeypatch, folder, pairs, 2)
@@ -231,7 +251,7 @@ def test_a_config_that_is_none(tmp_path):
     with pytest.raises(I2IError, match=r"not the config\.yaml of a run"):
         resolve_resume(tmp_path)
     (tmp_path / "config.yaml").write_text("a: [")
-    with pytest.raises(I2IError, match="no readable YAML"):
+    with pytest.raises(I2IError, match="not readable as YAML: while parsing"):
         resolve_resume(tmp_path)
 
 

@@ -61,10 +61,10 @@ def show(
     values = recipes.recipe(name)
     method = load_method(str(values["method"]))
     about = recipes.about(name)
-    parts = {"method": method.Config, "data": DataSettings, "training": TrainSettings, "craft": TrickSettings}
+    parts = {"data": DataSettings, "training": TrainSettings, "tricks": TrickSettings, "method": method.Config}
     given = {k: v for k, v in values.items() if k not in ("method", "data")}
     config.resolve(given, parts)  # a recipe with an unknown setting is refused here as in training
-    settings = {title: config.settings(part) for title, part in parts.items()}
+    settings = {title: config.settings(parts[title]) for title in ("method", "data", "training", "tricks")}
     if as_json:
         listed: list[dict[str, Any]] = [
             {**vars(s), "part": title, "value": given.get(s.name, s.default)}

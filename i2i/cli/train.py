@@ -90,7 +90,9 @@ def train(
         with progress_bar(" ".join(data or []), quiet or as_json) as progress:
             run = resolve_run(recipe, data, out, overrides, progress)
     if dry_run:
-        plan = run.describe()
+        from i2i.training.dry_run import describe
+
+        plan = describe(run)
         if launch.alone():
             print_json(plan) if as_json else _print(plan)
         return

@@ -78,7 +78,10 @@ def resolve(values: Mapping[str, Any], parts: Mapping[str, type]) -> dict[str, A
     for part, kind in parts.items():
         for key, hint in _hints(kind).items():
             if key in owners:
-                raise I2IError(f"The setting {key!r} of {kind.__name__} exists already in {owners[key]}.", "Rename it.")
+                raise I2IError(
+                    f"{kind.__name__} has a setting {key!r}, which exists already: it is a setting of {owners[key]}.",
+                    f"Rename the setting in {kind.__name__}.",
+                )
             owners[key], hints[key] = part, hint
     shared: dict[str, dict[str, Any]] = {part: {} for part in parts}
     for key, value in values.items():

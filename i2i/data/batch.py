@@ -1,9 +1,10 @@
-"""What the loop gets from a data set (Batch), and what a method must know of it (Shape)."""
+"""The contract between data and training: batches, their shape, and what the loop calls on a data set."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Shape:
-    """What a method has to know of the data, read from the images themselves."""
+    """What a method has to know about the data; read from the images themselves."""
 
     channels_in: int = 3  # channels of x (source)
     channels_out: int = 3  # channels of y (target)
@@ -23,19 +24,19 @@ class Shape:
 class Batch:
     """One process's part of a step. Images are float32 [B, C, H, W] in [-1, 1].
 
-    paired: x source, y target of the same place; unpaired: x from A, y from B; images: x; labelled: x and c.
+    Layout paired: x the source and y its target; unpaired: x from A and y from B; images: x; labelled: x and c.
     """
 
     x: Tensor
     y: Tensor | None = None
     c: Tensor | None = None  # int64 [B], class index
-    ids: Tensor | None = None  # int64 [B], number of each sample in the order of training, counted from 0
+    ids: Tensor | None = None  # int64 [B], number of each sample in the order of training, from 0
 
     def __len__(self) -> int:
         return len(self.x)
 
     def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
-        """The same batch on `device` (dtype changes reach the images only)."""
+        """The batch on `device`; `kwargs` (dtype, memory_format, ...) are those of Tensor.to, for the images only."""
 
         def move(t: Tensor | None, floating: bool = True) -> Tensor | None:
             return None if t is None else t.to(device, **(kwargs if floating else {}))
@@ -53,3 +54,13 @@ class Batch:
         return [
             Batch(self.x[i * n : (i + 1) * n], cut(self.y, i), cut(self.c, i), cut(self.ids, i)) for i in range(parts)
         ]
+
+
+class TrainingData(Protocol):
+    """What training asks of a data set; `i2i.data.Data` documents the methods."""
+
+    @property
+    def count(self) -> int: ...  # samples in an epoch
+    def batches(self, start: int, batch: int, rank: int, world: int, seed: int) -> Iterator[Batch]: ...
+    def fixed(self, n: int) -> Batch: ...
+    def augment_on_device(self, batch: Batch, seed: int) -> Batch: ...

@@ -103,7 +103,7 @@ def test_a_finished_run_for_machines_and_quietly(trained):
 
 def test_a_run_is_not_overwritten(trained, pairs):
     _, err = i2i("train", "pix2pix", "--data", pairs, "--out", trained[0], code=1)
-    assert f"already holds a run. Go on with `i2i train --resume '{trained[0]}'`" in err
+    assert f"already holds a run. Resume it with `i2i train --resume '{trained[0]}'`" in err
 
 
 def test_only_what_does_not_change_the_run_may_change(trained, tmp_path):
@@ -140,7 +140,7 @@ def test_evaluate_prints_and_saves(trained, pairs, tmp_path):
 
 
 def test_evaluate_refuses(trained, sides):
-    assert "No model is called 'nothing'" in i2i("evaluate", "-m", "nothing", code=1)[1]
+    assert "No model and no file is called 'nothing'" in i2i("evaluate", "-m", "nothing", code=1)[1]
     _, err = i2i("evaluate", "-m", trained[0], "--split", "tset", code=1)
     assert "has no split 'tset'. It has: train, val, test." in err
     _, err = i2i("evaluate", "-m", trained[0], "--data", *sides, code=1)
@@ -158,7 +158,7 @@ def test_more_processes_than_gpus(monkeypatch, pairs, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     words = [w for w in TINY if w not in ("--device", "cpu")]
     _, err = i2i("train", "pix2pix", "--data", pairs, "--out", tmp_path / "run", *words, code=1)
-    assert "3 processes were asked for, but there are 2 CUDA devices here. Give --processes 2" in err
+    assert "3 processes need a GPU each, but this machine has 2. Give --processes 2" in err
     assert not (tmp_path / "run").exists()
 
 

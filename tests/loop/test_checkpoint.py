@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from i2i.core.errors import I2IError
-from i2i.training import checkpoint
+from i2i.training import checkpoint, state
 
 
 def save(folder, images, value=1.0):
@@ -98,11 +98,11 @@ def test_optimizer_state_gets_the_layout_of_its_parameter():
 
     net, optimizer = made()
     step(net, optimizer)
-    tensors, scalars = checkpoint.pack_optimizer("G", optimizer)
+    tensors, scalars = state.pack_optimizer("G", optimizer)
     tensors = {k: v.contiguous().clone() for k, v in tensors.items()}
     other, restored = made()
     other.load_state_dict(net.state_dict())
-    checkpoint.unpack_optimizer("G", restored, tensors, scalars)
+    state.restore_optimizer("G", restored, tensors, scalars)
     step(net, optimizer)
     step(other, restored)
     assert torch.equal(net.weight, other.weight)

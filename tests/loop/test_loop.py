@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from i2i.core.errors import I2IError
-from i2i.training.loop import Interrupted, crossed
+from i2i.training.loop import crossed
+from i2i.training.signals import Interrupted
 from tests.loop.toy import Notes, toy_loop, weights
 
 
@@ -43,8 +44,8 @@ def test_stop_and_resume_equals_the_uninterrupted_run_bit_by_bit(tmp_path, preci
 
     second = toy_loop(tmp_path / "parts", **options)
     second.run()
-    assert "resumed" in second.watch.kinds()
-    assert min(line["images"] for line in second.watch.lines if line["kind"] == "losses") == 16
+    assert "resumed" in second.observer.kinds()
+    assert min(line["images"] for line in second.observer.lines if line["kind"] == "losses") == 16
     assert_equal(weights(whole), weights(second))
 
 
@@ -106,8 +107,8 @@ def test_resume_refuses_another_network(tmp_path):
 def test_clipping_limits_the_gradient(tmp_path):
     """With SGD and a tiny bound, no step moves the weights by more than rate x bound."""
     loop = toy_loop(tmp_path, total=4, clip=1e-3)
-    for name in loop.optimizers:
-        loop.optimizers[name] = torch.optim.SGD(loop.owned[name], lr=0.01)
+    for name in loop.train_step.optimizers:
+        loop.train_step.optimizers[name] = torch.optim.SGD(loop.train_step.owned[name], lr=0.01)
     before = weights(loop)
     loop.run()
     after = weights(loop)
@@ -119,14 +120,13 @@ def test_clipping_limits_the_gradient(tmp_path):
 def test_rates_follow_the_method(tmp_path):
     loop = toy_loop(tmp_path, total=16)
     loop.run()
-    rates = [line["rates"]["G"] for line in loop.watch.lines if line["kind"] == "losses"]
+    rates = [line["rates"]["G"] for line in loop.observer.lines if line["kind"] == "losses"]
     assert rates == pytest.approx([0.01, 0.01 * 0.875, 0.01 * 0.75, 0.01 * 0.625])
 
 
 def test_the_last_three_and_the_best_checkpoint_are_kept(tmp_path):
-    loop = toy_loop(tmp_path, total=64)
     scores = iter([5.0, 1.0, 4.0, 3.0, 2.0, 6.0, 7.0, 8.0])
-    loop.judge = lambda method: next(scores)
+    loop = toy_loop(tmp_path, total=64, judge=lambda method: next(scores))
     loop.run()
     kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.is_dir())
     assert kept == [16, 48, 56, 64]
@@ -140,9 +140,10 @@ def test_no_checkpoint_may_hide_a_full_disk(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     loop = toy_loop(tmp_path, total=16)
-    with pytest.raises(I2IError, match="16 images could not be saved"):  # training goes on, but does not end in silence
+    # Training goes on, but does not end in silence.
+    with pytest.raises(I2IError, match=r"At 16 images the checkpoint could not be written: .*No space left"):
         loop.run()
-    assert loop.watch.kinds().count("save failed") == 2
+    assert loop.observer.kinds().count("save failed") == 2
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
@@ -165,8 +166,8 @@ def test_samples_do_not_disturb_training(tmp_path):
     )
     plain.run()
     watched.run()
-    assert isinstance(watched.watch, Notes)
-    assert len(watched.watch.grids) > len(plain.watch.grids)
+    assert isinstance(watched.observer, Notes)
+    assert len(watched.observer.grids) > len(plain.observer.grids)
     assert_equal(weights(plain), weights(watched))
 
 
@@ -187,16 +188,16 @@ def test_training_sees_the_batch_as_the_data_set_varies_it_on_the_device(tmp_pat
 
 
 def test_the_epochs_of_a_few_pictures_make_no_thousand_grids(tmp_path, monkeypatch):
-    monkeypatch.setattr("i2i.training.loop.MOST", 3)
+    monkeypatch.setattr("i2i.training.loop.MAX_SAVES", 3)
     loop = toy_loop(tmp_path, total=96, save_every=0, sample_every=0)
     assert loop.data.count < 32
     loop.run()
-    assert [line["images"] for line in loop.watch.lines if line["kind"] == "saved"] == [32, 64, 96]
-    assert len(loop.watch.grids) == 4  # with the one before training
+    assert [line["images"] for line in loop.observer.lines if line["kind"] == "saved"] == [32, 64, 96]
+    assert len(loop.observer.grids) == 4  # with the one before training
 
 
 def test_slow_steps_are_logged_before_log_every_is_reached(tmp_path, monkeypatch):
-    monkeypatch.setattr("i2i.training.loop.PATIENCE", 0.0)
+    monkeypatch.setattr("i2i.training.loop.LOG_INTERVAL", 0.0)
     loop = toy_loop(tmp_path, total=16, log_every=1000)
     loop.run()
-    assert [line["images"] for line in loop.watch.lines if line["kind"] == "losses"] == [4, 8, 12, 16]
+    assert [line["images"] for line in loop.observer.lines if line["kind"] == "losses"] == [4, 8, 12, 16]

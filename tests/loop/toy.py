@@ -104,15 +104,26 @@ class Notes:
         return [line["kind"] for line in self.lines]
 
 
-def toy_loop(folder: Path, total: int = 32, *, config: dict[str, Any] | None = None, **plan: Any) -> Loop:
-    """A loop over ToyGAN from seed 0; `plan` overrides the settings."""
+def toy_loop(
+    folder: Path,
+    total: int = 32,
+    *,
+    config: dict[str, Any] | None = None,
+    observer: Any = None,
+    save_model: Any = None,
+    judge: Any = None,
+    **changes: Any,
+) -> Loop:
+    """A loop over ToyGAN from seed 0; `changes` override the settings."""
     torch.manual_seed(0)
     method = ToyGAN(ToyGAN.Config(**(config or {})), Shape(size=8))
     settings = TrainSettings(
-        **{"batch": 4, "save_every": 8, "sample_every": 1000, "log_every": 1, "device": "cpu", **plan}
+        **{"batch": 4, "save_every": 8, "sample_every": 1000, "log_every": 1, "device": "cpu", **changes}
     )
     facts = {"recipe": {"lr": method.config.lr, "batch": settings.batch}, "data set": {"count": 8}, "length": total}
-    return Loop(method, ToyData(), settings, folder, Notes(), total=total, facts=facts)
+    observer = observer or Notes()
+    calls = {"save_model": save_model, "judge": judge}
+    return Loop(method, ToyData(), settings, folder, observer, total=total, facts=facts, **calls)
 
 
 def weights(loop: Loop) -> dict[str, Tensor]:

@@ -187,14 +187,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @every_method
 def test_resumed_equals_uninterrupted(name: str, place: Path, tmp_path: Path) -> None:
     run = whole(name, place)
-    lines = [line for line in run.watch.lines if line["kind"] == "losses"]  # type: ignore[attr-defined]
+    lines = [line for line in run.observer.lines if line["kind"] == "losses"]  # type: ignore[attr-defined]
     assert len(lines) == 3
     shutil.copytree(run.folder, tmp_path / "run")
     for later in sorted((tmp_path / "run/checkpoints").glob("0*"))[1:]:
         shutil.rmtree(later)
     again = loop(name, tmp_path / "run", seed=1, ema=10.0)
     again.run()
-    assert "resumed" in again.watch.kinds()  # type: ignore[attr-defined]
+    assert "resumed" in again.observer.kinds()  # type: ignore[attr-defined]
     ours, theirs = state(again), state(run)
     assert ours.keys() == theirs.keys()
     for key in ours:
@@ -262,8 +262,8 @@ def without_gradient(run: Loop) -> set[str]:
     subtracts the mean: what is computed is rounding, and Adam divides it by its own size."""
     keys = {id(p): k for k, p in run.method.named_parameters()}
     found: set[str] = set()
-    for name, optimizer in run.optimizers.items():
-        for i, p in enumerate(run.owned[name]):
+    for name, optimizer in run.train_step.optimizers.items():
+        for i, p in enumerate(run.train_step.owned[name]):
             squares = [v for k, v in optimizer.state[p].items() if k in ("exp_avg_sq", "square_avg")]
             if squares and squares[0].max() < 1e-20:
                 key = keys[id(p)]

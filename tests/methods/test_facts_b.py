@@ -243,7 +243,7 @@ def test_standing_statistics_are_those_of_truncated_noise():
 def test_large_batches_are_computed_in_parts(tmp_path):
     run = loop("biggan", tmp_path, accumulate=2)
     run.run()
-    lines = [line for line in run.watch.lines if line["kind"] == "losses"]
+    lines = [line for line in run.observer.lines if line["kind"] == "losses"]
     assert {k for line in lines for k in line["terms"]} == {"D/real", "D/fake", "G/adv", "G/ortho"}
 
 

@@ -94,13 +94,13 @@ def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan:
     settled = TrainSettings(**{**chosen, "keep": 9, "device": "cpu", "precision": "fp32", **plan})
     facts = {"recipe": dataclasses.asdict(config), "length": total}
 
-    def finish(method: Method, images: int) -> None:
+    def save_model(method: Method, images: int) -> None:
         networks = {n: getattr(method, n) for n in method.averaged}
         header = {"method": name, "images": images, **kind.facts(config)}
         model_file.save(folder / "model.safetensors", networks, header)
 
     data = Memory(kind.needs, shape)
-    return Loop(made(name, seed), data, settled, folder, Notes(), total=total, facts=facts, finish=finish)
+    return Loop(made(name, seed), data, settled, folder, Notes(), total=total, facts=facts, save_model=save_model)
 
 
 def state(run: Loop) -> dict[str, Tensor]:

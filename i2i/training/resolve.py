@@ -1,0 +1,134 @@
+"""From a recipe, data and settings, or the folder of an earlier run, to a `Run`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from i2i import data
+from i2i.core import config
+from i2i.core.errors import I2IError
+from i2i.core.progress import Progress
+from i2i.data.batch import Shape
+from i2i.methods import load_method, method_name
+from i2i.training import recipes
+from i2i.training.run import Run
+from i2i.training.settings import TrainSettings
+from i2i.training.tricks import TrickSettings
+
+
+def resolve_run(
+    recipe: str,
+    data_sources: list[str] | None = None,
+    out: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Resolves a run without starting it.
+
+    recipe: the name of a recipe or method, or a path to a .yaml or .py file. data_sources: a folder, two folders, or
+    the name of a data set; default: that of the recipe. out: default runs/RECIPE-DATA-TIME. overrides: settings by
+    name, as values or text. progress: called while a data set is downloaded. Raises I2IError on bad input."""
+    run = _resolve(recipe, data_sources, out, overrides, progress)
+    check_new_folder(run.folder)
+    return run
+
+
+def resolve_resume(
+    folder: str | Path, overrides: dict[str, Any] | None = None, sources: list[str] | None = None
+) -> Run:
+    """Resolves the run in `folder` as its config.yaml says.
+
+    overrides: settings to change; only those that do not change what is computed (workers, device, save_every, ...).
+    sources: where the images lie now, if they have moved. Raises I2IError if `folder` holds no run."""
+    folder = Path(folder)
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise I2IError(f"{folder} holds no run: it has no config.yaml.", "Give the folder that `i2i train` printed.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise I2IError(
+            f"{path} is not readable as YAML: {' '.join(str(error).split())}.", "Restore the original file."
+        ) from error
+    if not isinstance(values, dict) or not {"recipe", "method", "data"} <= values.keys():
+        raise I2IError(f"{path} is not the config.yaml of a run.", "Restore the original file.")
+    values.pop("versions", None)
+    recipe, absolute = values.pop("recipe"), values.pop("data")
+    named = values.pop("data_named", absolute)
+    run = _resolve(str(values["method"]), sources or absolute, folder, {**values, **(overrides or {})})
+    run.recipe = run.settings["recipe"] = recipe
+    run.named = sources or named
+    return run
+
+
+def _resolve(
+    recipe: str,
+    data_sources: list[str] | None,
+    out: Path | None,
+    overrides: dict[str, Any] | None,
+    progress: Progress | None = None,
+) -> Run:
+    # The method and the data that the recipe and the caller name.
+    values = dict(recipes.recipe(recipe))
+    values.update(overrides or {})
+    method = load_method(str(values.pop("method")))
+    recipe_data = values.pop("data", None)
+    sources = list(data_sources or ([recipe_data] if isinstance(recipe_data, str) else recipe_data or []))
+    if not sources:
+        raise I2IError("No data was given.", "Give --data with a folder, two folders, or a name of `i2i data`.")
+
+    # All settings, each in its part.
+    if method.needs and values.get("layout", "auto") == "auto":
+        values["layout"] = method.needs
+    parts = config.resolve(
+        values, {"training": TrainSettings, "tricks": TrickSettings, "data": data.DataSettings, "method": method.Config}
+    )
+    training: TrainSettings = parts["training"]
+    training.check()
+    absolute = [str(Path(s).resolve()) if Path(s).is_dir() else s for s in sources]  # found from any folder
+    settings: dict[str, Any] = {"recipe": recipe, "method": str(method_name(method)), "data": absolute}
+    for part in ("method", "data", "training", "tricks"):
+        settings |= dataclasses.asdict(parts[part])
+
+    # The images, and the length of the run.
+    opened = data.open(sources, parts["data"], "train", progress)
+    split = next((s for s in ("val", "test") if s in opened.splits), None)
+    held_out = data.open(sources, parts["data"], split=split) if split else None
+    images = training.images or math.ceil(training.epochs * opened.count)
+    name = f"{Path(recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Run(
+        recipe=recipe,
+        method=method,
+        config=parts["method"],
+        data_settings=parts["data"],
+        training=training,
+        tricks=parts["tricks"],
+        sources=sources,
+        named=sources,
+        data=opened,
+        held_out=held_out,
+        folder=Path(out) if out else Path("runs") / name,
+        shape=Shape(opened.channels_in, opened.channels_out, opened.size, opened.classes),
+        total=max(1, math.ceil(images / training.batch)) * training.batch,
+        settings=settings,
+    )
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raises I2IError if a new run in `folder` would touch existing files."""
+    if (folder / "config.yaml").exists():
+        raise I2IError(
+            f"{folder} already holds a run.",
+            f"Resume it with `i2i train --resume {shlex.quote(str(folder))}`, or give another --out.",
+        )
+    if folder.is_file():
+        raise I2IError(f"{folder} is a file.", "Give a folder for --out.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise I2IError(f"{folder} exists and is not empty.", "Give another --out.")

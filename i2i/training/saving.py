@@ -1,0 +1,111 @@
+"""What a run saves at a moment: a checkpoint to go on from, and the model to use. Says what could not be written."""
+
+from __future__ import annotations
+
+import errno
+import math
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from i2i.core.errors import I2IError
+from i2i.methods._method import Method
+from i2i.training import checkpoint as checkpoints
+from i2i.training.ema import EMA
+from i2i.training.report import Observer
+
+SaveModel = Callable[[Method, int], None]  # (method with averaged weights, images seen): writes the model
+Judge = Callable[[Method], float | None]  # the score of a method with averaged weights, lower is better; None: no score
+
+
+class Saver:
+    """Writes checkpoints and models into a run's folder, keeps the best and the newest ones, and tells the observer.
+
+    A part that cannot be written, for example to a full disk, does not keep the others from being written."""
+
+    def __init__(
+        self, folder: Path, keep: int, observer: Observer, save_model: SaveModel | None, judge: Judge | None
+    ) -> None:
+        self.folder, self.checkpoints, self.keep = folder, folder / "checkpoints", keep
+        self.observer, self.save_model, self.judge = observer, save_model, judge
+
+    def save(
+        self, images: int, method: Method, ema: EMA, tensors: dict[str, Tensor], facts: dict[str, Any]
+    ) -> dict[str, Exception]:
+        """Writes the checkpoint and the model. Returns the errors by the part that was not written; empty if none."""
+        errors: dict[str, Exception] = {}
+        checkpoint = score = None
+        try:
+            # safetensors refuses tensors that share memory and drops strides; plain copies avoid both.
+            tensors = {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
+            checkpoint = checkpoints.save(self.checkpoints, images, tensors, facts)
+        except (OSError, I2IError) as error:
+            errors["checkpoint"] = error
+        try:
+            score = self.write_model(images, method, ema)
+        except (OSError, I2IError) as error:
+            errors["model"] = error
+        if checkpoint is not None:
+            try:
+                if score is not None and score < checkpoints.best_of(self.checkpoints).get("score", math.inf):
+                    checkpoints.mark_best(self.checkpoints, checkpoint, score=score, images=images)
+                checkpoints.rotate(self.checkpoints, self.keep)
+            except OSError as error:
+                errors["list of the best and newest checkpoints"] = error
+            self.observer.event(images, "saved", checkpoint=checkpoint.name)
+        if errors:
+            self.observer.event(images, "save failed", error=_sentence(errors))
+        return errors
+
+    @torch.no_grad()
+    def write_model(self, images: int, method: Method, ema: EMA) -> float | None:
+        """Judges the method with averaged weights, writes it as the model, and returns its score."""
+        with ema.applied(method) as averaged:
+            score = self.judge(averaged) if self.judge else None
+            if self.save_model:
+                self.save_model(averaged, images)
+        if score is not None:
+            self.observer.event(images, "score", score=score)
+        return score
+
+    def error(self, images: int, errors: dict[str, Exception]) -> I2IError:
+        """The error that ends a run whose last state could not be saved, with a hint by its cause."""
+        causes = set(map(_cause, errors.values()))
+        where = self.folder
+        if errno.ENOSPC in causes or errno.EDQUOT in causes:
+            remedy = f"Free some space in {where}."
+        elif causes & {errno.EACCES, errno.EPERM, errno.EROFS}:
+            remedy = f"Make {where} writable."
+        else:
+            remedy = " ".join(e.hint for e in errors.values() if isinstance(e, I2IError) and e.hint)
+        command = f"i2i train --resume {shlex.quote(str(where))}"
+        hint = f"{remedy} Then run: {command}" if remedy else f"Try again: {command}"
+        return I2IError(f"At {images:,} images {_sentence(errors)}", hint)
+
+
+def _sentence(errors: dict[str, Exception]) -> str:
+    """What was not written, and why: "the checkpoint and the model could not be written: No space left on device."."""
+    parts = " and ".join(f"the {part}" for part in errors)
+    reasons = dict.fromkeys(_reason(error) for error in errors.values())
+    rest = "; the checkpoint was written" if "checkpoint" not in errors else ""
+    return f"{parts} could not be written{rest}: {'; '.join(reasons)}."
+
+
+def _reason(error: Exception) -> str:
+    what = error.what if isinstance(error, I2IError) else str(error)
+    return what.rstrip(".")
+
+
+def _cause(error: BaseException | None) -> int | None:
+    """The system's number of the error behind `error`; None if the system did not refuse anything."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        if "No space left" in str(error):  # safetensors gives only the words
+            return errno.ENOSPC
+        error = error.__cause__
+    return None

@@ -1,0 +1,219 @@
+"""A training run in this process: the run's folder is prepared, the loop runs, and the finished model is judged."""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate.utils import broadcast_object_list
+
+from i2i import __version__, data
+from i2i.core.errors import I2IError
+from i2i.data.batch import Batch
+from i2i.inference.evaluate import conclude
+from i2i.methods._bases import Generate
+from i2i.methods._method import Method
+from i2i.metrics.pixel import l1
+from i2i.models import format as model_file
+from i2i.models.load import translator_of
+from i2i.training.collapse import CollapseMonitor
+from i2i.training.loop import Loop
+from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
+from i2i.training.resolve import check_new_folder
+from i2i.training.run import Run
+from i2i.training.settings import TrainSettings, accelerator_for
+
+JUDGED_IMAGES = 64  # held-out images that choose the best checkpoint, at most
+JUDGE_BATCH = 8  # images in one pass of the network
+
+
+class Session:
+    """One process's part of a run, in three steps: `prepare`, `train`, `conclude`.
+
+    The constructor builds everything in memory and raises I2IError for settings that do not go together; nothing is
+    written before `prepare`."""
+
+    def __init__(self, run: Run, *, quiet: bool, resumed: bool) -> None:
+        _check_device_count(run.training)
+        self.run, self.resumed = run, resumed
+        self.accelerator = accelerator_for(run.training, run.folder)
+        self.is_main = self.accelerator.is_main_process
+        if self.accelerator.num_processes > 1:  # the time in the folder's name may differ between processes
+            run.folder = Path(broadcast_object_list([str(run.folder)])[0])
+        self.method = run.build()
+        self.notes = run.notes(self.method)
+        self.metrics: dict[str, float] = {}  # scores on held-out images, which go into the model's header
+        self.observer = self._observer(live=not quiet)
+        self.loop = Loop(
+            self.method,
+            run.data,
+            run.training,
+            run.folder,
+            self.observer,
+            total=run.total,
+            facts=run.facts(),
+            accelerator=self.accelerator,
+            save_model=self._save_model,
+            judge=self._judge,
+            preview=run.held_out,
+        )
+
+    def _observer(self, live: bool) -> Observer:
+        """Whom the loop tells: the report, trackers, and for GANs from noise a monitor of mode collapse."""
+        run = self.run
+        observer: Observer = SilentObserver()
+        if self.is_main:
+            observer = Report(run.folder, run.recipe, run.settings, run.total, live=live)
+        if run.training.tracked:
+            observer = TrackerObserver(observer, self.accelerator)
+        if isinstance(self.method, Generate) and self.is_main:
+            observer = CollapseMonitor(observer, run.data, run.held_out, early=run.total // 20)
+        return observer
+
+    def prepare(self) -> None:
+        """Makes the folder of a new run, starts the trackers, and reports the environment and the notes.
+
+        Raises I2IError, in every process, if the folder cannot be made."""
+        if not self.resumed:
+            failure: list[I2IError | None] = [None]
+            if self.is_main:
+                try:
+                    _make_folder(self.run)
+                except I2IError as error:
+                    failure = [error]
+            everywhere = broadcast_object_list(failure)[0]
+            if everywhere is not None:
+                raise everywhere
+        if self.run.training.tracked:
+            flat = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in self.run.settings.items()}
+            self.accelerator.init_trackers(f"i2i-{self.run.recipe}".replace("/", "-"), config=flat)
+        self.observer.event(0, "environment", **self._environment())
+        for note in self.notes:
+            self.observer.event(0, "note", text=note)
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Closes the report and the trackers at the end; an exception becomes the reason in the report."""
+        reason = ""
+        try:
+            yield
+        except BaseException as error:
+            reason = str(error) or type(error).__name__
+            raise
+        finally:
+            self.observer.close(reason)
+            if self.run.training.tracked:
+                self.accelerator.end_training()
+
+    def train(self) -> None:
+        """Runs the loop to its end. Raises what `Loop.run` raises."""
+        images = self.loop.run()
+        if self.is_main and self.resumed and not self._model_is_of(images):
+            self.loop.saver.write_model(images, self.method, self.loop.ema)
+
+    def conclude(self) -> None:
+        """Evaluates the finished model of a paired run on its test images, or else on its validation images."""
+        run = self.run
+        split = next((s for s in ("test", "val") if s in run.data.splits), None)
+        if not self.is_main or split is None or not run.method.needs == run.data.layout == "paired":
+            return
+        held_out = data.open(run.sources, run.data_settings, split)
+        with self.loop.ema.applied(self.method) as averaged:
+            # a copy in float32, as the saved model is: the translator changes the network that it gets
+            network = copy.deepcopy(averaged.networks()["G"]).float().to(memory_format=torch.contiguous_format)
+        translator = translator_of({"G": network}, run.header(run.total, self.metrics), run.folder.name)
+        scores = conclude(translator, held_out, split, run.folder)
+        self.observer.event(run.total, "evaluation", **scores)
+
+    # ---- what the loop calls at each save ----------------------------------------------------------------------
+
+    def _save_model(self, method: Method, images: int) -> None:
+        networks = {name: getattr(method, name) for name in method.averaged}
+        model_file.save(self._model_path, networks, self.run.header(images, self.metrics))
+
+    def _judge(self, method: Method) -> float | None:
+        """The mean L1 distance to the true images of held-out pairs, in [0, 2]; None for a method without pairs."""
+        held_out = self.run.held_out
+        if held_out is None or self.run.method.needs != "paired":
+            return None
+        pairs = held_out.fixed(min(JUDGED_IMAGES, held_out.count))
+        assert pairs.y is not None
+        weight = next(method.parameters())
+        total = 0.0
+        for i in range(0, len(pairs), JUDGE_BATCH):
+            x, y = pairs.x[i : i + JUDGE_BATCH].to(weight.device, weight.dtype), pairs.y[i : i + JUDGE_BATCH]
+            total += float(l1(method.infer(Batch(x)).cpu().float(), y)) * len(y)
+        self.metrics["val_l1"] = total / len(pairs)
+        return self.metrics["val_l1"]
+
+    # ---- facts -------------------------------------------------------------------------------------------------
+
+    @property
+    def _model_path(self) -> Path:
+        return self.run.folder / "model.safetensors"
+
+    def _model_is_of(self, images: int) -> bool:
+        """True if the saved model is that of `images` images; an earlier session may have failed to write it."""
+        try:
+            return bool(model_file.read_header(self._model_path).get("images") == images)
+        except I2IError:
+            return False
+
+    def _environment(self) -> dict[str, Any]:
+        """What the report tells of the machine, and of how the run differs from the defaults."""
+        device = self.accelerator.device
+        name = f"{device}, threads: {torch.get_num_threads()}"
+        if device.type == "cuda":
+            name = torch.cuda.get_device_name(device)
+        documentation = sys.modules[self.run.method.__module__].__doc__ or self.run.method.__doc__ or ""
+        return {
+            "about": documentation.strip().split("\n")[0],
+            "device": name,
+            "processes": self.accelerator.num_processes,
+            "training images": self.run.data.count,
+            "system": platform.platform(),
+            "versions": versions(),
+            "changed": self.run.changed(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages on which a run's numbers depend."""
+    names = ("torch", "torchvision", "accelerate", "albumentations", "kornia", "pillow", "numpy")
+    return {"i2i": __version__, "python": platform.python_version(), **{n: version(n) for n in names}}
+
+
+def _make_folder(run: Run) -> None:
+    """Makes the run's folder with its config.yaml by one rename, so that any run's folder can be resumed."""
+    check_new_folder(run.folder)
+    values = {**run.settings, "data_named": run.named, "versions": versions()}
+    temporary = run.folder.with_name(f".{run.folder.name}.{os.getpid()}")
+    try:
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        (temporary / "config.yaml").write_text(text, encoding="utf-8")
+        os.replace(temporary, run.folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
+
+
+def _check_device_count(settings: TrainSettings) -> None:
+    """Raises I2IError if this host has fewer GPUs than processes."""
+    count, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if settings.device in ("auto", "cuda") and 0 < gpus < count:
+        raise I2IError(
+            f"{count} processes need a GPU each, but this machine has {gpus}.",
+            f"Give --processes {gpus}, or --device cpu.",
+        )

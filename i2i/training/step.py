@@ -1,0 +1,154 @@
+"""One training step: the losses that a method yields are back-propagated, and its optimizers updated."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from i2i.core import distributed, fast_conv
+from i2i.core.device import keep_memory
+from i2i.core.random import seed_of
+from i2i.data.batch import Batch
+from i2i.methods._method import Method, Now, Terms
+from i2i.training.settings import Precision, TrainSettings
+
+
+class Losses(NamedTuple):
+    """The loss terms of one update, still on the device."""
+
+    images: int  # images seen before the step
+    optimizer: str
+    terms: list[str]
+    values: Tensor  # float32 [terms], means over the micro-batches
+
+
+class TrainStep:
+    """Makes the training steps of a method, whose networks it moves to the device. Call it with a batch.
+
+    Micro-batches advance side by side, so accumulation changes no result."""
+
+    def __init__(self, method: Method, settings: TrainSettings, accelerator: Accelerator) -> None:
+        self.method, self.settings, self.accelerator = method, settings, accelerator
+        self.device, self.rank = accelerator.device, accelerator.process_index
+        self.world = accelerator.num_processes
+        use_channels_last = settings.channels_last == "yes" or (
+            settings.channels_last == "auto" and self.device.type == "cuda"
+        )
+        self.layout = torch.channels_last if use_channels_last else torch.contiguous_format
+        self._setup_networks()
+        self.optimizers = method.optimizers()  # after the move: they hold the parameters on the device
+        self.precision = Precision.of(settings.precision, self.device, list(self.optimizers))
+        if self.device.type == "cpu" and self.precision.autocast is None:
+            fast_conv.speed_up(method)
+        self.owned = {name: method.owned(o) for name, o in self.optimizers.items()}
+        self.initial_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
+
+    def _setup_networks(self) -> None:
+        """Gives every process the same networks, on its device, in the memory layout and precision of the settings."""
+        if self.settings.tf32:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.deterministic = True
+        if self.device.type == "cpu":
+            keep_memory()
+        if self.world > 1:
+            distributed.broadcast_weights([*self.method.parameters(), *self.method.buffers()], self.device)
+            if self.device.type == "cuda":
+                for name, network in self.method.networks().items():
+                    setattr(self.method, name, nn.SyncBatchNorm.convert_sync_batchnorm(network))
+        weights = Precision.of(self.settings.precision, self.device, []).weights
+        self.method.to(device=self.device, dtype=weights)
+        self.method.to(memory_format=self.layout)
+
+    def compile_networks(self) -> None:
+        """Compiles the networks that are not differentiated twice, if the settings ask for it."""
+        if not self.settings.compile:
+            return
+        for name, network in self.method.networks().items():
+            if not self.method.double_backward or name in self.method.averaged:
+                network.compile()
+
+    def move(self, batch: Batch) -> Batch:
+        """The batch on the device, with images in the memory layout and precision of the weights."""
+        return batch.to(self.device, dtype=self.precision.weights, memory_format=self.layout, non_blocking=True)
+
+    def __call__(self, batch: Batch, now: Now) -> list[Losses]:
+        """Makes one step on a batch that is on the device, and returns the losses of its updates in order."""
+        seed_everything(seed_of(self.settings.seed, "step", now.images, self.rank))
+        running = [self.method.step(part, now) for part in batch.split(self.settings.accumulate)]
+        factor, momentum = self.method.lr_factor(now.fraction), self.method.momentum_at(now.fraction)
+        losses: list[Losses] = []
+        while True:
+            # Each micro-batch computes the losses of its next update. All must add their gradients before the weights
+            # move, because code after a `yield` runs with the updated weights.
+            yielded: list[tuple[str, Terms]] = []
+            with self._autocast():
+                for steps in running:
+                    with contextlib.suppress(StopIteration):
+                        name, terms = next(steps)
+                        self._backward(name, terms)
+                        yielded.append((name, {term: value.detach() for term, value in terms.items()}))
+            if not yielded:
+                return losses
+            name, first = yielded[0]
+            self._update(name, factor, momentum)
+            values = torch.stack([torch.stack([terms[term].float() for term in first]) for _, terms in yielded])
+            losses.append(Losses(now.images, name, list(first), values.mean(0)))
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.precision.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision.autocast)
+
+    def _backward(self, name: str, terms: Terms) -> None:
+        """Adds the gradient of the sum of the terms to the parameters of the optimizer `name`, and to no others."""
+        total = torch.stack(list(terms.values())).sum() / self.settings.accumulate
+        scaler = self.precision.scalers.get(name)
+        # The backward pass must not run under autocast.
+        with torch.autocast(self.device.type, enabled=False):
+            if scaler is not None:
+                total = scaler.scale(total)
+            self.accelerator.backward(total, inputs=self.owned[name])
+
+    def _update(self, name: str, factor: float, momentum: float | None) -> None:
+        """Steps the optimizer `name` at its initial learning rates times `factor`, and clears its gradients."""
+        optimizer, parameters = self.optimizers[name], self.owned[name]
+        if self.world > 1:
+            distributed.all_reduce_mean([p.grad for p in parameters if p.grad is not None], self.world)
+        scaler = self.precision.scalers.get(name)
+        if self.settings.clip > 0:
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        for group, lr in zip(optimizer.param_groups, self.initial_lrs[name], strict=True):
+            group["lr"] = lr * factor
+            if momentum is not None and "momentum" in group:
+                group["momentum"] = momentum
+        if scaler is not None:
+            scaler.step(optimizer)
+            scaler.update()
+        else:
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def average_batch_norm(self) -> None:
+        """Averages the running statistics of batch norm, which each process computes of its own images, over all."""
+        if self.world == 1:
+            return
+        names = ("running_mean", "running_var")
+        statistics = [buffer for name, buffer in self.method.named_buffers() if name.endswith(names)]
+        if statistics:
+            distributed.all_reduce_mean(statistics, self.world)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds torch (all devices), NumPy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
