@@ -45,7 +45,7 @@ from i2i import nets
 from i2i.core import fast_conv
 from i2i.inference import manifest
 from i2i.inference.translate import translate
-from i2i.media import images
+from i2i.media import adapt, images
 from i2i.models import format as model_file
 from i2i.models.load import load
 from i2i.models.translator import Translator
@@ -116,7 +116,7 @@ def network(args: argparse.Namespace, work: Path) -> None:
     translator = load(model(work, args.width or 64), args.device, args.precision)
     folder = photos(work / "in", args.images, args.size)
     batch = args.batch or (1 if translator.device.type == "cpu" else 32)
-    ready = [images.to_tensor(images.read(p)) for p in images.find_images(folder)]
+    ready = [adapt.prepare(p, 3).pixels for p in images.find_images(folder)]
     groups = [torch.stack(ready[i : i + batch]).to(translator.device) for i in range(0, len(ready), batch)]
     if translator.device.type == "cuda":
         groups = [g.contiguous(memory_format=torch.channels_last) for g in groups]

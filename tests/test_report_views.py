@@ -23,7 +23,7 @@ from tests.test_report import pictures, report, told, train
 def colours(image):
     """The colours of an image by how often they are there, without the mat and the letters."""
     found = sorted(image.getcolors(1 << 24), reverse=True)
-    return [c for n, c in found if n >= 400 and c != grids.MAT]
+    return [c for n, c in found if n >= 400 and c != grids.BACKGROUND]
 
 
 def test_rows_are_pictures_and_columns_are_titled():
@@ -39,7 +39,7 @@ def test_rows_are_pictures_and_columns_are_titled():
 def test_small_pictures_are_enlarged_pixel_by_pixel_to_one_size():
     small, large = torch.rand(1, 3, 16, 16) * 2 - 1, torch.rand(1, 3, 64, 64) * 2 - 1
     made = np.asarray(grids.draw_grid({"low": small, "high": large}))
-    left, top = grids.PAD, made.shape[0] - grids.PAD - 128
+    left, top = grids.PADDING, made.shape[0] - grids.PADDING - 128
     cell = made[top : top + 128, left : left + 128]
     expected = np.asarray(grids.to_rgb(small[0]).resize((128, 128), Image.Resampling.NEAREST))
     assert (cell == expected).all()
@@ -50,13 +50,13 @@ def test_small_pictures_are_enlarged_pixel_by_pixel_to_one_size():
 @pytest.mark.parametrize(("count", "columns"), [(64, 8), (36, 6), (16, 4)])
 def test_a_square_number_of_samples_leaves_no_cell_empty(count, columns):
     made = grids.draw_grid({"samples": torch.ones(count, 3, 32, 32)})
-    assert made.width == 2 * grids.PAD + columns * 128 + (columns - 1) * grids.PAD
+    assert made.width == 2 * grids.PADDING + columns * 128 + (columns - 1) * grids.PADDING
     assert (np.asarray(made) == 255).all(-1).mean() > count * 128 * 128 / (made.width * made.height) - 0.01
 
 
 def test_large_pictures_are_brought_down():
     made = grids.draw_grid({"x": torch.zeros(1, 3, 1024, 2048)})
-    assert made.width == grids.MOST + 2 * grids.PAD
+    assert made.width == grids.MAX_SIDE + 2 * grids.PADDING
 
 
 @pytest.mark.parametrize("c", [1, 2, 3, 4, 5])
@@ -79,7 +79,7 @@ def test_many_pictures_are_wrapped_into_a_readable_shape():
 
 
 def test_odd_columns(tmp_path):
-    assert grids.draw_grid({}).size == (grids.LEAST, grids.LEAST)
+    assert grids.draw_grid({}).size == (grids.MIN_SIDE, grids.MIN_SIDE)
     made = grids.draw_grid(
         {"three": pictures(3), "one": pictures(1), "none": pictures(0), "日本 " * 30 + "\n": pictures(2)}
     )
@@ -93,13 +93,13 @@ def test_the_film_is_bounded_and_shows_every_frame(tmp_path):
         noise = torch.rand(4, 3, 64, 64, generator=generator) * 2 - 1
         paths.append(tmp_path / f"{i}.png")
         grids.draw_grid({"x": noise, "y": noise}).save(paths[-1])
-    made = grids.timelapse(paths, most=120_000, wide=300)
+    made = grids.timelapse(paths, max_bytes=120_000, width=300)
     assert len(made) <= 120_000
     with Image.open(io.BytesIO(made)) as film:
         assert film.format == "GIF"
         assert film.n_frames == 6
         assert film.info["loop"] == 0
-    assert len(grids.timelapse(paths, wide=300)) > 120_000
+    assert len(grids.timelapse(paths, width=300)) > 120_000
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------

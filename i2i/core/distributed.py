@@ -60,7 +60,7 @@ def all_reduce_mean(tensors: list[Tensor], world: int) -> None:
             flat = torch.cat([b.reshape(-1) for b in bucket])
             dist.all_reduce(flat)
             flat /= world
-            for b, part in zip(bucket, flat.split([b.numel() for b in bucket]), strict=True):
+            for b, part in zip(bucket, torch.split(flat, [b.numel() for b in bucket]), strict=True):
                 b.copy_(part.view(b.shape))
             bucket, size = [], 0
 

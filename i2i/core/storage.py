@@ -1,8 +1,8 @@
-"""Where images lie: paths of this machine, and addresses such as s3://bucket/in of anything that fsspec reaches.
+"""Files on this machine and at addresses such as s3://bucket/in, which fsspec reaches.
 
-A place is a `Path`, or for an address a `UPath` of universal_pathlib, which has the same methods; the extra `remote`
-brings it, and nothing of it is imported for paths. Objects of a store appear whole by themselves; in other file systems
-an output gets its name when it is complete.
+Both are paths with the methods of pathlib: a `Path`, or for an address a `UPath` of universal_pathlib, which the extra
+`remote` installs; nothing of it is imported as long as only local paths are used. Object stores show an object only
+when it is complete; in other file systems an output is written under a temporary name and renamed.
 """
 
 from __future__ import annotations
@@ -23,156 +23,200 @@ from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
-OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss", "r2"}  # write objects whole
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss", "r2"}
+VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")  # facts that change with an object
 
 
-def is_address(place: Any) -> bool:
-    """Whether it lies elsewhere than under a path of this machine."""
-    return not isinstance(place, Path) and bool(_SCHEME.match(str(place)))
+# ---- paths and addresses ---------------------------------------------------------------------------------------
 
 
-def locate(place: str | Path) -> Path:
-    """The place of that name; file:// is a path. Raises I2IError if what its kind needs is not installed."""
-    text = str(place)
-    if isinstance(place, Path) or not is_address(place):
-        return Path(place)
+def is_address(path: object) -> bool:
+    """True for an address such as s3://bucket/in, False for a path of this machine."""
+    return not isinstance(path, Path) and bool(_SCHEME.match(str(path)))
+
+
+def locate(name: str | Path) -> Path:
+    """The path, or UPath, of a name that a user gave; file:// becomes a local path.
+
+    Raises I2IError if the package for that kind of address is not installed, or the address cannot be used."""
+    text = str(name)
+    if isinstance(name, Path) or not is_address(name):
+        return Path(name)
     if text.startswith("file://"):
         return Path(re.sub("^file://(localhost(?=/))?", "", text))
-    if not isinstance(place, str):
-        return place
+    if not isinstance(name, str):
+        return name
     try:
-        made = importlib.import_module("upath").UPath(text.rstrip("/") or text)
-        made.fs  # noqa: B018  (makes the connection's object, which may need a package of its own)
+        path = importlib.import_module("upath").UPath(text.rstrip("/") or text)
+        path.fs  # noqa: B018  (creates the connection's object, which may need another package)
     except ImportError as error:
-        hint = f"{install_hint('remote')}; kinds other than s3 need fsspec's own package for them."
-        raise I2IError(f"{text} needs what is not installed: {error}.", hint) from error
+        hint = f"{install_hint('remote')}. Addresses other than s3:// also need fsspec's package for them."
+        raise I2IError(f"{text} needs a package that is not installed: {error}.", hint) from error
     except Exception as error:
-        raise I2IError(f"The address {text} cannot be used: {_said(error)}.") from error
-    return cast(Path, made)
+        raise I2IError(f"The address {text} cannot be used: {_first_line(error)}.") from error
+    return cast(Path, path)
 
 
-def as_upath(place: Path) -> Any:
-    """The place as a UPath."""
-    return cast(Any, place)
+def as_upath(path: Path) -> Any:
+    """An address as the UPath that it is, for the type checker."""
+    return cast(Any, path)
 
 
 @contextlib.contextmanager
-def storage_errors(place: Any, verb: str = "read") -> Iterator[None]:
-    """Words for what goes wrong on the way to an address."""
+def storage_errors(path: object, verb: str = "read") -> Iterator[None]:
+    """Turns whatever goes wrong with an address into an I2IError: "s3://b/x.png cannot be read: reason."."""
     try:
         yield
     except I2IError:
         raise
     except FileNotFoundError as error:
-        raise I2IError(f"{place} does not exist.") from error
-    except Exception as error:  # each store has its own
-        raise I2IError(f"{place} cannot be {verb}: {_said(error)}.") from error
+        raise I2IError(f"{path} does not exist.") from error
+    except Exception as error:  # each store has its own classes
+        raise I2IError(f"{path} cannot be {verb}: {_first_line(error)}.") from error
 
 
-def _said(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def read_bytes(place: Path) -> bytes:
-    """All bytes of what lies at an address. Raises I2IError naming it."""
-    with storage_errors(place):
-        found: bytes = as_upath(place).fs.cat_file(as_upath(place).path)
-        return found
+# ---- content ---------------------------------------------------------------------------------------------------
 
 
-def decoder_input(place: Path) -> Path | BinaryIO:
-    """What decoders take: the path itself, or what lies at the address, read."""
-    if not is_address(place):
-        return place
-    data = io.BytesIO(read_bytes(place))
-    data.name = str(place)
-    return data
+def read_bytes(path: Path) -> bytes:
+    """The content of the object at an address. Raises I2IError naming it."""
+    with storage_errors(path):
+        return cast(bytes, as_upath(path).fs.cat_file(as_upath(path).path))
 
 
-def write_bytes(place: Path, data: bytes) -> None:
-    """Lands `data` there, whole or not at all. Raises I2IError naming the place."""
-    if not is_address(place):
-        with files.atomic_write(place) as file:
+def decoder_input(path: Path) -> Path | BinaryIO:
+    """What image decoders take: a local path itself, or the content of an address as an open file."""
+    if not is_address(path):
+        return path
+    file = io.BytesIO(read_bytes(path))
+    file.name = str(path)
+    return file
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file or object that appears whole or not at all. Raises I2IError naming it."""
+    if not is_address(path):
+        with files.atomic_write(path) as file:
             file.write(data)
         return
-    there = as_upath(place)
-    with storage_errors(place, "written"):
-        if _is_store(there):
-            there.fs.pipe_file(there.path, data)
+    target = as_upath(path)
+    with storage_errors(path, "written"):
+        if target.protocol in OBJECT_STORES:  # they show an object when it is complete
+            target.fs.pipe_file(target.path, data)
             return
-        there.parent.mkdir(parents=True, exist_ok=True)
-        temporary = there.with_name(files.temporary_name())
-        there.fs.pipe_file(temporary.path, data)
-        there.fs.mv(temporary.path, there.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(files.temporary_name())
+        target.fs.pipe_file(temporary.path, data)
+        target.fs.mv(temporary.path, target.path)
 
 
-def _is_store(there: Any) -> bool:
-    return there.protocol in OBJECT_STORES
+@contextlib.contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """A local path with that content, for libraries that open files by name: the path itself, or a temporary copy."""
+    if not is_address(path):
+        yield path
+        return
+    with _temporary_file(path) as copy:
+        with storage_errors(path):
+            as_upath(path).fs.get_file(as_upath(path).path, str(copy))
+        yield copy
+
+
+@contextlib.contextmanager
+def local_output(path: Path) -> Iterator[Path]:
+    """A local path to write: the path itself, or a temporary file that is sent to the address at the end."""
+    if not is_address(path):
+        yield path
+        return
+    with _temporary_file(path) as output:
+        yield output
+        with storage_errors(path, "written"):
+            as_upath(path).fs.put_file(str(output), as_upath(path).path)
+
+
+@contextlib.contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """A temporary path in place of an address; errors name the address."""
+    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
+        temporary = Path(folder) / f"copy{path.suffix}"
+        try:
+            yield temporary
+        except I2IError as error:
+            raise I2IError(error.what.replace(str(temporary), str(path)), error.hint) from error
+
+
+# ---- listings and facts ----------------------------------------------------------------------------------------
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """All files below an address by suffix, sorted, without hidden ones. One listing, however many there are."""
-    there = as_upath(folder)
+    """All files below an address that have one of the suffixes, sorted, without hidden ones; one request in all."""
+    top = as_upath(folder)
     with storage_errors(folder):
-        names = there.fs.find(there.path)
-    found = []
+        names = top.fs.find(top.path)
+    paths = []
     for name in sorted(names):
-        below = name.strip("/").removeprefix(f"{there.path.strip('/')}/")
+        below = name.strip("/").removeprefix(f"{top.path.strip('/')}/")
         hidden = any(part.startswith(".") and part != ".." for part in below.split("/"))
         if not hidden and below.lower().endswith(suffixes):
-            found.append(there / below)
-    return found
+            paths.append(top / below)
+    return paths
 
 
 def glob(pattern: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """The files of an address with wildcards, sorted."""
-    there = as_upath(locate(pattern))
+    """The files that match an address with wildcards and have one of the suffixes, sorted."""
+    top = as_upath(locate(pattern))
     with storage_errors(pattern):
-        names = there.fs.glob(there.path)
-    kept = sorted(n for n in names if n.lower().endswith(suffixes))
-    return [cast(Path, there.with_segments(f"{there.protocol}://{n.lstrip('/')}")) for n in kept]
+        names = top.fs.glob(top.path)
+    matching = sorted(name for name in names if name.lower().endswith(suffixes))
+    return [cast(Path, top.with_segments(f"{top.protocol}://{name.lstrip('/')}")) for name in matching]
 
 
-def file_sizes(places: Iterable[Path]) -> dict[Path, int]:
-    """The sizes in bytes of those that exist; for addresses by one listing of the folder that holds them all."""
-    found: dict[Path, int] = {}
-    far: list[Any] = []
-    for place in places:
-        if is_address(place):
-            far.append(place)
+def file_sizes(paths: Iterable[Path]) -> dict[Path, int]:
+    """The sizes in bytes of those files that exist; addresses cost one listing of their common folder in all."""
+    sizes: dict[Path, int] = {}
+    remote: list[Any] = []
+    for path in paths:
+        if is_address(path):
+            remote.append(path)
         else:
             with contextlib.suppress(OSError):
-                found[place] = place.stat().st_size
-    if far:
-        top = posixpath.commonpath([p.parent.path for p in far])
-        with storage_errors(far[0].parent), contextlib.suppress(FileNotFoundError):
-            known = far[0].fs.find(top, detail=True)
-            held = {name.strip("/"): int(facts.get("size") or 0) for name, facts in known.items()}
-            found |= {p: held[p.path.strip("/")] for p in far if p.path.strip("/") in held}
-    return found
+                sizes[path] = path.stat().st_size
+    if remote:
+        top = posixpath.commonpath([p.parent.path for p in remote])
+        with storage_errors(remote[0].parent), contextlib.suppress(FileNotFoundError):
+            listing = remote[0].fs.find(top, detail=True)
+            known = {name.strip("/"): int(info.get("size") or 0) for name, info in listing.items()}
+            sizes |= {p: known[p.path.strip("/")] for p in remote if p.path.strip("/") in known}
+    return sizes
 
 
-def version_stamp(place: Path) -> list[Any]:
-    """What tells a file from a later one of the same name: its size, and time of change in nanoseconds or tag."""
-    if not is_address(place):
-        status = place.stat()
+def version_stamp(path: Path) -> list[Any]:
+    """Tells a file from a later one of the same name: [size in bytes, time of change in nanoseconds or a store's tag].
+
+    Written into manifests as JSON. Raises OSError for a path and I2IError for an address that is not there."""
+    if not is_address(path):
+        status = path.stat()
         return [status.st_size, status.st_mtime_ns]
-    there = as_upath(place)
-    with storage_errors(place):
-        facts = there.fs.info(there.path)
-    mark = next((facts[k] for k in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created") if facts.get(k)), "")
-    return [facts.get("size"), str(mark)]
+    with storage_errors(path):
+        info = as_upath(path).fs.info(as_upath(path).path)
+    tag = next((info[key] for key in VERSION_KEYS if info.get(key)), "")
+    return [info.get("size"), str(tag)]
 
 
-def identity(place: Path) -> str:
-    """The same for two names of one file."""
-    return str(place) if is_address(place) else os.path.realpath(place)
+def identity(path: Path) -> str:
+    """A string that two names of one file share."""
+    return str(path) if is_address(path) else os.path.realpath(path)
 
 
 def is_case_sensitive(folder: Path) -> bool:
-    """Whether names that differ in case are two files there, as one that is there shows: in the folder, the nearest one
-    that exists, or those above it in the same file system. False if none does."""
+    """True if the file system of `folder` is case-sensitive, judged from an existing entry; False if none tells.
+
+    The entry may be in the folder, in the nearest parent that exists, or above that in the same file system."""
     while not folder.is_dir():
         folder = folder.parent
     folder = folder.resolve()
@@ -180,44 +224,10 @@ def is_case_sensitive(folder: Path) -> bool:
     while True:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
-                other = os.path.join(folder, entry.name.swapcase())
+                # An entry whose name in the other case is missing, or another file, proves it.
+                swapped = os.path.join(folder, entry.name.swapcase())
                 if entry.name.isascii() and entry.name.swapcase() != entry.name:
-                    return not (os.path.lexists(other) and os.path.samestat(os.lstat(entry.path), os.lstat(other)))
+                    return not (os.path.lexists(swapped) and os.path.samestat(os.lstat(entry.path), os.lstat(swapped)))
         if folder == folder.parent or folder.parent.stat().st_dev != device:
             return False
         folder = folder.parent
-
-
-@contextlib.contextmanager
-def _stand_in(place: Path) -> Iterator[Path]:
-    """A path for what lies at an address, as long as it is needed; errors name the address, not the path."""
-    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
-        path = Path(folder) / f"copy{place.suffix}"
-        try:
-            yield path
-        except I2IError as error:
-            raise I2IError(error.what.replace(str(path), str(place)), error.hint) from error
-
-
-@contextlib.contextmanager
-def local_copy(place: Path) -> Iterator[Path]:
-    """A path of this machine with what lies there: itself, or a copy for as long as it is needed."""
-    if not is_address(place):
-        yield place
-        return
-    with _stand_in(place) as copy:
-        with storage_errors(place):
-            as_upath(place).fs.get_file(as_upath(place).path, str(copy))
-        yield copy
-
-
-@contextlib.contextmanager
-def local_output(place: Path) -> Iterator[Path]:
-    """A path of this machine to write what shall lie there: itself, or one that is sent when it is complete."""
-    if not is_address(place):
-        yield place
-        return
-    with _stand_in(place) as made:
-        yield made
-        with storage_errors(place, "written"):
-            as_upath(place).fs.put_file(str(made), as_upath(place).path)

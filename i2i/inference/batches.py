@@ -10,7 +10,7 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.inference.jobs import Part
-from i2i.media.adapt import Prepared
+from i2i.media.adapt import PreparedImage
 from i2i.models.translator import Translator
 
 AUTOMATIC_BATCH = 32  # images in a batch on a GPU, if the user does not choose
@@ -66,7 +66,9 @@ class BatchRunner:
         except (RuntimeError, MemoryError, I2IError) as error:
             return None, forget_frames(error)
 
-    def _in_smaller_tiles(self, prepared: Prepared, error: BaseException) -> tuple[Pixels | None, BaseException | None]:
+    def _in_smaller_tiles(
+        self, prepared: PreparedImage, error: BaseException
+    ) -> tuple[Pixels | None, BaseException | None]:
         """An image that ran out of memory, in tiles of half the size, a quarter, ...; or why that failed too."""
         height, width = self.translator.padded_size(prepared)
         tile = max(height, width) // 2

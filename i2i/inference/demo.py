@@ -33,7 +33,7 @@ from i2i.core.optional import require
 from i2i.data import cards
 from i2i.inference.jobs import reason
 from i2i.inference.translate import translate_bytes
-from i2i.media import adapt, codec, exif, images
+from i2i.media import codec, color, exif, images
 from i2i.models import zoo
 from i2i.models.load import display_name, load
 from i2i.models.translator import Translator
@@ -128,7 +128,7 @@ class Studio:
     def _view(self, data: bytes) -> Image.Image:
         """The (first) image of a file as a browser shows it: upright, sRGB, on white, not too large."""
         with images.open_image(io.BytesIO(data), max(self.options.max_pixels, images.MAX_PIXELS)) as image:
-            image = images.convert(adapt.in_srgb(image, exif.icc_profile(image))[0], 3)
+            image = images.convert(color.into_srgb(image, exif.icc_profile(image))[0], 3)
             image.thumbnail((VIEW, VIEW))
             image.info.clear()
             return image

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.media import images, video
+from i2i.media import grids, images, video
 from i2i.models.generator import LoadedGenerator, load_generator
 
-GAP = 2  # pixels between the images of a sheet
 FILMS = (".gif", ".mp4", ".webm")
 SLOWEST = 0.002  # images a second of a video, at least
 
@@ -78,10 +73,11 @@ def generate(
             kept.append(array)
     if moving and out:
         _folder(out.parent)
-        result.files.append(gif(out, kept, fps) if out.suffix.lower() == ".gif" else write_video(out, kept, fps))
+        save = grids.save_gif if out.suffix.lower() == ".gif" else video.save_video
+        result.files.append(save(out, kept, fps))
     if sheet_at:
         _folder(sheet_at.parent)
-        result.files.append(images.save(sheet_at, sheet(kept, columns or math.ceil(math.sqrt(len(kept))))))
+        result.files.append(images.save(sheet_at, grids.contact_sheet(kept, columns)))
     return result
 
 
@@ -137,45 +133,3 @@ def _folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise I2IError(f"The folder {path} cannot be made: {error.strerror}.", "Give another place.") from error
-
-
-def sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Images uint8 [H, W, C] of one size in rows of `columns`, on black."""
-    high, wide, channels = pictures[0].shape
-    columns = min(columns, len(pictures))
-    rows = math.ceil(len(pictures) / columns)
-    made = np.zeros((rows * (high + GAP) + GAP, columns * (wide + GAP) + GAP, channels), np.uint8)
-    for i, picture in enumerate(pictures):
-        top, left = GAP + i // columns * (high + GAP), GAP + i % columns * (wide + GAP)
-        made[top : top + high, left : left + wide] = picture
-    return made
-
-
-def enlarged(picture: np.ndarray, least: int = 128) -> np.ndarray:
-    """The image with each pixel repeated until its longer side has `least` pixels, with even sides, as videos need."""
-    factor = max(1, -(-least // max(picture.shape[:2])))
-    picture = picture.repeat(factor, 0).repeat(factor, 1)
-    odd = [(0, side % 2) for side in picture.shape[:2]]
-    return np.pad(picture, (*odd, (0, 0)), mode="edge")
-
-
-def gif(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
-    """Writes an endless animation. Images uint8 [H, W, C]; GIF counts in hundredths of a second."""
-    frames = [images.to_pil(enlarged(p)) for p in pictures]
-    colour = [f if f.mode == "L" else f.convert("RGB") for f in frames]
-    wait = max(20, round(100 / fps) * 10)  # milliseconds; browsers slow down what is faster
-    with files.atomic_write(path) as file:
-        first, *rest = [f if f.mode == "L" else f.quantize(256, Image.Quantize.MEDIANCUT) for f in colour]
-        first.save(file, "GIF", save_all=True, append_images=rest, duration=wait, loop=0, optimize=False)
-    return path
-
-
-def write_video(path: Path, pictures: Sequence[np.ndarray], fps: float) -> Path:
-    """Writes an .mp4 (H.264) or .webm (VP9) video by PyAV. Images uint8 [H, W, C]."""
-    video.require_pyav(f"Writing {path.suffix} videos")
-    with files.atomic_write(path) as file:
-        writer = video.Writer(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
-        for picture in pictures:
-            writer.add(enlarged(picture))
-        writer.end()
-    return path

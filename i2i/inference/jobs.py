@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from i2i.core.errors import I2IError
-from i2i.media.adapt import Prepared
+from i2i.media.adapt import PreparedImage
 from i2i.media.codec import Document
 
 TellNumber = Callable[[int, str | None], None]  # (number of a job, error or None), once for each job
@@ -47,7 +47,7 @@ class Part:
 
     job: Job
     number: int  # among the parts of the job
-    prepared: Prepared
+    prepared: PreparedImage
     pixels: Tensor | None  # float32 [C, H, W], decoded ahead; None: decoded when the network takes it
 
 

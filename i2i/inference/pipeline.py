@@ -20,7 +20,7 @@ from i2i.inference.jobs import Job, Part, Tell
 from i2i.inference.lanes import lane_count, side_by_side
 from i2i.inference.record import Record
 from i2i.inference.video_job import translate_video
-from i2i.media import codec, video
+from i2i.media import codec, reader, video
 from i2i.media.codec import WriteSettings
 from i2i.models.translator import Translator
 
@@ -91,7 +91,7 @@ class Pipeline:
 
     def _read(self, job: Job) -> None:
         source, suffix = storage.decoder_input(job.source), job.target.suffix.lower()
-        document = codec.read(source, self.translator.channels_in, self.settings, suffix)
+        document = reader.read(source, self.translator.channels_in, self.settings, suffix)
         job.outputs = [None] * len(document.parts)
         job.document = document
 
@@ -120,7 +120,7 @@ class Pipeline:
         document = job.document
         assert document is not None
         levels = [
-            part.level(output) if isinstance(output, Tensor) else output
+            part.to_levels(output) if isinstance(output, Tensor) else output
             for part, output in zip(document.parts, job.outputs)
             if output is not None
         ]

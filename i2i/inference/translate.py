@@ -31,7 +31,7 @@ from i2i.inference.outputs import WRITABLE, FilePair, has_frames
 from i2i.inference.record import Record, record_in
 from i2i.inference.settings import RunSettings, TranslateOptions, TranslateSettings
 from i2i.inference.workers import Work
-from i2i.media import codec
+from i2i.media import codec, reader
 from i2i.media.codec import WriteSettings
 from i2i.models.load import ModelFile, find
 from i2i.models.translator import Translator
@@ -267,7 +267,7 @@ def translate_bytes(
         raise I2IError(f"Images cannot be written as {suffix}.", f"Allowed: {', '.join(WRITABLE)}.")
     source = io.BytesIO(data)
     source.name = name
-    document = codec.read(source, translator.channels_in, settings, suffix)
+    document = reader.read(source, translator.channels_in, settings, suffix)
     levels = [translator.levels([part])[0] for part in document.parts]
     return codec.encode(document, levels, suffix, settings)
 

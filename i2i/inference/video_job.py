@@ -12,7 +12,7 @@ from i2i.core.errors import I2IError
 from i2i.inference.batches import BatchRunner, forget_frames, out_of_memory
 from i2i.inference.jobs import Job
 from i2i.inference.record import Record
-from i2i.media import codec, video
+from i2i.media import reader, video
 from i2i.media.codec import WriteSettings
 
 
@@ -24,7 +24,7 @@ def translate_video(
     def translate_frames(frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """uint8 [H, W, 3] of some frames -> the same of their translations, in smaller batches if memory runs out."""
         for frame in frames[:1]:
-            codec.check_output_size(job.source, frame.shape[1], frame.shape[0], 1, settings)
+            reader.check_output_size(job.source, frame.shape[1], frame.shape[0], 1, settings)
         while True:
             try:
                 translated: list[np.ndarray] = runner.translator(list(frames), size=settings.size, batch=runner.most)
@@ -37,7 +37,7 @@ def translate_video(
             runner.release_memory()
             runner.most //= 2
 
-    def before_landing(file: Path) -> None:
+    def before_rename(file: Path) -> None:
         if record is not None:
             record.done(job.name, job.source, job.target, file)
 
@@ -50,7 +50,7 @@ def translate_video(
                 quality=settings.quality,
                 batch=runner.most,
                 max_pixels=settings.max_pixels,
-                before_landing=before_landing,
+                before_rename=before_rename,
             )
     except (RuntimeError, MemoryError, I2IError, OSError) as error:
         return forget_frames(error)

@@ -1,4 +1,4 @@
-"""Images as networks take them, from any kind and back to it.
+"""Images of any kind as networks take them, and results back as the same kind.
 
 | kind                                  | values                              | comes back as                       |
 |---------------------------------------|-------------------------------------|-------------------------------------|
@@ -24,28 +24,30 @@ from torch.nn import functional
 
 from i2i.core.errors import I2IError
 from i2i.media import color, images
+from i2i.media.color import ColorState
 
-Size = int | tuple[int, int] | None
+Size = int | tuple[int, int] | None  # pixels of the shorter side, (width, height), or None: as it is
+LUMA = (0.299, 0.587, 0.114)  # gray from RGB by ITU-R BT.601, as Pillow has it
 
 
 @dataclass
-class Prepared:
-    """An image made ready for the network, and the way back to its kind."""
+class PreparedImage:
+    """An image made ready for a network, and the way back to its kind."""
 
     height: int
     width: int
     read: Callable[[slice, slice], Tensor]  # rows, columns -> float32 [C, h, w] in [-1, 1], the network's channels
-    level: Callable[[Tensor], np.ndarray]  # float32 [C, h, w] in [-1, 1] -> [h, w, C] in the image's own values
+    to_levels: Callable[[Tensor], np.ndarray]  # float32 [C, h, w] in [-1, 1] -> [h, w, C] in the image's own values
     finish: Callable[[np.ndarray], Any]  # all levels [H, W, C] -> the kind it came as
     alpha: np.ndarray | None = None  # [H, W, 1] in the image's own values
 
     @property
     def pixels(self) -> Tensor:
-        """All of it: float32 [C, H, W] in [-1, 1]."""
+        """The whole image: float32 [C, H, W] in [-1, 1]."""
         return self.read(slice(0, self.height), slice(0, self.width))
 
-    def resized(self, size: Size) -> Prepared:
-        """The same image with pixels of another size (see Translator.__call__); its alpha stays."""
+    def resized(self, size: Size) -> PreparedImage:
+        """The same image with its pixels resized (see Translator.__call__); its alpha keeps its size."""
         if size is None:
             return self
         pixels = resize(self.pixels, size)
@@ -55,84 +57,84 @@ class Prepared:
         return replace(self, height=height, width=width, read=lambda rows, columns: pixels[:, rows, columns])
 
 
-def prepare(picture: Any, channels: int) -> Prepared:
+# ---- kinds of images -------------------------------------------------------------------------------------------
+
+
+def prepare(image: Any, channels: int) -> PreparedImage:
     """Reads an image of any kind for a network of `channels` input channels. Raises I2IError if it is none."""
-    if isinstance(picture, bytes | bytearray | memoryview):
-        picture = io.BytesIO(picture)
-    if isinstance(picture, str | Path) or hasattr(picture, "read"):
-        with images.open_image(cast("str | Path | BinaryIO", picture)) as image:
-            return _take_pil(image, channels)
-    if isinstance(picture, Image.Image):
-        return _take_pil(images.upright(picture), channels)
-    if isinstance(picture, np.ndarray):
-        flat = picture.ndim == 2
-        return prepare_array(picture, channels, lambda made: made[..., 0] if flat and made.shape[-1] == 1 else made)
-    if isinstance(picture, Tensor):
-        return _take_tensor(picture, channels)
+    if isinstance(image, bytes | bytearray | memoryview):
+        image = io.BytesIO(image)
+    if isinstance(image, str | Path) or hasattr(image, "read"):
+        with images.open_image(cast("str | Path | BinaryIO", image)) as opened:
+            return _prepare_pil(opened, channels)
+    if isinstance(image, Image.Image):
+        return _prepare_pil(images.upright(image), channels)
+    if isinstance(image, np.ndarray):
+        is_flat = image.ndim == 2
+        return prepare_array(
+            image, channels, lambda levels: levels[..., 0] if is_flat and levels.shape[-1] == 1 else levels
+        )
+    if isinstance(image, Tensor):
+        return _prepare_tensor(image, channels)
     raise I2IError(
-        f"A {type(picture).__name__} is no image.",
+        f"A {type(image).__name__} is no image.",
         "Give a PIL image, an array, a tensor, a path, a file's bytes, or a list of them.",
     )
 
 
-def restore(taken: Prepared, levels: np.ndarray) -> Any:
-    """A network's output as levels [H, W, C], in the kind and with the alpha of the image it was made from."""
-    if taken.alpha is not None and levels.shape[-1] in (1, 3):
-        levels = np.concatenate([levels, resize_levels(taken.alpha, levels.shape[0], levels.shape[1])], -1)
-    return taken.finish(levels)
+def restore(prepared: PreparedImage, levels: np.ndarray) -> Any:
+    """A network's output, as levels [H, W, C], in the kind and with the alpha of the image it was made from."""
+    if prepared.alpha is not None and levels.shape[-1] in (1, 3):
+        levels = np.concatenate([levels, resize_levels(prepared.alpha, levels.shape[0], levels.shape[1])], -1)
+    return prepared.finish(levels)
 
 
-def _take_pil(image: Image.Image, channels: int) -> Prepared:
-    """Of 8 bits in sRGB, and back in its own profile; 16 bits keep their numbers."""
-    known: tuple[bytes | None, bool] = (image.info.get("icc_profile"), False)
+def _prepare_pil(image: Image.Image, channels: int) -> PreparedImage:
+    """8-bit images go to the network in sRGB and come back in their own profile; 16 bits keep their numbers."""
+    profile = image.info.get("icc_profile")
+    state = ColorState(profile)
     if not image.mode.startswith("I") and image.mode != "F":
-        image, known = in_srgb(image, known[0])
-    return prepare_array(to_array(image), channels, lambda made: color.restore_profile(to_pil(made), *known))
+        image, state = color.into_srgb(image, profile)
+
+    def finish(levels: np.ndarray) -> Image.Image:
+        if levels.shape[-1] > 4:
+            raise I2IError(
+                f"The model makes {levels.shape[-1]} channels, which no image file holds.",
+                "Give arrays or tensors to this model.",
+            )
+        return color.out_of_srgb(images.to_pil(levels), state)
+
+    return prepare_array(images.to_array(image), channels, finish)
 
 
-def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[bytes | None, bool]]:
-    """An upright image of 8 bits (1, 3 or, with alpha, 4 channels) with its colours in sRGB if its profile tells how;
-    the profile that has a way back, and whether it was converted."""
-    if image.mode in ("L", "RGB") and "transparency" in image.info:
-        image = image.convert("LA" if image.mode == "L" else "RGBA")
-    if image.mode not in ("CMYK", "RGB", "RGBA", "L", "LA"):
-        image = images.convert(image, None)
-    was = image.mode
-    image, fits = color.into_srgb(image, profile)
-    if was == "CMYK":  # there is no way back
-        profile = color.srgb_profile() if fits else None
-        image = images.convert(image, None)
-    return image, (profile, fits)
-
-
-def _take_tensor(picture: Tensor, channels: int) -> Prepared:
-    if picture.ndim != 3 or picture.shape[0] != channels or 0 in picture.shape:
+def _prepare_tensor(tensor: Tensor, channels: int) -> PreparedImage:
+    if tensor.ndim != 3 or tensor.shape[0] != channels or 0 in tensor.shape:
         raise I2IError(
-            f"A tensor of shape {list(picture.shape)} does not fit.",
+            f"A tensor of shape {list(tensor.shape)} does not fit.",
             f"Give [C, H, W] or [B, C, H, W] with C = {channels}.",
         )
-    whole = picture.dtype == torch.uint8
-    if not whole and not picture.is_floating_point():
-        raise I2IError(f"A tensor of {picture.dtype} is no image.", "Give floats in [-1, 1], or uint8.")
-    held = picture.detach()
-    if not whole:
-        _check_range(float(held.min()), float(held.max()), "A tensor", "Give floats in [-1, 1], or uint8.")
+    is_uint8 = tensor.dtype == torch.uint8
+    if not is_uint8 and not tensor.is_floating_point():
+        raise I2IError(f"A tensor of {tensor.dtype} is no image.", "Give floats in [-1, 1], or uint8.")
+    values = tensor.detach()
+    if not is_uint8:
+        _check_range(float(values.min()), float(values.max()), "A tensor", "Give floats in [-1, 1], or uint8.")
 
     def read(rows: slice, columns: slice) -> Tensor:
-        part = held[:, rows, columns].to("cpu", torch.float32)
-        return (part / 255 - 0.5) / 0.5 if whole else part
+        part = values[:, rows, columns].to("cpu", torch.float32)
+        return (part / 255 - 0.5) / 0.5 if is_uint8 else part
 
-    def level(made: Tensor) -> np.ndarray:
-        return images.to_uint8(made) if whole else made.permute(1, 2, 0).numpy()
+    def to_levels(output: Tensor) -> np.ndarray:
+        return images.to_uint8(output) if is_uint8 else output.permute(1, 2, 0).numpy()
 
-    def finish(made: np.ndarray) -> Tensor:
-        return torch.from_numpy(made).permute(2, 0, 1).contiguous().to(picture.device, picture.dtype)
+    def finish(levels: np.ndarray) -> Tensor:
+        return torch.from_numpy(levels).permute(2, 0, 1).contiguous().to(tensor.device, tensor.dtype)
 
-    return Prepared(int(picture.shape[1]), int(picture.shape[2]), read, level, finish)
+    return PreparedImage(int(tensor.shape[1]), int(tensor.shape[2]), read, to_levels, finish)
 
 
-def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> Prepared:
-    """An array [H, W] or [H, W, C] (uint8, uint16, or floats in [0, 1]); `finish` makes the kind from an array."""
+def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> PreparedImage:
+    """Prepares an array [H, W] or [H, W, C]: uint8, uint16, or floats in [0, 1]. finish: makes its kind from levels."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or 0 in array.shape:
@@ -153,41 +155,45 @@ def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray
         part = np.ascontiguousarray(fitted[rows, columns].transpose(2, 0, 1)).astype(np.float32)
         return torch.from_numpy(part).div_(top).sub_(0.5).div_(0.5)
 
-    def level(made: Tensor) -> np.ndarray:
-        levels = made.add(1).mul_(top / 2)
+    def to_levels(output: Tensor) -> np.ndarray:
+        levels = output.add(1).mul_(top / 2)
         if top > 1:
-            return levels.round_().permute(1, 2, 0).numpy().astype(dtype)
+            levels.round_()
         return levels.permute(1, 2, 0).numpy().astype(dtype)
 
-    return Prepared(array.shape[0], array.shape[1], read, level, finish, alpha)
+    return PreparedImage(array.shape[0], array.shape[1], read, to_levels, finish, alpha)
 
 
 def _check_range(low: float, high: float, what: str, hint: str) -> None:
-    """Refuses floats that are no image's: not numbers, or on another scale; a resize may overshoot a little."""
+    """Refuses floats that are not finite or on another scale, such as 0..255; a resize may overshoot a little."""
     if not -2 <= low <= high <= 2:
         raise I2IError(f"{what} with values from {low:g} to {high:g} is no image.", hint)
 
 
 def _fit_channels(array: np.ndarray, wanted: int) -> np.ndarray:
+    """[H, W, C] with the channels that a network takes: gray repeated, color as luma, opaque alpha added."""
     channels = array.shape[-1]
     if channels == wanted:
         return array
     if channels == 1 and wanted == 3:
         return np.broadcast_to(array, (*array.shape[:2], 3))
-    if wanted == 4 and channels in (1, 3):  # what has no transparency is opaque
-        colours = _fit_channels(array, 3)
+    if wanted == 4 and channels in (1, 3):
+        rgb = _fit_channels(array, 3)
         opaque = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-        return np.concatenate([colours, np.full_like(colours[..., :1], opaque)], -1)
+        return np.concatenate([rgb, np.full_like(rgb[..., :1], opaque)], -1)
     if channels == 3 and wanted == 1:
-        if array.dtype == np.uint8:  # exactly what training on grey images reads
+        if array.dtype == np.uint8:  # exactly as training on gray images reads them
             return np.asarray(Image.fromarray(array).convert("L"))[..., None]
-        grey = (array.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-        return grey.round().astype(array.dtype) if array.dtype == np.uint16 else grey
+        gray = (array.astype(np.float32) @ np.array(LUMA, np.float32))[..., None]
+        return gray.round().astype(array.dtype) if array.dtype == np.uint16 else gray
     raise I2IError(f"An image with {channels} channels does not fit this model.", f"It takes {wanted} channels.")
 
 
+# ---- sizes -----------------------------------------------------------------------------------------------------
+
+
 def check_size(size: Size) -> None:
-    """Raises I2IError if that is no size to ask for."""
+    """Raises I2IError if `size` is not None, a whole number, or two of them, of at least 1."""
     sides = (size,) if isinstance(size, int) else tuple(size) if isinstance(size, tuple | list) else ()
     if size is not None and (
         len(sides) != (1 if isinstance(size, int) else 2) or not all(isinstance(n, int) for n in sides)
@@ -199,7 +205,7 @@ def check_size(size: Size) -> None:
 
 
 def target_size(width: int, height: int, size: Size) -> tuple[int, int]:
-    """Width and height of an image of `width` x `height` in another size: the shorter side N, or (width, height)."""
+    """Width and height of an image of `width` x `height` once it is resized to `size`."""
     check_size(size)
     if size is None:
         return width, height
@@ -210,12 +216,12 @@ def target_size(width: int, height: int, size: Size) -> tuple[int, int]:
 
 
 def resize(pixels: Tensor, size: Size) -> Tensor:
-    """An image [C, H, W] in another size (bicubic, anti-aliased): the shorter side N, or (width, height)."""
+    """[C, H, W] in [-1, 1] -> [C, h, w], bicubic with anti-aliasing."""
     height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
-    wide, high = target_size(width, height, size)
-    if (width, height) == (wide, high):
+    new_width, new_height = target_size(width, height, size)
+    if (width, height) == (new_width, new_height):
         return pixels
-    return _interpolate(pixels, high, wide).clamp(-1, 1)
+    return _interpolate(pixels, new_height, new_width).clamp(-1, 1)
 
 
 def _interpolate(pixels: Tensor, height: int, width: int) -> Tensor:
@@ -223,62 +229,45 @@ def _interpolate(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_levels(levels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Values [H, W, C] (an alpha channel) in another size, in the same type."""
+    """Values [H, W, C], such as an alpha channel, -> [height, width, C] of the same dtype."""
     if levels.shape[:2] == (height, width):
         return levels
     top = 1 if levels.dtype.kind == "f" else np.iinfo(levels.dtype).max
     pixels = torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1)).astype(np.float32))
-    made = _interpolate(pixels, height, width).clamp_(0, top)
-    return (made if top == 1 else made.round_()).permute(1, 2, 0).numpy().astype(levels.dtype)
+    resized = _interpolate(pixels, height, width).clamp_(0, top)
+    return (resized if top == 1 else resized.round_()).permute(1, 2, 0).numpy().astype(levels.dtype)
+
+
+# ---- reflection ------------------------------------------------------------------------------------------------
 
 
 def pad_reflect(pixels: Tensor, height: int, width: int) -> Tensor:
-    """An image [C, H, W] grown to `height` x `width` at its right and lower edges by reflection, as often as it
-    takes: images smaller than the border repeat their reflection."""
+    """[C, H, W] -> [C, height, width], grown at the lower and right edges by reflection.
+
+    An image smaller than the border is reflected again and again, which torch's own padding refuses."""
     if pixels.shape[-2] != height:
-        pixels = pixels.index_select(-2, _places(int(pixels.shape[-2]), 0, height))
+        pixels = pixels.index_select(-2, _reflected_indices(int(pixels.shape[-2]), 0, height))
     if pixels.shape[-1] != width:
-        pixels = pixels.index_select(-1, _places(int(pixels.shape[-1]), 0, width))
+        pixels = pixels.index_select(-1, _reflected_indices(int(pixels.shape[-1]), 0, width))
     return pixels
 
 
-def _places(old: int, start: int, stop: int) -> Tensor:
-    """Which of `old` pixels stand at places start..stop of a row that goes on by reflection."""
-    if old == 1:
+def _reflected_indices(length: int, start: int, stop: int) -> Tensor:
+    """Indices [stop - start] into a row of `length` pixels, for positions start..stop of its reflected continuation."""
+    if length == 1:
         return torch.zeros(stop - start, dtype=torch.long)
-    step = torch.arange(start, stop) % (2 * old - 2)
-    return torch.where(step < old, step, 2 * old - 2 - step)
+    phase = torch.arange(start, stop) % (2 * length - 2)
+    return torch.where(phase < length, phase, 2 * length - 2 - phase)
 
 
-def read_reflected(taken: Prepared, rows: slice, columns: slice) -> Tensor:
+def read_reflected(image: PreparedImage, rows: slice, columns: slice) -> Tensor:
     """A part [C, h, w] of an image that goes on by reflection below and to the right."""
-    down, across = _places(taken.height, rows.start, rows.stop), _places(taken.width, columns.start, columns.stop)
+    down = _reflected_indices(image.height, rows.start, rows.stop)
+    across = _reflected_indices(image.width, columns.start, columns.stop)
     top, left = int(down.min()), int(across.min())
-    part = taken.read(slice(top, int(down.max()) + 1), slice(left, int(across.max()) + 1))
-    if rows.stop > taken.height:
+    part = image.read(slice(top, int(down.max()) + 1), slice(left, int(across.max()) + 1))
+    if rows.stop > image.height:
         part = part.index_select(-2, down - top)
-    if columns.stop > taken.width:
+    if columns.stop > image.width:
         part = part.index_select(-1, across - left)
     return part
-
-
-def to_array(image: Image.Image) -> np.ndarray:
-    """[H, W, C] of an upright PIL image: uint16 for 16-bit grey, else uint8 with 1, 3 or (with alpha) 4 channels."""
-    if not image.mode.startswith("I"):
-        return images.to_array(images.convert(image, None))
-    values = np.asarray(image)
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise I2IError("An image of 32-bit integers is not supported.", "Give 8 or 16 bits.")
-    return values.astype(np.uint16)[..., None]
-
-
-def to_pil(array: np.ndarray) -> Image.Image:
-    """The PIL image of [H, W, C], C of 1 to 4; 16 bits stay for grey and become 8 otherwise."""
-    channels = array.shape[-1]
-    if channels > 4:
-        raise I2IError(f"{channels} channels are no image file.", "Give arrays or tensors to this model.")
-    if array.dtype == np.uint16:
-        if channels == 1:
-            return Image.fromarray(np.ascontiguousarray(array[..., 0]))
-        array = (array.astype(np.float32) / 257).round().astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array))

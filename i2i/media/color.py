@@ -1,53 +1,67 @@
-"""Colour profiles: pixels into sRGB, which networks are trained on, and back into the image's own profile."""
+"""ICC color profiles of 8-bit images: into sRGB, which networks are trained on, and back into the image's own profile.
+
+`uint16` does the same for 16 bits.
+"""
 
 from __future__ import annotations
 
 import functools
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageCms
 
-Convert = Callable[[Image.Image], Image.Image]
-SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
+from i2i.media import images
+
+Transform = Callable[[Image.Image], Image.Image]
+MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}  # by the color space in a profile's header
+
+
+@dataclass(frozen=True)
+class ColorState:
+    """How the numbers of an image were treated on their way to the network, and so how they go back."""
+
+    profile: bytes | None = None  # ICC profile of the file; None if it has none, or none with a way back
+    converted: bool = False  # True if the numbers were converted from that profile into sRGB
 
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """The profile of sRGB."""
+    """The ICC profile of sRGB."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def mode_of(profile: bytes | None) -> str:
-    """The mode of images that a profile is for: RGB, L or CMYK; empty if there is none, or one of another kind."""
-    return SPACES.get(profile[16:20], "") if profile and len(profile) > 128 else ""
+    """The mode of the images that a profile describes: "RGB", "L" or "CMYK"; "" for no profile or another kind."""
+    return MODES.get(profile[16:20], "") if profile and len(profile) > 128 else ""
 
 
 @functools.lru_cache(maxsize=64)
-def _transform(profile: bytes, back: bool, colour: bool) -> Convert | None:
-    """From the profile into sRGB, or back; None if the profile is broken or has no such way."""
-    own = mode_of(profile)
+def _transform(profile: bytes, back: bool) -> Transform | None:
+    """From `profile` into sRGB (gray becomes RGB), or back; None if it is broken or has no such direction."""
+    mode = mode_of(profile)
     try:
-        of = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         standard = ImageCms.createProfile("sRGB")
         if back:
-            made = ImageCms.buildTransform(standard, of, "RGB", own)
+            transform = ImageCms.buildTransform(standard, own, "RGB", mode)
         else:
-            made = ImageCms.buildTransform(of, standard, own, "RGB" if colour else own)
-        if own == "RGB" and _is_nothing(made):
-            return _same
+            transform = ImageCms.buildTransform(own, standard, mode, "RGB")
+        if mode == "RGB" and _is_identity(transform):
+            return _unchanged
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
-    return lambda image: ImageCms.applyTransform(image, made) or image
+    return lambda image: ImageCms.applyTransform(image, transform) or image
 
 
-def _same(image: Image.Image) -> Image.Image:
+def _unchanged(image: Image.Image) -> Image.Image:
     return image
 
 
-def _is_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether a transform of RGB moves no colour by more than one level: the profile is sRGB under another name."""
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """True if a transform of RGB moves no color by more than one level: the profile is sRGB under another name."""
     steps = np.linspace(0, 255, 6).round().astype(np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
     moved = np.asarray(ImageCms.applyTransform(Image.fromarray(cube), transform)).astype(int)
@@ -55,61 +69,55 @@ def _is_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether a profile of RGB is that of sRGB, if only under another name."""
-    return mode_of(profile) == "RGB" and _transform(profile, False, True) is _same
+    """True if an RGB profile is sRGB, possibly under another name."""
+    return mode_of(profile) == "RGB" and _transform(profile, False) is _unchanged
 
 
-def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
-    """`image` with its colours in sRGB, and whether its profile could be read and fits it.
+def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, ColorState]:
+    """An upright 8-bit image in mode L, LA, RGB or RGBA, its colors in sRGB if `profile` can be read and fits it.
 
-    RGB, CMYK (becomes RGB) and grey images (which become RGB) are converted, an alpha channel is kept aside; images
-    of 16 bits stay as they are."""
-    own = mode_of(profile)
-    plain = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
-    if not own or profile is None or plain != own:
-        return image, False
-    convert = _transform(profile, False, True)
-    if convert is None:
-        return image, False
-    if convert is _same:
-        return image, True
-    alpha = image.getchannel("A") if plain != image.mode else None
-    made = convert(image.convert(plain))
-    if alpha is not None:
-        made.putalpha(alpha)
-    return made, True
+    CMYK and gray become RGB by it; alpha is kept. Without a usable profile the numbers stay as they are."""
+    if image.mode in ("L", "RGB") and "transparency" in image.info:
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
+    if image.mode not in ("CMYK", "RGB", "RGBA", "L", "LA"):
+        image = images.convert(image, None)
+    result = _apply(image, profile, back=False)
+    converted = result is not None
+    if image.mode == "CMYK":  # there is no way back into CMYK: the output is RGB, in sRGB if that is known
+        profile = srgb_profile() if converted else None
+        image = images.convert(image, None)
+    return image if result is None else result, ColorState(profile, converted)
 
 
-def out_of_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """`image` (RGB, RGBA, or for a grey profile L, LA) in `profile`; None if that has no way back or does not fit."""
-    own = mode_of(profile)
-    plain = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
-    if plain != own or own == "CMYK":
+def out_of_srgb(image: Image.Image, state: ColorState, keep: bool = True) -> Image.Image:
+    """The way back: an image whose info holds the profile that describes its numbers, if any does.
+
+    keep: convert into the file's own profile; else the colors stay in sRGB and are tagged so."""
+    image.info.pop("icc_profile", None)
+    if state.converted:
+        restored = _apply(image, state.profile, back=True) if keep else None
+        if restored is not None:
+            image = restored
+            image.info["icc_profile"] = state.profile
+        elif image.mode in ("RGB", "RGBA"):
+            image.info["icc_profile"] = srgb_profile()
+    elif state.profile and mode_of(state.profile) == ("L" if image.mode in ("L", "LA", "I;16") else "RGB"):
+        image.info["icc_profile"] = state.profile  # it describes the numbers, which were left as they are
+    return image
+
+
+def _apply(image: Image.Image, profile: bytes | None, back: bool) -> Image.Image | None:
+    """The image through a profile's transform, alpha kept; None if the profile does not fit it or cannot be used."""
+    colors = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
+    if profile is None or not mode_of(profile) or colors != mode_of(profile):
         return None
-    convert = _transform(profile, True, True)
-    if convert is None:
+    transform = _transform(profile, back)
+    if transform is None:
         return None
-    if convert is _same:
+    if transform is _unchanged:
         return image
-    alpha = image.getchannel("A") if plain != image.mode else None
-    made = convert(image.convert("RGB"))
+    alpha = image.getchannel("A") if colors != image.mode else None
+    result = transform(image.convert("RGB" if back else colors))
     if alpha is not None:
-        made.putalpha(alpha)
-    return made
-
-
-def restore_profile(picture: Image.Image, own: bytes | None, converted: bool, keep: bool = True) -> Image.Image:
-    """The way back: an image with the profile in its info that says what its numbers mean, if any does.
-
-    own, converted: the profile it had, and whether its colours were put into sRGB from it. keep: go back into it."""
-    picture.info.pop("icc_profile", None)
-    if converted:
-        back = out_of_srgb(picture, own) if own and keep else None
-        if back is not None:
-            picture = back
-            picture.info["icc_profile"] = own
-        elif picture.mode in ("RGB", "RGBA"):
-            picture.info["icc_profile"] = srgb_profile()
-    elif own and mode_of(own) == ("L" if picture.mode in ("L", "LA", "I;16") else "RGB"):
-        picture.info["icc_profile"] = own  # says what the numbers mean, which were left as they are
-    return picture
+        result.putalpha(alpha)
+    return result

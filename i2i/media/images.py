@@ -1,6 +1,6 @@
-"""Images in and out: reading any file on purpose, the papers' pre-processing, tensors, and files that land whole.
+"""Reading and writing images: any format to uint8, network output to uint8, listing folders, atomic saving.
 
-Everything inside i2i is uint8 [H, W, C] as an array and float32 [C, H, W] in [-1, 1] as a tensor.
+Inside i2i an image is uint8 [H, W, C] as an array and float32 [C, H, W] in [-1, 1] as a tensor.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from i2i.core.errors import I2IError, nearest
@@ -22,75 +22,69 @@ from i2i.core.files import atomic_write
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif", ".jp2", ".tga")
 MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
+JPEG_QUALITY = 95
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+# Pillow warns of large images, odd EXIF and odd palettes. The limits here are stricter, and images are decoded in
+# threads, where the filters of warnings.catch_warnings() would leak from one into another; so for the whole process.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------
 
 
-def read(
-    source: str | Path | BinaryIO,
-    channels: int | None = 3,
-    max_pixels: int = MAX_PIXELS,
-    background: int = 255,
-    deep: bool = False,
-) -> np.ndarray:
+def read(source: str | Path | BinaryIO, channels: int | None = 3, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes an image to uint8 [H, W, C].
 
-    channels: 1 grey, 3 RGB, 4 RGBA, None: as the file has them (grey 1, colour 3, with transparency 4).
-    Transparent pixels are laid on `background` (0 black to 255 white) unless alpha is asked for. Palettes and CMYK
-    become RGB, the EXIF orientation is applied, an animation gives its first frame. 16-bit grey is scaled to 8 bits
-    with rounding; with deep=True it comes as uint16 [H, W, 1] (Pillow reads 16-bit colour as 8 bits in any case).
-    Raises I2IError naming the file if it is no image, damaged, cut short, or of more than `max_pixels` pixels.
+    channels: 1 gray, 3 RGB, 4 RGBA, None: as the file has them (gray 1, color 3, with transparency 4).
+    Transparent pixels are blended with white unless alpha is asked for. Palettes and CMYK become RGB, the EXIF
+    orientation is applied, an animation gives its first frame, and 16 bits are rounded to 8.
+    Raises I2IError naming the file if it is no image, damaged, cut short, or has more than `max_pixels` pixels.
     """
     with open_image(source, max_pixels) as image:
-        if image.mode.startswith("I") and deep and channels in (None, 1):
-            return _sixteen(image, source)[..., None]
-        return to_array(convert(image, channels, background, source))
+        return to_array(convert(image, channels, source))
 
 
 @contextlib.contextmanager
 def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load: bool = True) -> Iterator[Image.Image]:
-    """The Pillow image of a file, upright and decoded (load=False: the header only).
+    """The Pillow image of a file, decoded and upright (load=False: only the header is read).
 
     Raises I2IError naming the file, also for what goes wrong while the image is in use inside the `with`."""
     name = source_name(source)
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own limit gives way to a higher one that was asked for
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning, odd EXIF: the limit here is stricter
-            with Image.open(source) as image:
-                if image.width * image.height > max_pixels:
-                    raise I2IError(
-                        f"{name} has {image.width}x{image.height} pixels, more than the limit of {max_pixels:,}.",
-                        "Shrink it first, or raise the limit (max_pixels).",
-                    )
-                if load:
-                    image.load()
-                    yield upright(image)
-                else:
-                    yield image
+        with Image.open(source) as image:
+            if image.width * image.height > max_pixels:
+                raise I2IError(
+                    f"{name} has {image.width}x{image.height} pixels, more than the limit of {max_pixels:,}.",
+                    "Shrink it first, or raise the limit (max_pixels).",
+                )
+            if load:
+                image.load()
+                yield upright(image)
+            else:
+                yield image
     except I2IError:
         raise
     except Image.DecompressionBombError as error:
         raise I2IError(f"{name} has more than {max_pixels:,} pixels.", "Shrink it first.") from error
     except FileNotFoundError as error:
-        where = "is a link to a file that does not exist" if os.path.islink(name) else "does not exist"
-        raise I2IError(f"{name} {where}.") from error
-    except Image.UnidentifiedImageError as error:
-        raise I2IError(f"{name} is not an image, or of a format that Pillow does not read.") from error
+        problem = "is a link to a file that does not exist" if os.path.islink(name) else "does not exist"
+        raise I2IError(f"{name} {problem}.") from error
+    except UnidentifiedImageError as error:
+        raise I2IError(f"{name} is not an image, or has a format that Pillow does not read.") from error
     except MemoryError as error:
         raise I2IError(f"{name} is too large for the memory.", "Shrink it first.") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
-        if isinstance(error, OSError) and error.errno:  # of the system: permissions, links in a circle, a bad disk
+        if isinstance(error, OSError) and error.errno:  # from the system: permissions, links in a circle, a bad disk
             raise I2IError(f"{name} cannot be read: {error.strerror}.") from error
         reason = str(error) or type(error).__name__
         raise I2IError(f"{name} cannot be read: {reason}.", "It is damaged or cut short.") from error
 
 
-def source_name(source: Any) -> str:
-    """What an error message calls a file, a stream or an array."""
+def source_name(source: object) -> str:
+    """The name of a file, a stream or an array in error messages."""
     if isinstance(source, str | Path):
         return str(source)
     return str(getattr(source, "name", "") or f"the {type(source).__name__}")
@@ -100,91 +94,88 @@ def upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF orientation says; unreadable EXIF counts as upright."""
     try:
         return ImageOps.exif_transpose(image)
-    except Exception as error:  # EXIF is a format of its own; an image is not lost because of it
-        if isinstance(error, MemoryError):
-            raise error
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 (broken EXIF raises nearly anything, and the pixels are still good)
         return image
 
 
+# ---- modes and arrays ------------------------------------------------------------------------------------------
+
+
 def natural_channels(image: Image.Image) -> int:
-    """Channels that an image has by itself: 1 grey, 3 colour, 4 with transparency."""
+    """The channels that an image has by itself: 1 gray, 3 color, 4 with transparency."""
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return 4
     return 1 if image.mode in ("1", "L", "F") or image.mode.startswith("I") else 3
 
 
-def convert(
-    image: Image.Image, channels: int | None = 3, background: int = 255, source: Any = "the image"
-) -> Image.Image:
-    """The image in mode L, RGB or RGBA, whatever its mode was (the rules of `read`)."""
+def convert(image: Image.Image, channels: int | None = 3, source: object = "the image") -> Image.Image:
+    """The image in mode L, RGB or RGBA, by the rules of `read`. Raises I2IError naming `source`."""
     if channels not in (None, *_MODES):
-        raise I2IError(f"{channels} channels were asked for.", "Allowed: 1 (grey), 3 (RGB), 4 (RGBA), or None.")
+        raise I2IError(f"{channels} channels were asked for.", "Allowed: 1 (gray), 3 (RGB), 4 (RGBA), or None.")
     natural = natural_channels(image)
-    wanted = _MODES[channels or natural]
-    if image.mode == wanted:
+    mode = _MODES[channels or natural]
+    if image.mode == mode:
         return image
     if image.mode.startswith("I"):
-        image = Image.fromarray(((_sixteen(image, source).astype(np.uint32) + 128) // 257).astype(np.uint8))
+        image = Image.fromarray(to_8_bits(_uint16(image, source)))
     elif image.mode == "F":
-        image = Image.fromarray(_floating(image, source))
+        image = Image.fromarray(_from_floats(image, source))
     if natural == 4:
         image = image.convert("RGBA")
-        if wanted != "RGBA":
-            paper = Image.new("RGBA", image.size, (background,) * 3 + (255,))
-            image = Image.alpha_composite(paper, image).convert("RGB")
+        if mode != "RGBA":
+            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+            image = Image.alpha_composite(white, image).convert("RGB")
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if natural == 1 else "RGB")
-    return image if image.mode == wanted else image.convert(wanted)
+    return image if image.mode == mode else image.convert(mode)
 
 
-def _sixteen(image: Image.Image, source: Any) -> np.ndarray:
-    """uint16 [H, W] of a mode I;16* or I image; Pillow's own conversions clip such images to white."""
+def to_8_bits(array: np.ndarray) -> np.ndarray:
+    """uint8 of uint16 values, rounded to the nearest level; uint8 stays as it is."""
+    return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _uint16(image: Image.Image, source: object) -> np.ndarray:
+    """uint16 [H, W] of an image of mode I;16* or I; Pillow's own conversions clip such images to white."""
     values = np.asarray(image)
-    if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
+    if image.mode == "I" and values.size and (values.min() < 0 or values.max() > 65535):
         raise I2IError(f"{source_name(source)} has 32-bit values outside 0..65535.", "Save it with 8 or 16 bits.")
     return values.astype(np.uint16)
 
 
-def _floating(image: Image.Image, source: Any) -> np.ndarray:
+def _from_floats(image: Image.Image, source: object) -> np.ndarray:
     """uint8 [H, W] of a floating-point image with values in [0, 1]."""
     values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise I2IError(f"{source_name(source)} has floating-point values outside 0..1.", "Save it with 8 or 16 bits.")
-    return np.rint(values * 255).astype(np.uint8)
+    return (values * 255).round().astype(np.uint8)
 
 
-def to_array(image: Image.Image) -> np.ndarray:
-    """uint8 [H, W, C] of an image in mode L, RGB or RGBA (own memory, writable)."""
-    array = np.array(image)
+def to_array(image: Image.Image, source: object = "the image") -> np.ndarray:
+    """[H, W, C] of an image of any mode, in memory of its own: uint16 for 16-bit gray, else uint8 with C of 1, 3 or 4.
+
+    Raises I2IError naming `source` if its values have no place in 8 or 16 bits."""
+    if image.mode.startswith("I"):
+        return _uint16(image, source)[..., None]
+    array = np.array(convert(image, None, source))
     return array[..., None] if array.ndim == 2 else array
 
 
 def to_pil(array: np.ndarray) -> Image.Image:
-    """The Pillow image of uint8 [H, W] or [H, W, 1 | 3 | 4], or uint16 [H, W] or [H, W, 1]."""
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    known = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
-    known = known or (array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8)
-    if not known:
+    """The Pillow image of uint8 or uint16 [H, W] or [H, W, C], C of 1 to 4 (2: gray with alpha).
+
+    Gray keeps 16 bits; 16-bit color, which Pillow cannot hold, is rounded to 8. Raises I2IError for other arrays."""
+    known = array.ndim == 2 or (array.ndim == 3 and 1 <= array.shape[2] <= 4)
+    if not known or array.dtype not in (np.uint8, np.uint16):
         raise I2IError(
-            f"An array of shape {list(array.shape)} and type {array.dtype} is no image.",
-            "Allowed: uint8 [H, W], [H, W, 1], [H, W, 3], [H, W, 4], or uint16 [H, W].",
+            f"An array of shape {list(array.shape)} and type {array.dtype} cannot become an image file.",
+            "Allowed: uint8 or uint16 [H, W] or [H, W, C] with 1 to 4 channels.",
         )
+    if array.ndim == 3:
+        array = array[..., 0] if array.shape[2] == 1 else to_8_bits(array)
     return Image.fromarray(np.ascontiguousarray(array))
-
-
-# ---- tensors ---------------------------------------------------------------------------------------------------
-
-
-def to_tensor(array: np.ndarray) -> Tensor:
-    """uint8 or uint16 [H, W] or [H, W, C] -> float32 [C, H, W] in [-1, 1], as (u / 255 - 0.5) / 0.5."""
-    if array.ndim == 2:
-        array = array[..., None]
-    top = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(array.dtype)
-    if array.ndim != 3 or top is None:
-        raise I2IError(f"An array of shape {list(array.shape)} and type {array.dtype} is no image [H, W, C].")
-    moved = np.ascontiguousarray(array.transpose(2, 0, 1))
-    return torch.from_numpy(moved).to(torch.float32).div_(top).sub_(0.5).div_(0.5)
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
@@ -193,37 +184,25 @@ def to_uint8(image: Tensor) -> np.ndarray:
     return levels.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
-def cut_uint8(image: Tensor) -> np.ndarray:
-    """[C, H, W] or the first of [B, C, H, W] in [-1, 1] -> uint8 [H, W, 3] as the papers' code saved it: cut towards
-    zero, not rounded, and grey repeated. About a quarter of the levels come out one lower than they went in."""
-    array = (image[0] if image.ndim == 4 else image).detach().to("cpu", torch.float32).numpy()
-    if array.shape[0] == 1:
-        array = np.repeat(array, 3, axis=0)
-    return ((array.transpose(1, 2, 0) + 1) / 2.0 * 255.0).clip(0, 255).astype(np.uint8)
-
-
-# ---- the papers' pre-processing --------------------------------------------------------------------------------
-
-
 # ---- files -----------------------------------------------------------------------------------------------------
 
 
 def find_images(folder: str | Path, broken: bool = False) -> list[Path]:
-    """All images under `folder` by suffix, recursively, sorted by their path; hidden files and folders are skipped.
+    """All images under `folder` by suffix, recursively, sorted by path; hidden files and folders are skipped.
 
-    A linked folder is followed once; a loop of links ends where it began. broken: links that lead nowhere count as
-    images, so that they are named when they are read. Raises I2IError if a folder cannot be read."""
-    found: list[Path] = []
+    A linked folder is followed once, so a loop of links ends. broken: include links that lead nowhere, so that reading
+    them names them. Raises I2IError if a folder cannot be read."""
+    paths: list[Path] = []
     seen: set[tuple[int, int]] = set()
     todo = [str(folder)]
     while todo:
-        place = todo.pop()
+        current = todo.pop()
         try:
-            status = os.stat(place)
+            status = os.stat(current)
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            with os.scandir(place) as entries:
+            with os.scandir(current) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
@@ -231,14 +210,14 @@ def find_images(folder: str | Path, broken: bool = False) -> list[Path]:
                     if kind == "folder":
                         todo.append(entry.path)
                     elif entry.name.lower().endswith(SUFFIXES) and (kind == "file" or (broken and kind == "link")):
-                        found.append(Path(entry.path))
+                        paths.append(Path(entry.path))
         except OSError as error:
-            raise I2IError(f"The folder {place} cannot be read: {error.strerror}.") from error
-    return sorted(found, key=lambda p: p.as_posix())
+            raise I2IError(f"The folder {current} cannot be read: {error.strerror}.") from error
+    return sorted(paths, key=lambda p: p.as_posix())
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """folder or file, also through links; link if it leads nowhere or in a circle; else nothing."""
+    """ "folder" or "file", also through links; "link" if it leads nowhere or in a circle; "" for anything else."""
     with contextlib.suppress(OSError):
         if entry.is_dir():
             return "folder"
@@ -248,10 +227,11 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def save(path: str | Path, image: Image.Image | np.ndarray, **options: Any) -> Path:
-    """Writes an image so that `path` holds either all of it or what it held before.
+    """Writes an image; after any failure `path` holds what it held before.
 
-    The format comes from the suffix; `options` go to Pillow's save (quality, exif, icc_profile, ...). JPEG has no
-    transparency: such an image is laid on white. Raises I2IError if the suffix is unknown or writing fails.
+    The suffix chooses the format; `options` go to Pillow's save (quality, exif, icc_profile, ...). JPEG has quality 95
+    by default and no transparency: transparent pixels are blended with white. Raises I2IError if the suffix is unknown
+    or the disk refuses.
     """
     path = Path(path)
     picture = image if isinstance(image, Image.Image) else to_pil(image)
@@ -260,7 +240,7 @@ def save(path: str | Path, image: Image.Image | np.ndarray, **options: Any) -> P
         raise I2IError(f"{path} has a suffix that cannot be written.", nearest(path.suffix, (".png", ".jpg", ".webp")))
     if kind == "JPEG":
         picture = convert(picture, 1 if natural_channels(picture) == 1 else 3)
-        options = {"quality": 95, **options}
+        options = {"quality": JPEG_QUALITY, **options}
     with atomic_write(path) as file:
         picture.save(file, format=kind, **options)
     return path

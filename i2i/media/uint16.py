@@ -1,7 +1,8 @@
-"""Colour of 16 bits in files, which Pillow cuts to 8: PNG by OpenCV, TIFF by tifffile, profiles by Little CMS.
+"""16-bit color files, which Pillow reads and writes as 8 bits: PNG by OpenCV, TIFF by tifffile, profiles by Little CMS.
 
-Arrays are uint16 (a TIFF's pages may also be uint8) [H, W, C] with 1 to 4 channels, alpha last and not multiplied in.
-imagecodecs (extra `deep`) holds Little CMS for 16 bits and opens what tifffile alone cannot.
+Arrays are uint16 (pages of a TIFF may also be uint8) [H, W, C] with 1 to 4 channels; alpha is the last channel and
+straight (unpremultiplied). The extra `uint16` installs imagecodecs, which brings Little CMS for 16 bits and the
+compressions that tifffile cannot read alone. Without it profiles are kept, but colors are not converted.
 """
 
 from __future__ import annotations
@@ -17,227 +18,233 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.core.errors import I2IError
-from i2i.core.optional import install_hint
+from i2i.core.optional import install_hint, try_import
 from i2i.media import color
+from i2i.media.color import ColorState
 from i2i.media.exif import EXIF_IFD, GPS_IFD, TEXT_TAGS
 
-BITS, SAMPLE_FORMAT = 258, 339  # of a TIFF
-INTEROP = 0xA005
-SPACES = {"L": "gray", "RGB": "rgb"}
-PRECISE = 0x0040 | 0x0100  # Little CMS: no table in place of the curves, and no cache of single colours
+BITS_PER_SAMPLE, SAMPLE_FORMAT, INTEROP_IFD = 258, 339, 0xA005  # TIFF tags
+ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 1, 2  # values of the TIFF tag ExtraSamples
+CMS_MODES = {"L": "gray", "RGB": "rgb"}
+CMS_FLAGS = 0x0040 | 0x0100  # Little CMS: no table in place of the curves, no cache of single colors
+PNG_HEADER = 8 + 25  # bytes of the signature and of the chunk IHDR, after which other chunks may stand
+STRIP_BYTES = 1 << 18
+
+Page = tuple[np.ndarray, bytes | None]  # pixels [H, W, C] and the ICC profile that describes them
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def is_color(image: Image.Image) -> bool:
-    """Whether the frame at which an opened file stands has colours of 16 bits. Only the header is read."""
-    if image.mode not in ("RGB", "RGBA", "RGBX", "LA"):
+def is_color(frame: Image.Image) -> bool:
+    """True if the current frame of an opened file has 16-bit color. Only the header is read."""
+    if frame.mode not in ("RGB", "RGBA", "RGBX", "LA"):
         return False
-    if image.format == "TIFF":
-        bits, kinds = (getattr(image, "tag_v2", {}).get(t, (1,)) for t in (BITS, SAMPLE_FORMAT))
+    if frame.format == "TIFF":
+        bits, kinds = (getattr(frame, "tag_v2", {}).get(tag, (1,)) for tag in (BITS_PER_SAMPLE, SAMPLE_FORMAT))
         return len(bits) >= 3 and set(bits) == {16} and set(kinds) == {1}
-    return any(";16" in str(t[3]) for t in getattr(image, "tile", []))
+    return any(";16" in str(tile[3]) for tile in getattr(frame, "tile", []))
 
 
-def decode(data: bytes, size: tuple[int, int], tiff: bool, page: int = 0) -> np.ndarray | None:
-    """A page [H, W, 3 or 4] as it is stored, not turned; `size` is the width and height that its header says.
+def decode(data: bytes, size: tuple[int, int], is_tiff: bool, page: int = 0) -> np.ndarray | None:
+    """The stored pixels of a page [H, W, 3 or 4], not turned upright. size: width and height by the file's header.
 
-    None if a PNG is of a kind that OpenCV does not read in 16 bits. Raises I2IError if a TIFF cannot be read."""
-    array = _tiff_page(data, size, page) if tiff else _by_opencv(data)
+    None if a PNG is of a kind that OpenCV does not read as 16 bits. Raises I2IError if a TIFF cannot be read."""
+    array = _decode_tiff(data, size, page) if is_tiff else _decode_by_opencv(data)
     return array if array is not None and array.shape[1::-1] == size else None
 
 
-def _by_opencv(data: bytes, page: int = 0) -> np.ndarray | None:
+def _decode_by_opencv(data: bytes, page: int = 0) -> np.ndarray | None:
     import cv2
 
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     buffer = np.frombuffer(data, np.uint8)
     if page:
         done, pages = cv2.imdecodemulti(buffer, flags, range=(page, page + 1))
-        found = pages[0] if done and pages else None
+        array = pages[0] if done and pages else None
     else:
-        found = cv2.imdecode(buffer, flags)
-    if found is None or found.dtype != np.uint16 or found.ndim != 3 or found.shape[2] not in (3, 4):
+        array = cv2.imdecode(buffer, flags)
+    if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] not in (3, 4):
         return None
-    return found[..., [2, 1, 0, 3][: found.shape[2]]]
+    return array[..., [2, 1, 0, 3][: array.shape[2]]]  # OpenCV has blue first
 
 
-def _tiff_page(data: bytes, size: tuple[int, int], number: int) -> np.ndarray:
+def _decode_tiff(data: bytes, size: tuple[int, int], number: int) -> np.ndarray:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[number]
+        array: np.ndarray
         if (page.imagewidth, page.imagelength) != size or page.imagedepth != 1 or page.samplesperpixel > 8:
             raise I2IError("The image's sizes contradict each other.", "It is damaged.")
-        apart = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+        is_planar = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
         try:
             array = page.asarray()
+            array = np.moveaxis(array, 0, -1) if is_planar else array
         except (ValueError, KeyError) as error:
             if "imagecodecs" not in str(error):
                 raise
-            found = None if apart else _by_opencv(data, number)
-            if found is None:
+            # OpenCV opens some compressions that tifffile leaves to imagecodecs, such as LZW.
+            by_opencv = None if is_planar else _decode_by_opencv(data, number)
+            if by_opencv is None:
                 raise I2IError(
-                    f"A TIFF of 16 bits, compressed by {page.compression.name}, cannot be read.",
+                    f"A TIFF of 16 bits with the compression {page.compression.name} cannot be read.",
                     f"Install what reads it: {install_hint('uint16')}",
                 ) from error
-            array = found
-        else:
-            array = np.moveaxis(array, 0, -1) if apart else array
-        alpha = [int(e) for e in page.extrasamples[:1]]
-    if array.shape[-1] > 3:
-        array = array[..., : 3 + (alpha[:1] in ([1], [2]))]  # further channels are no image
-    if alpha == [1] and array.shape[-1] == 4:  # multiplied into the colours
+            array = by_opencv
+        alpha = next((int(kind) for kind in page.extrasamples), None)
+    if array.shape[-1] > 3:  # channels after color and alpha are no part of the image
+        array = array[..., : 3 + (alpha in (ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA))]
+    if alpha == ASSOCIATED_ALPHA and array.shape[-1] == 4:  # premultiplied: divide it out
         share = np.maximum(array[..., 3:].astype(np.float32), 1) / 65535
-        colours = np.minimum(array[..., :3] / share, 65535).round().astype(np.uint16)
-        array = np.concatenate([colours, array[..., 3:]], -1)
+        rgb = np.minimum(array[..., :3] / share, 65535).round().astype(np.uint16)
+        array = np.concatenate([rgb, array[..., 3:]], -1)
     return array
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """[H, W, C] upright, from its EXIF orientation; 1 and what is none leave it as it is."""
+    """[H, W, C] turned as its EXIF orientation says; 1 and unknown values leave it as it is."""
     if orientation not in range(2, 9):
         return array
     if orientation in (5, 6, 7, 8):
         array = array.transpose(1, 0, 2)
-    across, down = {2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}[orientation]
-    return np.ascontiguousarray(array[:: -1 if down else 1, :: -1 if across else 1])
+    flip_x, flip_y = {2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}[orientation]
+    return np.ascontiguousarray(array[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
 # ---- profiles ------------------------------------------------------------------------------------------------------
 
 
-def into_srgb(array: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, tuple[bytes | None, bool]]:
-    """uint16 [H, W, C] with its colours in sRGB (grey becomes colour), its profile, and whether it was converted."""
+def into_srgb(array: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, ColorState]:
+    """uint16 [H, W, C], its colors in sRGB if `profile` can be used and fits it; gray becomes RGB then."""
     mode = "RGB" if array.shape[-1] > 2 else "L"
     if profile is None or color.mode_of(profile) != mode:
-        return array, (profile, False)
+        return array, ColorState(profile)
     if color.is_srgb(profile):
-        return array, (profile, True)
-    made = _convert(array, profile, mode, color.srgb_profile(), "RGB")
-    return (array, (profile, False)) if made is None else (made, (profile, True))
+        return array, ColorState(profile, True)
+    result = _convert(array, profile, mode, color.srgb_profile(), "RGB")
+    return (array, ColorState(profile)) if result is None else (result, ColorState(profile, True))
 
 
-def out_of_srgb(array: np.ndarray, own: bytes | None, converted: bool, keep: bool) -> tuple[np.ndarray, bytes | None]:
-    """The way back: uint16 [H, W, 1, 3 or 4] and the profile that says what its numbers mean, if any does.
+def out_of_srgb(array: np.ndarray, state: ColorState, keep: bool = True) -> Page:
+    """The way back: uint16 [H, W, 1, 3 or 4] and the profile that describes its numbers, if any does.
 
-    own, converted: what into_srgb gave. keep: go back into the file's own profile, if that is for such images."""
+    keep: convert into the file's own profile if that is for such images; else the colors stay in sRGB."""
     mode = "RGB" if array.shape[-1] > 2 else "L"
-    fits = own is not None and color.mode_of(own) == mode
-    if not converted:
-        return array, own if fits else None
-    if own is not None and fits and keep:
+    own = state.profile if color.mode_of(state.profile) == mode else None
+    if not state.converted:
+        return array, own
+    if own is not None and keep:
         if color.is_srgb(own):
             return array, own
-        made = _convert(array if mode == "RGB" else array[..., [0, 0, 0]], color.srgb_profile(), "RGB", own, mode)
-        if made is not None:
-            return made, own
+        result = _convert(array if mode == "RGB" else array[..., [0, 0, 0]], color.srgb_profile(), "RGB", own, mode)
+        if result is not None:
+            return result, own
     return array, color.srgb_profile() if mode == "RGB" else None
 
 
-def _convert(array: np.ndarray, profile: bytes, of: str, into: bytes, to: str) -> np.ndarray | None:
-    """From one profile into another, `of` and `to` their modes (RGB or L); an alpha channel stays. None if the profiles
-    are broken or have no such way, or without imagecodecs."""
-    try:
-        import imagecodecs
-    except ImportError:
+def _convert(array: np.ndarray, source: bytes, mode: str, target: bytes, target_mode: str) -> np.ndarray | None:
+    """From one profile into another, both with their modes ("RGB" or "L"); alpha is kept.
+
+    None if a profile is broken or has no such direction, and without imagecodecs."""
+    imagecodecs = try_import("imagecodecs")
+    if imagecodecs is None:
         return None
-    channels = {"L": 1, "RGB": 3}[of]
-    colours = np.ascontiguousarray(array[..., 0] if of == "L" else array[..., :3])
+    channels = {"L": 1, "RGB": 3}[mode]
+    colors = np.ascontiguousarray(array[..., 0] if mode == "L" else array[..., :3])
+    spaces = {"colorspace": CMS_MODES[mode], "outcolorspace": CMS_MODES[target_mode]}
     try:
-        made = imagecodecs.cms_transform(
-            colours, profile, into, colorspace=SPACES[of], outcolorspace=SPACES[to], outdtype="u2", flags=PRECISE
-        )
+        result = imagecodecs.cms_transform(colors, source, target, outdtype="u2", flags=CMS_FLAGS, **spaces)
     except (RuntimeError, ValueError, TypeError):
         return None
-    made = made[..., None] if made.ndim == 2 else made
-    return np.concatenate([made, array[..., channels:]], -1)
+    result = result[..., None] if result.ndim == 2 else result
+    return np.concatenate([result, array[..., channels:]], -1)
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
 def gray_alpha_to_color(array: np.ndarray) -> np.ndarray:
-    """Grey with alpha [H, W, 2], which few programs read in 16 bits, as colour with alpha; others as they are."""
+    """Gray with alpha [H, W, 2] as RGBA [H, W, 4], because few programs read the former in 16 bits; else unchanged."""
     return array[..., [0, 0, 0, 1]] if array.shape[-1] == 2 else array
 
 
 def encode_png(array: np.ndarray, profile: bytes | None, keep: dict[str, Any]) -> bytes:
-    """A PNG of uint16 [H, W, 1, 3 or 4] with the chunks for profile, EXIF and resolution (`keep`: exif, dpi)."""
+    """A 16-bit PNG of uint16 [H, W, 1, 3 or 4]. keep: "exif" (bytes) and "dpi" (two numbers), each if there is one."""
     import cv2
 
-    swapped = np.ascontiguousarray(array if array.shape[-1] == 1 else array[..., [2, 1, 0, 3][: array.shape[-1]]])
-    done, data = cv2.imencode(".png", swapped)
+    bgr = np.ascontiguousarray(array if array.shape[-1] == 1 else array[..., [2, 1, 0, 3][: array.shape[-1]]])
+    done, buffer = cv2.imencode(".png", bgr)
     if not done:
         raise I2IError("The image cannot be written as a PNG of 16 bits.", "Give another --format.")
+    # OpenCV writes pixels only: the chunks for profile, resolution and EXIF go in behind the header.
     chunks = b""
     if profile:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
     if "dpi" in keep:
-        across, down = (round(v / 0.0254) for v in keep["dpi"])
-        chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+        x, y = (round(dpi / 0.0254) for dpi in keep["dpi"])  # pixels a meter
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
     if "exif" in keep:
         chunks += _chunk(b"eXIf", keep["exif"].removeprefix(b"Exif\0\0"))
-    whole = data.tobytes()
-    after_header = 8 + 25
-    return whole[:after_header] + chunks + whole[after_header:]
+    data = buffer.tobytes()
+    return data[:PNG_HEADER] + chunks + data[PNG_HEADER:]
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def encode_tiff(pages: Sequence[tuple[np.ndarray, bytes | None]], keep: dict[str, Any]) -> bytes:
-    """A TIFF of pages [H, W, 1, 3 or 4], uint16 or uint8, each with its profile, deflated; EXIF and resolution
-    (`keep`: exif, dpi) go with the first."""
+def encode_tiff(pages: Sequence[Page], keep: dict[str, Any]) -> bytes:
+    """A deflated TIFF of pages [H, W, 1, 3 or 4], uint16 or uint8, each with its profile. keep: see `encode_png`."""
     import tifffile
 
+    # EXIF goes with the first page. tifffile writes texts, but refuses the tags that point to the directories of EXIF
+    # and GPS: a placeholder under the next number is written for each, and _add_directories turns it into the pointer.
     exif = Image.Exif()
     if "exif" in keep:
         exif.load(keep["exif"])
-    inner = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD)}
-    texts: list[tuple[Any, ...]] = [(tag, "s", 0, str(exif[tag]), True) for tag in TEXT_TAGS if tag in exif]
-    places = [(tag + 1, "I", 1, 0, True) for tag, values in inner.items() if values]  # tifffile refuses their own
+    directories = {tag: values for tag in (EXIF_IFD, GPS_IFD) if (values := dict(exif.get_ifd(tag)))}
+    extra_tags: list[tuple[Any, ...]] = [(tag, "s", 0, str(exif[tag]), True) for tag in TEXT_TAGS if tag in exif]
+    extra_tags += [(tag + 1, "I", 1, 0, True) for tag in directories]
+
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder="<") as file:
         for i, (array, profile) in enumerate(pages):
-            grey = array.shape[-1] == 1
+            is_gray = array.shape[-1] == 1
             file.write(
-                np.ascontiguousarray(array[..., 0] if grey else array),
-                photometric="minisblack" if grey else "rgb",
-                planarconfig=None if grey else "contig",
+                np.ascontiguousarray(array[..., 0] if is_gray else array),
+                photometric="minisblack" if is_gray else "rgb",
+                planarconfig=None if is_gray else "contig",
                 extrasamples=["unassalpha"] if array.shape[-1] == 4 else None,
                 compression="zlib",
                 predictor=True,
-                rowsperstrip=max(1, (1 << 18) // array[0].nbytes),
+                rowsperstrip=max(1, STRIP_BYTES // array[0].nbytes),
                 resolution=keep.get("dpi"),
                 resolutionunit="INCH" if "dpi" in keep else None,
                 iccprofile=profile,
-                extratags=texts + places if i == 0 else (),
+                extratags=extra_tags if i == 0 else (),
                 metadata=None,
                 software=False,
                 contiguous=False,
             )
-    return _with_inner(buffer.getvalue(), {tag: values for tag, values in inner.items() if values})
+    return _add_directories(buffer.getvalue(), directories)
 
 
-def _with_inner(data: bytes, inner: dict[int, dict[int, Any]]) -> bytes:
-    """The TIFF with directories for EXIF and GPS at its end; the first page's tags of the next numbers, which were kept
-    free for that, become those that point at them."""
+def _add_directories(data: bytes, directories: dict[int, dict[int, Any]]) -> bytes:
+    """The TIFF with directories for EXIF and GPS at its end, and the first page's placeholders pointing at them."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        entries = {tag: file.pages.first.tags[tag + 1].offset for tag in inner}
-    whole = bytearray(data)
-    for tag, values in inner.items():
+        placeholders = {tag: file.pages.first.tags[tag + 1].offset for tag in directories}
+    result = bytearray(data)
+    for tag, values in directories.items():
         directory = ImageFileDirectory_v2(prefix=b"II")
         for name, value in values.items():
-            if name != INTEROP:  # only a place in the old file
+            if name != INTEROP_IFD:  # an offset in the old file
                 directory[name] = value
-        whole += bytes(len(whole) % 2)
-        place = len(whole)
-        whole += directory.tobytes(place)
-        struct.pack_into("<H", whole, entries[tag], tag)
-        struct.pack_into("<I", whole, entries[tag] + 8, place)
-    return bytes(whole)
+        result += bytes(len(result) % 2)
+        offset = len(result)
+        result += directory.tobytes(offset)
+        struct.pack_into("<H", result, placeholders[tag], tag)
+        struct.pack_into("<I", result, placeholders[tag] + 8, offset)
+    return bytes(result)

@@ -1,8 +1,8 @@
-"""Videos around the network: frame by frame in one pass, with their timing; sound and subtitles are copied as they are.
+"""Videos around the network: frame by frame in one pass, with their timing; sound and subtitles are copied.
 
-PyAV (FFmpeg) reads and writes; it is the extra `video`. Frames are turned as the video says and come out upright, in 8
-bits and the colours of BT.709, each with its own time stamp, so videos of a varying rate keep it. Memory does not grow
-with the length. H.264 goes into .mp4, .m4v, .mov and .mkv, VP9 into .webm.
+PyAV (FFmpeg) reads and writes; it is the extra `video`. Frames are turned upright and come out in 8 bits and the colors
+of BT.709, each with its own time stamp, so that a variable frame rate is kept. Memory does not grow with the length.
+.mp4, .m4v, .mov and .mkv are encoded as H.264, .webm as VP9.
 """
 
 from __future__ import annotations
@@ -11,55 +11,52 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.optional import require
-from i2i.media import images
+from i2i.media import images, tracks
+from i2i.media.grids import enlarge
+from i2i.media.tracks import Track
 
 READABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # FFmpeg's names
 WRITABLE = tuple(FORMATS)
-CRF = {"libx264": (18, 51), "libvpx-vp9": (24, 63)}  # the usual constant quality, and the worst there is
-BT709, BT601, LIMITED = 1, 5, 1  # FFmpeg's numbers of colour matrices and of the range 16 to 235
-MATRICES = (BT709, 4, BT601, 6, 7, 9)  # that can be undone; videos of others, or that name none, go by their size
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # that every encoder takes
-KEPT_METADATA = (
-    "title",
-    "artist",
-    "album",
-    "comment",
-    "copyright",
-    "creation_time",
-    "date",
-    "description",
-    "genre",
-    "location",
+CRF = {"libx264": (18, 51), "libvpx-vp9": (24, 63)}  # constant rate factor: visually lossless, and the worst there is
+BT709, BT601, LIMITED = 1, 5, 1  # FFmpeg's numbers of color matrices, and of the range 16 to 235
+MATRICES = (BT709, 4, BT601, 6, 7, 9)  # color matrices that can be undone
+HD_HEIGHT = 720  # pixels; a video with another matrix, or none, counts as BT.709 from here on, as BT.601 below
+KEPT_METADATA = frozenset(
+    ["title", "artist", "album", "comment", "copyright", "creation_time", "date", "description", "genre", "location"]
 )
-SHORTEST_SHARE = 0.9  # of a video's own length: one that ends before is damaged
+FALLBACK_RATE = Fraction(25)  # frames a second of a video that does not say
+MIN_SHARE = 0.9  # of the length that a video claims; one that ends earlier is damaged
 
 FrameFunction = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
 def require_pyav(why: str) -> Any:
-    """PyAV. Raises I2IError naming the extra that brings it."""
+    """PyAV. Raises I2IError with the command that installs it; why: the subject of that sentence."""
     return require("av", "video", why, "PyAV")
 
 
 def is_video(path: Path) -> bool:
-    """By its suffix."""
+    """True for the suffix of a video that can be read."""
     return path.suffix.lower() in READABLE
 
 
-class Writer:
+# ---- writing -----------------------------------------------------------------------------------------------------
+
+
+class VideoWriter:
     """A video being written into an open binary file, for frames of one size: uint8 [H, W, 1 or 3].
 
-    suffix: one of WRITABLE. rate: frames a second, for programs that ask; time_base: seconds of one tick of a frame's
-    time stamp. quality: 1 to 100; None: the encoders' visually lossless choice. Odd sides keep their pixels: in H.264
-    colours are then stored in full. Raises I2IError if the codec is not there."""
+    suffix: one of WRITABLE. rate: frames a second that the file states. time_base: seconds of one tick of the frames'
+    time stamps; default 1 / rate. quality: 1 to 100; None: visually lossless. Odd sides keep their pixels: H.264 then
+    stores colors without subsampling. Raises I2IError if PyAV or its encoder is missing."""
 
     def __init__(
         self, file: BinaryIO, suffix: str, rate: Fraction, time_base: Fraction | None = None, quality: int | None = None
@@ -72,30 +69,30 @@ class Writer:
         self.count = 0
 
     def begin(self, width: int, height: int) -> None:
-        """Adds the stream of images; before the first frame, and before any stream is copied beside it."""
-        usual, worst = CRF[self.codec]
-        crf = usual if self.quality is None else round(worst * (1 - self.quality / 100))
+        """Adds the stream of frames; before the first frame, and before any track beside it."""
+        lossless, worst = CRF[self.codec]
+        crf = lossless if self.quality is None else round(worst * (1 - self.quality / 100))
         options = {"crf": str(crf), **({"b": "0", "row-mt": "1"} if self.codec == "libvpx-vp9" else {})}
         try:
             self.stream = self.container.add_stream(self.codec, rate=self.rate, options=options)
         except (self.av.FFmpegError, ValueError) as error:
             raise I2IError(f"This PyAV has no encoder {self.codec}.", "pip install --upgrade av") from error
         self.stream.width, self.stream.height = width, height
-        full = self.codec == "libx264" and (width % 2 or height % 2)
-        self.stream.pix_fmt = "yuv444p" if full else "yuv420p"
+        has_odd_side = self.codec == "libx264" and (width % 2 or height % 2)
+        self.stream.pix_fmt = "yuv444p" if has_odd_side else "yuv420p"
         context = self.stream.codec_context
         context.time_base = self.time_base
         context.color_range, context.colorspace = LIMITED, BT709
         context.color_primaries = context.color_trc = BT709
 
-    def add(self, picture: np.ndarray, pts: int | None = None) -> None:
-        """Encodes a frame. pts: its time in ticks of `time_base`; None: the next one."""
+    def add(self, image: np.ndarray, pts: int | None = None) -> None:
+        """Encodes a frame. pts: its time stamp in ticks of `time_base`; None: one tick after the last."""
         if self.stream is None:
-            self.begin(picture.shape[1], picture.shape[0])
-        three = picture.repeat(3, 2) if picture.shape[2] == 1 else picture[..., :3]
-        frame = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(three), format="rgb24")
-        way = {"dst_colorspace": BT709, "dst_color_range": LIMITED, "interpolation": _exact(self.av)}
-        frame = frame.reformat(format=self.stream.pix_fmt, **way)
+            self.begin(image.shape[1], image.shape[0])
+        rgb = image.repeat(3, 2) if image.shape[2] == 1 else image[..., :3]
+        frame = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        target = {"dst_colorspace": BT709, "dst_color_range": LIMITED, "interpolation": _exact_conversion(self.av)}
+        frame = frame.reformat(format=self.stream.pix_fmt, **target)
         frame.pts, frame.time_base = self.count if pts is None else pts, self.time_base
         self.count += 1
         self.container.mux(self.stream.encode(frame))
@@ -107,198 +104,190 @@ class Writer:
         self.container.close()
 
 
+def save_video(path: Path, frames: Sequence[np.ndarray], fps: float) -> Path:
+    """Writes images uint8 [H, W, C], enlarged for viewing, as a video. fps: images a second.
+
+    Raises I2IError if PyAV is missing or the disk refuses."""
+    require_pyav(f"Writing {path.suffix} videos")
+    with files.atomic_write(path) as file:
+        writer = VideoWriter(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
+        for frame in frames:
+            writer.add(enlarge(frame))
+        writer.end()
+    return path
+
+
+# ---- translating -------------------------------------------------------------------------------------------------
+
+
 def translate(
     source: Path,
     target: Path,
-    run: FrameFunction,
+    function: FrameFunction,
     *,
     quality: int | None = None,
     batch: int = 1,
     max_pixels: int = images.MAX_PIXELS,
-    before_landing: Callable[[Path], None] | None = None,
+    before_rename: Callable[[Path], None] | None = None,
 ) -> int:
-    """Sends the frames of `source` through `run` and writes them as `target`, whole or not at all; gives their number.
+    """Sends the frames of `source` through `function` and writes `target`, whole or not at all; returns their number.
 
-    run: uint8 frames [H, W, 3], at most `batch` of them, to as many [h, w, 1 or 3]. quality: see Writer. max_pixels: of
-    a frame. before_landing is told the finished file, still under its temporary name. Raises I2IError if the video
-    cannot be read, is cut short, or has no images."""
+    function: uint8 frames [H, W, 3], at most `batch` of them, to as many [h, w, 1 or 3]. quality: see VideoWriter.
+    max_pixels: of a frame. before_rename: called with the finished file under its temporary name. Raises I2IError if
+    the video cannot be read, is cut short, or has no images."""
     av = require_pyav(f"Reading {source.suffix} videos")
-    with _opened(av, source) as given:
-        if not given.streams.video:
+    with _open(av, source) as container:
+        if not container.streams.video:
             raise I2IError(f"{source} has no images.", "Give a video with an image track.")
-        video = given.streams.best("video")
-        if video.width * video.height > max_pixels:
+        stream = container.streams.best("video")
+        if stream.width * stream.height > max_pixels:
             raise I2IError(
-                f"{source} has frames of {video.width} x {video.height} pixels, more than the limit of {max_pixels:,}.",
+                f"{source} has frames of {stream.width} x {stream.height} pixels, more than the limit of "
+                f"{max_pixels:,}.",
                 "Raise it with --max-pixels.",
             )
-        video.thread_type = "AUTO"
+        stream.thread_type = "AUTO"
         with files.atomic_write(target) as file:
-            count = _through(av, source, given, file, target.suffix.lower(), run, quality, batch)
+            count = _Pass(av, source, container, file, target.suffix.lower(), function, quality, batch).run()
             file.flush()
-            if before_landing is not None:
-                before_landing(Path(file.name))
+            if before_rename is not None:
+                before_rename(Path(file.name))
         return count
 
 
-def _through(
-    av: Any, source: Path, given: Any, file: BinaryIO, suffix: str, run: FrameFunction, quality: int | None, batch: int
-) -> int:
-    video = given.streams.best("video")
-    rate = video.average_rate or video.guessed_rate or Fraction(25)
-    writer = Writer(file, suffix, rate, video.time_base, quality)
-    writer.container.metadata.update({k: v for k, v in given.metadata.items() if k in KEPT_METADATA})
-    waiting: list[tuple[np.ndarray, int]] = []
-    held: list[Any] = []  # packets of sound before the first frame has told the size
-    tracks: dict[int, Track] = {}
-    clock = _Clock(video, rate)
+class _Pass:
+    """One pass over a video: batches of frames through a function, sound and subtitles beside them."""
 
-    def send() -> None:
-        made = [m[..., None] if m.ndim == 2 else m for m in run([picture for picture, _ in waiting])]
-        if made and writer.stream is None:
-            writer.begin(made[0].shape[1], made[0].shape[0])
-            tracks.update(_tracks(given, writer, suffix))
-            for packet in held:
-                _copy(packet, tracks)
-            held.clear()
-        for picture, (_, pts) in zip(made, waiting, strict=True):
-            writer.add(picture, pts)
-        waiting.clear()
+    def __init__(
+        self,
+        av: Any,
+        source: Path,
+        container: Any,
+        file: BinaryIO,
+        suffix: str,
+        function: FrameFunction,
+        quality: int | None,
+        batch: int,
+    ) -> None:
+        self.av, self.source, self.container, self.suffix = av, source, container, suffix
+        self.function, self.batch = function, batch
+        self.stream = container.streams.best("video")
+        rate = self.stream.average_rate or self.stream.guessed_rate or FALLBACK_RATE
+        self.clock = _Clock(self.stream, rate)
+        self.writer = VideoWriter(file, suffix, rate, self.stream.time_base, quality)
+        self.writer.container.metadata.update({k: v for k, v in container.metadata.items() if k in KEPT_METADATA})
+        self.tracks: dict[int, Track] = {}
+        self.waiting: list[tuple[np.ndarray, int]] = []  # frames of the next batch, with their time stamps
+        self.held: list[Any] = []  # packets of sound, until the first frame has told the size of the output
 
-    for packet, frame in _media(av, source, given):
-        if frame is not None:
-            waiting.append((_upright(av, frame), clock.tick(frame)))
-            if len(waiting) >= batch:
-                send()
-        elif writer.stream is None:
-            held.append(packet)
-        else:
-            _copy(packet, tracks)
-    send()
-    if writer.stream is None:
-        raise I2IError(f"{source} has no frame that can be read.", "It may be damaged.")
-    clock.check(source, given)
-    for track in tracks.values():
-        track.end()
-    writer.end()
-    return writer.count
-
-
-def _media(av: Any, source: Path, given: Any) -> Iterator[tuple[Any, Any]]:
-    """What the video holds, in its order: (packet, None) of sound and subtitles, (packet, frame) of the images."""
-    video = given.streams.best("video")
-    with _reading(av, source):
-        for packet in given.demux([video, *given.streams.audio, *given.streams.subtitles]):
-            if packet.stream.index == video.index:
-                for frame in packet.decode():
-                    yield packet, frame
+    def run(self) -> int:
+        """Makes the pass and returns the number of frames."""
+        for packet, frame in self._packets():
+            if frame is not None:
+                self.waiting.append((_upright(self.av, frame), self.clock.tick(frame)))
+                if len(self.waiting) >= self.batch:
+                    self._send()
+            elif self.writer.stream is None:
+                self.held.append(packet)
             else:
-                yield packet, None
+                self._copy(packet)
+        self._send()
+        if self.writer.stream is None:
+            raise I2IError(f"{self.source} has no frame that can be read.", "It may be damaged.")
+        self.clock.check(self.source, self.container)
+        for track in self.tracks.values():
+            track.end()
+        self.writer.end()
+        return self.writer.count
+
+    def _packets(self) -> Iterator[tuple[Any, Any]]:
+        """All that the video holds, in its order: (packet, None) of a track, (packet, frame) of the images."""
+        streams = self.container.streams
+        with _reading(self.av, self.source):
+            for packet in self.container.demux([self.stream, *streams.audio, *streams.subtitles]):
+                if packet.stream.index == self.stream.index:
+                    for frame in packet.decode():
+                        yield packet, frame
+                else:
+                    yield packet, None
+
+    def _send(self) -> None:
+        """Translates the frames that wait and writes them."""
+        if not self.waiting:
+            return
+        outputs = [o[..., None] if o.ndim == 2 else o for o in self.function([image for image, _ in self.waiting])]
+        if self.writer.stream is None:
+            self.writer.begin(outputs[0].shape[1], outputs[0].shape[0])
+            self.tracks = tracks.open_tracks(self.container, self.writer.container, self.suffix)
+            for packet in self.held:
+                self._copy(packet)
+            self.held.clear()
+        for output, (_, pts) in zip(outputs, self.waiting, strict=True):
+            self.writer.add(output, pts)
+        self.waiting.clear()
+
+    def _copy(self, packet: Any) -> None:
+        track = self.tracks.get(packet.stream.index)
+        if track is not None:
+            track.add(packet)
 
 
 class _Clock:
-    """Time stamps of frames, made up where a video has none, and how far they reach."""
+    """Time stamps of frames: made up where a video has none, and compared with the length that it claims."""
 
-    def __init__(self, video: Any, rate: Fraction) -> None:
-        self.base: Fraction = video.time_base
+    def __init__(self, stream: Any, rate: Fraction) -> None:
+        self.base: Fraction = stream.time_base
         self.step = max(1, round(1 / (rate * self.base)))
         self.first: int | None = None
         self.last = -self.step
 
     def tick(self, frame: Any) -> int:
         pts = self.last + self.step if frame.pts is None else int(frame.pts)
-        if self.first is not None and pts <= self.last:  # encoders want them to rise
+        if self.first is not None and pts <= self.last:  # encoders refuse time stamps that do not rise
             pts = self.last + 1
         self.first = pts if self.first is None else self.first
         self.last = pts
         return pts
 
-    def check(self, source: Path, given: Any) -> None:
-        """Raises I2IError if the video ended well before the length that it claims."""
-        claimed = float(given.duration or 0) / 1e6
+    def check(self, source: Path, container: Any) -> None:
+        """Raises I2IError if the frames ended well before the length that the video claims."""
+        claimed = float(container.duration or 0) / 1e6
         reached = float((self.last - (self.first or 0) + self.step) * self.base)
-        sound = any(s.duration for s in given.streams.audio)
-        own = given.streams.best("video").duration
-        if own:  # the images' own length, where it is known; sound may go on longer
-            claimed, sound = float(own * self.base), False
-        if not sound and reached < SHORTEST_SHARE * claimed:
+        may_be_sound = any(s.duration for s in container.streams.audio)
+        own = container.streams.best("video").duration
+        if own:  # the length of the images alone, where it is known; sound may go on longer
+            claimed, may_be_sound = float(own * self.base), False
+        if not may_be_sound and reached < MIN_SHARE * claimed:
             raise I2IError(f"{source} is cut short: {reached:.1f} of {claimed:.1f} seconds can be read.")
 
 
-class Track:
-    """Sound or subtitles on their way into another video: copied, or encoded anew where the format cannot hold them."""
-
-    def __init__(self, writer: Writer, stream: Any, copied: bool) -> None:
-        self.writer, self.copied = writer, copied
-        container = writer.container
-        if copied:
-            self.made = container.add_stream_from_template(stream)
-        else:
-            name = "libopus" if container.format.name == "webm" else "aac"
-            self.made = container.add_stream(name, rate=48000)
-            told = stream.layout.name  # PCM often names no places of its channels
-            self.made.layout = told if told in LAYOUTS.values() else LAYOUTS.get(stream.layout.nb_channels, "stereo")
-        for key, value in stream.metadata.items():
-            if key in ("language", "title"):
-                self.made.metadata[key] = value
-
-    def add(self, packet: Any) -> None:
-        if not self.copied:
-            for frame in packet.decode():
-                self.writer.container.mux(self.made.encode(frame))
-        elif packet.dts is not None:  # the empty one at the end has none
-            packet.stream = self.made
-            self.writer.container.mux(packet)
-
-    def end(self) -> None:
-        if not self.copied:
-            self.writer.container.mux(self.made.encode())
+# ---- reading -----------------------------------------------------------------------------------------------------
 
 
-def _tracks(given: Any, writer: Writer, suffix: str) -> dict[int, Track]:
-    """Where each stream of sound and subtitles goes. Subtitles that the format cannot hold are left out."""
-    known = set(writer.container.supported_codecs)
-    if suffix in (".mp4", ".m4v"):  # PCM and Vorbis are refused there, or played by hardly anything
-        known = {name for name in known if not name.startswith("pcm_")} - {"vorbis"}
-    elif suffix == ".mov":  # named as known, and refused when the header is written
-        known -= {"flac", "opus", "vorbis"}
-    found = {s.index: Track(writer, s, s.codec.canonical_name in known) for s in given.streams.audio}
-    for stream in given.streams.subtitles:
-        if stream.codec_context is not None and stream.codec.canonical_name in known:
-            found[stream.index] = Track(writer, stream, True)
-    return found
-
-
-def _copy(packet: Any, tracks: dict[int, Track]) -> None:
-    track = tracks.get(packet.stream.index)
-    if track is not None:
-        track.add(packet)
-
-
-def _exact(av: Any) -> Any:
-    """How colours are converted: rounded, not cut, and for each pixel; FFmpeg's usual way is up to 3 levels dark."""
-    ways = av.video.reformatter.Interpolation
-    return ways.BICUBIC | ways.ACCURATE_RND | ways.FULL_CHR_H_INT
+def _exact_conversion(av: Any) -> Any:
+    """How colors are converted: rounded, and for each pixel; FFmpeg's default is up to 3 levels too dark."""
+    flags = av.video.reformatter.Interpolation
+    return flags.BICUBIC | flags.ACCURATE_RND | flags.FULL_CHR_H_INT
 
 
 def _upright(av: Any, frame: Any) -> np.ndarray:
-    """The frame as uint8 [H, W, 3] in sRGB's primaries, turned as the video says."""
-    matrix = frame.colorspace if frame.colorspace in MATRICES else (BT709 if frame.height >= 720 else BT601)
-    made: np.ndarray = frame.reformat(format="rgb24", src_colorspace=matrix, interpolation=_exact(av)).to_ndarray()
-    return np.rot90(made, (frame.rotation // 90) % 4) if frame.rotation else made
+    """The frame as uint8 [H, W, 3] with the primaries of sRGB, turned as the video says."""
+    matrix = frame.colorspace if frame.colorspace in MATRICES else (BT709 if frame.height >= HD_HEIGHT else BT601)
+    rgb = frame.reformat(format="rgb24", src_colorspace=matrix, interpolation=_exact_conversion(av)).to_ndarray()
+    return np.rot90(rgb, (frame.rotation // 90) % 4) if frame.rotation else cast(np.ndarray, rgb)
 
 
 @contextlib.contextmanager
-def _opened(av: Any, source: Path) -> Iterator[Any]:
+def _open(av: Any, source: Path) -> Iterator[Any]:
     with _reading(av, source):
-        given = av.open(str(source))
-    with given:
-        yield given
+        container = av.open(str(source))
+    with container:
+        yield container
 
 
 @contextlib.contextmanager
 def _reading(av: Any, source: Path) -> Iterator[None]:
-    """Words for what PyAV says of a file."""
+    """Turns PyAV's errors into I2IError naming the file."""
     try:
         yield
     except av.FFmpegError as error:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
 from i2i.media import adapt
-from i2i.media.adapt import Prepared, Size
+from i2i.media.adapt import PreparedImage, Size
 from i2i.models import tiles
 from i2i.models.runner import Runner
 from i2i.models.tiling import TileSettings, Tiling
@@ -103,26 +103,26 @@ class Translator:
                     outputs[i] = self.restore(prepared[i], levels)
         return outputs
 
-    def prepare(self, image: Any) -> Prepared:
+    def prepare(self, image: Any) -> PreparedImage:
         """An image of any kind, made ready for the network. Raises I2IError if it is not an image."""
         return adapt.prepare(image, self.channels_in)
 
-    def restore(self, prepared: Prepared, levels: np.ndarray) -> Any:
+    def restore(self, prepared: PreparedImage, levels: np.ndarray) -> Any:
         """The output `levels` [H, W, C] in the kind of the image, and with its alpha channel."""
         return adapt.restore(prepared, levels)
 
-    def padded_size(self, image: Prepared) -> tuple[int, int]:
+    def padded_size(self, image: PreparedImage) -> tuple[int, int]:
         """Height and width of an image as the network sees it."""
         height, width = (max(SMALLEST, n) for n in (image.height, image.width))
         return -(-height // self.multiple) * self.multiple, -(-width // self.multiple) * self.multiple
 
-    def levels(self, images: Sequence[Prepared]) -> list[np.ndarray]:
+    def levels(self, images: Sequence[PreparedImage]) -> list[np.ndarray]:
         """The translations of images of one padded size, each [H, W, C] in the values of its own kind."""
         padded = self.padded_size(images[0])
         if not self.tiling.fits(padded):
             return [self.run_in_tiles(image) for image in images]
         outputs = self.run([image.pixels for image in images], padded)
-        return [image.level(output) for image, output in zip(images, outputs)]
+        return [image.to_levels(output) for image, output in zip(images, outputs)]
 
     @torch.inference_mode()
     def run(self, images: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
@@ -133,7 +133,7 @@ class Translator:
         return [out[:, : x.shape[-2] * scale, : x.shape[-1] * scale] for out, x in zip(y.clamp_(-1, 1), images)]
 
     @torch.inference_mode()
-    def run_in_tiles(self, image: Prepared, side: int | None = None) -> np.ndarray:
+    def run_in_tiles(self, image: PreparedImage, side: int | None = None) -> np.ndarray:
         """One image translated in tiles, with norm statistics of the whole image: levels [H, W, C].
 
         side: of a tile in pixels; None: see TileSettings."""
@@ -150,7 +150,7 @@ class Translator:
         begun = 0  # rows of the output that are done
         for rows in tiled.rows(read, height, width, grid):
             scale = rows.shape[-1] // width
-            part = image.level(rows[:, : max(0, image.height * scale - begun), : image.width * scale])
+            part = image.to_levels(rows[:, : max(0, image.height * scale - begun), : image.width * scale])
             if levels is None:
                 levels = np.empty((image.height * scale, image.width * scale, part.shape[-1]), part.dtype)
             levels[begun : begun + len(part)] = part

@@ -15,6 +15,7 @@ from i2i import data
 from i2i.core.errors import I2IError
 from i2i.data import decode, layouts, preprocess
 from i2i.media import images
+from tests.golden.reading import to_tensor
 
 RNG = np.random.default_rng(0)
 
@@ -116,7 +117,7 @@ def test_item_is_the_papers_pre_processing(pairs):
     opened = data.open(pairs, spec())
     with Image.open(pairs / opened.names[2]) as both:
         a = preprocess.fit(both.crop((0, 0, 24, 24)), "resize_and_crop", 16, 16)
-    assert torch.equal(opened.item(2).x[0], images.to_tensor(np.asarray(a)))
+    assert torch.equal(opened.item(2).x[0], to_tensor(np.asarray(a)))
     fixed = opened.fixed(50)
     assert fixed.x.shape == (11, 3, 16, 16)
     assert torch.equal(fixed.x[2], opened.item(2).x[0])
@@ -131,7 +132,7 @@ def test_batches_are_resize_crop_flip_of_the_picture(pairs):
     with Image.open(pairs / opened.names[index_of(0, 11, 8)]) as both:
         a = both.crop((0, 0, 24, 24))
     made = [
-        images.to_tensor(np.asarray(preprocess.fit(a, "resize_and_crop", 18, 16, (i, j), flip)))
+        to_tensor(np.asarray(preprocess.fit(a, "resize_and_crop", 18, 16, (i, j), flip)))
         for i in range(3)
         for j in range(3)
         for flip in (False, True)

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -110,3 +111,17 @@ def resnet_blocks(name: str) -> int:
     found = re.fullmatch(r"resnet_(\d+)blocks", name)
     assert found, f"unknown generator {name}"
     return int(found[1])
+
+
+def to_tensor(array: np.ndarray) -> Tensor:
+    """uint8 [H, W, C] -> float32 [C, H, W] in [-1, 1], as (u / 255 - 0.5) / 0.5, as the papers' code does it."""
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))).float().div_(255).sub_(0.5).div_(0.5)
+
+
+def cut_uint8(image: Tensor) -> np.ndarray:
+    """[C, H, W] or the first of [B, C, H, W] in [-1, 1] -> uint8 [H, W, 3] as the papers' code saved it: cut towards
+    zero, not rounded, and gray repeated. About a quarter of the levels come out one lower than they went in."""
+    array = (image[0] if image.ndim == 4 else image).detach().to("cpu", torch.float32).numpy()
+    if array.shape[0] == 1:
+        array = np.repeat(array, 3, axis=0)
+    return ((array.transpose(1, 2, 0) + 1) / 2.0 * 255.0).clip(0, 255).astype(np.uint8)

@@ -10,7 +10,7 @@ from PIL import Image
 from i2i.data import preprocess
 from i2i.data.preprocess import Preprocess
 from i2i.media import images
-from tests.golden.reading import Case, cases
+from tests.golden.reading import Case, cases, cut_uint8, to_tensor
 
 
 def processed(image: Image.Image, options: dict[str, Any], params: dict[str, Any] | None = None) -> Image.Image:
@@ -46,7 +46,7 @@ def test_preprocess(case: Case) -> None:
         prefix, _, name = row["tensor"].rpartition("/")
         exact = f"float32_of_{prefix}_{name}"
         if exact in case.tensors:
-            torch.testing.assert_close(images.to_tensor(array), case.tensors[exact], rtol=0, atol=1e-6)
+            torch.testing.assert_close(to_tensor(array), case.tensors[exact], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", cases("preprocess"))
@@ -68,5 +68,5 @@ def test_room_for_the_window(case: Case) -> None:
 @pytest.mark.parametrize("case", cases("image_output"))
 def test_output(case: Case) -> None:
     for name in [n for n in case.tensors if f"{n}_im" in case.tensors]:
-        ours = torch.from_numpy(images.cut_uint8(case.tensors[name]))
+        ours = torch.from_numpy(cut_uint8(case.tensors[name]))
         assert torch.equal(ours, case.tensors[f"{name}_im"]), name

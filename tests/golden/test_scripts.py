@@ -16,7 +16,7 @@ import i2i
 from i2i.data import preprocess
 from i2i.media import images
 from i2i.models.pth import load_pth
-from tests.golden.reading import Case, cases, network
+from tests.golden.reading import Case, cases, cut_uint8, network, to_tensor
 
 
 def options_of(case: Case) -> argparse.Namespace:
@@ -75,7 +75,7 @@ def samples(case: Case, options: argparse.Namespace) -> Iterator[tuple[str, list
         fitted = preprocess.fit(
             images.convert(picture, 1 if grey[side] else 3), options.preprocess, options.load_size, options.crop_size
         )
-        return images.to_tensor(images.to_array(fitted))
+        return to_tensor(images.to_array(fitted))
 
     folder = case.folder / "input"
     layout = case.manifest.get("layout", "single")
@@ -139,7 +139,7 @@ def test_run(case: Case) -> None:
         if name not in expected and "real" in name:
             continue
         seen.add(name)
-        ours, theirs = images.cut_uint8(picture), np.asarray(opened(expected[name]))
+        ours, theirs = cut_uint8(picture), np.asarray(opened(expected[name]))
         assert ours.shape == theirs.shape, name
         off = np.abs(ours.astype(int) - theirs)
         if by_network:

@@ -1,0 +1,177 @@
+"""Reading an image file, with all its frames, into a `Document` for the network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from i2i.core.errors import I2IError
+from i2i.media import adapt, color, exif, images, uint16
+from i2i.media.codec import MULTI_FRAME, TIFF, Document, WriteSettings
+from i2i.media.color import ColorState
+
+TIFF_SUBFILE, REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a reduced copy of another page
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix: str) -> Document:
+    """Reads an image for a network of `channels` input channels and an output file with `suffix`.
+
+    Raises I2IError naming the file if it is no image, damaged, cut short, or too large."""
+    with images.open_image(source, options.max_pixels, load=False) as image:
+        numbers = _frame_numbers(source, image, suffix)
+        count = len(numbers)
+        _check_total(source, image.width * image.height * count, count, options.max_pixels)
+        document = Document([], 2 if options.alpha == "translate" else 1)
+        content = functools.cache(lambda: _bytes(source))
+        durations, total = [], 0
+        for number in numbers:
+            # Sizes are checked from the header, before anything is decoded: later pages may be larger.
+            if number:
+                image.seek(number)
+            total += image.width * image.height
+            _check_total(source, total, count, options.max_pixels)
+
+            array, state, orientation = _read_frame(source, image, number, content)
+            if number == 0:
+                document.keep = exif.metadata_to_keep(image, options.size is not None, orientation)
+            durations.append(float(image.info.get("duration", 0)))
+            check_output_size(source, array.shape[1], array.shape[0], count, options)
+            document.states.append(state)
+            _add(document, array, channels, options)
+        _check_pages(source, document, suffix)
+        if count > 1 and any(durations):
+            document.timing["duration"] = [round(d) for d in durations]
+        if count > 1 and (any(durations) or "loop" in image.info):
+            document.timing["loop"] = image.info.get("loop")
+        return document
+
+
+def _frame_numbers(source: Path | BinaryIO, image: Image.Image, suffix: str) -> list[int]:
+    """The numbers of the frames to translate: every independent one if the output format holds several, else the first.
+
+    Left out are the further images of an MPO (previews, depth maps, second views) and a TIFF's reduced copies of other
+    pages. Raises I2IError if pages of a TIFF would be lost; an animation may become a still image."""
+    if image.format == "MPO" or (suffix not in MULTI_FRAME and image.format != "TIFF"):
+        return [0]
+    try:
+        count = getattr(image, "n_frames", 1)
+    except Exception as error:  # whatever is broken behind the first page
+        if suffix in MULTI_FRAME or isinstance(error, MemoryError):
+            raise
+        return [0]
+    numbers = list(range(count))
+    if image.format == "TIFF" and count > 1:
+        numbers = [0]
+        for number in range(1, count):
+            image.seek(number)
+            if not int(getattr(image, "tag_v2", {}).get(TIFF_SUBFILE, 0)) & REDUCED:
+                numbers.append(number)
+        image.seek(0)
+    if len(numbers) > 1 and suffix not in MULTI_FRAME:
+        raise I2IError(
+            f"{images.source_name(source)} has {len(numbers)} pages; {suffix} holds one.", "Give --format tif."
+        )
+    return numbers
+
+
+def _read_frame(
+    source: Path | BinaryIO, frame: Image.Image, number: int, content: Callable[[], bytes]
+) -> tuple[np.ndarray, ColorState, int]:
+    """The frame at which an opened image stands: its pixels, upright and in sRGB where that is known, how their colors
+    were treated, and the EXIF orientation from which they were turned."""
+    # What the header says has to be asked for before decoding, except for a PNG: its EXIF may stand behind the pixels,
+    # and damage that Pillow meets on the way there is not met again when the pixels are decoded.
+    is_uint16, size = uint16.is_color(frame), exif.stored_size(frame)
+    if frame.format == "PNG":
+        frame.load()
+    orientation = exif.orientation(frame)
+    frame.load()
+    profile = exif.icc_profile(frame)
+
+    array = uint16.decode(content(), size, frame.format == "TIFF", number) if is_uint16 else None
+    if array is not None:
+        return *uint16.into_srgb(uint16.upright(array, orientation), profile), orientation
+    image = images.upright(frame)
+    if image.mode.startswith("I"):
+        return *uint16.into_srgb(images.to_array(image, source), profile), orientation
+    if image.mode == "F":
+        return images.to_array(image, source), ColorState(profile), orientation
+    image, state = color.into_srgb(image, profile)
+    return images.to_array(image, source), state, orientation
+
+
+def _bytes(source: Path | BinaryIO) -> bytes:
+    if isinstance(source, Path):
+        return source.read_bytes()
+    source.seek(0)
+    return source.read()
+
+
+def _add(document: Document, array: np.ndarray, channels: int, options: WriteSettings) -> None:
+    """Adds one frame to the parts: its color and, if alpha is translated, its alpha."""
+    if options.alpha == "drop" and array.shape[-1] in (2, 4) and channels != array.shape[-1]:
+        array = _blend_with_white(array)
+    prepared = adapt.prepare_array(array, channels, lambda levels: levels)
+    if document.per_frame == 1:
+        document.parts.append(prepared.resized(options.size))
+        return
+    alpha, prepared = prepared.alpha, replace(prepared, alpha=None)
+    document.parts.append(prepared.resized(options.size))
+    if alpha is None:
+        # The first frame decides whether alpha is translated; a later one without any gets an opaque one.
+        if len(document.parts) == 1:
+            document.per_frame = 1
+            return
+        alpha = np.full((*array.shape[:2], 1), np.iinfo(array.dtype).max, array.dtype)
+    document.parts.append(adapt.prepare_array(alpha, channels, lambda levels: levels).resized(options.size))
+
+
+def _blend_with_white(array: np.ndarray) -> np.ndarray:
+    top = np.iinfo(array.dtype).max
+    alpha = array[..., -1:].astype(np.float32) / top
+    return (array[..., :-1] * alpha + top * (1 - alpha)).round().astype(array.dtype)
+
+
+# ---- limits --------------------------------------------------------------------------------------------------------
+
+
+def _check_total(source: Path | BinaryIO, total: int, frames: int, limit: int) -> None:
+    if total > limit:
+        raise I2IError(
+            f"{images.source_name(source)} has {total:,} pixels in {frames} frames, more than the limit of {limit:,}.",
+            "Raise it with --max-pixels.",
+        )
+
+
+def check_output_size(source: Path | BinaryIO, width: int, height: int, frames: int, options: WriteSettings) -> None:
+    """Raises I2IError if the output, resized as the options say, would have more pixels than are allowed."""
+    if options.size is None:
+        return
+    width, height = adapt.target_size(width, height, options.size)
+    if width * height * frames > options.max_pixels:
+        each = f"{frames} frames of " if frames > 1 else ""
+        raise I2IError(
+            f"{images.source_name(source)} would have {each}{width}x{height} pixels, more than the limit of "
+            f"{options.max_pixels:,}.",
+            "Give a smaller --size, or raise it with --max-pixels.",
+        )
+
+
+def _check_pages(source: Path | BinaryIO, document: Document, suffix: str) -> None:
+    """Raises I2IError if the pages differ in size and the output format wants them equal."""
+    sizes = {(p.width, p.height) for p in document.parts}
+    if suffix not in TIFF and len(sizes) > 1:
+        one, other = (f"{width}x{height}" for width, height in sorted(sizes)[:2])
+        raise I2IError(
+            f"The pages of {images.source_name(source)} differ in size ({one}, {other}); those of {suffix} cannot.",
+            "Give --format tif, or one --size WIDTHxHEIGHT.",
+        )
