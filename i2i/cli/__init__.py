@@ -9,23 +9,29 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-import re
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from i2i.cli import launch
+from i2i.cli.group import CommandGroup
 from i2i.cli.output import print_error
 from i2i.core.errors import I2IError, nearest
 
-ORDER = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")  # of the help; the rest by name
-FLAGS = ("--dry-run", "--json", "--quiet", "-q", "--help", "-h")  # options of train and evaluate without a value
+ORDER = (
+    "train",
+    "translate",
+    "evaluate",
+    "generate",
+    "recipes",
+    "models",
+    "data",
+)  # in the help; others follow
+FLAGS = ("--dry-run", "--json", "--quiet", "-q", "--help", "-h")  # options of train and evaluate that take no value
 USAGE, INTERRUPTED = 2, 130
-ParserError: Any = typer.BadParameter.__mro__[2]  # ClickException, of whichever click this typer brings along
 
 HELP = """Image-to-image translation: train pix2pix, CycleGAN and their family on your own images, and translate with
 them.
@@ -38,8 +44,8 @@ them.
 i2i COMMAND --help explains a command."""
 
 
-class _Commands(TyperGroup):
-    """Typer's group, but an interrupt is told as such, and output that nobody reads any more is no failure."""
+class _Program(CommandGroup):
+    """The top group. Exits cleanly on Ctrl-C and on a closed pipe."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,10 +57,10 @@ class _Commands(TyperGroup):
 
 
 def program() -> typer.Typer:
-    """The program with all its commands."""
+    """Returns the program with all its commands."""
     app = typer.Typer(
         name="i2i",
-        cls=_Commands,
+        cls=_Program,
         help=HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -62,16 +68,16 @@ def program() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
-    found = [m.name for m in pkgutil.iter_modules(__path__)]
-    for name in sorted(found, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    for name in sorted(modules, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
         register = getattr(importlib.import_module(f"i2i.cli.{name}"), "register", None)
         if register is not None:
             register(app)
     return app
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from i2i import __version__
 
         typer.echo(f"i2i {__version__}")
@@ -89,26 +95,26 @@ _root.__doc__ = HELP
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the program with `words` (default: as typed) and ends the process with its exit code."""
-    given = list(sys.argv[1:] if words is None else words)
-    for name, way in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by who started the program
-            setattr(sys, name, open(os.devnull, way))  # noqa: SIM115
-    code = run(given)
+    """Runs the program with `words` (default: the command line) and ends the process with its exit code."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the parent process closed it
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    code = run(list(sys.argv[1:] if words is None else words))
     try:
         sys.stdout.flush()
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # that is `| head`, which has read enough
+        if not isinstance(error, BrokenPipeError):  # a broken pipe is no error: `| head` has read enough
             print_error(f"The output cannot be written: {error.strerror}.")
             code = code or 1
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it exits
     sys.exit(code)
 
 
 def run(words: list[str]) -> int:
-    """Runs the program with `words` and returns its exit code: 0 done, 1 error, 2 usage, 3 some images failed,
-    128 + the signal's number when interrupted."""
-    machine = "--json" in words
+    """Runs the program with `words` and returns its exit code.
+
+    0 done, 1 error, 2 wrong usage, 3 some images of a batch failed, 128 + the signal's number if interrupted."""
+    as_json = "--json" in words
     launch.bound()
     try:
         command: Any = typer.main.get_command(program())
@@ -117,71 +123,73 @@ def run(words: list[str]) -> int:
     except I2IError as error:
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
-        print_error(error.what, error.hint, machine, plain=error.code >= 128)
+        print_error(error.what, error.hint, as_json, plain=error.code >= 128)
         return error.code
-    except ParserError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(error.format_message())
-            return USAGE
-        print_error(*_usage(error, words), machine)
-        return int(error.exit_code)
+    except typer.TyperException as error:
+        if not words or error.exit_code != USAGE:
+            typer.echo(error.format_message())  # without any word this is the help
+        else:
+            print_error(*_explain(error, words), as_json)
+        return error.exit_code
     except typer.Abort:
-        print_error("Interrupted.", "", machine, plain=True)
+        print_error("Interrupted.", "", as_json, plain=True)
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (a defect, or something outside such as a full disk: one sentence all the same)
+    except Exception as error:  # noqa: BLE001 (a defect, or trouble outside such as a full disk, is one sentence, too)
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
         if isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
-            print_error(f"{where}{error.strerror}.", "", machine)
+            print_error(f"{where}{error.strerror}.", "", as_json)
         elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            hint = "A smaller --batch or --size takes less; more --set accumulate too, for training."
-            print_error("The memory is full.", hint, machine)
+            hint = "A smaller --batch or --size needs less memory; for training, a larger --set accumulate does, too."
+            print_error("The memory is full.", hint, as_json)
         else:
             text = " ".join(str(error).split())[:400]
-            print_error(f"Unexpected {type(error).__name__}: {text.rstrip('.')}.", "I2I_DEBUG=1 shows where.", machine)
+            what = f"Unexpected {type(error).__name__}: {text.rstrip('.')}."
+            print_error(what, "Set I2I_DEBUG=1 to see where.", as_json)
         return 1
 
 
-def _usage(error: Any, words: list[str]) -> tuple[str, str]:
-    """What was wrong with the words, and what helps."""
+def _explain(error: Any, words: list[str]) -> tuple[str, str]:
+    """Returns what is wrong with the words, and what helps. error: a TyperException."""
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "i2i"
-    if context is None and words and not words[0].startswith("-"):  # the parser tells not always of which command
-        path = f"i2i {words[0]}"
-    hint = f"See {path} --help."
-    text = error.format_message().rstrip(".").replace("\n", " ")
-    text = (
-        re.split(r" \(Possible| Did you mean|, unable to parse", text)[0].removeprefix("Invalid value: ").rstrip(".")
-        + "."
-    )
-    refused = re.match(r"Invalid value for '(--[\w-]+)'[^:]*: (.*)", text)
-    if refused and (given := _given(refused[1], words)) is not None:
-        text = f"{refused[1]} is {given!r}. {refused[2]}"
-    known = getattr(getattr(context, "command", None), "commands", None)
-    if type(error).__name__ == "NoSuchOption":
-        options = [o for p in context.command.params for o in p.opts] if context is not None else []
-        hint = f"{nearest(error.option_name, options)} {hint}"
-    elif known and "No such command" in text:
-        hint = f"{nearest(text.split(chr(39))[1], known)} {hint}"
-    return text, hint
+    if context is not None:
+        command = context.command_path
+    else:  # the parser does not always say which command it was parsing
+        command = f"i2i {words[0]}" if not words[0].startswith("-") else "i2i"
+    hint = f"See {command} --help."
+    if hasattr(error, "possibilities"):  # an unknown option
+        options = [name for parameter in context.command.params for name in parameter.opts] if context else []
+        return f"No such option: {error.option_name}.", f"{nearest(error.option_name, options)} {hint}"
+    if isinstance(error, typer.BadParameter) and error.message:
+        return _explain_value(error), hint
+    return " ".join(error.format_message().split()).rstrip(".") + ".", hint
 
 
-def _given(option: str, words: list[str]) -> str | None:
-    """The last value that `words` give an option."""
-    found = None
-    for word, after in zip(words, [*words[1:], None]):
-        if word == option:
-            found = after
-        elif word.startswith(f"{option}="):
-            found = word.removeprefix(f"{option}=")
-    return found
+def _explain_value(error: typer.BadParameter) -> str:
+    """Returns what is wrong with the value of an option or argument."""
+    message = error.message.rstrip(".") + "."
+    if error.param is None:  # raised by one of our commands
+        return message
+    name = error.param.opts[0]
+    for detail in getattr(error.__cause__, "errors", list)():  # pydantic's
+        limits = detail.get("ctx", {})
+        allowed = {
+            "int_parsing": "Give a whole number.",
+            "float_parsing": "Give a number.",
+            "greater_than_equal": f"Give at least {limits.get('ge')}.",
+            "greater_than": f"Give more than {limits.get('gt')}.",
+            "less_than_equal": f"Give at most {limits.get('le')}.",
+            "less_than": f"Give less than {limits.get('lt')}.",
+        }
+        return f"{name} is {detail['input']!r}. {allowed.get(detail['type'], detail['msg'].rstrip('.') + '.')}"
+    return f"{name}: {message}"
 
 
 def spread(words: list[str]) -> list[str]:
-    """`--data A B` as `--data A --data B`, which is what the parser understands.
+    """Turns `--data A B` into `--data A --data B`, which the parser understands.
 
-    Where no word stands alone, the last one after --data is the recipe, unless it is a folder: `i2i train --data A B
+    If no other word can be the recipe, the last one after --data is, unless it is a folder: `i2i train --data A B
     cyclegan`."""
     if not words or words[0] not in ("train", "evaluate"):
         return words

@@ -7,18 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from i2i.cli.group import add_group
 from i2i.cli.output import print_json, print_table, progress_bar
 from i2i.core.format import format_bytes
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    group = typer.Typer(help=_list.__doc__, invoke_without_command=True)
-    group.callback()(_list)
-    group.command(name="show")(show)
-    group.command(name="get")(get)
-    group.command(name="check")(check)
-    app.add_typer(group, name="data")
+    add_group(app, "data", _list, show=show, get=get, check=check)
 
 
 def _list(

@@ -8,17 +8,13 @@ from typing import Annotated
 import typer
 
 from i2i.cli import hub
+from i2i.cli.group import add_group
 from i2i.cli.output import print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    group = typer.Typer(help=_list.__doc__, invoke_without_command=True)
-    group.callback()(_list)
-    group.command(name="show")(show)
-    group.command(name="pack")(pack)
-    hub.add(group)
-    app.add_typer(group, name="models")
+    hub.add(add_group(app, "models", _list, show=show, pack=pack))
 
 
 def _list(

@@ -8,15 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from i2i.cli.group import add_group
 from i2i.cli.output import format_value, print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    group = typer.Typer(help=_list.__doc__, invoke_without_command=True)
-    group.callback()(_list)
-    group.command(name="show")(show)
-    app.add_typer(group, name="recipes")
+    add_group(app, "recipes", _list, show=show)
 
 
 def _list(
