@@ -1,4 +1,4 @@
-"""`i2i data`: data sets by name, and faults of a folder of images."""
+"""`i2i data`: lists, shows and fetches data sets, and checks a folder of images for faults."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from i2i.core.format import format_bytes
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the program."""
+    """Adds `i2i data` to the program."""
     add_group(app, "data", _list, show=show, get=get, check=check)
 
 
 def _list(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the data sets; a name after --data fetches it on first use, once."""
+    """List the data sets. Give a name as --data to use one; it is fetched once, on first use."""
     if context.invoked_subcommand:
         return
     from i2i.data import cards
 
-    found = [cards.card(name) for name in cards.names()]
+    listed = [cards.card(name) for name in cards.names()]
     if as_json:
-        print_json([_facts(c) for c in found])
+        print_json([_facts(card) for card in listed])
         return
     print_table(
-        [(c.name, c.layout, _size(c), "yes" if _here(c.name) else "no", c.summary, c.licence) for c in found],
+        [(c.name, c.layout, _size(c), "yes" if _here(c.name) else "no", c.summary, c.licence) for c in listed],
         ["data", "layout", "download", "here", "about", "terms"],
         wrapped=2,
     )
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A name of `i2i data`.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of a data set, as `i2i data` lists it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print a data set's card: what it shows, its terms, and where it comes from."""
+    """Show a data set's card: its content, its licence, and where it comes from."""
     from i2i.data import cards
 
     facts = _facts(cards.card(name))
@@ -53,11 +53,11 @@ def show(
 
 
 def get(
-    name: Annotated[str, typer.Argument(help="A name of `i2i data`.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of a data set, as `i2i data` lists it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
 ) -> None:
-    """Fetch a data set, verify and unpack it, and print its folder."""
+    """Fetch a data set, verify and unpack it. Prints its folder."""
     from i2i.data import source
 
     with progress_bar(name, quiet or as_json) as progress:
@@ -69,23 +69,23 @@ def get(
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder of images, in any layout.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    folder: Annotated[Path, typer.Argument(help="Folder of images, in any layout.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
 ) -> None:
-    """Look for what would spoil training: unreadable files, missing partners, odd sizes and channels, copies, and the
-    same image in two splits. The exit code is 1 if there are errors."""
+    """Check a folder of images for faults that spoil training: unreadable files, images without a partner, odd sizes
+    and channels, copies, and the same image in two splits. The exit code is 1 if there are errors."""
     from i2i.data import check
 
     with progress_bar(str(folder), quiet or as_json) as progress:
         findings = check(folder, progress)
-    errors = sum(f.serious for f in findings)
+    errors = sum(finding.serious for finding in findings)
     if as_json:
         print_json([{**vars(f), "severity": f.severity} for f in findings])
     else:
         for finding in findings:
             typer.echo(f"{finding.severity:<8} {finding}")
-        typer.echo(f"Errors: {errors}. Warnings: {len(findings) - errors}." if findings else "Nothing is wrong.")
+        typer.echo(f"Errors: {errors}. Warnings: {len(findings) - errors}." if findings else "No faults found.")
     if errors:
         raise typer.Exit(1)
 

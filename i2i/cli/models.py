@@ -13,7 +13,7 @@ from i2i.cli.output import print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the program."""
+    """Adds `i2i models` to the program."""
     hub.add(add_group(app, "models", _list, show=show, pack=pack))
 
 

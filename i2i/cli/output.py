@@ -18,40 +18,40 @@ import typer
 from i2i.core.progress import Progress
 
 
-def print_error(what: str, hint: str = "", machine: bool = False, plain: bool = False) -> None:
-    """One sentence and what helps on stderr; with `machine` an object on stdout. plain: without the word Error.
+def print_error(what: str, hint: str = "", as_json: bool = False, plain: bool = False) -> None:
+    """Prints an error on stderr; with `as_json` also an object on stdout. plain: without the word "Error".
 
-    Of several processes that work together one sentence is heard: those of i2i.cli.launch leave theirs to the one that
-    started them, and under torchrun the first on each host speaks."""
+    Several processes that train together print one error: those that i2i.cli.launch started write theirs into a file
+    for the process that started them; under torchrun the first process that fails on each host prints."""
     text = printable(f"{what} {hint}".strip())
-    together = os.environ.get("I2I_TOGETHER")
-    if together:
+    error_folder = os.environ.get("I2I_TOGETHER")
+    if error_folder:
         sentence = {"what": what, "hint": hint, "plain": plain, "time": time.time()}
-        path = Path(together) / f"error-{os.environ.get('RANK', '0')}.json"
+        path = Path(error_folder) / f"error-{os.environ.get('RANK', '0')}.json"
         path.with_suffix(".part").write_text(json.dumps(sentence), encoding="utf-8")
         path.with_suffix(".part").replace(path)
         return
-    if not _first():
+    if not _is_first_failure():
         return
-    if machine:
-        with suppress(OSError):  # which may be the very error
+    if as_json:
+        with suppress(OSError):  # standard output may be what failed
             typer.echo(json.dumps({"error": what, "hint": hint}))
     typer.echo(text if plain else f"Error: {text}", err=True)
 
 
 def printable(text: str) -> str:
-    """Names that are no valid text are shown with marks in place of their bytes, line breaks in them as \\n."""
-    shown = "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
-    return shown.encode("utf-8", "replace").decode("utf-8")
+    """Returns `text` for a terminal: control characters are escaped (\\n), bytes that are no valid text become "?"."""
+    escaped = "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
+    return escaped.encode("utf-8", "replace").decode("utf-8")
 
 
-def _first() -> bool:
-    """Whether no other process that torchrun started on this host has failed yet. Its folder for errors is shared."""
-    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if not place:
+def _is_first_failure() -> bool:
+    """Returns whether no other process that torchrun started on this host has failed yet."""
+    error_file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not error_file:
         return True
-    try:
-        (Path(place).parent.parent / "i2i-error").touch(exist_ok=False)
+    try:  # the folder above is shared by the processes of a host
+        (Path(error_file).parent.parent / "i2i-error").touch(exist_ok=False)
     except FileExistsError:
         return False
     except OSError:
@@ -59,40 +59,40 @@ def _first() -> bool:
     return True
 
 
-def format_value(given: Any) -> str:
-    """The value of a setting as --set takes it."""
-    if isinstance(given, bool):
-        return "yes" if given else "no"
-    return "none" if given is None else repr(given) if given == "" else str(given)
+def format_value(value: Any) -> str:
+    """Formats a setting as --set takes it: yes, no, none, '' for an empty text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else repr(value) if value == "" else str(value)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on a line of stdout."""
+    """Prints one JSON value on a line of stdout."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def print_table(rows: Iterable[Sequence[object]], titles: Sequence[str] = (), wrapped: int = 1) -> None:
-    """Rows in columns on stdout; the last `wrapped` columns wrap in a terminal."""
+    """Prints rows as aligned columns on stdout; in a terminal the last `wrapped` columns may wrap."""
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(
+    table = Table(
         *titles, box=None, show_header=bool(titles), pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
     )
-    kept = [[str(cell) for cell in row] for row in rows]
+    cells = [[str(cell) for cell in row] for row in rows]
     if not titles:
-        for _ in kept[0] if kept else ():
-            shown.add_column()
-    for column in shown.columns[:-wrapped]:
+        for _ in cells[0] if cells else ():
+            table.add_column()
+    for column in table.columns[:-wrapped]:
         column.no_wrap = True
-    for row in kept:
-        shown.add_row(*row)
+    for row in cells:
+        table.add_row(*row)
     if sys.stdout.isatty():
-        Console(highlight=False, markup=False, emoji=False).print(shown)
+        Console(highlight=False, markup=False, emoji=False).print(table)
         return
     plain = Console(file=io.StringIO(), highlight=False, markup=False, emoji=False, width=10_000)
     with plain.capture() as captured:
-        plain.print(shown)
+        plain.print(table)
     typer.echo("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
 
 
@@ -100,9 +100,9 @@ def print_table(rows: Iterable[Sequence[object]], titles: Sequence[str] = (), wr
 def progress_bar(
     title: str, quiet: bool = False, unit: Literal["bytes", "images"] = "bytes"
 ) -> Iterator[Progress | None]:
-    """A progress bar on a terminal: gives the function to call with (done, total or 0), in bytes or images.
+    """Shows a progress bar and yields the function that moves it: (done, total or 0), in bytes or images.
 
-    Gives None, and draws nothing, if stderr is not a terminal, with `quiet`, and in all processes but the first."""
+    Shows nothing and yields None if stderr is no terminal, if `quiet`, and in every process but the first."""
     if quiet or not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
         yield None
         return

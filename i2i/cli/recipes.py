@@ -13,7 +13,7 @@ from i2i.cli.output import format_value, print_json, print_table
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the program."""
+    """Adds `i2i recipes` to the program."""
     add_group(app, "recipes", _list, show=show)
 
 

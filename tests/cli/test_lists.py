@@ -109,7 +109,7 @@ def test_models_are_listed_and_explained(trained):
 def test_check_tells_by_its_exit_code(tmp_path):
     folder = make_pairs(tmp_path / "pairs", (("train", 3), ("test", 1)))
     out, _ = i2i("data", "check", folder)
-    assert "Errors: 0." in out or "Nothing is wrong." in out
+    assert "Errors: 0." in out or "No faults found." in out
     (folder / "train" / "broken.png").write_bytes(b"no image")
     shutil.copy(folder / "train" / "0.png", folder / "test" / "leaked.png")
     out, _ = i2i("data", "check", folder, code=1)
