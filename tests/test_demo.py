@@ -18,6 +18,7 @@ import i2i as library
 from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.inference import demo
+from i2i.inference.demo_server import free_port
 from i2i.models import format as model_file
 from tests import browser
 from tests.cli.tools import i2i, start
@@ -83,7 +84,7 @@ def test_bad_files_are_a_sentence(studio, data, words):
 def test_models_are_loaded_once_and_only_those_of_the_page(studio):
     assert studio.translator("tiny") is studio.translator("tiny")
     for name in ("other", "../tiny", DAYNIGHT):
-        with pytest.raises(I2IError, match="No model of this page"):
+        with pytest.raises(I2IError, match="This page has no model"):
             studio.translator(name)
     assert DAYNIGHT in demo.Studio(device="cpu").models
 
@@ -111,9 +112,9 @@ def test_what_the_command_refuses(tmp_path, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         _, err = i2i("demo", "--port", taken.getsockname()[1], code=1)
-    assert "is taken" in err
+    assert "is in use" in err
     _, err = i2i("demo", "--host", "192.0.2.1", code=1)
-    assert "no address of this machine" in err
+    assert "not an address of this machine" in err
 
 
 def test_without_gradio_the_extra_is_named(monkeypatch, tiny):
@@ -132,7 +133,7 @@ def test_without_gradio_the_extra_is_named(monkeypatch, tiny):
 def page(tmp_path):
     """The address of the page of a process of its own, and that process's folder for temporary files."""
     pytest.importorskip("gradio")
-    port = demo.free_port("127.0.0.1", None)
+    port = free_port("127.0.0.1", None)
     words = ("demo", "--model", DAYNIGHT, "--port", port, "--max-upload", "0.1", "--device", "cpu", "--json")
     process = start(*words, env={"TMPDIR": str(tmp_path)})
     try:
@@ -175,7 +176,7 @@ def test_the_page_in_a_browser(page, tmp_path):
         shown.set_default_timeout(60_000)
         shown.on("request", lambda request: asked.append(request.url))
         shown.goto(address)
-        field = shown.locator("#picture input[type=file]")
+        field = shown.locator("#image input[type=file]")
         field.set_input_files(good)
         with shown.expect_download() as waiting:
             shown.locator("#download").click()
@@ -183,7 +184,7 @@ def test_the_page_in_a_browser(page, tmp_path):
         assert waiting.value.suggested_filename == f"good.{DAYNIGHT}.png"
         assert shown.locator("#result img").count() == 2
         for wrong, words in ((text, "text.png is not an image"), (large, "size")):
-            shown.locator("#picture button[aria-label=Clear]").click()
+            shown.locator("#image button[aria-label=Clear]").click()
             field.set_input_files(wrong)
             shown.locator(".toast-body", has_text=words).last.wait_for()
         window.close()

@@ -8,55 +8,81 @@ import typer
 
 from i2i.cli.output import print_json, progress_bar
 from i2i.core.device import DEVICE_NAMES
+from i2i.core.optional import install_hint
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    app.command(name="demo")(demo)
+    app.command(name="demo", help=HELP)(demo)
+
+
+HELP = f"""Show a web page: drop an image, and compare it with its translation by a slider.
+
+The page can be opened on this machine only, unless --host says otherwise. Ctrl-C ends it and removes what was uploaded.
+Needs the extra: {install_hint("demo")}.
+
+\b
+Examples:
+  i2i demo
+  i2i demo --model runs/mine --model cyclegan_daynight --open
+"""
 
 
 def demo(
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="To choose from; may be repeated. [those on this disk]", show_default=False),
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model to choose on the page; may be repeated. [default: the published models on this disk]",
+            show_default=False,
+        ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines open the page.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="[7860, or the next that is free]", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port to listen on. [default: 7860, or the next free one]",
+            show_default=False,
+            metavar="PORT",
+        ),
     ] = None,
-    max_upload: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Largest file taken.")] = 20,
+    max_upload: Annotated[
+        float, typer.Option(min=0.001, metavar="MB", help="Largest file that can be uploaded, in MB.")
+    ] = 20,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Most pixels of an image. [100 million]", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="Refuse images with more than N pixels. [default: 100 million]", show_default=False, metavar="N"
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
-    show: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The address and the models as JSON, when ready.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the address and the models as JSON when the page is ready.")
+    ] = False,
 ) -> None:
-    """Show a web page: drop an image, see it and its translation with a slider between.
-
-    Only this machine sees the page unless --host says otherwise. Ctrl-C ends it, and removes what was uploaded. Needs
-    the extra: pip install 'i2i-toolkit[demo]'.
-
-    \b
-    Examples:
-      i2i demo
-      i2i demo --model runs/mine --model cyclegan_daynight --open
-    """
-    from i2i.inference import demo as use
-    from i2i.media import images
+    """Loads the models and serves the page (see HELP)."""
+    from i2i.inference.demo import Studio
+    from i2i.inference.demo_server import free_port, serve
+    from i2i.media.images import MAX_PIXELS
     from i2i.models.load import find
 
-    use.free_port(host, port)  # before the seconds that the rest takes
-    for one in model or ():
-        with progress_bar(one, quiet or as_json) as progress:
-            find(one, progress)
-    studio = use.Studio(model or (), device, max_pixels or images.MAX_PIXELS)
+    free_port(host, port)  # before the seconds that loading takes
+    for name in model or ():
+        with progress_bar(name, quiet or as_json) as progress:
+            find(name, progress)
+    studio = Studio(model or (), device, max_pixels or MAX_PIXELS)
 
     def ready(address: str) -> None:
         if as_json:
             print_json({"address": address, "models": list(studio.models)})
         elif not quiet:
-            typer.echo(f"The page is at {address} (Ctrl-C ends it).")
+            typer.echo(f"The page is at {address}. Press Ctrl-C to stop.")
 
-    use.serve(studio, host, port, max_upload, show, ready)
+    serve(studio, host, port, max_upload, show, ready)
