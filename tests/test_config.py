@@ -168,7 +168,7 @@ def test_an_unknown_key_names_the_nearest_of_all_parts():
 
 
 def test_a_key_that_two_parts_have_is_a_mistake_of_the_method():
-    with pytest.raises(I2IError, match="Training has a setting 'epochs', which exists already"):
+    with pytest.raises(I2IError, match="Training has a setting 'epochs', which i2i itself uses"):
         config.resolve({}, {"first": Training, "second": Training})
 
 

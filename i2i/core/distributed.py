@@ -1,4 +1,4 @@
-"""What the processes of one run do together; each holds all weights, and its own share of a batch."""
+"""What the processes of one run do together. Each holds all weights and its own share of every batch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 
+BUCKET_BYTES = 1 << 26
+
 
 def processes() -> int:
-    """Number of processes this one was started with (by `i2i train --processes`, torchrun or accelerate)."""
+    """The number of processes of this run, as `i2i train --processes`, torchrun or accelerate started them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def broadcast_weights(tensors: Iterable[Tensor], device: torch.device) -> None:
-    """Every process begins with the weights of the first one."""
+    """Replaces each tensor by that of the first process. device: where the processes exchange them."""
     for t in tensors:
         on_device = t.data.to(device)
         dist.broadcast(on_device, 0)
@@ -26,10 +28,10 @@ def broadcast_weights(tensors: Iterable[Tensor], device: torch.device) -> None:
 
 
 def check_same_step(start: int, device: torch.device) -> None:
-    """Raises I2IError in every process if one of them found another checkpoint than the first."""
-    found = torch.tensor([start, -start], dtype=torch.int64, device=device)
-    dist.all_reduce(found, op=dist.ReduceOp.MAX)
-    high, low = int(found[0]), -int(found[1])
+    """Raises I2IError in every process if they resume from different checkpoints. start: images seen at this one's."""
+    extremes = torch.tensor([start, -start], dtype=torch.int64, device=device)
+    dist.all_reduce(extremes, op=dist.ReduceOp.MAX)
+    high, low = int(extremes[0]), -int(extremes[1])
     if high != low:
         raise I2IError(
             f"Some processes found a checkpoint of {high} images, others of {low}.",
@@ -38,25 +40,26 @@ def check_same_step(start: int, device: torch.device) -> None:
 
 
 def check_same_weights(parameters: Iterable[Tensor], world: int, images: int) -> None:
-    """Stops a run whose processes no longer hold the same weights, with I2IError."""
-    check = torch.stack([p.detach().double().sum() for p in parameters]).sum()
-    every = [torch.empty_like(check) for _ in range(world)]
-    dist.all_gather(every, check)
-    if any(not torch.equal(check, other) for other in every):
+    """Raises I2IError if the processes no longer hold the same weights, judged by their sum."""
+    checksum = torch.stack([p.detach().double().sum() for p in parameters]).sum()
+    checksums = [torch.empty_like(checksum) for _ in range(world)]
+    dist.all_gather(checksums, checksum)
+    if any(not torch.equal(checksum, other) for other in checksums):
         raise I2IError(f"The processes hold different weights after {images} images.", "Resume the run.")
 
 
 def all_reduce_mean(tensors: list[Tensor], world: int) -> None:
-    """Replaces each tensor by its mean over the processes; one all-reduce a bucket of at most 64 MiB.
+    """Replaces each tensor by its mean over the processes, with one all-reduce for each bucket of up to 64 MiB.
 
-    No wrapper around the networks is needed, which a gradient penalty alone or a second forward would silently break.
+    It takes the place of a wrapper around the networks, which gives silently wrong gradients for a gradient penalty in
+    a backward of its own, and for a second forward.
     """
     bucket: list[Tensor] = []
     size = 0
     for i, t in enumerate(tensors):
         bucket.append(t)
         size += t.numel() * t.element_size()
-        if size >= 1 << 26 or i == len(tensors) - 1 or tensors[i + 1].dtype != t.dtype:
+        if size >= BUCKET_BYTES or i == len(tensors) - 1 or tensors[i + 1].dtype != t.dtype:
             flat = torch.cat([b.reshape(-1) for b in bucket])
             dist.all_reduce(flat)
             flat /= world
@@ -66,7 +69,7 @@ def all_reduce_mean(tensors: list[Tensor], world: int) -> None:
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """`x` [B, ...] of all processes joined in rank order [world * B, ...], without gradient; `x` itself if alone."""
+    """`x` [B, ...] of all processes in rank order [world * B, ...], without gradient; with one process `x` itself."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x.detach()
     parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
@@ -75,7 +78,7 @@ def gather_rows(x: Tensor) -> Tensor:
 
 
 def local_rows(x: Tensor) -> Tensor:
-    """The rows of `x` [world * B, ...], as made by `gather`, that belong to this process [B, ...]."""
+    """This process's rows [B, ...] of an `x` [world * B, ...] that `gather_rows` made."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x
     n = len(x) // dist.get_world_size()

@@ -1,4 +1,4 @@
-"""The one exception type that users meet, and the "did you mean" helper."""
+"""The one exception type that users meet, and its "did you mean"."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 
 class I2IError(Exception):
-    """Bad input or an impossible request. `what` says what was wrong and what was given, `hint` what is allowed.
+    """Bad input or an impossible request.
 
-    The CLI prints it as one sentence without a traceback and ends with `code` (1 by default)."""
+    what: what was wrong and what was given. hint: what is allowed, or the command that helps. The CLI prints both
+    without a traceback and exits with `code` (1 by default)."""
 
     code = 1
 
@@ -22,14 +23,16 @@ class I2IError(Exception):
 
 
 def among(name: str, allowed: Iterable[str]) -> str:
-    """The sentence that helps after a `name` that is not one of a few: the nearest, if one is near, and all of them."""
+    """A hint after a wrong `name` where few are allowed: the nearest one, if one is near, and all of them."""
     names = list(allowed)
-    close = f"{found} " if (found := nearest(name, names)).startswith("Did you mean") else ""
-    return f"{close}Allowed: {', '.join(names)}."
+    hint = nearest(name, names)
+    return (
+        f"{hint} Allowed: {', '.join(names)}." if hint.startswith("Did you mean") else f"Allowed: {', '.join(names)}."
+    )
 
 
 def nearest(name: str, allowed: Iterable[str], most: int = 3) -> str:
-    """The sentence that helps after an unknown `name`: the nearest allowed names, or all of them if none is near."""
+    """A hint after an unknown `name`: the nearest allowed names (at most `most`), or all of them if none is near."""
     names = sorted(allowed)
     close = difflib.get_close_matches(str(name), names, n=most, cutoff=0.5)
     if close:

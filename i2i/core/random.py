@@ -1,4 +1,4 @@
-"""Small tensor operations and counter-based randomness that every layer above may use."""
+"""Randomness by counters: pure functions of seed and ids, the same in any batch, order, process and resumed run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from torch import Tensor
 
 
 def seed_of(*counters: int | str) -> int:
-    """A 63-bit seed that is a pure function of `counters` (same on every machine and in every process)."""
+    """A 63-bit seed, a pure function of `counters`: the same on every machine and in every process."""
     digest = hashlib.blake2b("/".join(map(str, counters)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def hashed_normal(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> Tensor:
-    """Standard normal noise [len(ids), *shape], drawn row by row from (seed, salt, id) alone.
-
-    Row i depends on nothing but ids[i], so it is the same in any batch, order or split over processes.
-    """
+    """Standard normal noise [len(ids), *shape]; row i is a pure function of (seed, salt, ids[i])."""
     rows = []
     for i in ids.tolist():
         generator = torch.Generator().manual_seed(seed_of(seed, salt, i))
@@ -28,12 +25,13 @@ def hashed_normal(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = 
 
 
 def hashed_uniform(ids: Tensor, seed: int = 0, salt: str = "u") -> Tensor:
-    """One number in [0, 1) for each id [len(ids)], a pure function of (seed, salt, id)."""
+    """One number in [0, 1) for each id, float32 [len(ids)], each a pure function of (seed, salt, id)."""
     values = [seed_of(seed, salt, i) / 2**63 for i in ids.tolist()]
     return torch.tensor(values, dtype=torch.float32, device=ids.device)
 
 
 def _signed(x: int) -> int:
+    """The int64 with the bits of an unsigned 64-bit number."""
     return x - (1 << 64) if x >> 63 else x
 
 
@@ -41,17 +39,17 @@ _STEP, _MIX_A, _MIX_B = map(_signed, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x
 
 
 def _mixed(x: Tensor) -> Tensor:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014) on int64, whose products wrap around."""
+    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014) on int64, whose products wrap around."""
     for shift, factor in ((30, _MIX_A), (27, _MIX_B)):
         x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor
     return x ^ ((x >> 31) & ((1 << 33) - 1))
 
 
 def counter_uniform(ids: Tensor, n: int, seed: int = 0, salt: str = "u") -> Tensor:
-    """`n` numbers in (0, 1) for each id, float64 [len(ids), n]: pure functions of (seed, salt, id, place).
+    """`n` numbers in (0, 1) for each id, float64 [len(ids), n]: pure functions of (seed, salt, id, column).
 
-    Made where `ids` are (on the CPU where there is no float64), without waiting for the device."""
-    at = ids.cpu() if ids.device.type == "mps" else ids
-    rows = _mixed(at * _STEP + seed_of(seed, salt))
-    cells = _mixed(rows[:, None] + torch.arange(1, n + 1, device=at.device) * _STEP)
+    Computed on the device of `ids` without waiting for it (on the CPU for mps, which has no float64)."""
+    ids = ids.cpu() if ids.device.type == "mps" else ids
+    rows = _mixed(ids * _STEP + seed_of(seed, salt))
+    cells = _mixed(rows[:, None] + torch.arange(1, n + 1, device=ids.device) * _STEP)
     return (((cells >> 11) & ((1 << 53) - 1)).double() + 0.5) * 2.0**-53
