@@ -108,8 +108,8 @@ def test_a_model_is_fetched_with_its_card_and_nothing_else(pulled, model, tmp_pa
     code, out, err = pulled("hf:user/good@v1", tmp_path / "new")
     assert code == 0, err
     assert Path(out).read_bytes() == model.read_bytes()
-    assert {p.name for p in (tmp_path / "new").iterdir()} == {hub.FILE, "README.md", *hub.KEPT}
-    assert {p.rpartition("/")[2] for p in Handler.asked} == {hub.FILE, "README.md", *hub.KEPT}
+    assert {p.name for p in (tmp_path / "new").iterdir()} == {hub.FILE, "README.md", *hub.RUN_FILES}
+    assert {p.rpartition("/")[2] for p in Handler.asked} == {hub.FILE, "README.md", *hub.RUN_FILES}
     code, _, err = pulled("hf:user/other", HF_HUB_OFFLINE="1")
     assert code == 1
     assert "hf:user/other is not in the cache, and HF_HUB_OFFLINE is set." in err
@@ -124,7 +124,7 @@ def test_a_model_is_fetched_with_its_card_and_nothing_else(pulled, model, tmp_pa
         ("hf:user/none", "There is no hf:user/none on the Hub."),
         ("hf:user/secret", "refused access to hf:user/secret"),
         ("hf:user/good@v9", "no such revision"),
-        ("hf:user/empty", "hf:user/empty holds no model.safetensors"),
+        ("hf:user/empty", "hf:user/empty has no model.safetensors"),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(pulled, address, said):
@@ -147,7 +147,7 @@ def test_names_and_card(model):
     assert hub.split("hf:user/name@v1.0") == ("user/name", "v1.0")
     assert display_name("hf:user/name@v1.0") == "name"
     for wrong in ("hf:name", "hf:../x", "hf:a/b/c", "hf:a/b@", "hf:a/..b"):
-        with pytest.raises(I2IError, match="no name of the Hub"):
+        with pytest.raises(I2IError, match="not a model's name on the Hub"):
             hub.split(wrong)
     text = hub.card(model.parent, "user/good")
     for part in ("pix2pix trained on earth", "| model | 0.125 | 20.5 |", "(test.png)", "width: 2", "CC0"):
@@ -239,7 +239,7 @@ def test_push_sends_the_model_its_card_and_nothing_else(pushed, model):
     code, out, err = pushed(model.parent, "hf:user/good", HF_TOKEN="hf_good")
     assert code == 0, err
     assert "/user/good" in out
-    assert set(Taking.kept) == {hub.FILE, "README.md", *hub.KEPT}
+    assert set(Taking.kept) == {hub.FILE, "README.md", *hub.RUN_FILES}
     assert Taking.kept[hub.FILE] == model.read_bytes()
     assert Taking.kept[hub.SAMPLES] == b"image of 20"  # the last of its samples
     text = Taking.kept["README.md"].decode()

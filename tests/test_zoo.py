@@ -113,7 +113,7 @@ def test_what_goes_wrong_leaves_nothing_behind(host):
     with pytest.raises(I2IError, match="is not the published network"):
         zoo.get(name)
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(I2IError, match="not recognised"):
+    with pytest.raises(I2IError, match="not recognized"):
         zoo.get(name)
     assert not [p for p in zoo.cache().iterdir() if not p.name.startswith(".")]
     path.unlink()

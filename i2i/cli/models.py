@@ -1,4 +1,4 @@
-"""`i2i models`: the models that `--model NAME` takes."""
+"""`i2i models`: the models that `--model NAME` takes, and how models are passed on."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import hub
 from i2i.cli.group import add_group
 from i2i.cli.output import print_json, print_table
+
+MODEL_HELP = "Model file, run folder, or a name of `i2i models`."
 
 
 def register(app: typer.Typer) -> None:
     """Adds `i2i models` to the program."""
-    hub.add(add_group(app, "models", _list, show=show, pack=pack))
+    add_group(app, "models", _list, show=show, pack=pack, push=push, pull=pull)
 
 
 def _list(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models by name: shipped ones, and published ones, which are fetched on first use, once."""
+    """List the models by name. Models that are not on this disk are downloaded at their first use."""
     if context.invoked_subcommand:
         return
     from i2i.models import zoo
 
     cards = [zoo.card(name) for name in zoo.names()]
     if as_json:
-        print_json([{**vars(c), "here": _here(c.name)} for c in cards])
+        print_json([{**vars(card), "here": _is_on_disk(card.name)} for card in cards])
         return
     print_table(
-        [(c.name, f"{c.reads} -> {c.makes}", "yes" if _here(c.name) else "no") for c in cards],
+        [(card.name, f"{card.reads} -> {card.makes}", "yes" if _is_on_disk(card.name) else "no") for card in cards],
         ["model", "translates", "here"],
     )
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A name of `i2i models`, a run's folder, or a model's file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    name: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what is known of a model: its network, data, terms, and where it comes from."""
+    """Print what is known about a model: its network, data, terms, and where it comes from."""
     from i2i.models import zoo
 
     if Path(name).exists():
@@ -51,24 +52,24 @@ def show(
         facts = {"file": str(source.path), **model_file.read_header(source.path)}
     else:
         card = zoo.card(name)
-        facts = {**vars(card), "addresses": list(card.addresses), "here": _here(name)}
+        facts = {**vars(card), "addresses": list(card.addresses), "here": _is_on_disk(name)}
         facts.pop("path")
     if as_json:
         print_json(facts)
         return
-    print_table([(k, v) for k, v in facts.items() if v not in ("", None)])
+    print_table([(key, value) for key, value in facts.items() if value not in ("", None)])
 
 
 def pack(
-    model: Annotated[str, typer.Argument(help="A run's folder, a model's file, or a name of `i2i models`.")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)],
     only: Annotated[
-        str | None, typer.Option(help="Keep one network: G, the way it was trained, or F, the way back.")
+        str | None, typer.Option(help="Keep one network: G translates AtoB, F translates BtoA. [default: all]")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Keep 32 bits a weight.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Keep 32 bits for each weight. [default: 16]")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write a small copy of a model to pass on: 16 bits a weight, and one direction if asked."""
+    """Write a smaller copy of a model to pass on to others. The paths of its training data are left out."""
     import torch
 
     from i2i.core.errors import I2IError
@@ -77,18 +78,42 @@ def pack(
 
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
-    found = model_file.load(find(model).path)
-    if only is not None and only not in found.networks:
-        raise I2IError(f"The model holds no network {only!r}.", f"It holds {', '.join(found.networks)}.")
-    kept = found.networks if only is None else {only: found.networks[only]}
-    header = dict(found.header)
-    if "data" in header:  # names of data sets and folders, but not where they lie: that is nobody else's business
-        header["data"] = [Path(str(d)).name for d in header["data"]]
-    model_file.save(output, kept, header, torch.float32 if full else torch.float16)
+    model_file.pack(find(model).path, output, only, torch.float32 if full else torch.float16)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 
-def _here(name: str) -> bool:
+def push(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    name: Annotated[str, typer.Argument(help="USER/NAME on the Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Show it to you only, if it is new.")] = False,
+) -> None:
+    """Upload a model to the Hugging Face Hub, with a card of its scores, images, settings and license.
+
+    Needs the extra: pip install 'i2i-toolkit[hub]'.
+    """
+    from i2i.models import hub
+    from i2i.models.load import find
+
+    typer.echo(hub.push(find(model).path, name, private))
+
+
+def pull(
+    name: Annotated[str, typer.Argument(help="hf:USER/NAME or hf:USER/NAME@REVISION.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A new folder for the model. [default: the Hub's cache]", metavar="DIR"),
+    ] = None,
+) -> None:
+    """Download a model from the Hugging Face Hub. `--model hf:USER/NAME` does so by itself.
+
+    Needs the extra: pip install 'i2i-toolkit[hub]'.
+    """
+    from i2i.models import hub
+
+    typer.echo(hub.pull(name, output))
+
+
+def _is_on_disk(name: str) -> bool:
     from i2i.models import zoo
 
     return zoo.path_of(name).is_file()

@@ -57,22 +57,37 @@ def save(
 
     # Describe each network and collect its tensors, copied: the container refuses tensors that share memory.
     described: dict[str, Any] = {}
-    tensors: dict[str, Tensor] = {}
+    tensors: State = {}
     for name, net in networks.items():
         inner = getattr(net, "_orig_mod", net)  # what torch.compile wrapped
         described[name] = {"type": nets.network_name(inner), "arguments": nets.network_arguments(inner)}
         for key, value in inner.state_dict().items():
             saved_as = dtype if value.is_floating_point() else value.dtype
             tensors[f"{name}.{key}"] = value.detach().to("cpu", saved_as, copy=True).contiguous()
-    full_header = {
-        **(header or {}),
-        "format": FORMAT,
-        "networks": described,
-        "multiple": max((int(getattr(n, "multiple", 1)) for n in networks.values()), default=1),
-        "sha256": _digest(tensors),
-    }
+    multiple = max((int(getattr(n, "multiple", 1)) for n in networks.values()), default=1)
+    return _write(path, {**(header or {}), "networks": described, "multiple": multiple}, tensors)
 
-    # Write to a temporary file, flush it, and rename it.
+
+def pack(path: Path | str, output: Path | str, network: str | None = None, dtype: torch.dtype = torch.float16) -> Path:
+    """Writes a copy of the model at `path` to pass on to others: smaller, and without its author's folders.
+
+    network: keep only this one, such as "G"; None keeps all. dtype: of the weights in the copy. The networks are not
+    built. Raises I2IError as `load` does, and if the copy cannot be written."""
+    header, states = read(path, None if network is None else [network])
+    header["networks"] = {name: header["networks"][name] for name in states}
+    if "data" in header:  # names of data sets and folders stay, their paths do not
+        header["data"] = [Path(str(source)).name for source in header["data"]]
+    tensors = {
+        f"{name}.{key}": value.to(dtype if value.is_floating_point() else value.dtype).contiguous()
+        for name, state in states.items()
+        for key, value in state.items()
+    }
+    return _write(Path(output), header, tensors)
+
+
+def _write(path: Path, header: Mapping[str, Any], tensors: State) -> Path:
+    """Writes a model file, complete or not at all; adds the format's version and the checksum to its header."""
+    full_header = {**header, "format": FORMAT, "sha256": _digest(tensors)}
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={KEY: json.dumps(full_header, ensure_ascii=False)})

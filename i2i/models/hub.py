@@ -1,8 +1,8 @@
 """Models on the Hugging Face Hub: `hf:USER/NAME`, or `hf:USER/NAME@REVISION`.
 
-A model there is `model.safetensors` beside a card, README.md, with its images and figures. Only these named files are
-ever asked for, and none is executed. Fetching, its cache, tokens, `HF_ENDPOINT` and `HF_HUB_OFFLINE` are the library
-huggingface_hub's own (the extra `hub`).
+A model there is `model.safetensors` beside its card README.md, with images and scores. Only the files named here are
+ever downloaded, and no code from them is run. The library huggingface_hub (the extra `hub`) does the downloads and the
+uploads, and brings its cache, its tokens, and the environment variables HF_ENDPOINT and HF_HUB_OFFLINE.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from i2i.models import format as model_file
 
 PREFIX = "hf:"
 FILE = "model.safetensors"
-SAMPLES = "samples.png"  # the last of a run's samples/
-KEPT = ("metrics.json", "test.png", SAMPLES, "config.yaml")  # of a run's folder; they travel with the model
+SAMPLES = "samples.png"  # the newest image of a run's samples/
+RUN_FILES = ("metrics.json", "test.png", SAMPLES, "config.yaml")  # of a run's folder; uploaded with its model
 FACTS = {"size": "size of the training images", "images": "images seen", "version": "version of i2i"}
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -35,94 +35,116 @@ def split(address: str) -> tuple[str, str | None]:
     """("USER/NAME", revision or None) of hf:USER/NAME[@REVISION]; the prefix may be missing. Raises I2IError."""
     name, at, revision = address.removeprefix(PREFIX).partition("@")
     if not NAME.fullmatch(name) or ".." in name or (at and not re.fullmatch(r"[\w.][\w./-]*", revision)):
-        raise I2IError(f"{address!r} is no name of the Hub.", "Give hf:USER/NAME or hf:USER/NAME@REVISION.")
+        raise I2IError(f"{address!r} is not a model's name on the Hub.", "Give hf:USER/NAME or hf:USER/NAME@REVISION.")
     return name, revision or None
 
 
 def pull(address: str, output: Path | None = None) -> Path:
-    """The file of a model on the Hub, from the library's cache or fetched into it; copied to the new folder `output`
-    with its card if one is given.
+    """The file of a model on the Hub, downloaded unless it is in the library's cache.
 
-    Raises I2IError if the name is wrong or unknown, access is refused, nothing answers, `output` exists, or what came
-    is no model of ours or damaged."""
+    output: a new folder that gets the model, its card and its run's files; the path returned is then inside it.
+    Raises I2IError if the name is wrong or unknown, access is refused, the Hub does not answer, `output` exists, or the
+    file is damaged or not a model of i2i."""
     name, revision = split(address)
     if output is not None and output.exists():
         raise I2IError(f"{output} exists.", "Give another folder.")
     library = _library()
-    with _told(address):
+    with _hub_errors(address):
         path = Path(library.hf_hub_download(name, FILE, revision=revision))
     model_file.read_header(path)
     if output is None:
         return path
-    model_file.load(path)  # checks the weights against their checksum
-    with atomic_folder(output) as made:
-        shutil.copyfile(path, made / FILE)
-        for other in ("README.md", *KEPT):
+
+    # Copy the model and what lies beside it. Reading the weights compares them with their checksum.
+    model_file.read(path)
+    with atomic_folder(output) as folder:
+        shutil.copyfile(path, folder / FILE)
+        for file in ("README.md", *RUN_FILES):
             try:
-                found = library.hf_hub_download(name, other, revision=revision)
+                downloaded = library.hf_hub_download(name, file, revision=revision)
             except import_module("huggingface_hub.errors").EntryNotFoundError:
                 continue
-            except Exception as error:  # its own and its transport's
-                raise _sentence(address, error) from error
-            shutil.copyfile(found, made / other)
+            except Exception as error:  # of the library, or of its transport
+                raise _as_i2i_error(address, error) from error
+            shutil.copyfile(downloaded, folder / file)
     return output / FILE
 
 
 def push(path: Path, address: str, private: bool = False) -> str:
-    """Puts the model file `path` on the Hub with a card made from its header and its run; gives its page.
+    """Uploads the model file `path` with a card made from its header and its run; returns the address of its page.
 
-    Raises I2IError if it is no model of ours, the name is wrong, access is refused or nothing answers."""
+    private: if the Hub has no such model yet, only its owner may see it. Raises I2IError if the file is damaged or not
+    a model of i2i, the name is wrong, access is refused, or the Hub does not answer."""
     name, revision = split(address)
-    model_file.load(path)
+    model_file.read(path)  # compares the weights with their checksum
     library = _library()
-    with tempfile.TemporaryDirectory() as place:
-        made = Path(place)
-        shutil.copyfile(path, made / FILE)
-        for other in KEPT:
-            if path.name == FILE and (path.parent / other).is_file():
-                shutil.copyfile(path.parent / other, made / other)
-        drawn = sorted((path.parent / "samples").glob("*.png")) if path.name == FILE else []
-        if drawn:
-            shutil.copyfile(drawn[-1], made / SAMPLES)
-        (made / "README.md").write_text(card(made, name), encoding="utf-8")
-        with _told(address):
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        _collect(path, folder)
+        (folder / "README.md").write_text(card(folder, name), encoding="utf-8")
+        with _hub_errors(address):
             api = library.HfApi()
             page = api.create_repo(name, private=private, exist_ok=True)
             message = f"Model {name.partition('/')[2]}"
-            api.upload_folder(repo_id=name, folder_path=place, revision=revision, commit_message=message)
+            api.upload_folder(repo_id=name, folder_path=folder, revision=revision, commit_message=message)
     return str(page)
 
 
+def _collect(path: Path, folder: Path) -> None:
+    """Copies a model file into `folder`, and if it is a run's, the files of that run too."""
+    shutil.copyfile(path, folder / FILE)
+    if path.name != FILE:
+        return
+    for file in RUN_FILES:
+        if (path.parent / file).is_file():
+            shutil.copyfile(path.parent / file, folder / file)
+    samples = sorted((path.parent / "samples").glob("*.png"))
+    if samples:
+        shutil.copyfile(samples[-1], folder / SAMPLES)
+
+
 def card(folder: Path, name: str) -> str:
-    """The card, as Markdown, of the model.safetensors in `folder` with what lies beside it."""
+    """The model card, in Markdown, of the model.safetensors in `folder`, with the scores and images beside it."""
+    # The head: what it is, how to use it, what it makes.
     header = model_file.read_header(folder / FILE)
     data = header.get("data", [])
-    trained = ", ".join(map(str, data)) if isinstance(data, list) else str(data)
-    licence = str(header.get("licence") or "Not stated; the terms of the training images apply.")
-    lines = ["---", "library_name: i2i", "pipeline_tag: image-to-image", "tags: [i2i, gan]", "---", ""]
+    trained_on = ", ".join(map(str, data)) if isinstance(data, list) else str(data)
+    generates = header.get("kind") == "generate"
+    task = "unconditional-image-generation" if generates else "image-to-image"
+    command = "i2i generate --grid images.png" if generates else "i2i translate photo.jpg"
+    lines = ["---", "library_name: i2i", f"pipeline_tag: {task}", "tags: [i2i, gan]", "---", ""]
     lines += [f"# {name.partition('/')[2]}", ""]
-    lines += [f"{header.get('method', 'A model')} trained on {trained or 'data not stated'}.", ""]
-    lines += ["```", f"i2i translate photo.jpg --model {PREFIX}{name}", "```", ""]
+    lines += [f"{header.get('method', 'A model')} trained on {trained_on or 'data not stated'}.", ""]
+    lines += ["```", f"{command} --model {PREFIX}{name}", "```", ""]
     if (folder / "test.png").is_file():
         lines += ["![Inputs, translations and true images](test.png)", ""]
     if (folder / SAMPLES).is_file():
-        lines += [f"![What it made at the end of the training]({SAMPLES})", ""]
+        lines += [f"![Samples from the end of the training]({SAMPLES})", ""]
+
+    # The training: its facts, scores and settings.
     facts = [(title, header[key]) for key, title in FACTS.items() if isinstance(header.get(key), int | float | str)]
     if facts:
         lines += ["| | |", "|---|---|", *(f"| {title} | {_cell(value)} |" for title, value in facts), ""]
     if (folder / "metrics.json").is_file():
-        found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        rows = {k: v for k, v in found.items() if isinstance(v, dict)} or {"model": found}
-        kinds = sorted({k for row in rows.values() for k, v in row.items() if isinstance(v, int | float)})
-        lines += ["## Figures", "", f"| | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
-        for title, row in rows.items():
-            values = (f"{row[k]:.4g}" if isinstance(row.get(k), int | float) else "-" for k in kinds)
-            lines += [f"| {title} | {' | '.join(values)} |"]
-        lines += [""]
+        lines += ["## Scores", "", *_score_table(folder / "metrics.json"), ""]
     if (folder / "config.yaml").is_file():
         settings = (folder / "config.yaml").read_text(encoding="utf-8").rstrip()
         lines += ["## Settings", "", "```yaml", settings, "```", ""]
-    return "\n".join([*lines, "## Licence", "", licence, ""])
+
+    license_text = str(header.get("licence") or "Not stated. The terms of the training images apply.")
+    return "\n".join([*lines, "## License", "", license_text, ""])
+
+
+def _score_table(path: Path) -> list[str]:
+    """The rows of a Markdown table of what `i2i evaluate` found, such as | model | 0.0412 | 24.7 |."""
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    rows = {title: row for title, row in scores.items() if isinstance(row, dict)} or {"model": scores}
+    columns = sorted({key for row in rows.values() for key, value in row.items() if isinstance(value, int | float)})
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for title, row in rows.items():
+        cells = (f"{row[key]:.4g}" if isinstance(row.get(key), int | float) else "-" for key in columns)
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
 
 
 def _cell(value: int | float | str) -> str:
@@ -135,27 +157,32 @@ def _library() -> Any:
 
 
 @contextmanager
-def _told(address: str) -> Iterator[None]:
+def _hub_errors(address: str) -> Iterator[None]:
+    """Turns errors of huggingface_hub and of its transport into I2IError."""
     try:
         yield
-    except Exception as error:  # the library's own and its transport's
-        raise _sentence(address, error) from error
+    except Exception as error:
+        raise _as_i2i_error(address, error) from error
 
 
-def _sentence(address: str, error: Exception) -> I2IError:
-    """What a failed call means, in one sentence."""
-    kinds = {k.__name__ for k in type(error).__mro__}
+def _as_i2i_error(address: str, error: Exception) -> I2IError:
+    """What a failed call to the Hub means, in one sentence."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
     status = getattr(getattr(error, "response", None), "status_code", None)
     if kinds & {"OfflineModeIsEnabled"} or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        return I2IError(f"{address} is not in the cache, and HF_HUB_OFFLINE is set.", "Unset it to fetch the model.")
+        return I2IError(
+            f"{address} is not in the cache, and HF_HUB_OFFLINE is set.", "Unset HF_HUB_OFFLINE to download it."
+        )
     if status in (401, 403) or kinds & {"GatedRepoError", "LocalTokenNotFoundError"}:
-        hint = "Check the name; for private and gated models, and to push, log in by `hf auth login` or set HF_TOKEN."
-        return I2IError(f"The Hub refused access to {address}, or it does not exist.", hint)
+        return I2IError(
+            f"The Hub refused access to {address}, or it does not exist.",
+            "Check the name. Private models and uploads need a token: run `hf auth login`, or set HF_TOKEN.",
+        )
     if "RevisionNotFoundError" in kinds:
         return I2IError(f"{address} has no such revision.", "Give a branch, a tag or a commit.")
     if "RemoteEntryNotFoundError" in kinds:
-        return I2IError(f"{address} holds no {FILE}.", "Give a model that `i2i models push` wrote.")
+        return I2IError(f"{address} has no {FILE}.", "Give a model that `i2i models push` uploaded.")
     if "RepositoryNotFoundError" in kinds or status == 404:
         return I2IError(f"There is no {address} on the Hub.", "Check the name.")
-    text = " ".join(str(error).split())[:200].rstrip(".")
-    return I2IError(f"The Hub did not answer for {address}: {text}.", "Try again later.")
+    reason = " ".join(str(error).split())[:200].rstrip(".")
+    return I2IError(f"The Hub did not answer for {address}: {reason}.", "Try again later.")

@@ -212,7 +212,7 @@ def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Modu
 
     if direction != "AtoB":
         raise I2IError(f"{path} holds one network, for one direction.", "Give the file of the other direction.")
-    net, _ = pth.load_pth(path)
+    net = pth.load_pth(path)
     if nets.network_name(net) not in GENERATORS:
         raise I2IError(f"{path} holds a {type(net).__name__}, which makes no images.", "Give the file of a generator.")
     return {"train_mode_norm": True}, {"G": net.eval()}  # as the authors test: with each image's own statistics

@@ -1,4 +1,4 @@
-"""ONNX files: a network's graph that other programs run, with the model's JSON header in the metadata.
+"""ONNX files: the graph of a network, which other programs can run, with the model's JSON header in the metadata.
 
 Here onnxruntime runs them, on the CPU. It is an extra (`pip install 'i2i-toolkit[onnx]'`), imported on first use.
 """
@@ -20,16 +20,16 @@ KEY = "i2i"
 
 
 def library(name: str) -> Any:
-    """The module `name` of the extra. Raises I2IError, naming the extra, if it is not installed."""
+    """The module `name` of the extra `onnx`. Raises I2IError with the command that installs it if it is missing."""
     return require(name, "onnx", "An ONNX file")
 
 
 class OnnxNet(nn.Module):
     """An ONNX file as a network: [B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1], on the CPU.
 
-    H and W must be multiples of `multiple`. `whole`: its norms use the image's own statistics, which stand inside the
-    graph, so it takes images whole only. Safe to call from threads; copies share the session. Raises I2IError if the
-    file is none of ours, damaged, or onnxruntime is missing.
+    H and W must be multiples of `multiple`. If `whole` is true, its norms compute per-image statistics inside the
+    graph, so images cannot be cut into tiles. Safe to call from threads; copies share the session. Raises I2IError if
+    `i2i export` did not write the file, if it is damaged, or if onnxruntime is missing.
     """
 
     digest: Tensor
@@ -38,14 +38,14 @@ class OnnxNet(nn.Module):
         super().__init__()
         runtime = library("onnxruntime")
         options = runtime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised here
+        options.log_severity_level = 4  # errors are raised below
         options.intra_op_num_threads = torch.get_num_threads()
         data = path.read_bytes()
         try:
             self.session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
             text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         except Exception as error:  # its exceptions share no base class
-            raise I2IError(f"{path} is no ONNX file, or is damaged.", "Export or copy it again.") from error
+            raise I2IError(f"{path} is not an ONNX file, or it is damaged.", "Export or copy it again.") from error
         try:
             self.header: dict[str, Any] = json.loads(text or "null")
             self.arguments = {k: int(self.header[k]) for k in ("channels_in", "channels_out")}
@@ -59,9 +59,12 @@ class OnnxNet(nn.Module):
                 raise ValueError(f"numbers out of range: {numbers}")
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise I2IError(
-                f"{path} is an ONNX file of another program: it has no i2i header.", "Give one that `i2i export` wrote."
+                f"{path} is an ONNX file of another program; it has no i2i header.",
+                "Give a file that `i2i export` wrote.",
             ) from error
-        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # tells the device, as weights would
+        # An empty parameter tells the device, as weights would. Its name is part of the digest that records of archives
+        # hold, so it stays.
+        self.place = nn.Parameter(torch.empty(0), requires_grad=False)
         self.register_buffer("digest", torch.tensor(list(bytes.fromhex(sha256_of(data))), dtype=torch.uint8))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNet:
@@ -70,12 +73,12 @@ class OnnxNet(nn.Module):
     @torch.compiler.disable
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H, W]."""
-        given = {self.session.get_inputs()[0].name: x.detach().float().cpu().contiguous().numpy()}
-        return torch.from_numpy(self.session.run(None, given)[0])
+        inputs = {self.session.get_inputs()[0].name: x.detach().float().cpu().contiguous().numpy()}
+        return torch.from_numpy(self.session.run(None, inputs)[0])
 
 
 def write(program: Any, header: dict[str, Any], path: Path) -> None:
-    """Writes an onnx.ModelProto with `header` in its metadata to `path`."""
+    """Writes an onnx.ModelProto to `path`, with `header` as JSON in its metadata."""
     del program.metadata_props[:]
     entry = program.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(header, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""Checkpoints of others: `.pth` files of the authors of pix2pix, CycleGAN and CUT.
+"""Weights by others: `.pth` files by the authors of pix2pix, CycleGAN and CUT.
 
-The architecture is recognised from the keys and shapes alone, by reading its arguments off them, building the network
-without memory and comparing every key and shape. Files are read with weights-only loading: no code in them runs.
+Keys and shapes alone tell which network a file holds: its arguments are read from them, the network is built without
+memory, and every key and shape is compared. Files are read with weights-only loading, so no code in them runs.
 """
 
 from __future__ import annotations
@@ -20,90 +20,34 @@ from i2i.core.errors import I2IError
 from i2i.nets import build
 
 State = dict[str, Tensor]
+Shapes = Mapping[str, tuple[int, ...]]  # of the tensors of a state dict, by key
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-_KNOWN = "Recognised: ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT."
+_WRAPPERS = ("module.", "_orig_mod.")  # prefixes by DataParallel and by torch.compile
+_KNOWN = "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT."
+_AGAIN = "Download or copy the file again."
 
 
-def repair(state: Mapping[str, Any]) -> State:
-    """A plain state dict in today's style from one of any age; the tensors are not copied.
+def load_pth(path: str | Path) -> nn.Module:
+    """The network of a `.pth` file, in eval mode on the CPU.
 
-    Removed: the container "state_dict", the prefixes of DataParallel and torch.compile, the statistics that instance
-    norm once saved and never used. Added: the batch counters that batch norm did not save before PyTorch 0.4.1.
-    Raises I2IError if it is no state dict.
-    """
-    if not isinstance(state, Mapping) or not state:
-        raise I2IError(f"A state dict was expected; this is {_kind(state)}.", _KNOWN)
-    if isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    odd = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
-    if odd or not state:
-        found = f"{odd[0]!r} is {_kind(state[odd[0]])}" if odd else "it is empty"
-        raise I2IError(f"This is no state dict of one network: {found}.", "Save the state_dict() of the network alone.")
-    found_state: State = dict(state)
-    wrapped = True
-    while wrapped:
-        wrapped = False
-        for prefix in _WRAPPERS:
-            if found_state and all(k.startswith(prefix) for k in found_state):
-                found_state = {k[len(prefix) :]: v for k, v in found_state.items()}
-                wrapped = True
-    repaired: State = {}
-    for key, value in found_state.items():
-        layer, _, leaf = key.rpartition(".")
-        if leaf in _STATISTICS and f"{layer}.weight" not in found_state:
-            continue
-        repaired[key] = value
-        if leaf == "running_var" and f"{layer}.num_batches_tracked" not in found_state:
-            repaired[f"{layer}.num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
-    return repaired
-
-
-def recognise(state: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """(network name, arguments) for `i2i.nets.build`, from the keys and shapes of a state dict alone.
-
-    Dropout of a U-Net leaves no trace in the keys and is reported as off; it plays no part in translating. Raises
-    I2IError naming the first key that does not fit.
-    """
-    clean = repair(state)
-    name, arguments = _guess(clean)
-    with torch.device("meta"):
-        try:
-            expected = {k: tuple(v.shape) for k, v in build(name, **arguments).state_dict().items()}
-        except (I2IError, RuntimeError, ValueError, TypeError) as error:
-            raise I2IError(f"This looks like a {name} network, but none can be made of it: {error}", _KNOWN) from None
-    given = {k: tuple(v.shape) for k, v in clean.items()}
-    if expected != given:
-        odd = sorted((k for k in expected.keys() | given.keys() if expected.get(k) != given.get(k)), key=_order)[0]
-        raise I2IError(
-            f"This looks like a {name} network ({_words(arguments)}), but {odd} is "
-            f"{_shape(given.get(odd))} in it where {_shape(expected.get(odd))} is expected.",
-            _KNOWN,
-        )
-    return name, arguments
-
-
-def load_pth(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """(network in eval mode on the CPU, its arguments) from a `.pth` file.
-
-    Raises I2IError naming the file if it is missing, damaged, holds more than tensors, or is not recognised."""
+    Raises I2IError naming the file if it is missing, damaged, holds more than tensors, or is not recognized."""
     state = read(path)
     try:
-        name, arguments = recognise(state)
+        name, arguments = recognize(state)
     except I2IError as error:
         raise I2IError(f"{path}: {error.what}", error.hint) from None
     with torch.device("meta"):
-        net = build(name, **arguments)
-    net = net.to_empty(device="cpu")
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in repair(state).items()})
-    return net.eval(), arguments
+        network = build(name, **arguments)
+    network = network.to_empty(device="cpu")
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in repair(state).items()})
+    return network.eval()
 
 
 def read(path: str | Path) -> Any:
-    """What a `.pth` file holds, read with weights-only loading (in place where its format allows it).
+    """What a `.pth` file holds, read with weights-only loading (memory-mapped where its format allows it).
 
-    Raises I2IError naming the file if it is missing, damaged or holds more than tensors."""
+    Raises I2IError naming the file if it is missing, damaged, or holds more than tensors."""
     path = Path(path)
     if not path.is_file():
         raise I2IError(f"There is no file {path}.")
@@ -112,20 +56,85 @@ def read(path: str | Path) -> Any:
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "Unsupported" in str(error):
             raise I2IError(
-                f"{path} holds Python objects beside tensors, which could run code; it is not loaded.",
-                "Ask for a file that holds a state dict only.",
+                f"{path} holds Python objects besides tensors, which could run code; it is not loaded.",
+                "Get a file that holds only a state dict.",
             ) from None
-        raise I2IError(f"{path} is damaged or no checkpoint of PyTorch.", "Fetch it again.") from None
+        raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch.", _AGAIN) from None
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         detail = str(error).split("\n", 1)[0]
-        raise I2IError(f"{path} is damaged or no checkpoint of PyTorch. {detail}".strip(), "Fetch it again.") from None
+        raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch. {detail}".strip(), _AGAIN) from None
 
 
-# ---- reading arguments off keys and shapes -------------------------------------------------------------------------
+def repair(state: Mapping[str, Any]) -> State:
+    """A plain state dict as PyTorch writes it today, from one of any age; the tensors are not copied.
+
+    Removes the container "state_dict", the prefixes of DataParallel and torch.compile, and the statistics that instance
+    norm once saved and never used. Adds the batch counters that batch norm did not save before PyTorch 0.4.1.
+    Raises I2IError if it is not a state dict.
+    """
+    # Unpack the state dict, and check that it is one.
+    if not isinstance(state, Mapping) or not state:
+        raise I2IError(f"This is {_kind(state)}, not a state dict.", _KNOWN)
+    if isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    odd = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    if odd or not state:
+        fault = f"{odd[0]!r} is {_kind(state[odd[0]])}" if odd else "it is empty"
+        raise I2IError(
+            f"This is not the state dict of one network: {fault}.", "Save the state_dict() of the network alone."
+        )
+
+    # Remove the prefixes of wrappers, which may be nested.
+    plain: State = dict(state)
+    is_wrapped = True
+    while is_wrapped:
+        is_wrapped = False
+        for prefix in _WRAPPERS:
+            if plain and all(key.startswith(prefix) for key in plain):
+                plain = {key[len(prefix) :]: value for key, value in plain.items()}
+                is_wrapped = True
+
+    # Mend the norms.
+    repaired: State = {}
+    for key, value in plain.items():
+        layer, _, leaf = key.rpartition(".")
+        if leaf in _STATISTICS and f"{layer}.weight" not in plain:
+            continue
+        repaired[key] = value
+        if leaf == "running_var" and f"{layer}.num_batches_tracked" not in plain:
+            repaired[f"{layer}.num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
+    return repaired
+
+
+def recognize(state: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(network name, arguments) for `i2i.nets.build`, from the keys and shapes of a state dict.
+
+    Dropout of a U-Net leaves no trace in them and is reported as off; translating does not use it. Raises I2IError
+    naming the first key that does not fit.
+    """
+    clean = repair(state)
+    name, arguments = _guess(clean)
+    with torch.device("meta"):
+        try:
+            expected = {k: tuple(v.shape) for k, v in build(name, **arguments).state_dict().items()}
+        except (I2IError, RuntimeError, ValueError, TypeError) as error:
+            raise I2IError(f"This looks like a {name} network, but it cannot be built: {error}", _KNOWN) from None
+    shapes = {k: tuple(v.shape) for k, v in clean.items()}
+    if expected != shapes:
+        odd = sorted((k for k in expected.keys() | shapes.keys() if expected.get(k) != shapes.get(k)), key=_order)[0]
+        raise I2IError(
+            f"This looks like a {name} network ({_listed(arguments)}), but its {odd} is "
+            f"{_shape(shapes.get(odd))}, not {_shape(expected.get(odd))}.",
+            _KNOWN,
+        )
+    return name, arguments
+
+
+# ---- arguments from keys and shapes -------------------------------------------------------------------------
 
 
 def _guess(state: State) -> tuple[str, dict[str, Any]]:
-    """The network that `state` looks like, to be verified by the caller."""
+    """The name and the arguments of the network that `state` looks like; the caller verifies them."""
     shapes = {k: tuple(v.shape) for k, v in state.items()}
     if shapes.get("model.model.0.weight", ())[2:] == (4, 4):
         return "unet", _unet(shapes)
@@ -138,19 +147,20 @@ def _guess(state: State) -> tuple[str, dict[str, Any]]:
     if shapes.get("model.0.weight", ())[2:] == (4, 4):
         return "patchgan", _patchgan(shapes)
     if any(re.match(r"mlp_\d+\.", k) for k in shapes):
-        raise I2IError("These are the projection heads of CUT (net_F), which translate nothing.", "Load its net_G.")
-    some = ", ".join(sorted(shapes, key=_order)[:3])
-    raise I2IError(f"The network is not recognised; its first keys are {some}.", _KNOWN)
+        raise I2IError("These are the projection heads of CUT (net_F), which do not translate.", "Give its net_G.")
+    first_keys = ", ".join(sorted(shapes, key=_order)[:3])
+    raise I2IError(f"The network is not recognized; its first keys are {first_keys}.", _KNOWN)
 
 
-def _norm(shapes: Mapping[str, tuple[int, ...]], ruled: Iterable[str]) -> str:
-    """The norm: batch has statistics; instance has neither, but convolutions beside it (`ruled`) have a bias."""
+def _norm(shapes: Shapes, convolutions: Iterable[str]) -> str:
+    """The norm's name: batch norm has statistics; instance norm has none, but the convolutions before it a bias."""
     if any(k.endswith("running_mean") for k in shapes):
         return "batch"
-    return "instance" if any(f"{layer}.bias" in shapes for layer in ruled) else "none"
+    return "instance" if any(f"{layer}.bias" in shapes for layer in convolutions) else "none"
 
 
-def _resnet(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _resnet(shapes: Shapes) -> dict[str, Any]:
+    """Arguments of a ResNet generator."""
     width, channels_in = shapes["model.1.weight"][:2]
     blocks = sorted({int(k.split(".")[1]) for k in shapes if ".conv_block." in k})
     layers = sorted({int(m[1]) for k in shapes if (m := re.match(r"model\.(\d+)\.weight$", k))})
@@ -174,12 +184,13 @@ def _resnet(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     }
 
 
-def _unet(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _unet(shapes: Shapes) -> dict[str, Any]:
+    """Arguments of a U-Net generator."""
     width, channels_in = shapes["model.model.0.weight"][:2]
-    place, depth, widest = "model.model.1.model", 2, shapes.get("model.model.1.model.1.weight", (width,))[0]
-    while f"{place}.3.model.1.weight" in shapes:
-        place, depth = f"{place}.3.model", depth + 1
-        widest = max(widest, shapes[f"{place}.1.weight"][0])
+    level, depth, widest = "model.model.1.model", 2, shapes.get("model.model.1.model.1.weight", (width,))[0]
+    while f"{level}.3.model.1.weight" in shapes:  # each level lies inside the one before
+        level, depth = f"{level}.3.model", depth + 1
+        widest = max(widest, shapes[f"{level}.1.weight"][0])
     last = shapes.get("model.model.3.weight", (0, 0, 4, 4))
     resize = last[2:] == (3, 3)
     return {
@@ -194,7 +205,8 @@ def _unet(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     }
 
 
-def _patchgan(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _patchgan(shapes: Shapes) -> dict[str, Any]:
+    """Arguments of a PatchGAN discriminator."""
     width, channels = shapes["model.0.weight"][:2]
     convs = sorted((k for k, s in shapes.items() if len(s) == 4 and k.endswith(".weight")), key=_order)
     return {
@@ -217,7 +229,7 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "absent" if shape is None else "x".join(map(str, shape)) or "a scalar"
 
 
-def _words(arguments: Mapping[str, Any]) -> str:
+def _listed(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {v}" for k, v in arguments.items())
 
 

@@ -1,9 +1,9 @@
-"""Models by name: those shipped with i2i, and the weights of the papers' authors, fetched and converted once.
+"""Models by name: models that come with i2i, and weights by the authors of pix2pix and CycleGAN.
 
-A shipped model is models/NAME.safetensors beside its card NAME.yaml and an image of what it makes. The authors' lie
-on their host as pickled state dicts. `get` fetches one, reads it with weights-only loading, recognises its network from
-keys and shapes, and keeps it as one of our own files in the cache folder: `I2I_CACHE` if set, else the user's cache
-folder. `I2I_MODELS_URL` replaces the authors' host by another one with the same paths (a mirror).
+A shipped model is models/NAME.safetensors, beside its card NAME.yaml and an image of what it makes. The weights of the
+authors are pickled state dicts on their host. `get` downloads such a file once, reads it with weights-only loading,
+recognizes its network from keys and shapes, and keeps it as a model file of i2i in the cache folder. Environment
+variables: I2I_CACHE moves the cache folder, I2I_MODELS_URL replaces the host by a mirror with the same paths.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FOLDERS = {"cyclegan": "cyclegan/pretrained_models", "pix2pix": "pix2pix/models-
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a published model before it is fetched."""
+    """What is known of a model before it is downloaded."""
 
     name: str
     method: str  # cyclegan or pix2pix
@@ -43,16 +43,16 @@ class ModelCard:
     makes: str  # what its output shows
     data: str  # the data set it was trained on
     note: str  # terms of use
-    path: str  # on the host
+    path: str  # on the authors' host; empty for a shipped model
     paper: str
     network: str
-    sha256: str = ""  # of the authors' file; none was ever published, so the first fetch records it
+    sha256: str = ""  # of the authors' file; they published none, so the header records that of what was downloaded
     size: int = 256  # pixels, side of the training crops
-    figures: str = ""  # what was measured on images it had not seen
+    figures: str = ""  # scores on test images
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the file may be, in the order to try; none for a shipped one."""
+        """Where the file may be, in the order to try; empty for a shipped model."""
         if not self.path:
             return ()
         base = os.environ.get("I2I_MODELS_URL")
@@ -119,7 +119,7 @@ def shipped() -> Path:
 
 
 def names() -> list[str]:
-    """The names of all models: shipped and published."""
+    """The names of all models, sorted."""
     return sorted([*CARDS, *(p.stem for p in shipped().glob("*.yaml"))])
 
 
@@ -134,56 +134,63 @@ def card(name: str) -> ModelCard:
 
 
 def path_of(name: str) -> Path:
-    """Where the file of a model is, or will be once it is fetched."""
-    kept = shipped() / f"{name}.safetensors"
-    return kept if kept.is_file() else cache() / f"{name}.safetensors"
+    """Where the file of a model is, or will be after its download."""
+    path = shipped() / f"{name}.safetensors"
+    return path if path.is_file() else cache() / f"{name}.safetensors"
 
 
 def cache() -> Path:
-    """The folder of converted models."""
+    """The folder of downloaded models."""
     return resources.cache_folder() / "models"
 
 
 def get(name: str, progress: Progress | None = None) -> Path:
-    """The file of a model; a published one is fetched and converted if it is not in the cache yet.
+    """The file of a model; if it is not on this disk, it is downloaded and converted.
 
-    progress(bytes so far, bytes in all or 0) is told during the fetch. Raises I2IError for an unknown name, when no
-    address answers, and when what came is no such network.
-    """
-    wanted = card(name)
-    kept = path_of(name)
-    if kept.is_file():
-        return kept
+    progress: called as progress(bytes so far, bytes in all or 0). Raises I2IError if the name is unknown, no address
+    answers, or the downloaded file does not hold the published network."""
+    model = card(name)
+    path = path_of(name)
+    if path.is_file():
+        return path
     from i2i.data import download
+
+    pth_path = path.with_name(f"{name}.pth")
+    with download.locked(path):
+        if path.is_file():  # another process has downloaded it meanwhile
+            return path
+        download.fetch(model.addresses, pth_path, sha256=model.sha256 or None, progress=progress)
+        try:
+            return _convert(model, pth_path, path)
+        except I2IError as error:
+            raise I2IError(
+                f"The file downloaded for {name} is not the published network. {error.what}",
+                "Try again later, or set the environment variable I2I_MODELS_URL to a mirror.",
+            ) from error
+        finally:
+            pth_path.unlink(missing_ok=True)
+
+
+def _convert(model: ModelCard, pth_path: Path, path: Path) -> Path:
+    """Writes the authors' file `pth_path` as a model file of i2i to `path`."""
+    from i2i import nets
     from i2i.models import format as model_file
     from i2i.models import pth
 
-    fetched = kept.with_name(f"{name}.pth")
-    with download.locked(kept):
-        if kept.is_file():  # another process was here meanwhile
-            return kept
-        download.fetch(wanted.addresses, fetched, sha256=wanted.sha256 or None, progress=progress)
-        try:
-            net, arguments = pth.load_pth(fetched)
-            header = {
-                "method": wanted.method,
-                "recipe": name,
-                "data": [wanted.data],
-                "channels_in": arguments.get("channels_in", 3),
-                "channels_out": arguments.get("channels_out", 3),
-                "size": wanted.size,
-                "range": [-1, 1],
-                "train_mode_norm": wanted.method == "pix2pix",
-                "dropout_at_test": False,
-                "licence": wanted.note,
-                "source": wanted.addresses[0],
-                "source_sha256": sha256_of(fetched),
-            }
-            return model_file.save(kept, {"G": net}, header)
-        except I2IError as error:
-            raise I2IError(
-                f"What was fetched as {name} is not the published network. {error.what}",
-                "The host may have moved: try again later, or name a mirror in the variable I2I_MODELS_URL.",
-            ) from error
-        finally:
-            fetched.unlink(missing_ok=True)
+    network = pth.load_pth(pth_path)
+    arguments = nets.network_arguments(network)
+    header = {
+        "method": model.method,
+        "recipe": model.name,
+        "data": [model.data],
+        "channels_in": arguments.get("channels_in", 3),
+        "channels_out": arguments.get("channels_out", 3),
+        "size": model.size,
+        "range": [-1, 1],
+        "train_mode_norm": model.method == "pix2pix",
+        "dropout_at_test": False,
+        "licence": model.note,
+        "source": model.addresses[0],
+        "source_sha256": sha256_of(pth_path),
+    }
+    return model_file.save(path, {"G": network}, header)

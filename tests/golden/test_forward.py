@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.models.pth import recognise
+from i2i.models.pth import recognize
 from tests.golden.reading import Case, cases, network
 
 
@@ -32,7 +32,7 @@ def test_output(case: Case) -> None:
 @pytest.mark.parametrize("case", cases("forward"))
 def test_recognised(case: Case) -> None:
     net = network(case.manifest["network"], case.cut)
-    _, arguments = recognise(case.group("state"))
+    _, arguments = recognize(case.group("state"))
     expected = dict(net.arguments)
     if case.manifest["network"].get("netG", "").startswith("unet"):
         expected["dropout"] = False  # leaves no trace in the keys

@@ -155,7 +155,7 @@ def test_run(case: Case) -> None:
 def test_recognised(case: Case) -> None:
     """The architecture comes out of keys and shapes alone."""
     for name, described in case.manifest["networks"].items():
-        _, arguments = load_pth(case.folder / "checkpoint" / name)
+        arguments = load_pth(case.folder / "checkpoint" / name).arguments
         expected = dict(network(described, case.cut).arguments)  # type: ignore[arg-type]
         if "depth" in expected:
             expected["dropout"] = False  # leaves no trace in the keys of a U-Net
