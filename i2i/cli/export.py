@@ -9,11 +9,24 @@ import typer
 
 from i2i.cli import translate_options as option
 from i2i.cli.output import print_json, progress_bar
+from i2i.cli.panels import PanelCommand
+from i2i.core.optional import install_hint
+
+HELP = f"""Write a model as ONNX, for other programs, after checking it on real images.
+
+Batch, height and width stay free. `i2i translate --model FILE.onnx` runs the file with onnxruntime. Needs an extra:
+{install_hint("onnx")}
+
+\b
+Examples:
+  i2i export --model runs/mine -o mine.onnx
+  i2i export --model runs/mine -o back.onnx --direction BtoA --check photos/
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    app.command(name="export")(export)
+    app.command(name="export", cls=PanelCommand, help=HELP)(export)
 
 
 def export(
@@ -32,16 +45,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Write a model as ONNX, for other programs, after checking it on real images.
-
-    Batch, height and width stay free. `i2i translate --model FILE.onnx` runs the file with onnxruntime. Needs the
-    extra: pip install 'i2i-toolkit[onnx]'.
-
-    \b
-    Examples:
-      i2i export --model runs/mine -o mine.onnx
-      i2i export --model runs/mine -o back.onnx --direction BtoA --check photos/
-    """
+    """Parses the options of `i2i export` (see HELP), and prints how well the file agrees with the model."""
     from i2i.models import export as exporting
     from i2i.models.load import find
 

@@ -9,13 +9,17 @@ import typer
 
 from i2i.cli.group import add_group
 from i2i.cli.output import print_json, print_table
+from i2i.core.optional import install_hint
 
 MODEL_HELP = "Model file, run folder, or a name of `i2i models`."
 
 
 def register(app: typer.Typer) -> None:
     """Adds `i2i models` to the program."""
-    add_group(app, "models", _list, show=show, pack=pack, push=push, pull=pull)
+    group = add_group(app, "models", _list, show=show, pack=pack)
+    needs = f"Needs an extra: {install_hint('hub')}"
+    group.command(name="push", help=f"{push.__doc__}\n\n{needs}")(push)
+    group.command(name="pull", help=f"{pull.__doc__}\n\n{needs}")(pull)
 
 
 def _list(
@@ -41,7 +45,7 @@ def show(
     name: Annotated[str, typer.Argument(help=MODEL_HELP)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what is known about a model: its network, data, terms, and where it comes from."""
+    """Print the facts about a model: its network, data, terms and source."""
     from i2i.models import zoo
 
     if Path(name).exists():
@@ -87,10 +91,7 @@ def push(
     name: Annotated[str, typer.Argument(help="USER/NAME on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Show it to you only, if it is new.")] = False,
 ) -> None:
-    """Upload a model to the Hugging Face Hub, with a card of its scores, images, settings and license.
-
-    Needs the extra: pip install 'i2i-toolkit[hub]'.
-    """
+    """Upload a model to the Hugging Face Hub. Its card shows its scores, images, settings and license."""
     from i2i.models import hub
     from i2i.models.load import find
 
@@ -104,10 +105,7 @@ def pull(
         typer.Option("--output", "-o", help="A new folder for the model. [default: the Hub's cache]", metavar="DIR"),
     ] = None,
 ) -> None:
-    """Download a model from the Hugging Face Hub. `--model hf:USER/NAME` does so by itself.
-
-    Needs the extra: pip install 'i2i-toolkit[hub]'.
-    """
+    """Download a model from the Hugging Face Hub. `--model hf:USER/NAME` does so by itself."""
     from i2i.models import hub
 
     typer.echo(hub.pull(name, output))
