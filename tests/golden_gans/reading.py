@@ -10,7 +10,7 @@ import fnmatch
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +129,11 @@ def gradients(net: nn.Module) -> dict[str, Tensor]:
 def norm(tensors: Mapping[str, Tensor]) -> Tensor:
     """The Euclidean norm of all tensors together."""
     return torch.stack([t.double().square().sum() for t in tensors.values()]).sum().sqrt()
+
+
+def small_discriminator(act: str, channels: int, size: int, width: int) -> nn.Sequential:
+    """The network of the cases about gradients: two convolutions with `act` (lrelu, tanh) after each, a dense layer."""
+    between: dict[str, Callable[[], nn.Module]] = {"lrelu": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh}
+    first = [nn.Conv2d(channels, width, 3, 1, 1), between[act]()]
+    second = [nn.Conv2d(width, 2 * width, 4, 2, 1), between[act]()]
+    return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(2 * width * (size // 2) ** 2, 1))

@@ -12,7 +12,7 @@ from i2i.losses import gradient_normalized, hinge, input_gradient, orthogonal, v
 from i2i.methods.biggan import D_PLANS, G_PLANS, Generator, plan_for
 from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, SpectralNorm, spectral_norm
 from i2i.nets.resgan import DownBlock
-from tests.golden_gans.reading import Case, case, fill, gradients
+from tests.golden_gans.reading import Case, case, fill, gradients, small_discriminator
 
 SPECTRAL = "parametrizations.weight."
 
@@ -63,6 +63,7 @@ def test_self_attention(name: str):
     found = case(name)
     net = SelfAttention(found.options["channels"], **FORMS[name])
     spectral = "wrap" in FORMS[name]
+    assert found.options.get("spectral_norm", spectral) == spectral
 
     def ours(theirs: str) -> str:
         part, _, end = theirs.partition(".")
@@ -172,15 +173,14 @@ def load_brock(net: nn.Module, found: Case, attention: str = "") -> dict[str, st
 def test_biggan_generator():
     found = case("biggan_g32")
     o = found.options
-    side = int(o["attention_resolution"])
+    side = int(o["attention_resolution"] or 0)
     plan = G_PLANS[32]
     z = found.inputs["z"]
     assert o["dim_z"] == o["chunk"] * len(plan)
 
     def fresh() -> tuple[Generator, dict[str, str]]:
         net = Generator(o["dim_z"], o["n_classes"], 3, 32, o["ch"], o["shared_dim"], side, eps=o["bn_eps"])
-        at = (8, 16, 32).index(side)
-        names = load_brock(net, found, f"blocks.{at}.1.")
+        names = load_brock(net, found, f"blocks.{(8, 16, 32).index(side)}.1." if side else "")
         settle(net, True, o["sn_eps"])
         return net, names
 
@@ -211,7 +211,7 @@ def test_biggan_critic():
         state = net.state_dict()
         for k, v in found.weights.items():
             if not k.endswith("sv0"):
-                ours = brock(k, learned, "blocks.0.1." if side else "")
+                ours = brock(k, learned, f"blocks.{(16, 8).index(side)}.1." if side else "")
                 ours = renamed(ours, {"project": "score", "embed.": "embedding."})
                 names[ours] = k
                 state[ours].copy_(v.reshape(state[ours].shape))
@@ -310,11 +310,21 @@ def test_orthogonal_regularisation():
                 left_out = leaf.ndim < 2 or (name == "shared.weight" and not full)
                 loss = orthogonal([] if left_out else [leaf], full)
                 grad = torch.autograd.grad(strength * loss, leaf)[0] if loss.requires_grad else torch.zeros_like(leaf)
-                title = f"{form}.{strength:g}.{name}".replace("1e-04", "0.0001")
+                (title,) = [k for k in found.outputs if named_after(k, form, strength, name)]
                 got[title] = as_rounded(grad, found.outputs[title], strength, leaf.detach())
                 if leaf.ndim > 1:
                     got[f"loss_{form}.{name}"] = orthogonal([leaf], full)
     found.check(got)
+
+
+def named_after(key: str, form: str, strength: float, name: str) -> bool:
+    """Whether `key` is "form.strength.name", however the number is written: 0.0001, 1e-04, 1, 1.0."""
+    if not key.startswith(f"{form}.") or not key.endswith(f".{name}"):
+        return False
+    try:
+        return float(key.removeprefix(f"{form}.").removesuffix(f".{name}")) == strength
+    except ValueError:
+        return False
 
 
 def as_rounded(grad: Tensor, stored: Tensor, strength: float, weight: Tensor) -> Tensor:
@@ -331,11 +341,7 @@ def test_gradient_normalisation():
     real, fake, width = found.inputs["real"], found.inputs["fake"], found.options["width"]
     got: dict[str, Tensor] = {}
     for act in ("lrelu", "tanh"):
-        between: Any = {"lrelu": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh}[act]
-        D = nn.Sequential(
-            nn.Conv2d(3, width, 3, 1, 1), between(), nn.Conv2d(width, 2 * width, 4, 2, 1), between(), nn.Flatten()
-        )
-        D.append(nn.Linear(2 * width * (real.shape[-1] // 2) ** 2, 1))
+        D = small_discriminator(act, real.shape[1], real.shape[-1], width)
         fill(D, found.under(f"{act}."), {"c1": "0", "c2": "2", "fc": "5"})
         names = {"0": "c1", "2": "c2", "5": "fc"}
         for name, loss in (("hinge", hinge), ("bce", vanilla)):

@@ -33,7 +33,7 @@ from i2i.methods.wgan import WGAN
 from i2i.metrics.collapse import coverage
 from i2i.nets import MLPDiscriminator, MLPGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.spectral import SpectralNorm
-from tests.golden_gans.reading import Case, case, fill, gradients, norm
+from tests.golden_gans.reading import Case, case, fill, gradients, norm, small_discriminator
 
 # ---- spectral norm -------------------------------------------------------------------------------------------------
 
@@ -79,7 +79,8 @@ def test_sngan_step():
     found = case("sngan_resnet32_step")
     options = found.options
     config = SNGAN.Config(options["z_dim"], width=4 * options["g_conv_dim"], d_width=2 * options["d_conv_dim"])
-    method = SNGAN(config, Shape(3, 3, 32))
+    channels, size = found.inputs["real"].shape[1], found.inputs["real"].shape[-1]
+    method = SNGAN(config, Shape(channels, channels, size))
     method.G = ResNetGenerator(options["z_dim"], width=4 * options["g_conv_dim"], eps=1e-4)
     method.D = ResNetDiscriminator(width=2 * options["d_conv_dim"], eps=1e-6)
     blocks = {f"blocks.{k}.0.": f"blocks.{k}." for k in range(4)}
@@ -179,11 +180,7 @@ def test_gradient_penalties():
     width = found.options["width"]
     got: dict[str, Tensor] = {}
     for act in ("lrelu", "tanh"):
-        between: Any = {"lrelu": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh}[act]
-        D = nn.Sequential(
-            nn.Conv2d(3, width, 3, 1, 1), between(), nn.Conv2d(width, 2 * width, 4, 2, 1), between(), nn.Flatten()
-        )
-        D.append(nn.Linear(2 * width * (real.shape[-1] // 2) ** 2, 1))
+        D = small_discriminator(act, real.shape[1], real.shape[-1], width)
         names = {"0": "c1", "2": "c2", "5": "fc"}
         fill(D, found.under(f"{act}."), {"c1": "0", "c2": "2", "fc": "5"})
         at = alpha.view(-1, 1, 1, 1) * real + (1 - alpha.view(-1, 1, 1, 1)) * fake
@@ -216,9 +213,10 @@ def test_gradient_penalties():
 def test_wgan_clips_after_each_step():
     found = case("wgan_clip")
     steps, c, lr = found.options["steps"], found.options["c"], found.options["lr"]
-    config = WGAN.Config(z=4, width=2, d_width=2, clamp=c, lr=lr, critic_steps=99, first=0)
+    config = WGAN.Config(z=4, width=2, d_width=2, clamp=c, lr=lr, critic_steps=steps + 1, first=0)
     method = WGAN(config, Shape(1, 1, 8))
-    method.D = nn.Sequential(nn.Linear(10, 12), nn.LeakyReLU(0.2), nn.Linear(12, 1))
+    hidden, features = found.weights["w1"].shape
+    method.D = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1))
     names = {"w1": "0.weight", "b1": "0.bias", "w2": "2.weight", "b2": "2.bias"}
     fill(method.D, found.weights, names)
     optimizer = method.optimizers()["D"]
@@ -248,7 +246,9 @@ class Stored(nn.Module):
 
 
 def dcgan_step(found: Case, config: Any) -> tuple[DCGAN, dict[str, Tensor]]:
-    method = DCGAN(config, Shape(3, 3, 64))
+    channels, size = found.inputs["real"].shape[1], found.inputs["real"].shape[-1]
+    assert found.options.get("nc", channels) == channels
+    method = DCGAN(config, Shape(channels, channels, size))
     fill(method.G, found.under("G."))
     fill(method.D, found.under("D."))
     got: dict[str, Tensor] = {}
@@ -299,13 +299,12 @@ def test_dcgan_step_with_projection_and_smoothed_targets():
 def test_gan_of_perceptrons():
     found = case("gan_mlp")
     o = found.options
-    size = round(o["out"] ** 0.5)
-    G = MLPGenerator(o["nz"], 1, size, (o["hidden"],), slope=0.01)
-    D = MLPDiscriminator(1, size, (o["hidden"],), slope=0.01)
+    G = MLPGenerator(o["nz"], o["out"], 1, (o["hidden"],), slope=0.01)  # images of one pixel: any number of values
+    D = MLPDiscriminator(o["out"], 1, (o["hidden"],), slope=0.01)
     names = {"fc1": "model.0", "fc2": "model.2"}
     fill(G, found.under("G."), names)
     fill(D, found.under("D."), names)
-    real = found.inputs["real"].view(-1, 1, size, size)
+    real = found.inputs["real"].view(-1, o["out"], 1, 1)
     fake = G(found.inputs["z"])
     got: dict[str, Tensor] = {"fake": fake, "logit_real": D(real), "logit_fake": D(fake)}
     back = {"model.0": "fc1", "model.2": "fc2"}
@@ -324,15 +323,20 @@ def test_gan_of_perceptrons():
     found.check(got)
 
 
+EMBEDDINGS = {"G": "label_emb", "D": "label_embedding"}
+
+
 def test_conditional_perceptrons():
     found = case("cgan_mlp")
     o, y = found.options, found.inputs["y"]
+    channels = found.inputs["x"].shape[1]
+    embed = {side: found.weights[f"{side}.{name}.weight"].shape[1] for side, name in EMBEDDINGS.items()}
     widths = [found.weights[f"G.model.{k}.weight"].shape[0] for k in (0, 2, 5, 8)]
-    G = MLPGenerator(o["nz"], 1, o["image"], widths, 0.2, True, o["classes"], o["classes"], o["bn_eps"])
+    G = MLPGenerator(o["nz"], channels, o["image"], widths, 0.2, True, o["classes"], embed["G"], o["bn_eps"])
     hidden = [found.weights[f"D.model.{k}.weight"].shape[0] for k in (0, 2, 5)]
-    D = MLPDiscriminator(1, o["image"], hidden, dropout=0.4, classes=o["classes"], embed=o["classes"])
-    fill(G, found.under("G."), {"label_emb": "embedding"})
-    fill(D, found.under("D."), {"label_embedding": "embedding"})
+    D = MLPDiscriminator(channels, o["image"], hidden, dropout=0.4, classes=o["classes"], embed=embed["D"])
+    fill(G, found.under("G."), {EMBEDDINGS["G"]: "embedding"})
+    fill(D, found.under("D."), {EMBEDDINGS["D"]: "embedding"})
     D.eval()
     fake = G(found.inputs["z"], y)
     found.check({"fake": fake, "score_real": D(found.inputs["x"], y), "score_fake": D(fake, y)})
@@ -341,7 +345,8 @@ def test_conditional_perceptrons():
 def test_acgan_generator():
     found = case("acgan_g")
     o = found.options
-    G = SmallGenerator(o["nz"], o["classes"], 1, o["image"], o["base"], eps=0.8)
+    channels = found.outputs["fake"].shape[1]
+    G = SmallGenerator(o["nz"], o["classes"], channels, o["image"], o["base"], eps=0.8)
     fill(G, found.under("G."), {"label_emb": "embedding", "l1.0": "dense", "conv_blocks": "main"})
     found.check({"fake": G(found.inputs["z"], found.inputs["y"])})
 
