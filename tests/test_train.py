@@ -48,7 +48,7 @@ def pairs(tmp_path):
         ({"batch": 0}, "batch is 0. Allowed: 1 or more."),
         ({"batch": -1}, "batch is -1."),
         ({"accumulate": 0}, "accumulate is 0."),
-        ({"batch": 3, "accumulate": 2}, "batch 3 is no multiple of accumulate 2."),
+        ({"batch": 3, "accumulate": 2}, "batch 3 is not a multiple of accumulate 2."),
         ({"images": -4}, "images is -4."),
         ({"images": 0, "epochs": 0}, "epochs is 0, and so is images."),
         ({"keep": 0}, "keep is 0."),

@@ -1,127 +1,149 @@
-"""Watching a generator for mode collapse and for copies, at every sample grid.
+"""Warns of mode collapse and of copies: measures the samples of a generator at every sample grid.
 
-Two numbers, both 1 for samples that are like real images: `spread`, the mean distance between two samples of a column
-over that between two real images (of one class, where columns are classes); `nearest`, the mean distance of a sample
-to the nearest of up to SEEN training images over that of held-out ones (or, without any, of training images to each
-other). Distances are root mean squares over pixels of images shrunk to SIDE.
+Both numbers are 1 for samples that are like real images.
+
+- `spread`: the mean distance between two samples of a column, divided by that between two real images (of one class,
+  where columns are classes).
+- `nearest`: the mean distance from a sample to the nearest training image, divided by that from a held-out image (or,
+  without held-out images, from a training image to another one).
+
+Distances are root mean squares over the pixels of images shrunk to SIDE.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
+from i2i.data.batch import Batch
 from i2i.metrics.collapse import nearest_distance, pairwise_distance
 from i2i.training.report import ForwardingObserver, Observer
 
-SIDE = 32  # pixels, at most
-SEEN, HELD = 1024, 128  # real images compared with, at most
-NUMBERS = 1 << 24  # pixel values of real images in memory at once, at most
-ALIKE = 0.2  # of the real spread; under it, at TIMES checks in a row, G counts as collapsed
-TIMES = 3
-COPIED = 0.5  # of the held-out distance; under it samples count as copies
+SIDE = 32  # pixels, side of the compared images, at most
+TRAIN_IMAGES, HELD_OUT_IMAGES = 1024, 128  # real images to compare with, at most
+MAX_VALUES = 1 << 24  # pixel values of real images in memory at once, at most
+MIN_SPREAD = 0.2  # below it, at MIN_CHECKS checks in a row, G counts as collapsed
+MIN_CHECKS = 3
+MIN_NEAREST = 0.5  # below it, samples count as copies
+
+
+class RealImages(Protocol):
+    """What the monitor asks of a data set; `i2i.data.Data` is one."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    def fixed(self, n: int) -> Batch: ...
 
 
 class CollapseMonitor(ForwardingObserver):
-    """An observer that judges the samples on their way to another one.
+    """An observer that judges the samples on their way to another observer.
 
-    Each grid adds a line "signs" {spread, nearest} to the log, and a warning where a number stays under its limit. In
-    the first `early` images, when an average of weights still lags behind, samples may be alike. A resumed run warns
-    where a whole one would: what was seen before it is read from the log, so what is judged is what stands there."""
+    Each sample grid adds an event "signs" {spread, nearest}, and a warning when a number is below its limit. In the
+    first `early` images the spread is not judged, because an average of weights starts with samples that look alike. A
+    resumed run warns where an uninterrupted one does: the monitor learns from the log what was seen before."""
 
-    def __init__(self, inner: Observer, train: Any, held: Any = None, early: int = 0) -> None:
+    def __init__(self, inner: Observer, train: RealImages, held_out: RealImages | None = None, early: int = 0) -> None:
         super().__init__(inner)
-        self.train, self.held, self.early = train, held, early
-        self.real: tuple[float, float] | None = None  # spread, nearest of real images
-        self.seen = torch.empty(0)
-        self.low = 0
-        self.varied = False  # whether samples were ever as unlike as they should be
-        self.told: set[str] = set()
+        self.train, self.held_out, self.early = train, held_out, early
+        self.real: tuple[float, float] | None = None  # spread and nearest distance of real images
+        self.train_images = torch.empty(0)
+        self.low_checks = 0  # checks in a row with a spread below the limit
+        self.has_varied = False  # True once the spread was above the limit
+        self.warned: set[str] = set()  # kinds of warnings that the user has read
 
     def event(self, images: int, kind: str, **facts: Any) -> None:
-        """Passes the event on; at a resumption the guard learns what it had seen and told by then."""
+        """Passes the event on; when the run is resumed, learns from the log what was seen before."""
         self.inner.event(images, kind, **facts)
-        if kind == "resumed":
-            for line in self.inner.lines():
-                if line["images"] <= images and line["kind"] == "signs":
-                    self._count(line["images"], math.nan if line["spread"] is None else line["spread"])
-                elif line["images"] <= images and line["kind"] == "warning":
-                    self.told.add(line.get("sign", ""))
+        if kind != "resumed":
+            return
+        for line in self.inner.lines():
+            if line["images"] <= images and line["kind"] == "signs":
+                self._count(line["images"], math.nan if line["spread"] is None else line["spread"])
+            elif line["images"] <= images and line["kind"] == "warning":
+                self.warned.add(line.get("sign", ""))
 
     def samples(self, images: int, columns: dict[str, Tensor]) -> None:
-        """Passes the grid on, and judges it (but for the one before training)."""
+        """Passes the sample grid on, and judges it unless it was drawn before training."""
         self.inner.samples(images, columns)
         if images:
-            self.look(images, [small(c) for c in columns.values()])
+            self.look(images, [shrunk(column) for column in columns.values()])
 
     def look(self, images: int, columns: list[Tensor]) -> dict[str, float]:
-        """Judges columns of samples [B, C, H, W] and tells what it found."""
-        whole, near = self._real(by_class=len(columns) > 1)
-        every = torch.cat(columns)
+        """Judges columns of samples [B, C, H, W], reports what it finds, and returns {"spread", "nearest"}."""
+        # Measure.
+        real_spread, real_nearest = self._measure_real(by_class=len(columns) > 1)
+        spread = sum(pairwise_distance(column) for column in columns) / len(columns)
+        nearest = nearest_distance(torch.cat(columns), self.train_images)
         signs = {
-            "spread": round(sum(pairwise_distance(c) for c in columns) / len(columns) / max(whole, 1e-12), 4),
-            "nearest": round(nearest_distance(every, self.seen) / max(near, 1e-12), 4),
+            "spread": round(spread / max(real_spread, 1e-12), 4),
+            "nearest": round(nearest / max(real_nearest, 1e-12), 4),
         }
         self.inner.event(images, "signs", **signs)
         self._count(images, signs["spread"])
-        if self.low >= TIMES:
+
+        # Warn.
+        if self.low_checks >= MIN_CHECKS:
+            cause = "G has collapsed. Go back to an earlier checkpoint, with"
+            if not self.has_varied:
+                cause = "G has collapsed, or has not begun to vary. If this does not change, try"
             self._warn(
                 images,
                 "alike",
-                f"The samples look alike: their spread is {signs['spread']:.2g} of that of real images, "
-                f"at {self.low} checks in a row. "
-                + (
-                    "G has collapsed: go back to a checkpoint before, with"
-                    if self.varied
-                    else "G has collapsed, or has not begun to vary: if it stays so, try"
-                )
-                + " a lower learning rate, r1 or another loss.",
+                f"The samples look alike: their spread is {signs['spread']:.2g} of that of real images, at "
+                f"{self.low_checks} checks in a row. {cause} a lower learning rate, r1 or another loss.",
             )
-        if signs["nearest"] < COPIED:
+        if signs["nearest"] < MIN_NEAREST:
             self._warn(
                 images,
                 "copies",
-                f"The samples are close to training images: {signs['nearest']:.2g} of the distance of held-out ones. "
-                "They may be copies: more images, or variation of what D sees, would help.",
+                "The samples are close to training images: their distance is "
+                f"{signs['nearest']:.2g} of that of held-out images. They may be copies. More images, or augmentation "
+                "of what D sees (diffaugment, ada), would help.",
             )
         return signs
 
     def _count(self, images: int, spread: float) -> None:
-        self.varied = self.varied or spread >= ALIKE
-        self.low = self.low + 1 if spread < ALIKE and images >= self.early else 0
+        self.has_varied = self.has_varied or spread >= MIN_SPREAD
+        self.low_checks = self.low_checks + 1 if spread < MIN_SPREAD and images >= self.early else 0
 
     def _warn(self, images: int, sign: str, text: str) -> None:
-        if sign not in self.told:
-            self.told.add(sign)
+        if sign not in self.warned:
+            self.warned.add(sign)
             self.inner.event(images, "warning", text=text, sign=sign)
 
-    def _real(self, by_class: bool) -> tuple[float, float]:
-        """Spread and nearest distance of real images, found once."""
-        if self.real is None:
-            self.seen, classes = self._read(self.train, SEEN)
-            labels = classes if by_class else None
-            parts = [self.seen[labels == k] for k in labels.unique()] if labels is not None else [self.seen]
-            spreads = [pairwise_distance(p[:HELD]) for p in parts if len(p) > 1]
-            if self.held is None:
-                near = nearest_distance(self.seen[:HELD], self.seen[HELD:]) if len(self.seen) > HELD else 0.0
-                near = near or nearest_distance(self.seen, self.seen, same=True)
-            else:
-                near = nearest_distance(self._read(self.held, HELD)[0], self.seen)
-            self.real = sum(spreads) / max(1, len(spreads)), near
+    def _measure_real(self, by_class: bool) -> tuple[float, float]:
+        """Spread and nearest distance of real images; computed once."""
+        if self.real is not None:
+            return self.real
+        self.train_images, classes = self._read(self.train, TRAIN_IMAGES)
+        groups = [self.train_images]
+        if by_class and classes is not None:
+            groups = [self.train_images[classes == k] for k in torch.unique(classes)]
+        spreads = [pairwise_distance(group[:HELD_OUT_IMAGES]) for group in groups if len(group) > 1]
+        if self.held_out is not None:
+            nearest = nearest_distance(self._read(self.held_out, HELD_OUT_IMAGES)[0], self.train_images)
+        else:
+            first, rest = self.train_images[:HELD_OUT_IMAGES], self.train_images[HELD_OUT_IMAGES:]
+            nearest = nearest_distance(first, rest) if len(rest) else 0.0
+            nearest = nearest or nearest_distance(self.train_images, self.train_images, same=True)
+        self.real = sum(spreads) / max(1, len(spreads)), nearest
         return self.real
 
-    def _read(self, data: Any, most: int) -> tuple[Tensor, Tensor | None]:
-        n = max(2, min(most, NUMBERS // max(1, 3 * int(data.size) ** 2), data.count))
+    def _read(self, data: RealImages, limit: int) -> tuple[Tensor, Tensor | None]:
+        """Up to `limit` shrunk images, and their classes if there are any."""
+        n = max(2, min(limit, MAX_VALUES // max(1, 3 * data.size**2), data.count))
         batch = data.fixed(n)
-        return small(batch.x), batch.c
+        return shrunk(batch.x), batch.c
 
 
-def small(pictures: Tensor) -> Tensor:
-    """[B, C, H, W] shrunk to SIDE pixels by averages; smaller ones as they are."""
-    if max(pictures.shape[-2:]) <= SIDE:
-        return pictures.float()
-    return fn.adaptive_avg_pool2d(pictures.float(), SIDE)
+def shrunk(x: Tensor) -> Tensor:
+    """Images [B, C, H, W] shrunk to SIDE x SIDE by averages; smaller ones unchanged."""
+    if max(x.shape[-2:]) <= SIDE:
+        return x.float()
+    return fn.adaptive_avg_pool2d(x.float(), SIDE)

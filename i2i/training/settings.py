@@ -1,4 +1,4 @@
-"""How a run is trained, whatever the method: the settings of the loop, its device and its precision."""
+"""Settings of training that do not depend on the method: length, batch, device, precision, checkpoints, log."""
 
 from __future__ import annotations
 
@@ -21,36 +21,38 @@ TRACKERS = ("tensorboard", "wandb")
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How to train, whatever the method. Numbers that count time are in images seen by all processes."""
+    """Settings of training. Times are counted in images seen by all processes together."""
 
     epochs: NonNegative = 200.0  # passes over the data
-    images: Natural = 0  # length of the run in images; 0: from epochs
+    images: Natural = 0  # length of the run in images; 0: epochs says it
     batch: Count = 1  # images in a step, all processes together
-    accumulate: Count = 1  # micro-batches a step is computed in
+    accumulate: Count = 1  # micro-batches that a step is computed in, to save memory
     precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
-    seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0  # of all that is random: first weights, order, noise
-    ema: NonNegative = 0.0  # half-life of the weight average in images; 0: no average
-    clip: NonNegative = 0.0  # largest gradient norm of an optimizer; 0: no clipping
-    compile: bool = False  # torch.compile the networks that are not differentiated twice
-    channels_last: str = "auto"  # memory layout of images: auto (yes on GPUs), yes, no
-    tf32: bool = True  # TensorFloat-32 for float32 products on GPUs that have it
+    seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0  # seeds everything: initial weights, data order, noise
+    ema: NonNegative = 0.0  # half-life of the weight average (EMA) in images; 0: no average
+    clip: NonNegative = 0.0  # maximum gradient norm of an optimizer; 0: no clipping
+    compile: bool = False  # torch.compile the networks, except those that are differentiated twice
+    channels_last: str = "auto"  # store images channels last: auto (yes on GPUs), yes, no
+    tf32: bool = True  # TensorFloat-32 for float32 matrix products on GPUs that have it
     device: str = "auto"  # auto, cpu, cuda, mps
-    save_every: Natural = 0  # images between checkpoints; 0: an epoch, or a 200th of the run, and ten minutes
-    sample_every: Natural = 0  # images between sample grids; 0: an epoch, or a 200th of the run if that is more
-    keep: Count = 3  # newest checkpoints kept beside the best one
-    log_every: Count = 50  # steps between lines of the log; one process writes at least one each 15 seconds
-    trackers: str = ""  # comma-separated: tensorboard, wandb
+    save_every: Natural = 0  # images between checkpoints; 0: every epoch (at most 200 in a run) and every ten minutes
+    sample_every: Natural = 0  # images between sample grids; 0: every epoch (at most 200 in a run)
+    keep: Count = 3  # newest checkpoints to keep, in addition to the best one
+    log_every: Count = 50  # steps between lines of the log; with one process at most 15 seconds
+    trackers: str = ""  # tensorboard, wandb, or both separated by a comma
 
     def check(self) -> None:
-        """Raises I2IError for a setting that is not allowed; numbers out of range are refused before, by `config`."""
+        """Raises I2IError for a value that is not allowed. (`i2i.core.config` has checked the ranges of numbers.)"""
         choices = {"precision": PRECISIONS, "device": DEVICES, "channels_last": ("auto", "yes", "no")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise I2IError(f"{name} is {getattr(self, name)!r}.", f"Allowed: {', '.join(allowed)}.")
         if not self.images and not self.epochs:
-            raise I2IError("epochs is 0, and so is images.", "One of them says how long to train.")
+            raise I2IError("epochs is 0, and so is images.", "Give one of them: how long to train.")
         if self.batch % self.accumulate:
-            raise I2IError(f"batch {self.batch} is no multiple of accumulate {self.accumulate}.", "Change one of them.")
+            raise I2IError(
+                f"batch {self.batch} is not a multiple of accumulate {self.accumulate}.", "Change one of them."
+            )
         for name in self.tracked:
             if name not in TRACKERS:
                 raise I2IError(f"There is no tracker {name!r}.", nearest(name, TRACKERS))
@@ -63,40 +65,41 @@ class TrainSettings:
         return [t.strip() for t in self.trackers.split(",") if t.strip()]
 
 
-def accelerator_for(plan: TrainSettings, folder: Path | None = None) -> Accelerator:
-    """The Accelerator of this process: device, process group, trackers, which write into `folder`.
+def accelerator_for(settings: TrainSettings, folder: Path | None = None) -> Accelerator:
+    """The Accelerator of this process: device, process group, and trackers, which write into `folder`.
 
-    Precision and wrapping stay with the loop."""
-    if plan.device == "cuda" and not torch.cuda.is_available():
+    It neither casts nor wraps anything; the training step does that. Raises I2IError if the device does not exist, or
+    if the processes do not work together."""
+    if settings.device == "cuda" and not torch.cuda.is_available():
         raise I2IError("device is cuda, but no CUDA device is available here.", "Give --device auto or cpu.")
-    if plan.device == "mps" and not torch.backends.mps.is_available():
-        raise I2IError("device is mps, but there is none here.", "Give --device auto or cpu.")
-    cpu = plan.device == "cpu" or (plan.device == "auto" and not torch.cuda.is_available())
-    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=plan.tracked or None, project_dir=folder)
-    if accelerator.num_processes != processes():  # each of them would train by itself, on the same data
+    if settings.device == "mps" and not torch.backends.mps.is_available():
+        raise I2IError("device is mps, but no MPS device is available here.", "Give --device auto or cpu.")
+    cpu = settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available())
+    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=settings.tracked or None, project_dir=folder)
+    if accelerator.num_processes != processes():  # else each would train alone, on the same data
         raise I2IError(
-            f"{processes()} processes were asked for, but {accelerator.num_processes} work together here.",
-            "Start them by --processes or by torchrun.",
+            f"WORLD_SIZE is {processes()}, but {accelerator.num_processes} processes work together.",
+            "Start the processes with --processes N or with torchrun.",
         )
     return accelerator
 
 
 @dataclass
 class Precision:
-    """Data type of the forward passes, and the loss scalers that fp16 needs: one an optimizer."""
+    """Data types of a run, and its loss scalers."""
 
-    autocast: torch.dtype | None = None
+    autocast: torch.dtype | None = None  # of the forward passes; None: that of the weights
     weights: torch.dtype = torch.float32
-    scalers: dict[str, torch.amp.GradScaler] = field(default_factory=dict)
+    scalers: dict[str, torch.amp.GradScaler] = field(default_factory=dict)  # by optimizer; only fp16 needs them
 
     @classmethod
     def of(cls, name: str, device: torch.device, optimizers: list[str]) -> Precision:
-        """Resolves a name of PRECISIONS for `device`."""
+        """Resolves a name of PRECISIONS for `device`. Raises I2IError if there is none of that name."""
         if name not in PRECISIONS:
             raise I2IError(f"precision is {name!r}.", f"Allowed: {', '.join(PRECISIONS)}.")
         if name == "auto":
             name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
         if name == "fp16":
-            # Accelerate shares one scaler, whose update after D's step would falsify G's gradients.
+            # One scaler per optimizer: a shared one is updated after D's step, which would scale G's gradients wrongly.
             return cls(torch.float16, scalers={n: torch.amp.GradScaler(device.type) for n in optimizers})
         return cls(torch.bfloat16 if name == "bf16" else None, torch.float64 if name == "fp64" else torch.float32)

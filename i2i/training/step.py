@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -59,8 +60,9 @@ class TrainStep:
         if self.world > 1:
             distributed.broadcast_weights([*self.method.parameters(), *self.method.buffers()], self.device)
             if self.device.type == "cuda":
+                convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
                 for name, network in self.method.networks().items():
-                    setattr(self.method, name, nn.SyncBatchNorm.convert_sync_batchnorm(network))
+                    setattr(self.method, name, convert(network))
         weights = Precision.of(self.settings.precision, self.device, []).weights
         self.method.to(device=self.device, dtype=weights)
         self.method.to(memory_format=self.layout)

@@ -1,18 +1,18 @@
-"""GAN tricks that any GAN can take, off unless a recipe asks for it; no method knows of it.
+"""GAN tricks for any method with discriminators: instance noise, soft and flipped labels, R1, DiffAugment, ADA.
 
-A method names the networks that see images (`discriminators`) and how they score them (`score`). Everything here is
-added from outside: hooks vary what the discriminators see, the penalty joins the terms that the discriminator's turn
-yields, and softer labels change the method's loss. All draws are pure functions of (seed, number of the image).
+All are off by default, and no method knows of them. `apply` adds them to a method from outside: forward pre-hooks
+change the images that the discriminators see, the step adds the R1 penalty to the terms of D, and the method's loss is
+replaced by one with other labels. All draws are pure functions of (seed, number of the image).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i.core.config import Count, NonNegative, Range, Share
 from i2i.core.distributed import gather_rows
@@ -23,167 +23,195 @@ from i2i.losses import Adversarial, r1
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.discriminator_augment import ADAPTIVE, DRAWS, adaptive, diffaugment, policy
 
-STEER = 4  # steps from one look at D's scores to the next, for adaptive augmentation
+ADA_EVERY = 4  # steps between two updates of ADA's probability
 UnderHalf = Annotated[float, Range(0, 0.5, under=True)]
-Vary = Callable[[Tensor, Tensor, Now, str], Tensor]  # images [B, ...], their ids [B], now, salt -> images
+ChangeImages = Callable[[Tensor, Tensor, Now, str], Tensor]  # (images [B, C, H, W], ids [B], now, salt) -> images
 
 
 @dataclass(frozen=True)
 class TrickSettings:
-    """Settings of the craft."""
+    """Settings of the GAN tricks; the defaults turn them off."""
 
-    instance_noise: NonNegative = 0.0  # standard deviation of noise on all that discriminators see, at the start
-    noise_until: Share = 0.33  # part of the run after which that noise has fallen to 0, in a straight line
-    smooth_labels: UnderHalf = 0.0  # part of the real target that is taken away; 0.1: 0.9 instead of 1
-    flip_labels: UnderHalf = 0.0  # probability that a discriminator is told the opposite of an image
-    r1: NonNegative = 0.0  # weight gamma of the penalty gamma/2 |grad D|^2 at real images
-    r1_every: Count = 16  # steps of D from one penalty, so many times heavier, to the next
-    diffaugment: str = ""  # how all that discriminators see is varied: "color,translation,cutout", or some of the three
-    ada: Share = 0.0  # mean sign of D on real images that adaptive augmentation keeps to (paper: 0.6); 0: off
-    ada_length: Count = 500_000  # images in which the probability of that augmentation could rise from 0 to 1
+    instance_noise: NonNegative = 0.0  # standard deviation of the noise on all images that D sees, at the start; 0: off
+    noise_until: Share = 0.33  # part of the run after which the instance noise has fallen to 0, in a straight line
+    smooth_labels: UnderHalf = 0.0  # one-sided label smoothing: 0.1 trains D to the target 0.9 on real images; 0: off
+    flip_labels: UnderHalf = 0.0  # probability of swapping a real/fake label that D is trained with; 0: off
+    r1: NonNegative = 0.0  # weight gamma of the R1 penalty gamma/2 |grad D|^2 at real images; 0: off
+    r1_every: Count = 16  # lazy R1: apply it every N-th step of D, multiplied by N
+    diffaugment: str = ""  # DiffAugment on all images that D sees: "color,translation,cutout" or some of the three
+    ada: Share = 0.0  # ADA target for the mean sign of D on real images, 0.6 in the paper; 0: off
+    ada_length: Count = 500_000  # ADA speed: images in which the probability can rise from 0 to 1
 
 
-def apply(method: Method, craft: TrickSettings) -> None:
-    """Lays the craft around a method, once, before training. Raises I2IError for what the method cannot take."""
+def apply(method: Method, settings: TrickSettings) -> None:
+    """Adds the tricks that are on to a method, once, before training.
+
+    Raises I2IError if the method has no discriminators, or no loss with labels."""
     names = ("instance_noise", "smooth_labels", "flip_labels", "r1", "diffaugment", "ada")
-    asked = [name for name in names if getattr(craft, name)]
-    if not asked:
+    used = [name for name in names if getattr(settings, name)]
+    if not used:
         return
-    discriminators = [method.networks()[name] for name in method.discriminators]
-    if not discriminators:
-        raise I2IError(f"{type(method).__name__} cannot take {asked[0]}: it names no discriminators.", "Leave it out.")
-    moment = _Moment()
-    _follow(method, moment, craft)
-    ways = [differentiably(craft.diffaugment)] if craft.diffaugment else []
-    ways += [adaptively(method)] if craft.ada else []
-    for way in ways:
-        for net in discriminators:
-            net.register_forward_pre_hook(lambda _, inputs, way=way: (moment.varied(inputs[0], way), *inputs[1:]))
-    if craft.instance_noise:
+    if not method.discriminators:
+        raise I2IError(
+            f"{type(method).__name__} cannot use {used[0]}: it names no discriminators.", f"Leave out {used[0]}."
+        )
+    steps = TrickedSteps(method, settings)
+    method.step = steps.step  # type: ignore[method-assign]
+    if settings.r1:
+        method.double_backward = True
 
-        def vary(x: Tensor, ids: Tensor, now: Now, salt: str) -> Tensor:
-            return noisy(x, ids, now, salt, craft.instance_noise, craft.noise_until)
+    # What the discriminators see. Augmentations come before the noise.
+    changes: list[ChangeImages] = []
+    if settings.diffaugment:
+        changes.append(differentiable_augmentation(settings.diffaugment))
+    if settings.ada:
+        changes.append(adaptive_augmentation(method))
+    if settings.instance_noise:
+        changes.append(instance_noise(settings.instance_noise, settings.noise_until))
+    for change in changes:
+        for name in method.discriminators:
+            _change_inputs(method.networks()[name], steps, change)
 
-        for net in discriminators:
-            net.register_forward_pre_hook(lambda _, inputs: (moment.varied(inputs[0], vary), *inputs[1:]))
-    if craft.smooth_labels or craft.flip_labels:
-        loss = method.loss
-        if not isinstance(loss, Adversarial):
-            raise I2IError(f"{type(method).__name__} has no labels to smooth or flip.", "Leave them out.")
-        method.loss = with_flipped_labels(with_smooth_targets(loss, craft.smooth_labels), craft.flip_labels, moment)
+    # What the discriminators are trained to say.
+    if settings.smooth_labels or settings.flip_labels:
+        if not isinstance(method.loss, Adversarial):
+            raise I2IError(
+                f"{type(method).__name__} has no labels to smooth or flip.", "Leave out smooth_labels and flip_labels."
+            )
+        smooth = with_smooth_targets(method.loss, settings.smooth_labels)
+        method.loss = with_flipped_labels(smooth, settings.flip_labels, steps)
 
 
-class _Moment:
-    """Where training is: the batch and time of the step that runs, and how often something was drawn in it."""
+class TrickedSteps:
+    """The steps of a method with tricks. Knows which step runs now, so that hooks can draw from its images' ids."""
 
-    def __init__(self) -> None:
-        self.batch: Batch | None = None
+    def __init__(self, method: Method, settings: TrickSettings) -> None:
+        self.method, self.settings = method, settings
+        self.plain_step = method.step
+        self.batch: Batch | None = None  # the batch of the step that runs now; None outside of steps
         self.now = Now()
-        self.drawn = 0
+        self.draws = 0  # draws made in this step
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """Yields what the method's own step yields, with R1 among the terms of D; steers ADA."""
+        running = self.plain_step(batch, now)
+        draws = 0
+        while True:
+            # Micro-batches take turns, so each says that it is the current one whenever it goes on.
+            self.batch, self.now, self.draws = batch, now, draws
+            try:
+                name, terms = next(running)
+                if name == "D":
+                    terms = self._terms_of_d(terms, batch, now)
+            except StopIteration:
+                return
+            finally:
+                draws, self.batch = self.draws, None
+            yield name, terms
+
+    def _terms_of_d(self, terms: Terms, batch: Batch, now: Now) -> Terms:
+        settings = self.settings
+
+        def score(x: Tensor) -> Tensor:
+            return self.method.score(x, batch.c)
+
+        if settings.r1 and now.every(settings.r1_every):
+            terms = {**terms, "r1": settings.r1 * settings.r1_every * r1(score, batch.x)}
+        if settings.ada and now.every(ADA_EVERY):
+            with torch.no_grad():
+                steer_ada(self.method, score(batch.x), now.batch, settings)
+        return terms
 
     def ids(self, n: int, device: torch.device) -> Tensor:
-        """The numbers of the step's images, int64 [n]; repeated where more fakes than images are shown."""
+        """The ids of the step's images, int64 [n]; repeated if n is larger than the batch."""
         if self.batch is None or self.batch.ids is None:
             return torch.arange(n, device=device) + self.now.images
         ids = self.batch.ids.to(device)
         return ids.repeat(-(-n // len(ids)))[:n]
 
-    def salt(self) -> str:
-        """Another for each draw within a step."""
-        self.drawn += 1
-        return f"craft/{self.drawn}"
+    def next_salt(self) -> str:
+        """A salt for the next draw: another for each draw of a step."""
+        self.draws += 1
+        return f"craft/{self.draws}"
 
-    def varied(self, x: Tensor, vary: Vary) -> Tensor:
-        """`x` as a discriminator is to see it; outside of a step it stays as it is."""
+    def change(self, x: Tensor, change: ChangeImages) -> Tensor:
+        """`x` as a discriminator sees it in a step; outside of steps, unchanged."""
         if self.batch is None:
             return x
-        return vary(x, self.ids(len(x), x.device), self.now, self.salt())
+        return change(x, self.ids(len(x), x.device), self.now, self.next_salt())
 
 
-def _follow(method: Method, moment: _Moment, craft: TrickSettings) -> None:
-    """Makes the method's steps tell `moment` where they are, adds R1 to each `r1_every`-th turn of D, and steers the
-    adaptive augmentation."""
-    plain, gamma, every = method.step, craft.r1, craft.r1_every
-    if gamma:
-        method.double_backward = True
-
-    def step(batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        inner = plain(batch, now)
-        drawn = 0
-
-        def score(x: Tensor) -> Tensor:
-            return method.score(x, batch.c)
-
-        while True:
-            # micro-batches take turns, so each names itself whenever it goes on
-            moment.batch, moment.now, moment.drawn = batch, now, drawn
-            try:
-                name, terms = next(inner)
-                if gamma and name == "D" and now.every(every):
-                    terms = {**terms, "r1": gamma * every * r1(score, batch.x)}
-                if craft.ada and name == "D" and now.every(STEER):
-                    with torch.no_grad():
-                        steer(method, score(batch.x), now.batch, craft)
-            except StopIteration:
-                return
-            finally:
-                drawn, moment.batch = moment.drawn, None
-            yield name, terms
-
-    method.step = step  # type: ignore[method-assign]
+def _change_inputs(discriminator: nn.Module, steps: TrickedSteps, change: ChangeImages) -> None:
+    """Makes `discriminator` see its first argument, images, changed."""
+    discriminator.register_forward_pre_hook(lambda _, inputs: (steps.change(inputs[0], change), *inputs[1:]))
 
 
-def differentiably(text: str) -> Vary:
-    """What discriminators see under DiffAugment's policy `text`. Raises I2IError for a policy that is none."""
+# ---- images that D sees --------------------------------------------------------------------------------------------
+
+
+def differentiable_augmentation(text: str) -> ChangeImages:
+    """DiffAugment with the policy `text`, such as "color,cutout". Raises I2IError for an unknown part of a policy."""
     parts = policy(text)
     return lambda x, ids, now, salt: diffaugment(x, counter_uniform(ids, DRAWS, now.seed, salt), parts)
 
 
-def adaptively(method: Method) -> Vary:
-    """What discriminators see under ADA, with the probability that the method then keeps in its buffer `ada_p`."""
+def adaptive_augmentation(method: Method) -> ChangeImages:
+    """ADA. Its probability becomes the buffer `ada_p` of the method, so that checkpoints hold it."""
     method.register_buffer("ada_p", torch.zeros(()))
-    return lambda x, ids, now, salt: adaptive(x, counter_uniform(ids, ADAPTIVE, now.seed, salt), method.ada_p)  # type: ignore[arg-type]
+    return lambda x, ids, now, salt: adaptive(
+        x, counter_uniform(ids, ADAPTIVE, now.seed, salt), method.get_buffer("ada_p")
+    )
 
 
-def steer(method: Method, scores: Tensor, images: int, craft: TrickSettings) -> None:
-    """Moves `ada_p` up where D is too sure of real images, scores [B], and down where it is not (Karras et al.
-    2020, arXiv 2006.06676, section 3.1), by as much as `images` a step are of `ada_length`."""
-    sure = gather_rows(scores.float().sign()).mean() - craft.ada
-    p = method.ada_p
-    assert isinstance(p, Tensor)
-    p.add_(sure.sign() * (STEER * images / max(1, craft.ada_length))).clamp_(0, 1)
+def steer_ada(method: Method, scores: Tensor, images: int, settings: TrickSettings) -> None:
+    """Updates ADA's probability (Karras et al. 2020, arXiv 2006.06676, section 3.1).
+
+    It rises where D's scores [B] of real images have a mean sign above the target, and falls elsewhere. images: in a
+    step, by all processes together."""
+    overfit = gather_rows(scores.float().sign()).mean() - settings.ada
+    change = ADA_EVERY * images / max(1, settings.ada_length)
+    method.get_buffer("ada_p").add_(overfit.sign() * change).clamp_(0, 1)
 
 
-def noisy(x: Tensor, ids: Tensor, now: Now, salt: str, std: float, until: float) -> Tensor:
-    """Instance noise (Sonderby et al. 2016, arXiv 1610.04490): both sides of D blurred, so that their supports meet."""
-    left = std * max(0.0, 1.0 - now.fraction / until) if until > 0 else 0.0
-    if not left:
-        return x
-    return x + left * hashed_normal(ids.cpu(), x.shape[1:], now.seed, salt).to(x)
+def instance_noise(std: float, until: float) -> ChangeImages:
+    """Instance noise (Sonderby et al. 2016, arXiv 1610.04490): normal noise on real images and fakes, which makes their
+    distributions overlap. Its standard deviation falls from `std` in a straight line to 0 at `until` of the run."""
+
+    def add_noise(x: Tensor, ids: Tensor, now: Now, salt: str) -> Tensor:
+        strength = std * max(0.0, 1.0 - now.fraction / until) if until > 0 else 0.0
+        if not strength:
+            return x
+        return x + strength * hashed_normal(ids.cpu(), x.shape[1:], now.seed, salt).to(x)
+
+    return add_noise
+
+
+# ---- labels --------------------------------------------------------------------------------------------------------
 
 
 def with_smooth_targets(loss: Adversarial, share: float) -> Adversarial:
-    """One-sided label smoothing of any loss: (1 - share) of the real term and `share` of the fake one on real images,
-    which for cross-entropy is the target 1 - share."""
+    """One-sided label smoothing of any loss (Salimans et al. 2016, arXiv 1606.03498, section 3.4): on real images D
+    minimises (1 - share) of the real term and `share` of the fake one. For cross-entropy this is the target 1 - share.
+    """
     if not share:
         return loss
     return loss._replace(real=lambda s: (1 - share) * loss.real(s) + share * loss.fake(s))
 
 
-def with_flipped_labels(loss: Adversarial, probability: float, moment: Any) -> Adversarial:
-    """Labels that are wrong with `probability`, for each image and turn of D anew; G's loss stays."""
+def with_flipped_labels(loss: Adversarial, probability: float, steps: TrickedSteps) -> Adversarial:
+    """The loss with labels that are wrong with `probability`, drawn for each image and step of D; G's loss stays."""
     if not probability:
         return loss
 
-    def side(right: Callable[[Tensor], Tensor], wrong: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def value(s: Tensor) -> Tensor:
-            ids = moment.ids(len(s), s.device)
-            swap = counter_uniform(ids, 1, moment.now.seed, moment.salt()).flatten() < probability
+    def flipped(right: Callable[[Tensor], Tensor], wrong: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def mixed(scores: Tensor) -> Tensor:
+            ids = steps.ids(len(scores), scores.device)
+            swap = counter_uniform(ids, 1, steps.now.seed, steps.next_salt()).flatten() < probability
             share = float(swap.double().mean())
             if share in (0.0, 1.0):
-                return wrong(s) if share else right(s)
-            return share * wrong(s[swap]) + (1 - share) * right(s[~swap])
+                return wrong(scores) if share else right(scores)
+            return share * wrong(scores[swap]) + (1 - share) * right(scores[~swap])
 
-        return value
+        return mixed
 
-    return Adversarial(side(loss.real, loss.fake), side(loss.fake, loss.real), loss.adv)
+    return Adversarial(flipped(loss.real, loss.fake), flipped(loss.fake, loss.real), loss.adv)

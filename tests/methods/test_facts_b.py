@@ -624,12 +624,12 @@ def test_adaptive_augmentation_rises_while_the_critic_is_sure_and_falls_while_it
     asked = tricks.TrickSettings(ada=0.6, ada_length=1000)
     tricks.apply(method, asked)
     for _ in range(3):
-        tricks.steer(method, torch.ones(8), 10, asked)
+        tricks.steer_ada(method, torch.ones(8), 10, asked)
     assert float(method.ada_p) == pytest.approx(3 * 4 * 10 / 1000)
-    tricks.steer(method, torch.tensor([1.0, -1.0]), 10, asked)
+    tricks.steer_ada(method, torch.tensor([1.0, -1.0]), 10, asked)
     assert float(method.ada_p) == pytest.approx(2 * 4 * 10 / 1000)
     for _ in range(5):
-        tricks.steer(method, -torch.ones(8), 10, asked)
+        tricks.steer_ada(method, -torch.ones(8), 10, asked)
     assert float(method.ada_p) == 0
 
 
