@@ -152,7 +152,7 @@ def run_benchmark(words: list[str], sandbox: Path) -> None:
     made = [SHORT.get(before, word) for before, word in zip(["", *words], words)]
     made += ["--pairs", "4"] if "loader" in words[0] else ["--size", "64"]
     if "train_step" in words[0]:
-        made += ["--batches", "1", "--check", "1"]
+        made += ["--batches", "2", "--check", "1"]
     elif "--images" in made and "archive" not in made:
         made[made.index("--images") + 1] = "2"
     done = subprocess.run(
@@ -471,3 +471,23 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "images/hero.jpg" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("PYTHONPATH", docs.environment(tmp_path)["PYTHONPATH"])
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / "first_steps.ipynb", as_version=4)
+    shown = [image_cells(notebook)]
+    for cell in notebook.cells:
+        cell["outputs"] = [] if cell.cell_type == "code" else cell.get("outputs")
+    nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert [image_cells(notebook)] == shown
+    assert len(shown[0]) >= 4
+
+
+def image_cells(notebook: Any) -> list[int]:
+    """The numbers of the cells that show an image."""
+    cells = [(i, o) for i, c in enumerate(notebook.cells) for o in c.get("outputs") or []]
+    return [i for i, output in cells if "image/jpeg" in output.get("data", {})]
