@@ -1,5 +1,7 @@
 """Scores of models that are known in advance, beside the two baselines."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 
 from i2i import data, nets
 from i2i.core.errors import I2IError
-from i2i.inference.evaluate import evaluate
+from i2i.inference.evaluate import conclude, evaluate
 from i2i.models import format as model_file
 from i2i.models.translator import Translator
 
@@ -100,3 +102,22 @@ def test_translations_are_saved_under_the_names_of_their_inputs(pairs, tmp_path)
     assert made == ["test", *(f"test/{i:02}.png" for i in range(9))]
     whole = np.asarray(Image.open(pairs / "test" / "07.png"))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "made" / "test" / "07.png")), whole[:, 16:])
+
+
+def test_a_run_is_concluded_with_a_model_in_memory_or_its_file(pairs, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net = nets.build("resnet", blocks=1, width=2)
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net})
+    run = []
+    monkeypatch.setattr("i2i.core.plugins.import_file", run.append)
+    results = []
+    for name, model in (("memory", Translator(net, {})), ("file", path)):
+        (tmp_path / name).mkdir()
+        results.append(conclude(model, opened(pairs), "test", tmp_path / name, "cpu"))
+        assert json.loads((tmp_path / name / "metrics.json").read_text()) == results[-1]
+        assert Image.open(tmp_path / name / "test.png").width > 3 * 16
+    assert results[0] == results[1]
+    assert results[0]["split"] == "test"
+    assert run == []
+    evaluate(path, str(pairs), 1, method="mine.py", device="cpu")
+    assert run == ["mine.py"]

@@ -251,7 +251,7 @@ def test_a_folder_a_sheet_and_their_names(acgan, tmp_path):
     names = {p.name for p in (tmp_path / "out").iterdir()}
     labels = ("cat", "dog", "10", "cat", "dog")
     assert names == {f"{label}-seed00000{seed}.png" for seed, label in enumerate(labels, 3)}
-    assert result.pictures == 5
+    assert result.count == 5
     assert len(result.files) == 6
     single = images.read(tmp_path / "out" / "dog-seed000004.png", None)
     assert single.shape == (16, 16, 1)
@@ -277,15 +277,15 @@ def test_a_walk_becomes_an_animation(dcgan, tmp_path):
     generate.generate(dcgan[0], seed=2, output=tmp_path / "walk.gif", interpolate=3, frames=12, fps=10)
     with Image.open(tmp_path / "walk.gif") as film:
         assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (12, (128, 128), 100, 0)
-    generate.generate(dcgan[0], output=tmp_path / "slow.gif", interpolate=2, frames=2, fps=generate.SLOWEST)
+    generate.generate(dcgan[0], output=tmp_path / "slow.gif", interpolate=2, frames=2, fps=generate.MIN_FPS)
     with Image.open(tmp_path / "slow.gif") as film:
-        assert film.info["duration"] == 1000 / generate.SLOWEST
+        assert film.info["duration"] == 1000 / generate.MIN_FPS
     result = generate.generate(dcgan[0], output=tmp_path / "frames", interpolate=2, frames=4)
     assert [p.name for p in result.files] == [f"frame0000{i}.png" for i in range(4)]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
-def test_a_walk_becomes_a_film(dcgan, tmp_path, suffix):
+def test_a_walk_becomes_a_video(dcgan, tmp_path, suffix):
     av = pytest.importorskip("av")
     generate.generate(dcgan[0], seed=2, output=tmp_path / f"walk{suffix}", interpolate=3, frames=12, fps=10)
     generate.generate(dcgan[0], seed=2, output=tmp_path / "frames", interpolate=3, frames=12)
@@ -299,7 +299,7 @@ def test_a_walk_becomes_a_film(dcgan, tmp_path, suffix):
         assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - np.asarray(still)).mean() < 4
 
 
-def test_films_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path, monkeypatch):
+def test_videos_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(I2IError, match="PyAV"):
         generate.generate(dcgan[0], output=tmp_path / "walk.mp4", interpolate=3)
@@ -309,7 +309,7 @@ def test_films_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path,
 @pytest.mark.parametrize(
     ("asked", "text"),
     [
-        ({}, "where the images go"),
+        ({}, "No output was given"),
         ({"n": 0, "grid": "a.png"}, "n is 0"),
         ({"seed": -1, "grid": "a.png"}, "seed is -1"),
         ({"seed": 1 << 70, "grid": "a.png"}, "2\\^60"),
@@ -321,7 +321,7 @@ def test_films_without_pyav_are_refused_before_anything_is_made(dcgan, tmp_path,
             "fps is 0.0001. Allowed: 0.002 to 100; .* 1 to 65535 hund",
         ),
         ({"interpolate": 2, "fps": float("nan"), "output": "a.mp4"}, "fps is nan"),
-        ({"output": "a.png"}, "no folder and no video"),
+        ({"output": "a.png"}, "neither a folder nor a video"),
         ({"grid": "a.png", "size": 64}, "makes 16"),
         ({"grid": "a.png", "label": "x"}, "no labels"),
     ],
@@ -424,6 +424,15 @@ def test_the_command(acgan, tmp_path):
     assert isinstance(result.exception, I2IError)
     assert "cat" in str(result.exception)
     assert run("-m", acgan[0], "-n", "0").exit_code == 2
+
+
+def test_a_method_file_is_run_only_if_it_is_given(dcgan, tmp_path, monkeypatch):
+    imported = []
+    monkeypatch.setattr("i2i.core.plugins.import_file", imported.append)
+    run("-m", dcgan[0], "-n", 1, "--grid", tmp_path / "a.png")
+    assert imported == []
+    run("-m", dcgan[0], "-n", 1, "--grid", tmp_path / "b.png", "--method", "mine.py")
+    assert [str(path) for path in imported] == ["mine.py"]
 
 
 def test_the_header_holds_only_what_json_can(infogan):

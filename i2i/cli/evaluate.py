@@ -37,6 +37,10 @@ def evaluate(
         Path | None, typer.Option(help="Save every translation as PNG into this folder.", metavar="DIR")
     ] = None,
     device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
+    method: Annotated[
+        Path | None,
+        typer.Option(help="Your own method file, if the model was trained with one. Its code is run.", metavar="FILE"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a model, and beside it two trivial guesses: the mean training image, and the input itself.
@@ -60,7 +64,7 @@ def evaluate(
                 find(name, progress)
             elif name in cards.names() and not Path(name).is_dir():
                 source.get(name, progress)
-    result = run(model, data or None, limit, split=split, device=device, save=save)
+    result = run(model, data or None, limit, split=split, device=device, save=save, method=method)
     if as_json:
         print_json(result)
         return

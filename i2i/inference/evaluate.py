@@ -37,11 +37,13 @@ def evaluate(
     split: str = "test",
     device: str = "auto",
     save: str | Path | None = None,
+    method: str | Path | None = None,
 ) -> dict[str, Any]:
     """Scores a model on the first `limit` pairs of a split (None: all pairs).
 
     data: an opened split, or where the images lie. None: the data that the model was trained on. Size, direction and
-    pre-processing are those of the model's header. save: a folder that gets every translation as PNG.
+    pre-processing are those of the model's header. save: a folder that gets every translation as PNG. method: the
+    user's own method file that defines the network; **its code is run**.
 
     Returns {"split", "count", "model", "mean image", "input copied"}; each of the last three is {"l1", "psnr", "ssim"},
     averaged over images: l1 in [0, 2] (images lie in [-1, 1]), psnr in dB, ssim at most 1 (see i2i.metrics.pixel). A
@@ -50,7 +52,7 @@ def evaluate(
 
     Raises I2IError if the data holds no pairs, or has no such split.
     """
-    translator = model if isinstance(model, Translator) else load(model, device)
+    translator = model if isinstance(model, Translator) else load(model, device, method=method)
     if data is None and isinstance(model, str | Path):
         data = _data_of_run(Path(model))
     opened = data if isinstance(data, datasets.Data) else _open(translator.header, data, split)

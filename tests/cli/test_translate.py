@@ -179,7 +179,7 @@ def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     _, err = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, code=1)
-    assert err == f"Error: {bad} is not an image, or of a format that Pillow does not read.\n"
+    assert err == f"Error: {bad} is not an image, or has a format that Pillow does not read.\n"
     out, _ = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, "--json", code=1)
     assert [json.loads(line).get("state") for line in out.splitlines()] == ["failed", None]
     Image.new("RGB", (300, 300)).save(tmp_path / "good.png")
@@ -282,3 +282,36 @@ def test_watching_needs_two_folders(model, photos, tmp_path):
         i2i(photos / "a.png", "-m", model, "-o", tmp_path / "out", "--watch", "--quiet")
     _, err = tools.i2i("translate", tmp_path / "nope", "-m", model, "-o", tmp_path / "out", "--watch", code=1)
     assert "Watching" not in err
+
+
+def test_a_method_file_is_run_only_if_it_is_given(model, photos, tmp_path, monkeypatch):
+    run = []
+    monkeypatch.setattr("i2i.core.plugins.import_file", run.append)
+    i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png")
+    assert run == []
+    i2i(photos / "a.png", "-m", model, "-o", tmp_path / "b.png", "--method", "mine.py")
+    i2i("-", "-m", model, "-o", tmp_path / "c.png", "--method", "mine.py", given=(photos / "b.jpg").read_bytes())
+    assert [str(path) for path in run] == ["mine.py"] * 2
+
+
+def test_the_statistics_of_batch_norm_can_be_chosen(photos, tmp_path):
+    torch.manual_seed(0)
+    net = nets.build("resnet", blocks=1, width=2, norm="batch")
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net}, {"train_mode_norm": True})
+    outputs = {}
+    for name in ("auto", "image", "stored"):
+        i2i(photos / "a.png", "-m", path, "-o", tmp_path / f"{name}.png", "--statistics", name)
+        outputs[name] = (tmp_path / f"{name}.png").read_bytes()
+    assert outputs["auto"] == outputs["image"] != outputs["stored"]
+    with pytest.raises(I2IError, match="statistics 'none' are unknown"):
+        i2i(photos / "a.png", "-m", path, "--statistics", "none")
+
+
+def test_expert_options_stand_apart_in_the_help():
+    out, _ = tools.i2i("translate", "--help")
+    usual, advanced = out.split("Advanced:")
+    for option in ("--null", "--subsampling", "--settle", "--exact", "--memory", "--overlap", "--statistics"):
+        assert option not in usual
+        assert option in advanced
+    assert "--quality" in usual
+    assert "--quality" not in advanced
