@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from i2i.core.errors import I2IError
+from i2i.core.files import sha256_of
 from i2i.data import cache, decode, device, sampler
 from i2i.data.augment import Augment
 from i2i.data.batch import Batch
@@ -90,7 +91,7 @@ class Data:
         for path in files:
             digest.update(f"{self._name(Source(path))}|{path.stat().st_size}\n".encode(errors="surrogateescape"))
         for path in files[:: max(1, len(files) // SAMPLED)][:SAMPLED]:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(bytes.fromhex(sha256_of(path)))
         return {"count": self.count, "files": len(files), "sha256": digest.hexdigest()}
 
     # ---- samples -----------------------------------------------------------------------------------------------

@@ -91,14 +91,14 @@ def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, option
         return uint16.encode_png(*_page(frames[0], document.states[0], keep), document.keep)
 
     # All others, by Pillow.
-    pictures = [_picture(f, suffix, s, keep) for f, s in zip(frames, document.states)]
+    pil_frames = [_pil_frame(f, suffix, s, keep) for f, s in zip(frames, document.states)]
     buffer = io.BytesIO()
     try:
-        pictures[0].save(buffer, **_save_arguments(pictures, document, suffix, options))
+        pil_frames[0].save(buffer, **_save_arguments(pil_frames, document, suffix, options))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise I2IError(f"The image cannot be written as {suffix}: {error}.", "Give another --format.") from error
     data = buffer.getvalue()
-    if suffix == ".webp" and len(pictures) > 1 and any(p.mode in ("RGBA", "LA") for p in pictures):
+    if suffix == ".webp" and len(pil_frames) > 1 and any(p.mode in ("RGBA", "LA") for p in pil_frames):
         data = _mark_transparent(data)
     return data
 
@@ -128,22 +128,22 @@ def _page(levels: np.ndarray, state: ColorState, keep: bool) -> uint16.Page:
     """One frame of a 16-bit file: its pixels (8 bits stay 8) and the profile that describes them."""
     if levels.dtype == np.uint16:
         return uint16.out_of_srgb(uint16.gray_alpha_to_color(levels), state, keep)
-    picture = _picture(levels, ".tif", state, keep)
-    return images.to_array(picture), picture.info.get("icc_profile")
+    pil_frame = _pil_frame(levels, ".tif", state, keep)
+    return images.to_array(pil_frame), pil_frame.info.get("icc_profile")
 
 
-def _picture(levels: np.ndarray, suffix: str, state: ColorState, keep: bool) -> Image.Image:
+def _pil_frame(levels: np.ndarray, suffix: str, state: ColorState, keep: bool) -> Image.Image:
     """One 8-bit frame as the format holds it; the profile that describes it is in its info."""
-    picture = images.to_pil(images.to_8_bits(levels))
+    pil_frame = images.to_pil(images.to_8_bits(levels))
     if suffix in OPAQUE:
-        picture = images.convert(picture, 1 if images.natural_channels(picture) == 1 else 3)
-    return color.out_of_srgb(picture, state, keep)
+        pil_frame = images.convert(pil_frame, 1 if images.natural_channels(pil_frame) == 1 else 3)
+    return color.out_of_srgb(pil_frame, state, keep)
 
 
 def _save_arguments(
-    pictures: list[Image.Image], document: Document, suffix: str, options: WriteSettings
+    pil_frames: list[Image.Image], document: Document, suffix: str, options: WriteSettings
 ) -> dict[str, Any]:
-    """The arguments for Pillow's save of the first picture, with all others appended."""
+    """The arguments for Pillow's save of the first frame, with all others appended."""
     arguments: dict[str, Any] = {**document.keep, "format": FORMAT_NAMES.get(suffix, suffix[1:].upper())}
     if suffix in QUALITY:
         arguments["quality"] = options.quality or QUALITY[suffix]
@@ -151,18 +151,18 @@ def _save_arguments(
         arguments["subsampling"] = SUBSAMPLING[options.subsampling]
     if suffix == ".avif":
         arguments["subsampling"] = options.subsampling
-    if suffix not in (".bmp", ".gif") and "icc_profile" in pictures[0].info:
-        arguments["icc_profile"] = pictures[0].info["icc_profile"]
+    if suffix not in (".bmp", ".gif") and "icc_profile" in pil_frames[0].info:
+        arguments["icc_profile"] = pil_frames[0].info["icc_profile"]
     if suffix in (".bmp", ".gif"):
         arguments.pop("exif", None)
     if suffix in TIFF and "exif" not in arguments:
         arguments["compression"] = "tiff_deflate"  # libtiff, which compresses, cannot write EXIF
-    if len(pictures) > 1:
-        arguments |= {"save_all": True, "append_images": pictures[1:]}
+    if len(pil_frames) > 1:
+        arguments |= {"save_all": True, "append_images": pil_frames[1:]}
         if suffix not in TIFF:
             arguments |= _timing(document, suffix)
         if suffix == ".gif":
-            arguments["disposal"] = 2 if any(p.mode in ("RGBA", "LA") for p in pictures) else 1
+            arguments["disposal"] = 2 if any(p.mode in ("RGBA", "LA") for p in pil_frames) else 1
     return arguments
 
 

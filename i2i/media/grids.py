@@ -77,12 +77,12 @@ def to_rgb(image: Tensor) -> Image.Image:
     """[C, H, W] in [-1, 1] as an RGB image, transparency on a checkerboard; NaN is shown black."""
     channels = image.shape[0]
     shown = image if channels in (1, 3, 4) else image[: 3 if channels > 4 else 1]
-    picture = to_pil(to_uint8(torch.nan_to_num(shown.float(), nan=-1.0)))
-    if picture.mode != "RGBA":
-        return picture.convert("RGB")
-    y, x = np.indices((picture.height, picture.width)) // 8
+    pil_image = to_pil(to_uint8(torch.nan_to_num(shown.float(), nan=-1.0)))
+    if pil_image.mode != "RGBA":
+        return pil_image.convert("RGB")
+    y, x = np.indices((pil_image.height, pil_image.width)) // 8
     board = np.where((x + y) % 2, *CHECKERBOARD).astype(np.uint8)
-    return Image.alpha_composite(Image.fromarray(board).convert("RGBA"), picture).convert("RGB")
+    return Image.alpha_composite(Image.fromarray(board).convert("RGBA"), pil_image).convert("RGB")
 
 
 def _cell_size(columns: list[Tensor]) -> tuple[int, int]:

@@ -234,13 +234,13 @@ def save(path: str | Path, image: Image.Image | np.ndarray, **options: Any) -> P
     or the disk refuses.
     """
     path = Path(path)
-    picture = image if isinstance(image, Image.Image) else to_pil(image)
+    pil_image = image if isinstance(image, Image.Image) else to_pil(image)
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None or kind not in Image.SAVE:
         raise I2IError(f"{path} has a suffix that cannot be written.", nearest(path.suffix, (".png", ".jpg", ".webp")))
     if kind == "JPEG":
-        picture = convert(picture, 1 if natural_channels(picture) == 1 else 3)
+        pil_image = convert(pil_image, 1 if natural_channels(pil_image) == 1 else 3)
         options = {"quality": JPEG_QUALITY, **options}
     with atomic_write(path) as file:
-        picture.save(file, format=kind, **options)
+        pil_image.save(file, format=kind, **options)
     return path

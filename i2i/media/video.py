@@ -242,6 +242,7 @@ class _Clock:
         self.last = -self.step
 
     def tick(self, frame: Any) -> int:
+        """The time stamp of the next frame, in ticks of `base`; later than all before."""
         pts = self.last + self.step if frame.pts is None else int(frame.pts)
         if self.first is not None and pts <= self.last:  # encoders refuse time stamps that do not rise
             pts = self.last + 1

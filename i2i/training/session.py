@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from accelerate.utils import broadcast_object_list
 
 from i2i import __version__, data
 from i2i.core.errors import I2IError
+from i2i.core.files import atomic_folder
 from i2i.data.batch import Batch
 from i2i.inference.evaluate import conclude
 from i2i.methods._bases import Generate
@@ -197,15 +197,11 @@ def _make_folder(run: Run) -> None:
     """Makes the run's folder with its config.yaml by one rename, so that any run's folder can be resumed."""
     check_new_folder(run.folder)
     values = {**run.settings, "data_named": run.named, "versions": versions()}
-    temporary = run.folder.with_name(f".{run.folder.name}.{os.getpid()}")
     try:
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-        (temporary / "config.yaml").write_text(text, encoding="utf-8")
-        os.replace(temporary, run.folder)
+        with atomic_folder(run.folder) as folder:
+            text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+            (folder / "config.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
 
 
