@@ -4,103 +4,13 @@ import io
 import math
 import re
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 from rich.console import Console
 
-from i2i.core.format import format_duration, format_number
-from i2i.media import grids
 from i2i.training.report import console
 from i2i.training.report.chart import chart
 from i2i.training.report.history import POINTS, Curve
-from tests.test_report import pictures, report, told, train
-
-# ---- sample grids ----------------------------------------------------------------------------------------------
-
-
-def colours(image):
-    """The colours of an image by how often they are there, without the mat and the letters."""
-    found = sorted(image.getcolors(1 << 24), reverse=True)
-    return [c for n, c in found if n >= 400 and c != grids.BACKGROUND]
-
-
-def test_rows_are_pictures_and_columns_are_titled():
-    x = torch.stack([torch.full((3, 64, 64), v) for v in (-1.0, 1.0)])
-    made = grids.draw_grid({"input": x, "real": -x})
-    assert made.mode == "RGB"
-    a = np.asarray(made)
-    assert (a[:24] > 150).any()  # letters above the images
-    cells = [tuple(map(int, a[y, x])) for y in (100, 220) for x in (60, 200)]
-    assert cells == [(0, 0, 0), (255, 255, 255), (255, 255, 255), (0, 0, 0)]
-
-
-def test_small_pictures_are_enlarged_pixel_by_pixel_to_one_size():
-    small, large = torch.rand(1, 3, 16, 16) * 2 - 1, torch.rand(1, 3, 64, 64) * 2 - 1
-    made = np.asarray(grids.draw_grid({"low": small, "high": large}))
-    left, top = grids.PADDING, made.shape[0] - grids.PADDING - 128
-    cell = made[top : top + 128, left : left + 128]
-    expected = np.asarray(grids.to_rgb(small[0]).resize((128, 128), Image.Resampling.NEAREST))
-    assert (cell == expected).all()
-    other = made[top : top + 128, left + 128 + grids.GAP : left + 256 + grids.GAP]
-    assert (other == np.asarray(grids.to_rgb(large[0]).resize((128, 128), Image.Resampling.NEAREST))).all()
-
-
-@pytest.mark.parametrize(("count", "columns"), [(64, 8), (36, 6), (16, 4)])
-def test_a_square_number_of_samples_leaves_no_cell_empty(count, columns):
-    made = grids.draw_grid({"samples": torch.ones(count, 3, 32, 32)})
-    assert made.width == 2 * grids.PADDING + columns * 128 + (columns - 1) * grids.PADDING
-    assert (np.asarray(made) == 255).all(-1).mean() > count * 128 * 128 / (made.width * made.height) - 0.01
-
-
-def test_large_pictures_are_brought_down():
-    made = grids.draw_grid({"x": torch.zeros(1, 3, 1024, 2048)})
-    assert made.width == grids.MAX_SIDE + 2 * grids.PADDING
-
-
-@pytest.mark.parametrize("c", [1, 2, 3, 4, 5])
-def test_any_number_of_channels(c):
-    assert colours(grids.draw_grid({"x": torch.ones(1, c, 32, 32)})) == [(255, 255, 255)]
-
-
-def test_transparent_pictures_show_a_checkerboard_and_nan_is_black():
-    clear = torch.ones(1, 4, 32, 32)
-    clear[:, 3] = -1
-    assert set(colours(grids.draw_grid({"x": clear}))) == {(153, 153, 153), (204, 204, 204)}
-    assert colours(grids.draw_grid({"x": torch.full((1, 3, 32, 32), math.nan)})) == [(0, 0, 0)]
-    assert colours(grids.draw_grid({"x": torch.full((1, 1, 32, 32), math.inf)})) == [(255, 255, 255)]
-
-
-def test_many_pictures_are_wrapped_into_a_readable_shape():
-    for columns in ({"samples": pictures(64)}, {"a": pictures(8), "b": pictures(8), "c": pictures(8)}):
-        made = grids.draw_grid(columns)
-        assert 0.6 < made.width / made.height < 2.4
-
-
-def test_odd_columns(tmp_path):
-    assert grids.draw_grid({}).size == (grids.MIN_SIDE, grids.MIN_SIDE)
-    made = grids.draw_grid(
-        {"three": pictures(3), "one": pictures(1), "none": pictures(0), "日本 " * 30 + "\n": pictures(2)}
-    )
-    assert made.width > 300
-
-
-def test_the_film_is_bounded_and_shows_every_frame(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    paths = []
-    for i in range(6):
-        noise = torch.rand(4, 3, 64, 64, generator=generator) * 2 - 1
-        paths.append(tmp_path / f"{i}.png")
-        grids.draw_grid({"x": noise, "y": noise}).save(paths[-1])
-    made = grids.timelapse(paths, max_bytes=120_000, width=300)
-    assert len(made) <= 120_000
-    with Image.open(io.BytesIO(made)) as film:
-        assert film.format == "GIF"
-        assert film.n_frames == 6
-        assert film.info["loop"] == 0
-    assert len(grids.timelapse(paths, width=300)) > 120_000
-
+from tests.test_report import report, told, train
 
 # ---- curves ----------------------------------------------------------------------------------------------------
 
@@ -132,14 +42,6 @@ def test_any_numbers_can_be_drawn(values):
     heights = [float(pair.split(",")[1]) for pair in drawn.scales[0].line.split()]
     assert all(0 <= h <= 176 for h in heights)
     assert heights == sorted(heights, reverse=True) or values[0] > values[-1]  # larger is higher
-
-
-def test_numbers_for_people():
-    assert [format_number(v) for v in (0, 2e-4, 0.0123, 12.34, 1234, 12500, 3.2e6, -5e9)] == [
-        "0", "2e-4", "0.0123", "12.3", "1,234", "12.5k", "3.2M", "-5G",
-    ]  # fmt: skip
-    spans = [format_duration(s) for s in (0, 7.4, 59.7, 185, 7385, 49 * 3600 + 120)]
-    assert spans == ["0 s", "7 s", "1:00", "3:05", "2:03:05", "2 d 01:02"]
 
 
 # ---- stderr ----------------------------------------------------------------------------------------------------

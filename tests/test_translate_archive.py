@@ -20,7 +20,6 @@ from PIL import Image
 from torch import nn
 
 from i2i import nets
-from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.inference import manifest
 from i2i.inference.inputs import in_shard, parse_shard, read_list
@@ -363,21 +362,6 @@ def test_a_torn_line_loses_only_itself(archive, tmp_path):
     picture(7).save(archive / "new.png")
     assert [p.name for p in translate(archive, out, dim(), resume=True).done] == ["new.png"]
     assert len(translate(archive, out, dim(), resume=True).skipped) == 7
-
-
-def test_left_temporary_files_are_swept(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    dead = tmp_path / f".i2i-{files.host()}-{child.pid}-00.tmp"
-    alive = tmp_path / f".i2i-{files.host()}-{os.getpid()}-00.tmp"
-    other = tmp_path / f".i2i-00000000-{child.pid}-00.tmp"
-    old = tmp_path / ".i2i-00000000-1-00.tmp"
-    mine = tmp_path / ".mine.tmp"
-    for path in (dead, alive, other, old, mine):
-        path.write_bytes(b"")
-    os.utime(old, (0, 0))
-    assert files.sweep([tmp_path, tmp_path / "none"]) == 2
-    assert sorted(os.listdir(tmp_path)) == sorted(p.name for p in (alive, other, mine))
 
 
 KILLED = """

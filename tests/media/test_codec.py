@@ -140,7 +140,7 @@ def test_alpha_beside_a_profile(tmp_path):
     assert np.abs(made - array).max() <= 2
 
 
-def test_grey_with_a_grey_profile(tmp_path):
+def test_gray_with_a_gray_profile(tmp_path):
     array = soft(8, 16)[..., 0]
     Image.fromarray(array).save(tmp_path / "a.png", icc_profile=grey_profile())
     for channels, mode in ((3, "RGB"), (1, "L")):
@@ -208,7 +208,7 @@ def test_alpha_is_kept_dropped_or_translated(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_sixteen_bit_colour_png(tmp_path, channels):
+def test_sixteen_bit_color_png(tmp_path, channels):
     import cv2
 
     array = noise(9, 12, channels, dtype=np.uint16)
@@ -222,7 +222,7 @@ def test_sixteen_bit_colour_png(tmp_path, channels):
     assert Image.open(tmp_path / "c.jpg").mode == "RGB"
 
 
-def test_sixteen_bit_colour_keeps_profile_exif_resolution_and_is_upright(tmp_path):
+def test_sixteen_bit_color_keeps_profile_exif_resolution_and_is_upright(tmp_path):
     import cv2
 
     array = noise(9, 12, 3, dtype=np.uint16)
@@ -454,7 +454,7 @@ def test_a_reduced_copy_beside_a_page_is_no_page(tmp_path):
             assert (getattr(picture, "n_frames", 1), picture.size) == (1, (32, 32))
 
 
-def test_what_is_broken_behind_the_first_page_costs_a_still_picture_nothing(tmp_path):
+def test_what_is_broken_behind_the_first_page_costs_a_still_image_nothing(tmp_path):
     Image.fromarray(noise(8, 10, 3)).save(tmp_path / "a.tif")
     data = bytearray((tmp_path / "a.tif").read_bytes())
     start = struct.unpack("<I", data[4:8])[0]
@@ -499,7 +499,7 @@ def test_the_limit_of_pixels_holds_for_all_frames_of_a_size(tmp_path):
     assert translate(tmp_path / "a.gif", tmp_path / "b.jpg", same(), **given).failed == []
 
 
-def test_a_colour_that_is_transparent_stays_so_beside_a_profile(tmp_path):
+def test_a_color_that_is_transparent_stays_so_beside_a_profile(tmp_path):
     array = soft(8, 8)
     array[:, :4] = (1, 2, 3)
     Image.fromarray(array).save(tmp_path / "a.png", transparency=(1, 2, 3), icc_profile=wide())

@@ -23,7 +23,7 @@ def written(tmp_path: Path, image: Image.Image, name: str, **options: object) ->
     return tmp_path / name
 
 
-def test_rgb_comes_as_it_is_and_grey_by_pillows_weights(tmp_path):
+def test_rgb_comes_as_it_is_and_gray_by_pillows_weights(tmp_path):
     path = written(tmp_path, Image.fromarray(PICTURE), "a.png")
     assert np.array_equal(images.read(path), PICTURE)
     assert np.array_equal(images.read(path, 1)[..., 0], np.asarray(Image.fromarray(PICTURE).convert("L")))
@@ -79,7 +79,7 @@ def test_exif_orientation_is_applied(tmp_path):
         assert np.array_equal(images.read(path), PICTURE)
 
 
-def test_animation_gives_its_first_frame_and_one_bit_pictures_are_grey(tmp_path):
+def test_animation_gives_its_first_frame_and_one_bit_images_are_gray(tmp_path):
     frames = [Image.new("RGB", (5, 5), c) for c in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert images.read(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
@@ -175,6 +175,6 @@ def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
         images.save(tmp_path / "a.xyz", PICTURE)
 
 
-def test_jpeg_of_a_transparent_picture_is_laid_on_white(tmp_path):
+def test_jpeg_of_a_transparent_image_is_laid_on_white(tmp_path):
     path = images.save(tmp_path / "a.jpg", np.zeros((8, 8, 4), np.uint8))
     assert images.read(path).min() == 255

@@ -112,7 +112,7 @@ def test_sound_that_a_format_refuses_is_encoded_anew(tmp_path, sound, wanted):
     assert loudest == pytest.approx(440, abs=10)
 
 
-def test_a_film_that_names_a_matrix_nobody_knows_is_read():
+def test_a_video_that_names_a_matrix_nobody_knows_is_read():
     for matrix in (3, 8, 10, 14):
         frame = av.VideoFrame.from_ndarray(scene(0), format="rgb24").reformat(format="yuv420p")
         frame.colorspace = matrix
@@ -120,7 +120,7 @@ def test_a_film_that_names_a_matrix_nobody_knows_is_read():
 
 
 @pytest.mark.parametrize("bits", ["yuv420p", "yuvj420p", "yuv420p10le"])
-def test_greys_come_out_as_they_are_in_any_range_and_depth(bits):
+def test_grays_come_out_as_they_are_in_any_range_and_depth(bits):
     """Not a level darker, as with FFmpeg's usual conversion."""
     for grey in range(0, 256, 5):
         flat = np.full((48, 64), grey, np.float64)
@@ -144,7 +144,7 @@ def test_odd_sides_keep_every_pixel_and_a_size_can_be_asked_for(model, tmp_path)
     assert seen(tmp_path / "small.mp4")[0].shape == (8, 30, 40, 3)
 
 
-def test_a_film_that_lies_on_its_side_comes_out_upright(tmp_path):
+def test_a_video_that_lies_on_its_side_comes_out_upright(tmp_path):
     """As telephones hold upright videos: the track's matrix says a quarter turn clockwise. It is applied, and not said
     again."""
     source = shoot(tmp_path / "side.mp4", sound=None)
@@ -164,7 +164,7 @@ def test_a_film_that_lies_on_its_side_comes_out_upright(tmp_path):
         assert next(found.decode(video=0)).rotation == 0
 
 
-def test_colours_of_both_matrices_come_through(tmp_path):
+def test_colors_of_both_matrices_come_through(tmp_path):
     """A video that is only copied frame by frame looks the same, whichever matrix its colours are stored by."""
     for matrix in (1, 5):
         path = tmp_path / f"{matrix}.mp4"
@@ -189,7 +189,7 @@ def test_memory_holds_a_batch_of_frames_at_most(tmp_path):
     assert counts == [3, 3, 2]
 
 
-def test_films_among_pictures_are_recorded_and_resumed(model, tmp_path):
+def test_videos_among_images_are_recorded_and_resumed(model, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     shoot(folder / "a.mp4")
@@ -214,7 +214,7 @@ def test_films_among_pictures_are_recorded_and_resumed(model, tmp_path):
     assert sorted(p.name for p in (tmp_path / "two").glob("[!.]*")) == ["a.mp4", "d.webp"]
 
 
-def test_a_film_cut_short_is_not_taken_for_whole(tmp_path):
+def test_a_video_cut_short_is_not_taken_for_whole(tmp_path):
     source = shoot(tmp_path / "waves.mkv", times=tuple(range(0, 8000, 40)), sound=None)
     data = source.read_bytes()
     source.write_bytes(data[: len(data) // 2])

@@ -251,9 +251,9 @@ def test_names_of_objects_do_not_lead_out_of_the_output_folder(model, tmp_path, 
     assert outside == []
 
 
-def test_a_film_goes_from_bucket_to_bucket(model, tmp_path):
+def test_a_video_goes_from_bucket_to_bucket(model, tmp_path):
     pytest.importorskip("av")
-    from tests.test_film import seen, shoot
+    from tests.media.test_video import seen, shoot
 
     name = f"memory://films-{os.urandom(4).hex()}"
     source = shoot(tmp_path / "waves.mp4")
@@ -280,7 +280,7 @@ def test_paths_import_nothing_of_it(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 0
 
 
-def test_a_picture_of_a_bucket_is_read_like_a_file(tmp_path):
+def test_a_image_of_a_bucket_is_read_like_a_file(tmp_path):
     name = f"memory://one-{os.urandom(4).hex()}"
     picture(tmp_path / "a.png", 0)
     there = upath.UPath(f"{name}/a.png")

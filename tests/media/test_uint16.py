@@ -15,7 +15,7 @@ from torch import nn
 from i2i.inference.translate import translate, translate_bytes
 from i2i.media import color, uint16
 from i2i.models.translator import Translator
-from tests.test_translate_files import grey_profile, noise, wide
+from tests.media.test_codec import grey_profile, noise, wide
 
 
 class Raw(nn.Module):
@@ -105,7 +105,7 @@ def apart(a, b):
         {"tile": (16, 16)},
     ],
 )
-def test_tiff_of_16_bit_colour(tmp_path, out, channels, options):
+def test_tiff_of_16_bit_color(tmp_path, out, channels, options):
     array = deep_noise(19, 24, channels)
     write_tiff(tmp_path / "a.tif", array, **options)
     model = raw()
@@ -157,7 +157,7 @@ def test_a_compression_that_needs_the_extra_is_said(tmp_path, monkeypatch):
     assert "pip install 'i2i-toolkit[uint16]'" in result.failed[0][1]
 
 
-def test_grey_stays_grey_or_becomes_colour(tmp_path):
+def test_gray_stays_gray_or_becomes_color(tmp_path):
     array = deep_noise(9, 14)
     Image.fromarray(array).save(tmp_path / "a.png", dpi=(200, 200))
     write_tiff(tmp_path / "a.tif", array)
@@ -173,7 +173,7 @@ def test_grey_stays_grey_or_becomes_colour(tmp_path):
             assert apart(read_back(tmp_path / target), array[..., None].repeat(3, 2)) <= 1
 
 
-def test_grey_with_alpha(tmp_path):
+def test_gray_with_alpha(tmp_path):
     array = deep_noise(9, 14, 2)
     write_png(tmp_path / "a.png", array)
     for name in ("b.png", "b.tif"):
@@ -309,7 +309,7 @@ def test_the_network_sees_srgb_in_16_bits(tmp_path):
         assert np.abs(np.asarray(made) - array / 257).mean() < 2
 
 
-def test_grey_with_a_grey_profile(tmp_path):
+def test_gray_with_a_gray_profile(tmp_path):
     pytest.importorskip("imagecodecs")
     array = soft(8, 16)[..., 0]
     write_tiff(tmp_path / "a.tif", array, iccprofile=grey_profile())
