@@ -26,7 +26,7 @@ class Adversarial(NamedTuple):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """`x` in at least float32: means over many half-precision numbers lose digits."""
+    """`x` in at least float32, because means of many half-precision numbers lose digits."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
@@ -41,25 +41,30 @@ def _high(s: Tensor) -> Tensor:
 # Goodfellow et al. 2014 (arXiv 1406.2661), with the non-saturating loss of the generator.
 vanilla = Adversarial(real=_low, fake=_high, adv=_low)
 
-# The same with the generator's loss of the value function, mean log(1 - sigmoid(s)): it dies where D is sure.
+# The same with the generator's loss of the minimax game, mean log(1 - sigmoid(s)). Its gradient vanishes where D is
+# certain.
 minimax = vanilla._replace(adv=lambda s: -_high(s))
 
 
 def smooth_targets(real: float = 0.9, adv: float = 1.0) -> Adversarial:
-    """The vanilla loss with softer targets: `real` for real images (one-sided smoothing, Salimans et al. 2016, arXiv
-    1606.03498) and `adv` for the generator; fakes keep target 0, for more would reinforce them where no data are."""
+    """The vanilla loss with softer targets in [0, 1]: `real` for real images, `adv` for the generator.
+
+    One-sided label smoothing (Salimans et al. 2016, arXiv 1606.03498). Fakes keep target 0: a higher one would reward
+    them where there are no data."""
     return Adversarial(real=lambda s: bce(s, real), fake=_high, adv=lambda s: bce(s, adv))
 
 
 def bce(s: Tensor, target: float | Tensor) -> Tensor:
-    """Mean binary cross-entropy of logits [any shape] against a target in [0, 1], a number or one for each."""
+    """Mean binary cross-entropy of logits s [any shape], a scalar. target: in [0, 1], one number or one per logit."""
     s = at_least_float32(s)
     return (fn.softplus(s) - target * s).mean()
 
 
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Adversarial:
-    """Equation 2 of Mao et al. 2017 (arXiv 1611.04076) with its factors one half: targets a of fakes, b of real
-    images, c of the generator. (0, 1, 1) are the usual ones; (-1, 1, 0) minimise Pearson's chi-square."""
+    """Least-squares losses with factors of one half: targets a of fakes, b of real images, c of the generator.
+
+    Equation 2 of Mao et al. 2017 (arXiv 1611.04076). (0, 1, 1) are the usual targets; (-1, 1, 0) minimize Pearson's
+    chi-square divergence."""
     return Adversarial(
         real=lambda s: 0.5 * (at_least_float32(s) - b).square().mean(),
         fake=lambda s: 0.5 * (at_least_float32(s) - a).square().mean(),
@@ -74,7 +79,7 @@ lsgan = Adversarial(
     adv=lambda s: (at_least_float32(s) - 1).square().mean(),
 )
 
-# Arjovsky et al. 2017 (arXiv 1701.07875); the discriminator must be kept Lipschitz, see penalties.
+# Arjovsky et al. 2017 (arXiv 1701.07875). The critic must be Lipschitz: see penalties, or clip its weights.
 wasserstein = Adversarial(
     real=lambda s: -at_least_float32(s).mean(),
     fake=lambda s: at_least_float32(s).mean(),
@@ -98,7 +103,7 @@ LOSSES: dict[str, Adversarial] = {
 
 
 def adversarial(name: str) -> Adversarial:
-    """The loss `name` of LOSSES. Raises I2IError naming the nearest if there is none."""
+    """The loss called `name` in LOSSES. Raises I2IError for an unknown name."""
     if name not in LOSSES:
         raise I2IError(f"loss is {name!r}.", among(name, LOSSES))
     return LOSSES[name]

@@ -103,13 +103,11 @@ class Critic(nn.Module):
         return scores
 
 
-@register("acgan_small_g")
+@register("acgan_small_g", former={"eps": 1e-5})
 class SmallGenerator(Network):
     """embedding(c) * z -> dense -> width x size/4 x size/4, doubled twice by repeating pixels before convolutions."""
 
-    def __init__(
-        self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 128, eps: float = 1e-5
-    ) -> None:
+    def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 128) -> None:
         super().__init__()
         if size % 4:
             raise I2IError(f"AC-GAN's small pair makes sides that are multiples of 4; size is {size}.", "Choose 32.")
@@ -119,8 +117,8 @@ class SmallGenerator(Network):
         half = width // 2
         self.main = nn.Sequential(
             *[nn.BatchNorm2d(width), nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, 1, 1)],
-            *[nn.BatchNorm2d(width, eps=eps), nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2)],
-            *[nn.Conv2d(width, half, 3, 1, 1), nn.BatchNorm2d(half, eps=eps), nn.LeakyReLU(0.2)],
+            *[nn.BatchNorm2d(width), nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2)],
+            *[nn.Conv2d(width, half, 3, 1, 1), nn.BatchNorm2d(half), nn.LeakyReLU(0.2)],
             *[nn.Conv2d(half, channels, 3, 1, 1), nn.Tanh()],
         )
 

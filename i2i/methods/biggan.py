@@ -79,7 +79,7 @@ def plan_for(plans: dict[int, tuple[int, ...]], size: int, width: int) -> list[i
     return [width * k for k in plans[size]]
 
 
-@register("biggan_g")
+@register("biggan_g", former={"eps": 1e-5})
 class Generator(Network):
     """(z, c) -> images [B, channels, size, size] in [-1, 1]; chunks of z and the embedded class steer each block."""
 
@@ -93,7 +93,6 @@ class Generator(Network):
         shared: int = 128,
         attention: int = 64,
         init: str = "orthogonal",
-        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         plan = plan_for(G_PLANS, size, width)
@@ -107,12 +106,12 @@ class Generator(Network):
         def wrap(layer: nn.Module) -> nn.Module:
             return spectral_norm(first(layer))
 
-        norm = functools.partial(ConditionalBatchNorm, width=shared + self.chunk, wrap=wrap, eps=eps)
+        norm = functools.partial(ConditionalBatchNorm, width=shared + self.chunk, wrap=wrap)
         self.shared = nn.Embedding(classes, shared)
         first(self.shared)
         self.project = linear(wrap, self.chunk, plan[0] * 16)
         self.blocks = nn.ModuleList([UpBlock(a, b, norm, wrap) for a, b in itertools.pairwise(plan)])
-        self.norm = nn.BatchNorm2d(plan[-1], eps=eps)
+        self.norm = nn.BatchNorm2d(plan[-1])
         self.to_picture = conv(wrap, plan[-1], channels)
         self.at = attention_index([8 * 2**k for k in range(len(self.blocks))], attention)
         self.attention = SelfAttention(plan[self.at + 1], wrap) if attention else nn.Identity()

@@ -1,4 +1,4 @@
-"""Self-attention over the places of a feature map (Zhang et al. 2018, SAGAN, arXiv 1805.08318)."""
+"""Self-attention over the positions of a feature map (Zhang et al. 2018, SAGAN, arXiv 1805.08318)."""
 
 from __future__ import annotations
 
@@ -12,47 +12,42 @@ Wrap = Callable[[nn.Module], nn.Module]
 
 
 class SelfAttention(nn.Module):
-    """y = x + gamma * o, o made of all places of x, gamma 0 at the start; maps [B, C, H, W] to the same shape.
+    """y = x + gamma * o: maps [B, C, H, W] to the same shape; gamma is 0 at the start.
 
-    Every place asks with query(x), C/8 channels, is answered by key(x), and gets the values weighted by the softmax of
-    query . key (no scaling). Three forms are in use:
+    o is a weighted sum of all positions: softmax(query . key) over values, without scaling. query and key have C/8
+    channels. As in the authors' released code, keys and values are pooled 2x2 by their maximum, values have C/2
+    channels, and a last convolution brings them back to C.
 
-    - the authors' released code (the default): keys and values are pooled 2x2 by their maximum; values have C/2
-      channels, and a last convolution brings them back to C;
-    - the paper's equations: `pool=False, share=8`: values of C/8 channels;
-    - U-Nets (DeOldify): `pool=False, share=1`: values of C channels, without the last convolution.
-
-    `wrap` is laid over each 1x1 convolution: `spectral_norm`, or nothing.
+    wrap: applied to each 1x1 convolution, such as `spectral_norm`.
     """
 
-    def __init__(self, channels: int, wrap: Wrap | None = None, pool: bool = True, share: int = 2) -> None:
+    def __init__(self, channels: int, wrap: Wrap | None = None) -> None:
         super().__init__()
-        self.pool = pool
-        inner = max(1, channels // 8)
+        inner, half = max(1, channels // 8), max(1, channels // 2)
 
-        def layer(before: int, after: int) -> nn.Module:
-            made = nn.Conv2d(before, after, 1, bias=False)
-            nn.init.xavier_uniform_(made.weight)
-            return wrap(made) if wrap else made
+        def conv1(before: int, after: int) -> nn.Module:
+            layer = nn.Conv2d(before, after, 1, bias=False)
+            nn.init.xavier_uniform_(layer.weight)
+            return wrap(layer) if wrap else layer
 
-        self.query, self.key = layer(channels, inner), layer(channels, inner)
-        self.value = layer(channels, max(1, channels // share))
-        self.out = layer(max(1, channels // share), channels) if share > 1 else nn.Identity()
+        self.query, self.key = conv1(channels, inner), conv1(channels, inner)
+        self.value: nn.Module = conv1(channels, half)
+        self.out: nn.Module = conv1(half, channels)
         self.gamma = nn.Parameter(torch.zeros(()))
 
-    def _keys(self, x: Tensor) -> Tensor:
-        return fn.max_pool2d(x, 2) if self.pool else x
+    def pooled(self, x: Tensor) -> Tensor:
+        """Keys or values [B, C, H, W] -> [B, C, H/2, W/2]."""
+        return fn.max_pool2d(x, 2)
 
     def weights(self, x: Tensor) -> Tensor:
-        """How much each place attends to each other [B, HW, HW] (pooled: [B, HW, HW/4]); rows sum to 1."""
-        query, key = self.query(x).flatten(2), self._keys(self.key(x)).flatten(2)
-        with torch.autocast(x.device.type, enabled=False):  # a softmax over a thousand places, in float32 at least
+        """How much each position attends to each pooled one, [B, HW, HW/4]; rows sum to 1."""
+        query, key = self.query(x).flatten(2), self.pooled(self.key(x)).flatten(2)
+        with torch.autocast(x.device.type, enabled=False):  # a softmax over a thousand positions, in float32 at least
             scores = query.transpose(1, 2) @ key
             return (scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores).softmax(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]; both sides even where keys are pooled."""
-        value = self._keys(self.value(x)).flatten(2)
-        seen = value @ self.weights(x).to(value.dtype).transpose(1, 2)
-        made: Tensor = x + self.gamma * self.out(seen.view(*seen.shape[:2], *x.shape[2:]))
-        return made
+        """[B, C, H, W] -> [B, C, H, W]; H and W must be even."""
+        value = self.pooled(self.value(x)).flatten(2)
+        attended = value @ self.weights(x).to(value.dtype).transpose(1, 2)
+        return x + self.gamma * self.out(attended.view(*attended.shape[:2], *x.shape[2:]))

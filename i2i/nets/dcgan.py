@@ -1,7 +1,7 @@
-"""The DCGAN pair (Radford et al. 2015, arXiv 1511.06434): strided convolutions only, no hidden dense layer.
+"""The networks of DCGAN (Radford et al. 2015, arXiv 1511.06434): strided convolutions, no hidden linear layer.
 
-Layout and order of the layers are those of the well-known PyTorch example, for any side of 4 times a power of two. At
-64 pixels and width 64 the generator has 3,576,704 parameters and the discriminator 2,765,568.
+The order of the layers is that of the PyTorch example, for any side of 4 times a power of two. At 64 pixels and width
+64 the generator has 3,576,704 parameters and the discriminator 2,765,568.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ DISCRIMINATOR_NORMS = ("batch", "layer", "instance", "none")
 class DCGANGenerator(Network):
     """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by transposed convolutions 4/2/1.
 
-    `width` channels before the last layer, twice as many for each halving (at most 16 times). project: the lecture
-    variant, a dense layer with bias makes the 4x4 map, with neither norm nor ReLU after it. classes > 0: a one-hot
-    class is joined to z.
+    width: channels before the last layer; each halving of the size doubles them, up to 16 * width. project: a linear
+    layer with bias makes the 4x4 map, without norm and ReLU after it. classes: above 0, the class is joined to z as
+    a one-hot row. std: standard deviation of the first weights.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class DCGANGenerator(Network):
         super().__init__()
         self.classes = classes
         count = doublings(size)
-        plan = [width * min(16, 2**k) for k in range(count - 1, -1, -1)]
+        widths = [width * min(16, 2**k) for k in range(count - 1, -1, -1)]
         layers: list[nn.Module] = []
         if project:
-            self.project: nn.Module = nn.Linear(z + classes, plan[0] * 16)
+            self.project: nn.Module = nn.Linear(z + classes, widths[0] * 16)
         else:
             self.project = nn.Identity()
-            layers += [nn.ConvTranspose2d(z + classes, plan[0], 4, bias=False), nn.BatchNorm2d(plan[0]), nn.ReLU()]
-        for before, after in itertools.pairwise(plan):
+            layers += [nn.ConvTranspose2d(z + classes, widths[0], 4, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        for before, after in itertools.pairwise(widths):
             layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(plan[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
+        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
         self.main = nn.Sequential(*layers)
         init_weights(self, "normal", std)
 
@@ -57,18 +57,17 @@ class DCGANGenerator(Network):
         if self.classes:
             z = torch.cat([z, one_hot(c, self.classes, z.dtype)], 1)
         side = 1 if isinstance(self.project, nn.Identity) else 4
-        h = self.project(z)
-        made: Tensor = self.main(h.view(len(z), -1, side, side))
-        return made
+        return self.main(self.project(z).view(len(z), -1, side, side))
 
 
 @register("dcgan_d")
 class DCGANDiscriminator(Network):
     """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B], or [B, outputs] with several outputs.
 
-    norm: batch (all but the first layer), layer, instance or none; a gradient penalty needs one of the last three, for
-    under batch norm an image's gradient depends on the others. classes > 0: the class is shown as constant maps, one a
-    class, beside the image.
+    width: channels of the first layer; each halving of the size doubles them, up to 16 * width. norm: batch, layer,
+    instance or none, in all but the first and last layer. A gradient penalty needs one of the last three: under batch
+    norm the gradient of an image depends on the others. classes: above 0, the class is shown as constant maps, one per
+    class, beside the image. outputs: scores per image. std: standard deviation of the first weights.
     """
 
     def __init__(
@@ -84,13 +83,13 @@ class DCGANDiscriminator(Network):
         super().__init__()
         check("norm of the discriminator", norm, DISCRIMINATOR_NORMS)
         self.classes, self.outputs = classes, outputs
-        plan = [width * min(16, 2**k) for k in range(doublings(size))]
-        layers: list[nn.Module] = [nn.Conv2d(channels + classes, plan[0], 4, 2, 1, bias=False)]
+        widths = [width * min(16, 2**k) for k in range(doublings(size))]
+        layers: list[nn.Module] = [nn.Conv2d(channels + classes, widths[0], 4, 2, 1, bias=False)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
-        for before, after in itertools.pairwise(plan):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), discriminator_norm(norm, after)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
-        layers += [nn.Conv2d(plan[-1], outputs, 4, bias=False)]
+        layers += [nn.Conv2d(widths[-1], outputs, 4, bias=False)]
         self.main = nn.Sequential(*layers)
         init_weights(self, "normal", std)
 
@@ -99,7 +98,7 @@ class DCGANDiscriminator(Network):
         if self.classes:
             maps = one_hot(c, self.classes, x.dtype)[..., None, None]
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
-        scores: Tensor = self.main(x).flatten(1)
+        scores = self.main(x).flatten(1)
         return scores.squeeze(1) if self.outputs == 1 else scores
 
 

@@ -1,4 +1,4 @@
-"""Discriminators that judge every patch (PatchGAN) or every pixel of an image (Isola et al. 2016, arXiv 1611.07004)."""
+"""Discriminators that score each patch (PatchGAN) or each pixel of an image (Isola et al. 2016, arXiv 1611.07004)."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from i2i.nets.registry import Network, register
 
 @register("patchgan")
 class PatchGAN(Network):
-    """[B, channels, H, W] -> raw scores [B, 1, h, w]; with 3 layers each judges a patch of 70x70 (256 -> 30x30).
+    """[B, channels, H, W] in [-1, 1] -> raw scores [B, 1, h, w], one for each patch.
 
-    `layers` counts the strided ones; widths double up to 8 * width. `antialias` blurs before subsampling, as in CUT.
+    layers: strided layers; with 3, a score sees a patch of 70x70 pixels, and 256 pixels give 30x30 scores. width:
+    channels of the first layer; they double up to 8 * width. norm: batch, instance or none, in all but the first and
+    the last layer. antialias: blurs before each subsampling, as in CUT.
     """
 
     def __init__(
         self, channels: int = 3, layers: int = 3, width: int = 64, norm: str = "instance", antialias: bool = False
     ) -> None:
         super().__init__()
-        found: list[nn.Module] = []
+        parts: list[nn.Module] = []
         before = channels
         for k in range(layers + 1):
             after = width * min(2**k, 8)
             halve = k < layers
             stride = 2 if halve and not antialias else 1
             bias = k == 0 or uses_bias(norm)
-            found += [nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=bias)]
-            found += [norm_layer(norm, after)] if k else []
-            found += [nn.LeakyReLU(0.2, inplace=True)]
-            found += [BlurDown(after)] if halve and antialias else []
+            parts += [nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=bias)]
+            parts += [norm_layer(norm, after)] if k else []
+            parts += [nn.LeakyReLU(0.2, inplace=True)]
+            parts += [BlurDown(after)] if halve and antialias else []
             before = after
-        self.model = nn.Sequential(*found, nn.Conv2d(before, 1, 4, padding=1))
+        self.model = nn.Sequential(*parts, nn.Conv2d(before, 1, 4, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels, H, W] in [-1, 1] -> raw scores [B, 1, h, w]."""
-        scores: Tensor = self.model(x)
-        return scores
+        return self.model(x)
 
 
 @register("pixel")
 class PixelGAN(Network):
-    """Judges every pixel alone by 1x1 convolutions: [B, channels, H, W] -> raw scores [B, 1, H, W]."""
+    """Scores each pixel by 1x1 convolutions: [B, channels, H, W] in [-1, 1] -> raw scores [B, 1, H, W].
+
+    width: channels of the first layer. norm: batch, instance or none."""
 
     def __init__(self, channels: int = 3, width: int = 64, norm: str = "instance") -> None:
         super().__init__()
@@ -57,5 +60,4 @@ class PixelGAN(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels, H, W] in [-1, 1] -> raw scores [B, 1, H, W]."""
-        scores: Tensor = self.net(x)
-        return scores
+        return self.net(x)

@@ -20,6 +20,7 @@ from i2i.core.errors import I2IError, nearest
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
 NETWORKS: dict[str, type[nn.Module]] = {}
+_FORMER: dict[str, dict[str, Any]] = {}  # of each name: arguments of earlier versions, and the value that still works
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,12 @@ def _not_json(value: Any) -> NotJSON | None:
     return next((found for found in map(_not_json, parts) if found is not None), None)
 
 
-def register(name: str) -> Callable[[Kind], Kind]:
+def register(name: str, former: Mapping[str, Any] | None = None) -> Callable[[Kind], Kind]:
     """Class decorator: saved models store `name` for this class of networks and build it again by that name.
 
-    The constructor's arguments are recorded (see `record`). Raises I2IError if another class has the name."""
+    The constructor's arguments are recorded (see `record`). former: arguments that the constructor had in earlier
+    versions, each with its default of then, the only value that `build` still accepts. Raises I2IError if another class
+    has the name."""
 
     def keep(kind: Kind) -> Kind:
         known = NETWORKS.setdefault(name, kind)
@@ -128,6 +131,7 @@ def register(name: str) -> Callable[[Kind], Kind]:
                 "Give one of them another name.",
             )
         NETWORKS[name] = kind
+        _FORMER[name] = dict(former or {})
         return record(kind)
 
     return keep
@@ -139,6 +143,12 @@ def build(name: str, **arguments: Any) -> nn.Module:
     Raises I2IError if the name is unknown or an argument does not fit."""
     if name not in NETWORKS:
         raise I2IError(f"There is no network named {name!r}.", nearest(name, NETWORKS))
+    for key, value in _FORMER.get(name, {}).items():
+        if key in arguments and (given := arguments.pop(key)) != value:
+            raise I2IError(
+                f"The network {name} was made with {key}={given!r}; this version builds it with {value!r} only.",
+                "Use the version of i2i that saved the model.",
+            )
     try:
         return NETWORKS[name](**arguments)
     except TypeError as error:

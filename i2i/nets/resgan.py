@@ -1,7 +1,7 @@
-"""Residual GANs: the blocks, the conditional batch norm and the pair that SN-GAN, WGAN-GP and their heirs share.
+"""Residual GANs: the blocks, the conditional batch norm and the networks that SN-GAN, WGAN-GP and their heirs share.
 
 Blocks as in Gulrajani et al. 2017 (arXiv 1704.00028), Miyato et al. 2018 (arXiv 1802.05957) and Brock et al. 2018
-(arXiv 1809.11096). `wrap` is laid over every convolution and linear layer: `spectral_norm`, or `plain` for nothing.
+(arXiv 1809.11096). `wrap` is applied to each convolution and linear layer: `spectral_norm`, or `unwrapped` for nothing.
 """
 
 from __future__ import annotations
@@ -24,54 +24,79 @@ Wrap = Callable[[nn.Module], nn.Module]
 Norm = Callable[[int], nn.Module]
 
 
-def plain(layer: nn.Module) -> nn.Module:
-    """The layer as it is: the `wrap` of networks without spectral normalisation."""
+# ---- layers --------------------------------------------------------------------------------------------------------
+
+
+def unwrapped(layer: nn.Module) -> nn.Module:
+    """The layer itself: the `wrap` of networks without spectral normalization."""
     return layer
 
 
 def conv(wrap: Wrap, before: int, after: int, kernel: int = 3, gain: float = 1.0, bias: bool = True) -> nn.Module:
-    """A wrapped convolution of stride 1 that keeps the size; weights Xavier uniform times `gain`, bias 0."""
-    return _first(wrap, nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=bias), gain)
+    """A wrapped convolution of stride 1 that keeps the size; weights Xavier uniform times `gain`, biases 0."""
+    return _xavier(wrap, nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=bias), gain)
 
 
 def linear(wrap: Wrap, before: int, after: int, gain: float = 1.0, bias: bool = True) -> nn.Module:
-    """A wrapped linear layer; weights Xavier uniform times `gain`, bias 0."""
-    return _first(wrap, nn.Linear(before, after, bias=bias), gain)
+    """A wrapped linear layer; weights Xavier uniform times `gain`, biases 0."""
+    return _xavier(wrap, nn.Linear(before, after, bias=bias), gain)
 
 
-def _first(wrap: Wrap, layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Module:
+def _xavier(wrap: Wrap, layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Module:
     nn.init.xavier_uniform_(layer.weight, gain)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return wrap(layer)
 
 
+def weight_init(init: str) -> Wrap:
+    """A function that draws the learned weight of a layer in place and returns the layer. Biases stay as they are.
+
+    init: xavier (no change), orthogonal, normal (N(0, 0.02)) or kaiming (N(0, 2 / fan in)). Raises I2IError for another
+    name."""
+    draw: dict[str, Callable[[Tensor], Tensor]] = {
+        "orthogonal": nn.init.orthogonal_,
+        "normal": functools.partial(nn.init.normal_, std=0.02),
+        "kaiming": functools.partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+    }
+    check("init", init, ("xavier", *draw))
+
+    def initialized(layer: nn.Module) -> nn.Module:
+        if init in draw:
+            draw[init](learned_weight(layer))
+        return layer
+
+    return initialized
+
+
 class ConditionalBatchNorm(nn.Module):
     """Batch norm whose gain and bias come from a condition c: (1 + gain(c)) * norm(x) + bias(c), per channel.
 
-    c [B, width]: a one-hot class (then gain and bias are tables), or an embedding, alone or beside a piece of z. With
+    c [B, width] is a one-hot class (gain and bias are then tables), or an embedding, alone or beside a part of z. With
     c = 0 it is plain batch norm (Dumoulin et al. 2016, arXiv 1610.07629; de Vries et al. 2017, arXiv 1707.00683)."""
 
-    def __init__(self, channels: int, width: int, wrap: Wrap = plain, eps: float = 1e-5, std: float = 0.02) -> None:
+    def __init__(self, channels: int, width: int, wrap: Wrap = unwrapped) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, eps=eps, affine=False)
+        self.norm = nn.BatchNorm2d(channels, affine=False)
         gain, bias = nn.Linear(width, channels, bias=False), nn.Linear(width, channels, bias=False)
-        nn.init.normal_(gain.weight, 0.0, std)
-        nn.init.normal_(bias.weight, 0.0, std)
+        nn.init.normal_(gain.weight, 0.0, 0.02)
+        nn.init.normal_(bias.weight, 0.0, 0.02)
         self.gain, self.bias = wrap(gain), wrap(bias)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x [B, C, H, W], c [B, width] -> [B, C, H, W]."""
-        made: Tensor = self.norm(x) * (1 + self.gain(c))[..., None, None] + self.bias(c)[..., None, None]
-        return made
+        return self.norm(x) * (1 + self.gain(c))[..., None, None] + self.bias(c)[..., None, None]
+
+
+# ---- blocks --------------------------------------------------------------------------------------------------------
 
 
 class UpBlock(nn.Module):
     """Twice the size: norm, ReLU, nearest x2, conv3, norm, ReLU, conv3, added to conv1 of nearest x2.
 
-    `norm(channels)` makes the norms; they are called with the condition where the block is."""
+    `norm(channels)` makes a norm, which is called with the block's condition, if there is one."""
 
-    def __init__(self, before: int, after: int, norm: Norm, wrap: Wrap = plain) -> None:
+    def __init__(self, before: int, after: int, norm: Norm, wrap: Wrap = unwrapped) -> None:
         super().__init__()
         self.norm1, self.norm2 = norm(before), norm(after)
         self.conv1 = conv(wrap, before, after, gain=math.sqrt(2))
@@ -89,73 +114,54 @@ class UpBlock(nn.Module):
 class DownBlock(nn.Module):
     """ReLU, conv3, ReLU, conv3 and, with `down`, 2x2 averages; added to conv1 of x (with `down` averaged).
 
-    The `first` block of a discriminator starts without ReLU. A block that changes neither size nor width has x
-    itself as shortcut."""
+    The `first` block of a discriminator starts without ReLU. The shortcut of a block that changes neither size nor
+    width is x itself."""
 
-    def __init__(
-        self, before: int, after: int, down: bool = True, first: bool = False, wrap: Wrap = plain, wide: bool = True
-    ) -> None:
+    def __init__(self, before: int, after: int, down: bool = True, first: bool = False, wrap: Wrap = unwrapped) -> None:
         super().__init__()
         self.down, self.first = down, first
-        inner = after if wide else before
-        self.conv1 = conv(wrap, before, inner, gain=math.sqrt(2))
-        self.conv2 = conv(wrap, inner, after, gain=math.sqrt(2))
+        self.conv1 = conv(wrap, before, after, gain=math.sqrt(2))
+        self.conv2 = conv(wrap, after, after, gain=math.sqrt(2))
         self.shortcut = conv(wrap, before, after, 1) if down or before != after else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, before, H, W] -> [B, after, H/2, W/2] or, without `down`, [B, after, H, W]."""
+        """[B, before, H, W] -> [B, after, H/2, W/2]; without `down` [B, after, H, W]."""
         h = self.conv2(self.conv1(x if self.first else x.relu()).relu())
         if not self.down:
-            made: Tensor = h + self.shortcut(x)
-            return made
+            return h + self.shortcut(x)
         # averaging commutes with the 1x1 convolution too
-        made = fn.avg_pool2d(h, 2) + self.shortcut(fn.avg_pool2d(x, 2))
-        return made
+        return fn.avg_pool2d(h, 2) + self.shortcut(fn.avg_pool2d(x, 2))
 
 
-def weight_init(init: str) -> Wrap:
-    """A function that draws the learned weight of a layer in place and returns the layer; biases are left alone.
-
-    xavier: as it is; orthogonal; normal: N(0, 0.02); kaiming: N(0, 2 / fan in). Raises I2IError for another name."""
-    draw: dict[str, Callable[[Tensor], Tensor]] = {
-        "orthogonal": nn.init.orthogonal_,
-        "normal": functools.partial(nn.init.normal_, std=0.02),
-        "kaiming": functools.partial(nn.init.kaiming_normal_, nonlinearity="relu"),
-    }
-    check("init", init, ("xavier", *draw))
-
-    def drawn(layer: nn.Module) -> nn.Module:
-        if init in draw:
-            draw[init](learned_weight(layer))
-        return layer
-
-    return drawn
+# ---- networks ------------------------------------------------------------------------------------------------------
 
 
 def block_widths(size: int, width: int) -> list[int]:
-    """Channels from 4 pixels up to `size`, one more than there are doublings: all `width` up to 32 pixels; above, the
-    largest images have `width` and each halving doubles it, up to 16 times."""
+    """Channels of the maps from 4 pixels up to `size`, one more than there are doublings.
+
+    Up to 32 pixels all are `width`. Above, the largest maps have `width`, and each halving of the size doubles it, up
+    to 16 * width."""
     count = doublings(size)
     return [width if size <= 32 else width * min(16, 2 ** (count - k)) for k in range(count + 1)]
 
 
 def attention_index(sides: Sequence[int], side: int) -> int:
-    """The index of the first of the maps' `sides` that is `side`, where self-attention goes; -1 for side 0.
+    """The index of the first of the maps' `sides` that equals `side`, the place of self-attention; -1 for side 0.
 
-    Raises I2IError if there is none."""
+    Raises I2IError if no map has that side."""
     if side and side not in sides:
         listed = ", ".join(map(str, sorted(set(sides))))
         raise I2IError(f"attention is {side}, but the network has no maps of that side.", f"Allowed: 0, {listed}.")
     return list(sides).index(side) if side else -1
 
 
-@register("resgan_g")
+@register("resgan_g", former={"eps": 1e-5})
 class ResNetGenerator(Network):
     """z [B, z] (and a class c [B]) -> images [B, channels, size, size] in [-1, 1] by residual up-blocks.
 
-    classes > 0: conditional batch norm with a table of gains and biases. spectral: every layer but the
-    tables is normalised. attention: side of the maps after which self-attention stands; 0 none. init: first weights of
-    all layers but the tables, xavier or a name of `first_weights`.
+    classes: above 0, conditional batch norm with a table of gains and biases. spectral: spectral normalization of all
+    layers except these tables. attention: side in pixels of the maps after which self-attention is inserted; 0: none.
+    init: first weights of all layers except the tables, see `weight_init`.
     """
 
     def __init__(
@@ -166,28 +172,26 @@ class ResNetGenerator(Network):
         width: int = 256,
         classes: int = 0,
         spectral: bool = False,
-        eps: float = 1e-5,
         attention: int = 0,
         init: str = "xavier",
     ) -> None:
         super().__init__()
-        first = weight_init(init)
+        initialized = weight_init(init)
 
         def wrap(layer: nn.Module) -> nn.Module:
-            return spectral_norm(first(layer)) if spectral else first(layer)
-
-        plan = block_widths(size, width)
-        self.classes = classes
+            return spectral_norm(initialized(layer)) if spectral else initialized(layer)
 
         def norm(count: int) -> nn.Module:
-            return ConditionalBatchNorm(count, classes, eps=eps) if classes else nn.BatchNorm2d(count, eps=eps)
+            return ConditionalBatchNorm(count, classes) if classes else nn.BatchNorm2d(count)
 
-        self.project = linear(wrap, z, plan[0] * 16)
-        self.blocks = nn.ModuleList([UpBlock(a, b, norm, wrap) for a, b in itertools.pairwise(plan)])
-        self.norm = nn.BatchNorm2d(plan[-1], eps=eps)
-        self.to_picture = conv(wrap, plan[-1], channels)
+        self.classes = classes
+        widths = block_widths(size, width)
+        self.project = linear(wrap, z, widths[0] * 16)
+        self.blocks = nn.ModuleList([UpBlock(a, b, norm, wrap) for a, b in itertools.pairwise(widths)])
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.to_picture = conv(wrap, widths[-1], channels)
         self.at = attention_index([8 * 2**k for k in range(len(self.blocks))], attention)
-        self.attention = SelfAttention(plan[self.at + 1], wrap) if attention else nn.Identity()
+        self.attention = SelfAttention(widths[self.at + 1], wrap) if attention else nn.Identity()
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """z [B, z] and, with classes, c int64 [B] or float [B, classes] (a mixture) -> [B, channels, size, size]."""
@@ -197,18 +201,19 @@ class ResNetGenerator(Network):
             h = block(h, *condition)
             if k == self.at:
                 h = self.attention(h)
-        made: Tensor = self.to_picture(self.norm(h).relu()).tanh()
-        return made
+        return self.to_picture(self.norm(h).relu()).tanh()
 
 
-@register("resgan_d")
+@register("resgan_d", former={"eps": 1e-12})
 class ResNetDiscriminator(Network):
     """Images [B, channels, size, size] (and a class c [B]) -> raw scores [B] by residual down-blocks.
 
-    classes > 0: projection, score = linear(h) + <embedding(c), h> (Miyato and Koyama 2018, arXiv 1802.05637). mean: h
-    is the mean over space (WGAN-GP) instead of the sum. Up to 32 pixels two of four blocks halve the size; above, all
-    but the last do. plan: the channels of each block, instead of those that follow from `width`. attention: side of the
-    maps after which self-attention stands; 0 none. init: first weights, xavier or a name of `first_weights`.
+    width: channels of the blocks (above 32 pixels: of the first one, see `block_widths`). plan: the channels of each
+    block instead. Up to 32 pixels two of four blocks halve the size; above, all but the last do.
+    classes: above 0, projection: score = linear(h) + <embedding(c), h> (Miyato and Koyama 2018, arXiv 1802.05637).
+    mean: h is the mean over positions (WGAN-GP) instead of the sum. spectral: spectral normalization of all layers.
+    attention: side in pixels of the maps after which self-attention is inserted; 0: none. init: first weights, see
+    `weight_init`.
     """
 
     def __init__(
@@ -219,33 +224,32 @@ class ResNetDiscriminator(Network):
         classes: int = 0,
         spectral: bool = True,
         mean: bool = False,
-        eps: float = 1e-12,
         attention: int = 0,
         plan: Sequence[int] = (),
         init: str = "xavier",
     ) -> None:
         super().__init__()
-        first = weight_init(init)
+        initialized = weight_init(init)
 
-        def normalised(layer: nn.Module) -> nn.Module:
-            return spectral_norm(first(layer), eps) if spectral else first(layer)
+        def wrap(layer: nn.Module) -> nn.Module:
+            return spectral_norm(initialized(layer)) if spectral else initialized(layer)
 
         self.mean = mean
-        plan = list(plan) or ([width] * 4 if size <= 32 else block_widths(size, width)[::-1])
-        halvings = min(2, doublings(size)) if size <= 32 else len(plan) - 1
-        steps = list(enumerate(zip([channels, *plan], plan, strict=False)))
-        self.blocks = nn.ModuleList([DownBlock(a, b, k < halvings, k == 0, normalised) for k, (a, b) in steps])
-        self.score = linear(normalised, plan[-1], 1)
+        widths = list(plan) or ([width] * 4 if size <= 32 else block_widths(size, width)[::-1])
+        halvings = min(2, doublings(size)) if size <= 32 else len(widths) - 1
+        pairs = enumerate(itertools.pairwise([channels, *widths]))
+        self.blocks = nn.ModuleList([DownBlock(a, b, k < halvings, k == 0, wrap) for k, (a, b) in pairs])
+        self.score = linear(wrap, widths[-1], 1)
         self.embedding: nn.Module | None = None
         if classes:
-            table = nn.Embedding(classes, plan[-1])
+            table = nn.Embedding(classes, widths[-1])
             nn.init.xavier_uniform_(table.weight)
-            self.embedding = normalised(table)
-        self.at = attention_index([size // 2 ** min(k + 1, halvings) for k in range(len(plan))], attention)
-        self.attention = SelfAttention(plan[self.at], normalised) if attention else nn.Identity()
+            self.embedding = wrap(table)
+        self.at = attention_index([size // 2 ** min(k + 1, halvings) for k in range(len(widths))], attention)
+        self.attention = SelfAttention(widths[self.at], wrap) if attention else nn.Identity()
 
     def features(self, x: Tensor) -> Tensor:
-        """The pooled features h [B, width]."""
+        """Images [B, channels, size, size] -> the pooled features h [B, width]."""
         h = x
         for k, block in enumerate(self.blocks):
             h = block(h)
@@ -255,9 +259,7 @@ class ResNetDiscriminator(Network):
         return h.mean((2, 3)) if self.mean else h.sum((2, 3))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """x [B, channels, size, size] and, with classes, c int64 [B] -> [B]."""
+        """x [B, channels, size, size] and, with classes, c int64 [B] -> raw scores [B]."""
         h = self.features(x)
-        score: Tensor = self.score(h).squeeze(1)
-        if self.embedding is not None:
-            score = score + (self.embedding(c) * h).sum(1)
-        return score
+        score = self.score(h).squeeze(1)
+        return score if self.embedding is None else score + (self.embedding(c) * h).sum(1)

@@ -28,17 +28,19 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, H, W] -> the same shape."""
-        y: Tensor = x + self.conv_block(x)
-        return y
+        return x + self.conv_block(x)
 
 
 @register("resnet")
 class ResNet(Network):
-    """c7s1, two downs, `blocks` residual blocks, two ups, c7s1: [B, channels_in, H, W] -> [B, channels_out, H, W].
+    """[B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1], by residual blocks at a quarter of the size.
 
-    Output in [-1, 1]; H and W should be multiples of `multiple` = 4 (others are rounded up to one). `antialias` blurs
-    before the two downs are taken, upsample "blur" uses the matching fixed filter: together CUT's generator (Park et
-    al. 2020, arXiv 2007.15651).
+    Layers: convolution 7x7, two of stride 2, `blocks` residual blocks, two upsamplings, convolution 7x7. H and W should
+    be multiples of `multiple` = 4; other sides are rounded up to one. width: channels of the first layer. norm: batch,
+    instance or none. dropout: 0.5 in each block. upsample: transposed, resize (no checkerboard) or blur (fixed
+    filter).
+    antialias: blurs before each subsampling; with upsample "blur" it is CUT's generator (Park et al. 2020, arXiv
+    2007.15651). Raises I2IError for an unknown `upsample`.
     """
 
     def __init__(
@@ -81,17 +83,16 @@ class ResNet(Network):
     def forward(self, x: Tensor, layers: Sequence[int] = ()) -> Tensor | list[Tensor]:
         """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1].
 
-        layers: positions in `model`, rising; then their outputs are returned instead, and nothing after the last is
-        computed. A norm before the last of them is seen after its ReLU, which works in place. Raises I2IError if there
-        is no such position."""
+        layers: positions in `model`, ascending; then the list of their outputs is returned instead, and layers after
+        the last of them are not computed. The output of a norm includes the ReLU after it, which works in place, except
+        at the last position. Raises I2IError if there is no such position."""
         if not layers:
-            y: Tensor = self.model(x)
-            return y
+            return self.model(x)
         if not 0 <= min(layers) <= max(layers) < len(self.model):
-            raise I2IError(f"The layers {list(layers)} were asked for.", f"Allowed: 0 to {len(self.model) - 1}.")
-        found = []
+            raise I2IError(f"layers is {list(layers)}.", f"Allowed: 0 to {len(self.model) - 1}.")
+        outputs = []
         for i, layer in enumerate(self.model[: max(layers) + 1]):
             x = layer(x)
             if i in layers:
-                found.append(x)
-        return found
+                outputs.append(x)
+        return outputs

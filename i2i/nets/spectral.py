@@ -1,4 +1,4 @@
-"""Spectral normalisation: W / sigma(W), sigma the largest singular value (Miyato et al. 2018, arXiv 1802.05957)."""
+"""Spectral normalization: W / sigma(W), sigma the largest singular value (Miyato et al. 2018, arXiv 1802.05957)."""
 
 from __future__ import annotations
 
@@ -11,80 +11,80 @@ from torch.nn.utils import parametrize
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
+WARM_UP = 15  # power iterations at the start; the first estimate from random vectors would be far too low
+
 
 class SpectralNorm(nn.Module):
-    """The map W -> W / sigma(W) of a weight [any shape], sigma followed by power iteration from the kept u and v.
+    """The map W -> W / sigma(W) of a weight of any shape. sigma is estimated by power iteration (algorithm 1).
 
     The matrix has the output features as rows: dimension `dim` of the weight, the others flattened. In training mode
-    each call makes one iteration first (v = M^T u, u = M v, both normalised, without gradient); in eval mode nothing
-    moves, but with `fresh` one iteration is made and not kept, as in the authors' code of BigGAN. Computed in at least
-    float32. Copies and saved files carry u and v.
+    each call makes one iteration first (v = M^T u, u = M v, both normalized, without gradient); in eval mode u and v
+    stay. Computed in at least float32. u and v are buffers, so copies and saved files carry them.
     """
 
+    eps = 1e-12  # least length that u and v are divided by
     u: Tensor
     v: Tensor
 
-    def __init__(self, weight: Tensor, dim: int = 0, eps: float = 1e-12, fresh: bool = False, warm: int = 15) -> None:
+    def __init__(self, weight: Tensor, dim: int = 0) -> None:
         super().__init__()
-        self.dim, self.eps, self.fresh = dim, eps, fresh
-        matrix = self._matrix(weight.detach())
+        self.dim = dim
+        matrix = self.matrix(weight.detach())
         self.register_buffer("u", self._unit(torch.randn(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)))
         self.register_buffer("v", self._unit(torch.randn(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)))
-        for _ in range(0 if weight.is_meta else warm):  # a fresh estimate would be far too low
-            self.u, self.v = self._next(matrix)
+        for _ in range(0 if weight.is_meta else WARM_UP):
+            self.u, self.v = self.iterated(matrix)
 
     def _unit(self, x: Tensor) -> Tensor:
         return fn.normalize(x, dim=0, eps=self.eps)
 
-    def _matrix(self, weight: Tensor) -> Tensor:
+    def matrix(self, weight: Tensor) -> Tensor:
+        """The weight as a matrix [output features, all others]."""
         return weight.movedim(self.dim, 0).flatten(1)
 
-    def _next(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """(u, v) after one more iteration."""
+    def iterated(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """(u, v) after one more power iteration."""
         v = self._unit(matrix.T @ self.u)
         return self._unit(matrix @ v), v
 
     def sigma(self, weight: Tensor) -> Tensor:
-        """The estimate u . M v, a scalar that can be differentiated in the weight."""
-        matrix = self._matrix(weight)
-        u, v = self.u, self.v
+        """The estimate u . M v, a scalar with a gradient in the weight."""
+        matrix = self.matrix(weight)
         with torch.no_grad():
             if self.training:
-                u, v = self._next(matrix)
+                u, v = self.iterated(matrix)
                 self.u.copy_(u)
                 self.v.copy_(v)
-            elif self.fresh:
-                u, v = self._next(matrix)
             # copies: several calls may come before one backward, which must not meet vectors changed in place
-            u, v = u.clone(), v.clone()
+            u, v = self.u.clone(), self.v.clone()
         return torch.dot(u, torch.mv(matrix, v))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight divided by its largest singular value, the same shape."""
         with torch.autocast(weight.device.type, enabled=False):
-            made: Tensor = weight / self.sigma(weight)
-        return made
+            return weight / self.sigma(weight)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """What assigning to the layer's weight keeps: the raw weight."""
+        """Assigning to the layer's weight sets the learned weight to it."""
         return weight
 
 
-def spectral_norm(layer: Layer, eps: float = 1e-12, fresh: bool = False) -> Layer:
-    """`layer` (convolution, transposed convolution, linear, embedding) with its weight under spectral normalisation.
+def spectral_norm(layer: Layer) -> Layer:
+    """Puts the weight of `layer` under spectral normalization, in place; returns `layer`.
 
-    Give the layer its first weights before. Optimizers see the raw weight, which `raw` finds: reading `layer.weight`
-    in training mode makes a power iteration."""
+    layer: a convolution, transposed convolution, linear layer or embedding, with its first weights. Optimizers see the
+    learned weight; read it by `learned_weight`, since reading `layer.weight` in training mode makes a power iteration.
+    """
     dim = 1 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else 0
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    # unsafe: no trial call, which would move u and v
-    parametrize.register_parametrization(layer, "weight", SpectralNorm(weight, dim, eps, fresh), unsafe=True)
+    # unsafe: no trial call, which would change u and v
+    parametrize.register_parametrization(layer, "weight", SpectralNorm(weight, dim), unsafe=True)
     return layer
 
 
 def learned_weight(layer: nn.Module) -> nn.Parameter:
-    """The weight that is learned, without any normalisation laid over it."""
-    found = layer.parametrizations.weight.original if parametrize.is_parametrized(layer) else layer.weight  # type: ignore[union-attr]
-    assert isinstance(found, nn.Parameter)
-    return found
+    """The weight of `layer` that optimizers change, before any normalization."""
+    weight = layer.parametrizations.weight.original if parametrize.is_parametrized(layer) else layer.weight  # type: ignore[union-attr]
+    assert isinstance(weight, nn.Parameter)
+    return weight

@@ -1,6 +1,6 @@
 """Transformer blocks over maps of tokens: attention within windows, with a learned bias for relative positions.
 
-As in TransGAN (Jiang, Chang, Wang 2021, arXiv 2102.07074); tokens are the places of a map, row by row, [B, H*W, C].
+As in TransGAN (Jiang, Chang, Wang 2021, arXiv 2102.07074). Tokens are the positions of a map, row by row: [B, H*W, C].
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ from i2i.core.errors import I2IError
 
 
 def split_windows(x: Tensor, side: int, window: int) -> Tensor:
-    """Tokens [B, side^2, C] cut in squares of `window` places: [B * (side / window)^2, window^2, C], row by row."""
+    """Tokens of a map, [B, side^2, C] -> tokens of its windows, [B * (side / window)^2, window^2, C], row by row."""
     b, _, c = x.shape
     n = side // window
     return x.view(b, n, window, n, window, c).transpose(2, 3).reshape(b * n * n, window * window, c)
 
 
 def join_windows(x: Tensor, side: int, window: int) -> Tensor:
-    """The inverse of `windows`: [B * (side / window)^2, window^2, C] -> [B, side^2, C]."""
+    """The inverse of `split_windows`: [B * (side / window)^2, window^2, C] -> [B, side^2, C]."""
     n, c = side // window, x.shape[-1]
     return x.view(-1, n, n, window, window, c).transpose(2, 3).reshape(-1, side * side, c)
 
 
 def map_to_tokens(x: Tensor) -> Tensor:
-    """A map [B, C, H, W] as tokens [B, H*W, C]."""
+    """A map [B, C, H, W] -> tokens [B, H*W, C]."""
     return x.flatten(2).transpose(1, 2)
 
 
 def tokens_to_map(x: Tensor) -> Tensor:
-    """Tokens of a square map [B, H*H, C] as the map [B, C, H, H]."""
+    """Tokens of a square map [B, H*H, C] -> the map [B, C, H, H]."""
     side = round(x.shape[1] ** 0.5)
     return x.transpose(1, 2).reshape(len(x), -1, side, side)
 
 
 def pixel_shuffle(x: Tensor) -> Tensor:
-    """Tokens [B, H*H, C] of twice the side by pixel shuffle: [B, 4*H*H, C/4]."""
+    """Tokens [B, H*H, C] -> tokens of twice the side [B, 4*H*H, C/4]."""
     return map_to_tokens(fn.pixel_shuffle(tokens_to_map(x), 2))
 
 
 def pos_embed(count: int, width: int) -> nn.Parameter:
-    """A learned embedding of positions [1, count, width], N(0, 0.02) cut at two units."""
+    """A learned position embedding [1, count, width]; starts as N(0, 0.02), truncated to [-2, 2]."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=0.02))
 
 
 def init_xavier(net: nn.Module) -> None:
-    """Xavier uniform weights for all convolutions and linear layers; biases of linear layers 0."""
+    """Draws Xavier uniform weights for all convolutions and linear layers; sets biases of linear layers to 0."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
@@ -56,14 +56,17 @@ def init_xavier(net: nn.Module) -> None:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over tokens [B, N, C]; softmax(q k^T / sqrt(C / heads) + bias) v, then a projection.
+    """Multi-head self-attention over tokens [B, N, C]: softmax(q k^T / sqrt(C / heads) + bias) v, then a projection.
 
     window > 0: N is window^2, and the scores get a learned bias for each head and each offset of rows and columns."""
 
     def __init__(self, width: int, heads: int, window: int = 0) -> None:
         super().__init__()
         if width % heads:
-            raise I2IError(f"{width} channels cannot be shared by {heads} heads.", "Choose a divisor.")
+            raise I2IError(
+                f"heads is {heads}, and {width} channels cannot be split into that many equal parts.",
+                f"Choose a number of heads that divides {width}.",
+            )
         self.heads, self.window = heads, window
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.proj = nn.Linear(width, width)
@@ -72,9 +75,9 @@ class Attention(nn.Module):
             nn.init.trunc_normal_(self.table, std=0.02)
 
     def bias(self) -> Tensor:
-        """The bias of the scores [heads, N, N] for each pair of places."""
-        at = torch.arange(self.window, device=self.table.device)
-        rows, columns = at.repeat_interleave(self.window), at.repeat(self.window)
+        """The bias of the scores for each pair of positions, [heads, N, N]."""
+        side = torch.arange(self.window, device=self.table.device)
+        rows, columns = side.repeat_interleave(self.window), side.repeat(self.window)
         down, across = (p[:, None] - p[None] + self.window - 1 for p in (rows, columns))
         return self.table[down * (2 * self.window - 1) + across].permute(2, 0, 1)
 
@@ -82,23 +85,26 @@ class Attention(nn.Module):
         """[B, N, C] -> [B, N, C]."""
         b, n, c = x.shape
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        scores = (q @ k.transpose(-2, -1)) * (c // self.heads) ** -0.5  # by hand: it is differentiated twice
+        # written out, because torch's fused attention cannot be differentiated twice
+        scores = (q @ k.transpose(-2, -1)) * (c // self.heads) ** -0.5
         if self.window:
             scores = scores + self.bias()
-        made: Tensor = self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, c))
-        return made
+        return self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, c))
 
 
 class TransformerBlock(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x)), for tokens [B, side^2, C]; MLP: C -> 4C, exact GELU, -> C.
 
-    window > 0: attention stays within squares of `window` places, with relative positions; `window` must divide
-    `side`. 0: over all tokens, whose number is free."""
+    window > 0: attention within windows of `window` x `window` positions, with relative positions; `window` must
+    divide `side`. window 0: attention over all tokens, whose number is free."""
 
     def __init__(self, width: int, heads: int, side: int = 0, window: int = 0) -> None:
         super().__init__()
         if window and side % window:
-            raise I2IError(f"Windows of {window} do not divide a map of {side}.", "Choose a divisor.")
+            raise I2IError(
+                f"A map of {side} x {side} cannot be split into windows of {window} x {window}.",
+                f"Choose a window that divides {side}.",
+            )
         self.side, self.window = side, window
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width, heads, window)
@@ -112,12 +118,13 @@ class TransformerBlock(nn.Module):
         else:
             h = self.attention(h)
         x = x + h
-        made: Tensor = x + self.mlp(self.norm2(x))
-        return made
+        return x + self.mlp(self.norm2(x))
 
 
 def block_stack(width: int, depth: int, heads: int, side: int, largest: int, positions: bool) -> nn.Sequential:
-    """`depth` blocks for a map of `side`. Maps above `largest` attend in windows of half of it ("grid attention"), with
-    relative positions; smaller ones as a whole, with relative positions where `positions`."""
+    """`depth` blocks for a map of `side` x `side`.
+
+    Maps larger than `largest` attend within windows of half of it ("grid attention"), with relative positions. Smaller
+    ones attend as a whole, with relative positions if `positions`."""
     window = largest // 2 if side > largest else (side if positions else 0)
     return nn.Sequential(*[TransformerBlock(width, heads, side, window) for _ in range(depth)])

@@ -12,16 +12,16 @@ from i2i.nets.registry import Network, register
 
 
 class UNetLevel(nn.Module):
-    """One level of the U: down, everything below, up. All but the outermost level pass their input on beside it."""
+    """One level of the U: down, the levels inside, up. All but the outermost level join their input to the output."""
 
     def __init__(self, layers: list[nn.Module], outermost: bool = False) -> None:
         super().__init__()
         self.model, self.outermost = nn.Sequential(*layers), outermost
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C + C', H, W], without the skip if outermost."""
-        # The first layer rectifies x in place; that costs no copy and changes nothing, as a ReLU follows the skip.
-        y: Tensor = self.model(x)
+        """[B, C, H, W] -> [B, C + C', H, W]; the outermost level -> [B, C', H, W]."""
+        # The first layer applies its ReLU to x in place: it needs no copy, and a ReLU follows the skip anyway.
+        y = self.model(x)
         return y if self.outermost else torch.cat([x, y], 1)
 
 
@@ -29,9 +29,10 @@ class UNetLevel(nn.Module):
 class UNet(Network):
     """Encoder and decoder of `depth` levels with skips: [B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1].
 
-    H and W must be multiples of `multiple` = 2**depth. Level k has min(width * 2**k, max_width) channels (max_width 0:
-    8 * width). Dropout of 0.5 sits in the decoder levels that are widest on both sides. No norm in the outermost and
-    the innermost encoder layer. depth 8 and 7 are the authors' unet_256 and unet_128.
+    H and W must be multiples of `multiple` = 2**depth. Level k has min(width * 2**k, max_width) channels; max_width 0:
+    8 * width. norm: batch, instance or none; not in the outermost and the innermost encoder layer. dropout: 0.5 in the
+    decoder levels that are widest on both sides. upsample: transposed, or resize (no checkerboard). Depths 8 and 7 are
+    the authors' unet_256 and unet_128. Raises I2IError for a depth under 2 or an unknown `upsample`.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class UNet(Network):
     ) -> None:
         super().__init__()
         if depth < 2:
-            raise I2IError(f"A U-Net of depth {depth} was asked for.", "It needs at least 2 levels.")
+            raise I2IError(f"depth is {depth}.", "A U-Net needs at least 2 levels.")
         check("upsample", upsample, ("transposed", "resize"))
         self.multiple = 2**depth
         bias, widest = uses_bias(norm), max_width or 8 * width
@@ -78,11 +79,12 @@ class UNet(Network):
         self.model = UNetLevel([down(channels_in, width), level, *last], outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1]."""
+        """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1].
+
+        Raises I2IError if H or W is not a multiple of `multiple`."""
         if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
             raise I2IError(
-                f"This U-Net was given an image of {x.shape[-1]}x{x.shape[-2]} pixels.",
-                f"Both sides must be multiples of {self.multiple}; fewer levels (depth) allow smaller ones.",
+                f"This U-Net got an image of {x.shape[-1]} x {x.shape[-2]} pixels.",
+                f"Both sides must be multiples of {self.multiple}. Fewer levels (depth) allow smaller images.",
             )
-        y: Tensor = self.model(x)
-        return y
+        return self.model(x)

@@ -1,5 +1,7 @@
 """Adversarial losses, the gradient penalty, patch losses: values and gradients."""
 
+import functools
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from i2i.losses.contrastive import patch_losses, patch_nce
 from i2i.losses.penalties import gradient_penalty, input_gradient
 from i2i.nets.patches import PatchHeads, rows_at, unit_rows
 from tests.golden.reading import LOSS_OF, Case, cases, network
+from tests.golden_gans.variants import centered_penalty
 
 
 @pytest.mark.parametrize("case", [p for p in cases("loss") if "GANLoss" in p.values[0].entry])
@@ -29,13 +32,14 @@ def test_gradient_penalty(case: Case) -> None:
     D.load_state_dict(case.group("state"))
     D.train(case.manifest["network"].get("mode", "train") == "train")
     weight, center = case.manifest["arguments"]["lambda_gp"], case.manifest["arguments"]["constant"]
+    penalty = gradient_penalty if center == 1 else functools.partial(centered_penalty, center=center)
     real, fake = case["real"], case["fake"]
     for name in case.manifest["values"]:
         place = name.removeprefix("gp_")
         fixed = {"real": torch.ones(len(real)), "fake": torch.zeros(len(real))}
         alpha = fixed[place] if place in fixed else case["alpha"].flatten()
         D.zero_grad()
-        value = weight * gradient_penalty(D, real, fake, alpha, center)
+        value = weight * penalty(D, real, fake, alpha)
         case.close(value, case[name], "value")
         a = alpha.view(-1, 1, 1, 1)
         case.close(input_gradient(D, a * real + (1 - a) * fake), case[f"input_grad_{place}"], "input_grad")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,16 +13,9 @@ from i2i.methods.biggan import D_PLANS, G_PLANS, Generator, plan_for
 from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, SpectralNorm, spectral_norm
 from i2i.nets.resgan import DownBlock
 from tests.golden_gans.reading import Case, case, fill, gradients, small_discriminator
+from tests.golden_gans.variants import FullAttention, fully_orthogonal, with_eps, with_fresh_sigma
 
 SPECTRAL = "parametrizations.weight."
-
-
-def settle(net: nn.Module, fresh: bool = False, eps: float | None = None) -> None:
-    """How the stored implementation treats spectral norm in eval mode, and its epsilon."""
-    for module in net.modules():
-        if isinstance(module, SpectralNorm):
-            module.fresh = fresh
-            module.eps = module.eps if eps is None else eps
 
 
 def renamed(name: str, table: dict[str, str]) -> str:
@@ -33,10 +26,10 @@ def renamed(name: str, table: dict[str, str]) -> str:
 
 # ---- attention -----------------------------------------------------------------------------------------------------
 
-FORMS: dict[str, dict[str, Any]] = {
-    "sagan_attention_pooled": {},
-    "sagan_attention_pooled_sn": {"wrap": spectral_norm},
-    "sagan_attention_full": {"wrap": spectral_norm, "pool": False, "share": 1},
+FORMS: dict[str, Callable[[int], SelfAttention]] = {
+    "sagan_attention_pooled": SelfAttention,
+    "sagan_attention_pooled_sn": lambda channels: SelfAttention(channels, spectral_norm),
+    "sagan_attention_full": lambda channels: FullAttention(channels, spectral_norm, share=1),
 }
 # In the U-Net form the layer called `key` asks and the one called `query` answers.
 PARTS = {
@@ -61,8 +54,8 @@ ENDS = {
 @pytest.mark.parametrize("name", FORMS)
 def test_self_attention(name: str):
     found = case(name)
-    net = SelfAttention(found.options["channels"], **FORMS[name])
-    spectral = "wrap" in FORMS[name]
+    net = FORMS[name](found.options["channels"])
+    spectral = any(isinstance(m, SpectralNorm) for m in net.modules())
     assert found.options.get("spectral_norm", spectral) == spectral
 
     def ours(theirs: str) -> str:
@@ -106,7 +99,7 @@ def test_conditional_batch_norm():
     names |= {"stored_var": "norm.running_var", "gain.": "gain.", "bias.": "bias."}
 
     def fresh() -> ConditionalBatchNorm:
-        net = ConditionalBatchNorm(channels, width, eps=o["eps"])
+        net = with_eps(ConditionalBatchNorm(channels, width), batch=o["eps"])
         net.norm.momentum = o["momentum"]
         fill(net, found.weights, names)
         return net
@@ -179,9 +172,9 @@ def test_biggan_generator():
     assert o["dim_z"] == o["chunk"] * len(plan)
 
     def fresh() -> tuple[Generator, dict[str, str]]:
-        net = Generator(o["dim_z"], o["n_classes"], 3, 32, o["ch"], o["shared_dim"], side, eps=o["bn_eps"])
+        net = Generator(o["dim_z"], o["n_classes"], 3, 32, o["ch"], o["shared_dim"], side)
         names = load_brock(net, found, f"blocks.{(8, 16, 32).index(side)}.1." if side else "")
-        settle(net, True, o["sn_eps"])
+        with_fresh_sigma(with_eps(net, o["bn_eps"], o["sn_eps"]))
         return net, names
 
     net, names = fresh()
@@ -205,7 +198,7 @@ def test_biggan_critic():
     def fresh() -> tuple[ResNetDiscriminator, dict[str, str]]:
         side = int(o["attention"] or 0)
         plan = plan_for(D_PLANS, 32, o["ch"])
-        net = ResNetDiscriminator(3, 32, classes=o["n_classes"], plan=plan, attention=side, eps=o["sn_eps"])
+        net = ResNetDiscriminator(3, 32, classes=o["n_classes"], plan=plan, attention=side)
         learned = {k.rpartition(".")[0] for k in found.weights if k.endswith(".u0")}
         names = {}
         state = net.state_dict()
@@ -216,7 +209,7 @@ def test_biggan_critic():
                 names[ours] = k
                 state[ours].copy_(v.reshape(state[ours].shape))
         assert not {k for k in state if not k.endswith(f"{SPECTRAL}0.v")} - names.keys()
-        settle(net, True)
+        with_fresh_sigma(with_eps(net, spectral=o["sn_eps"]))
         return net, names
 
     net, names = fresh()
@@ -267,9 +260,9 @@ def test_biggan_generator_of_another_layout():
     found = case("biggan_studio_g32")
     o = found.options
     side = 4 * 2 ** o["attn_after_block"]
-    net = Generator(o["z_dim"], o["classes"], 3, 32, o["g_conv_dim"], o["shared"], side, eps=1e-4)
+    net = Generator(o["z_dim"], o["classes"], 3, 32, o["g_conv_dim"], o["shared"], side)
     fill(net, {studio(k, o["attn_after_block"]): v for k, v in found.weights.items()})
-    settle(net, eps=1e-6)
+    with_eps(net, 1e-4, 1e-6)
     with torch.no_grad():
         got = {"train.image": net.train()(found.inputs["z"], found.inputs["y"])}
         got["eval_after.image"] = net.eval()(found.inputs["z"], found.inputs["y"])
@@ -282,9 +275,9 @@ def test_biggan_critic_of_another_layout():
     side = 32 // 2 ** o["attn_after_block"]
 
     def fresh() -> ResNetDiscriminator:
-        net = ResNetDiscriminator(3, 32, 2 * o["d_conv_dim"], o["classes"], eps=o["sn_eps"], attention=side)
+        net = ResNetDiscriminator(3, 32, 2 * o["d_conv_dim"], o["classes"], attention=side)
         fill(net, {studio(k, o["attn_after_block"]): v for k, v in found.weights.items()})
-        return net.train()
+        return with_eps(net, spectral=o["sn_eps"]).train()
 
     got = {"train.logit": fresh()(found.inputs["x"], found.inputs["y"])}
     # Weights that were trained with a ReLU that overwrote a block's input: the shortcut starts from its result.
@@ -304,16 +297,16 @@ def test_orthogonal_regularisation():
     found = case("orthogonal_regularisation")
     got: dict[str, Tensor] = {}
     for strength in found.options["strengths"]:
-        for form, full in (("modified", False), ("full", True)):
+        for form, form_of in (("modified", lambda w: orthogonal([w])), ("full", fully_orthogonal)):
             for name, value in found.weights.items():
                 leaf = value.double().requires_grad_()
-                left_out = leaf.ndim < 2 or (name == "shared.weight" and not full)
-                loss = orthogonal([] if left_out else [leaf], full)
+                left_out = leaf.ndim < 2 or (name == "shared.weight" and form == "modified")
+                loss = torch.zeros(()) if left_out else form_of(leaf)
                 grad = torch.autograd.grad(strength * loss, leaf)[0] if loss.requires_grad else torch.zeros_like(leaf)
                 (title,) = [k for k in found.outputs if named_after(k, form, strength, name)]
                 got[title] = as_rounded(grad, found.outputs[title], strength, leaf.detach())
                 if leaf.ndim > 1:
-                    got[f"loss_{form}.{name}"] = orthogonal([leaf], full)
+                    got[f"loss_{form}.{name}"] = form_of(leaf)
     found.check(got)
 
 

@@ -13,7 +13,6 @@ from i2i.data.batch import Batch, Shape
 from i2i.losses import (
     bce,
     category,
-    gaussian_nll,
     gradient_penalty,
     hinge,
     input_gradient,
@@ -25,6 +24,7 @@ from i2i.losses import (
     vanilla,
     wasserstein,
 )
+from i2i.losses import gaussian_nll as library_gaussian_nll
 from i2i.methods._method import Now
 from i2i.methods.acgan import SmallGenerator
 from i2i.methods.dcgan import DCGAN
@@ -34,6 +34,14 @@ from i2i.metrics.collapse import coverage
 from i2i.nets import MLPDiscriminator, MLPGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.spectral import SpectralNorm
 from tests.golden_gans.reading import Case, case, fill, gradients, norm, small_discriminator
+from tests.golden_gans.variants import (
+    EmbeddedMLPDiscriminator,
+    EmbeddedMLPGenerator,
+    centered_penalty,
+    gaussian_nll,
+    with_eps,
+    with_fresh_sigma,
+)
 
 # ---- spectral norm -------------------------------------------------------------------------------------------------
 
@@ -45,8 +53,8 @@ def test_spectral_norm():
         weight = found.weights[f"{layer}.weight"]
         dim = 1 if kind == "convtranspose" else 0
 
-        def fresh(weight: Tensor = weight, dim: int = dim, layer: str = layer, **kwargs: Any) -> SpectralNorm:
-            made = SpectralNorm(weight, dim, found.options["eps"], warm=0, **kwargs)
+        def fresh(weight: Tensor = weight, dim: int = dim, layer: str = layer) -> SpectralNorm:
+            made: SpectralNorm = with_eps(SpectralNorm(weight, dim), spectral=found.options["eps"])
             made.u.copy_(found.inputs[f"{layer}.u0"])
             return made
 
@@ -69,7 +77,8 @@ def test_spectral_norm():
         for _ in range(500):
             sigma = converged.sigma(weight.double())
         got[f"{layer}.sigma_exact"] = sigma
-        other = fresh(fresh=True).eval()
+        other = with_fresh_sigma(fresh()).eval()
+        assert isinstance(other, SpectralNorm)
         got[f"{layer}.biggan_eval_sigma"] = other.sigma(weight)
         assert torch.equal(other.u, found.inputs[f"{layer}.u0"])
     found.check(got)
@@ -81,8 +90,8 @@ def test_sngan_step():
     config = SNGAN.Config(options["z_dim"], width=4 * options["g_conv_dim"], d_width=2 * options["d_conv_dim"])
     channels, size = found.inputs["real"].shape[1], found.inputs["real"].shape[-1]
     method = SNGAN(config, Shape(channels, channels, size))
-    method.G = ResNetGenerator(options["z_dim"], width=4 * options["g_conv_dim"], eps=1e-4)
-    method.D = ResNetDiscriminator(width=2 * options["d_conv_dim"], eps=1e-6)
+    method.G = with_eps(ResNetGenerator(options["z_dim"], width=4 * options["g_conv_dim"]), batch=1e-4)
+    method.D = with_eps(ResNetDiscriminator(width=2 * options["d_conv_dim"]), spectral=1e-6)
     blocks = {f"blocks.{k}.0.": f"blocks.{k}." for k in range(4)}
     layers = {"conv2d0": "shortcut", "conv2d1": "conv1", "conv2d2": "conv2", "bn1": "norm1", "bn2": "norm2"}
     outer = {"linear0": "project", "bn4": "norm", "conv2d5": "to_picture", "linear1": "score"}
@@ -117,7 +126,7 @@ def test_sngan_step():
     for side, net in (("D", method.D), ("G", method.G)):
         got |= {f"grad{side}.{theirs[k]}": g for k, g in gradients(net).items()}
     got["logit_real"], got["logit_fake"], got["logit_fake_second"] = scores
-    fresh = ResNetGenerator(options["z_dim"], width=4 * options["g_conv_dim"], eps=1e-4)
+    fresh = with_eps(ResNetGenerator(options["z_dim"], width=4 * options["g_conv_dim"]), batch=1e-4)
     fill(fresh, {ours(k): v for k, v in found.under("G.").items()})
     got["fake"] = fresh(found.inputs["z"])
     found.check(got)
@@ -166,6 +175,7 @@ def test_losses():
         got |= {name: value, f"{name}.grad_fake": b.grad}
     x, mean, variance = (found.inputs[f"nll_{k}"].double() for k in ("x", "mu", "var"))
     got["infogan_nll"] = gaussian_nll(x, mean, variance, eps=1e-6)
+    torch.testing.assert_close(library_gaussian_nll(x, mean), gaussian_nll(x, mean, torch.ones_like(x)))
     got["acgan_ce"] = category(found.inputs["ce_logits"].double(), found.inputs["ce_labels"])
     logits, labels = found.inputs["bce_logits"].double(), found.inputs["bce_labels"].double()
     got["stargan_bce_sum_over_batch"] = bce(logits, labels) * logits.shape[1]
@@ -199,7 +209,7 @@ def test_gradient_penalties():
                 for k, g in gradients(D).items()
             }
         got[f"{act}.gradnorm_at_interp"] = length
-        got[f"{act}.gp_one_sided"] = gradient_penalty(D, real, fake, alpha.flatten(), one_sided=True)
+        got[f"{act}.gp_one_sided"] = centered_penalty(D, real, fake, alpha.flatten(), relu=True)
         loss = wasserstein.real(D(real)) + wasserstein.fake(D(fake)) + found.options["lambda"] * values["gp"]
         got[f"{act}.d_loss_total"] = loss
     w = found.weights["linear.w"]
@@ -332,9 +342,10 @@ def test_conditional_perceptrons():
     channels = found.inputs["x"].shape[1]
     embed = {side: found.weights[f"{side}.{name}.weight"].shape[1] for side, name in EMBEDDINGS.items()}
     widths = [found.weights[f"G.model.{k}.weight"].shape[0] for k in (0, 2, 5, 8)]
-    G = MLPGenerator(o["nz"], channels, o["image"], widths, 0.2, True, o["classes"], embed["G"], o["bn_eps"])
+    told = {side: {"classes": o["classes"], "embed": width} for side, width in embed.items()}
+    G = with_eps(EmbeddedMLPGenerator(o["nz"], channels, o["image"], widths, 0.2, True, **told["G"]), o["bn_eps"])
     hidden = [found.weights[f"D.model.{k}.weight"].shape[0] for k in (0, 2, 5)]
-    D = MLPDiscriminator(channels, o["image"], hidden, dropout=0.4, classes=o["classes"], embed=embed["D"])
+    D = EmbeddedMLPDiscriminator(channels, o["image"], hidden, dropout=0.4, **told["D"])
     fill(G, found.under("G."), {EMBEDDINGS["G"]: "embedding"})
     fill(D, found.under("D."), {EMBEDDINGS["D"]: "embedding"})
     D.eval()
@@ -346,7 +357,8 @@ def test_acgan_generator():
     found = case("acgan_g")
     o = found.options
     channels = found.outputs["fake"].shape[1]
-    G = SmallGenerator(o["nz"], o["classes"], channels, o["image"], o["base"], eps=0.8)
+    G = SmallGenerator(o["nz"], o["classes"], channels, o["image"], o["base"])
+    with_eps(G.main[1:], batch=0.8)  # the first batch norm has the usual one
     fill(G, found.under("G."), {"label_emb": "embedding", "l1.0": "dense", "conv_blocks": "main"})
     found.check({"fake": G(found.inputs["z"], found.inputs["y"])})
 

@@ -13,7 +13,9 @@ from i2i.methods.progressive import Progressive
 from i2i.nets import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.progressive import GAIN, equalized, growth_level, minibatch_deviation, size_and_alpha
 from i2i.training.ema import EMA
+from tests.golden_gans import variants
 from tests.golden_gans.reading import Case, case, fill
+from tests.golden_gans.variants import UnnormalizedProgressiveGenerator, contiguous_deviation, progressive_widths
 
 WEIGHT = "parametrizations.weight.original"
 
@@ -93,7 +95,8 @@ def carried(net: nn.Module, weights: dict[str, tuple[Tensor, Tensor, float]]) ->
 def test_weights_of_a_layout_that_scales_biases_make_the_same_pictures():
     found = case("progan_zoo_g")
     depths, w = found.options["depths"], found.weights
-    net = ProgressiveGenerator(found.options["latent"], 3, 4 * 2 ** (len(depths) - 1), plan=depths)
+    with progressive_widths(depths):
+        net = ProgressiveGenerator(found.options["latent"], 3, 4 * 2 ** (len(depths) - 1))
     names = {"groupScale0.0": "conv"}
     for k in range(len(depths)):
         names[f"toRGBLayers.{k}"] = f"to_picture.{k}"
@@ -118,8 +121,7 @@ def test_weights_of_a_third_layout_make_the_same_pictures():
     found = case("progan_alt_g")
     o, w = found.options, found.weights
     largest = 4 * 2 ** (sum(k.startswith("rgb_converters") for k in w) // 2 - 1)
-    net = ProgressiveGenerator(o["latent"], 3, largest, o["fmap_base"], o["fmap_max"])
-    net.first_norm = False
+    net = UnnormalizedProgressiveGenerator(o["latent"], 3, largest, o["fmap_base"], o["fmap_max"])
     layers = {}
 
     def keep(ours: str, theirs: str, channels_first: bool = True) -> None:
@@ -142,7 +144,8 @@ def test_weights_of_a_third_layout_make_the_same_pictures():
 def test_weights_of_a_layout_that_scales_biases_make_the_same_scores():
     found = case("progan_zoo_d")
     depths = found.options["depths"]
-    net = ProgressiveDiscriminator(3, 4 * 2 ** (len(depths) - 1), plan=depths, hidden=depths[0])
+    with progressive_widths(depths):
+        net = ProgressiveDiscriminator(3, 4 * 2 ** (len(depths) - 1), most=depths[0])
     names = {"decisionLayer": "score", "groupScaleZero.0": "conv", "groupScaleZero.1": "dense"}
     for k in range(len(depths)):
         names[f"fromRGBLayers.{k}"] = f"from_picture.{k}"
@@ -152,11 +155,10 @@ def test_weights_of_a_layout_that_scales_biases_make_the_same_scores():
         if f"{theirs}.module.weight" in found.weights:
             layers[ours] = scaled(*(found.weights[f"{theirs}.module.{part}"] for part in ("weight", "bias")))
     carried(net, layers)
-    net.contiguous = net.unbiased = True
-    got = outputs(found, net)
-    for name in found.outputs:  # the reference never blends its discriminator at 8 pixels
-        if name.startswith("score8."):
-            with torch.no_grad():
+    with contiguous_deviation(), torch.no_grad():
+        got = outputs(found, net)
+        for name in found.outputs:  # the reference never blends its discriminator at 8 pixels
+            if name.startswith("score8."):
                 got[name] = net(found.inputs["image8"], 1.0)
     found.check(got)
 
@@ -167,7 +169,9 @@ def test_weights_of_a_third_layout_make_the_same_scores():
     largest = max(int(k.removeprefix("image")) for k in found.inputs)
     last = int(math.log2(largest)) - 2
     head = w[f"layers.{last}.conv_2.weight"].shape[0]
-    net = ProgressiveDiscriminator(3, largest, o["fmap_base"], o["fmap_max"], hidden=head)
+    net = ProgressiveDiscriminator(3, largest, o["fmap_base"], o["fmap_max"])
+    net.dense = equalized(nn.Linear(16 * net.conv.out_channels, head))
+    net.score = equalized(nn.Linear(head, 1), 1.0)
     names = {f"layers.{last}.conv_{i}": layer for i, layer in enumerate(("conv", "dense", "score"), 1)}
     for k in range(last + 1):
         names[f"from_rgb.{k}.0"] = f"from_picture.{last - k}"
@@ -191,13 +195,15 @@ def test_minibatch_deviation():
     got = {
         f"strided_biased.g{g}": minibatch_deviation(x, g),
         "strided_biased.gall": minibatch_deviation(x, len(x)),
-        f"contiguous_unbiased.g{g}": minibatch_deviation(x, g, contiguous=True, unbiased=True),
+        f"contiguous_unbiased.g{g}": variants.minibatch_deviation(x, g, contiguous=True, unbiased=True),
         "identical_images": minibatch_deviation(x[:1].expand_as(x), g),
     }
     for name in found.outputs:
         if name.startswith("stylegan."):
             group, features = (int(part[1:]) for part in name.split(".")[1:])
-            got[name] = minibatch_deviation(x, group, features)
+            got[name] = variants.minibatch_deviation(x, group, features)
+            if features == 1:
+                assert torch.equal(minibatch_deviation(x, group), got[name])
     found.check(got)
 
 

@@ -37,6 +37,7 @@ from i2i.methods.wgan import WGAN
 from i2i.methods.wgan_gp import WGANGP
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, ResNetDiscriminator, ResNetGenerator, spectral_norm
 from i2i.nets.spectral import SpectralNorm, learned_weight
+from tests.golden_gans.variants import centered_penalty
 from tests.methods.tiny import batch_of, loop, made
 
 P, Q = [5, 3, 2, 0], [1, 3, 2, 4]  # two distributions over four states, in tenths
@@ -329,7 +330,7 @@ def test_the_penalty_of_a_linear_critic_is_the_square_of_its_norm_minus_1_everyw
         v = w / w.norm() * length
         found = gradient_penalty(lambda x, v=v: x.flatten(1) @ v, real, fake, alpha)
         assert float(found) == pytest.approx((length - 1) ** 2, abs=1e-12)
-        one_sided = gradient_penalty(lambda x, v=v: x.flatten(1) @ v, real, fake, alpha, one_sided=True)
+        one_sided = centered_penalty(lambda x, v=v: x.flatten(1) @ v, real, fake, alpha, relu=True)
         assert float(one_sided) == pytest.approx(max(0.0, length - 1) ** 2, abs=1e-12)
         assert float(r1(lambda x, v=v: x.flatten(1) @ v, real)) == pytest.approx(0.5 * length**2)
 
@@ -411,7 +412,7 @@ def test_a_training_pass_makes_one_iteration_and_an_eval_pass_none():
     x = torch.randn(2, 5, 6, 6)
     with torch.no_grad():
         learned_weight(layer).add_(torch.randn_like(learned_weight(layer)))
-    expected, _ = norm._next(learned_weight(layer).detach().flatten(1))
+    expected, _ = norm.iterated(learned_weight(layer).detach().flatten(1))
     before = norm.u.clone()
     layer(x)
     assert torch.equal(norm.u, expected)

@@ -3,6 +3,7 @@ forms: each test is named as its sentence."""
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -39,6 +40,7 @@ from i2i.nets.spectral import learned_weight
 from i2i.nets.transformer import Attention, TransformerBlock
 from i2i.training import discriminator_augment as augment
 from i2i.training import tricks
+from tests.golden_gans.variants import FullAttention, fully_orthogonal
 from tests.methods.tiny import batch_of, loop, made, state
 
 
@@ -52,28 +54,34 @@ def seeded(seed: int = 0) -> None:
 
 # ---- attention (SAGAN) ---------------------------------------------------------------------------------------------
 
-FORMS: list[dict[str, Any]] = [{}, {"pool": False, "share": 8}, {"pool": False, "share": 1}, {"wrap": spectral_norm}]
+FORMS = {
+    "pooled": SelfAttention,
+    "the paper's": FullAttention,
+    "without a last convolution": functools.partial(FullAttention, share=1),
+    "normalized": functools.partial(SelfAttention, wrap=spectral_norm),
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_attention_with_gamma_0_is_the_identity(form):
     seeded()
     x = torch.randn(2, 16, 8, 8)
-    assert torch.equal(SelfAttention(16, **form)(x), x)
+    assert torch.equal(FORMS[form](16)(x), x)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_weights_of_a_place_sum_to_1(form):
     seeded()
-    weights = SelfAttention(16, **form).weights(5 * torch.randn(2, 16, 8, 8))
-    assert weights.shape == (2, 64, 64 if form.get("pool") is False else 16)
+    net = FORMS[form](16)
+    weights = net.weights(5 * torch.randn(2, 16, 8, 8))
+    assert weights.shape == (2, 64, 64 if isinstance(net, FullAttention) else 16)
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 64))
 
 
 def test_the_weights_of_a_place_come_from_its_own_query():
     """Changing one place changes only its own row where keys stay (here: where its key is 0)."""
     seeded()
-    net = SelfAttention(16, pool=False)
+    net = FullAttention(16)
     x = torch.randn(1, 16, 4, 4)
     other = x.clone()
     free = torch.linalg.svd(learned_weight(net.key).flatten(1)).Vh[-1]  # a direction that keys do not see
@@ -95,7 +103,7 @@ def test_at_gamma_0_only_gamma_learns_and_its_gradient_is_the_attended_map():
 @pytest.mark.parametrize("share", [8, 1])
 def test_permuted_places_are_attended_alike(share):
     seeded()
-    net = SelfAttention(16, pool=False, share=share)
+    net = FullAttention(16, share=share)
     nn.init.ones_(net.gamma)
     x, order = torch.randn(1, 16, 4, 4), torch.randperm(16)
     permuted = x.flatten(2)[:, :, order].view_as(x)
@@ -264,7 +272,7 @@ def test_filters_that_are_orthogonal_are_free_in_their_length():
     loss.backward()
     assert float(loss) == 0
     assert float(w.grad.abs().max()) == 0
-    assert float(orthogonal([w], full=True)) > 0
+    assert float(fully_orthogonal(w)) > 0
 
 
 def test_the_gradient_of_orthogonal_regularisation_is_that_of_equation_3():
@@ -470,7 +478,7 @@ def test_a_growing_model_makes_pictures_of_every_stage_that_it_reached():
     saved = Saved(G, {"latent": [["normal", 12]], "size": 32})
     sides = [next(iter(saved.images([0], size=s))).shape[-1] for s in (4, 8, None)]
     assert sides == [4, 8, 32]
-    with pytest.raises(I2IError, match="no images of 16 pixels"):
+    with pytest.raises(I2IError, match="cannot make images of 16 pixels"):
         next(iter(saved.images([0], size=16)))
 
 

@@ -153,3 +153,26 @@ def test_two_classes_cannot_have_one_name():
     nets.register("test_based")(Based)  # the same class again, as when a file is read twice
     with pytest.raises(I2IError, match="Based and Derived"):
         nets.register("test_based")(Derived)
+
+
+FORMER = [
+    ("mlp_g", {"classes": 0, "embed": 0, "eps": 1e-05}),
+    ("mlp_d", {"classes": 0, "embed": 0}),
+    ("resgan_g", {"eps": 1e-05}),
+    ("resgan_d", {"eps": 1e-12, "plan": []}),
+    ("progressive_g", {"size": 8, "plan": []}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), FORMER)
+def test_arguments_of_earlier_versions_are_accepted_at_their_default(name, arguments):
+    with torch.device("meta"):
+        net = nets.build(name, **arguments)
+    assert "eps" not in net.arguments
+    assert "embed" not in net.arguments
+
+
+@pytest.mark.parametrize(("name", "key"), [("mlp_g", "classes"), ("resgan_g", "eps"), ("progressive_g", "plan")])
+def test_another_value_of_a_former_argument_is_refused_in_one_sentence(name, key):
+    with pytest.raises(I2IError, match=rf"{name} was made with {key}=\[?3\]?; this version builds it with .* only"):
+        nets.build(name, **{key: [3] if key == "plan" else 3})
