@@ -87,7 +87,8 @@ def _is_plain_float32(x: Tensor) -> bool:
     """True if x is float32 on a CPU and neither autocast nor a tracer or compiler is at work."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 4:
         return False
-    return not (torch.is_autocast_enabled("cpu") or torch.jit.is_tracing() or torch.compiler.is_compiling())
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return not (torch.is_autocast_enabled("cpu") or tracing or torch.compiler.is_compiling())
 
 
 def _padding(layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:
@@ -292,7 +293,7 @@ class _Cut(torch.autograd.Function):
         return x.as_strided(shape, (s[2], s[3], s[1], s[0], m * s[2], m * s[3])).reshape(a * a, -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _Add.apply(grad, ctx.cut), None
 
 
@@ -316,5 +317,5 @@ class _Add(torch.autograd.Function):
         return x[:, :, top : top + cut.height, left : left + cut.width].contiguous()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _Cut.apply(grad, ctx.cut), None

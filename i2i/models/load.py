@@ -22,7 +22,8 @@ from i2i.core.errors import I2IError, among, nearest
 from i2i.core.progress import Progress
 from i2i.models import format as model_file
 from i2i.models import hub, zoo
-from i2i.models.translator import TileSettings, Translator, weights_digest
+from i2i.models.tiling import TileSettings
+from i2i.models.translator import Translator, weights_digest
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file

@@ -70,7 +70,7 @@ class OnnxNet(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNet:
         return self
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H, W]."""
         inputs = {self.session.get_inputs()[0].name: x.detach().float().cpu().contiguous().numpy()}

@@ -33,7 +33,7 @@ class ImagePool(nn.Module):
         self.register_buffer("pictures", torch.zeros(size, *shape))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self._seen: int | None = 0  # copy of `seen` that is read without waiting for the device
-        self.register_load_state_dict_post_hook(ImagePool._forget)
+        self.register_load_state_dict_post_hook(ImagePool._forget)  # type: ignore[no-untyped-call]
 
     @staticmethod
     def _forget(module: nn.Module, _: Any) -> None:

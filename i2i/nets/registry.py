@@ -60,7 +60,7 @@ def record(kind: Kind) -> Kind:
         construct(self, *args, **kwargs)
 
     recording.records_arguments = True  # type: ignore[attr-defined]
-    kind.__init__ = recording  # type: ignore[misc, method-assign]
+    kind.__init__ = recording  # type: ignore[method-assign]
     return kind
 
 
