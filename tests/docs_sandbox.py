@@ -112,6 +112,17 @@ def parsed(words: list[str]) -> tuple[list[str], dict[str, Any]]:
     return names, dict(context.params)
 
 
+def commands() -> list[tuple[str, set[str]]]:
+    """All commands, groups among them: (name, options)."""
+
+    def walk(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
+        yield name, {option for parameter in command.params for option in parameter.opts}
+        for key, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{name} {key}")
+
+    return list(walk(typer.main.get_command(program()), "i2i"))
+
+
 def shrunk(words: list[str]) -> list[str]:
     """The words of a command, so that it takes a second: a method's tiny form, few images, few frames."""
     if "--dry-run" in words:

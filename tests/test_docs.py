@@ -404,6 +404,22 @@ def test_headers_hold_the_keys_that_the_specification_lists(run: str, sandbox: P
     assert set(facts) - keys - optional - {"file"} == set()
 
 
+def test_json_of_the_web_page(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(studio: Any, host: str, port: int, max_upload: float, show: bool, ready: Any) -> None:
+        ready("http://127.0.0.1:7860")
+
+    for name in ("i2i.inference.demo", "i2i.inference.demo_server"):  # wherever the command takes it from
+        with contextlib.suppress(ModuleNotFoundError):
+            monkeypatch.setattr(importlib.import_module(name), "serve", serve, raising=False)
+    agree(printed("demo", "--model", "runs/mine", "--json")[0], "i2i demo")
+
+
+def test_every_command_with_json_has_its_keys_listed() -> None:
+    text = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+    for name, options in docs.commands():
+        assert "--json" not in options or f"## {name}\n" in text or f"`{name}` prints" in text, name
+
+
 @pytest.mark.slow
 def test_json_of_exporting(sandbox: Path) -> None:
     agree(printed("export", "--model", "runs/mine", "-o", "mine.onnx", "--json")[0], "i2i export")
