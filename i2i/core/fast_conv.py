@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -148,7 +148,7 @@ class FastConv2d(Fast, nn.Conv2d):
         if self.uses_filtering(input):
             return filtered(input, weight, bias, _padding(self))
         if not self.uses_product(input):
-            return super()._conv_forward(input, weight, bias)
+            return cast(Tensor, super()._conv_forward(input, weight, bias))
         height, width = _output_size(self, input)
         patches = F.unfold(input, self.kernel_size, padding=_padding(self), stride=self.stride)  # [N, C r r, H' W']
         rows = patches.transpose(1, 2).contiguous().view(-1, patches.shape[1])
