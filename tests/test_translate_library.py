@@ -15,7 +15,7 @@ from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.models import format as model_file
 from i2i.models.load import load
-from i2i.models.translator import TileSettings
+from i2i.models.tiling import TileSettings
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from i2i.inference.translate import translate
 from i2i.inference.video_job import translate_video
 from i2i.media import video
 from i2i.media.codec import WriteSettings
-from i2i.models.translator import TileSettings, Translator
+from i2i.models.tiling import TileSettings
+from i2i.models.translator import Translator
 
 
 class Limited(nn.Module):

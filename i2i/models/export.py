@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i import nets
 from i2i.core import fast_conv, resources
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_path
@@ -197,7 +198,7 @@ def _header(source: Translator, direction: str) -> dict[str, Any]:
     network = source.network
     return {
         **{k: v for k, v in source.header.items() if k not in ("networks", "sha256", "format")},
-        "network": {"type": type(network).__name__, "arguments": dict(getattr(network, "arguments", {}))},
+        "network": {"type": type(network).__name__, "arguments": nets.network_arguments(network)},
         "direction": direction,
         "channels_in": source.channels_in,
         "channels_out": source.channels_out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -85,7 +86,7 @@ def _is_narrow(network: nn.Module) -> bool:
     return 0 < max(widths, default=0) <= NARROW
 
 
-def _seeded(network: nn.Module, x: Tensor) -> Tensor:
+def _seeded(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """The network's output with the random numbers of seed 0."""
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
         torch.manual_seed(0)
