@@ -1,4 +1,4 @@
-"""Images in windows: equal to the whole where statistics are exact, near it where they are not, and without seams."""
+"""Images in tiles: equal to the whole where statistics are exact, near it where they are not, and without seams."""
 
 import subprocess
 import sys
@@ -47,47 +47,47 @@ def psnr(a, b):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("exact", [False, True])
-def test_windows_equal_the_whole(name, exact):
-    picture = scene(150, 210)
-    whole = model(NETS[name], TileSettings(0))(picture)
-    # little memory makes `exact` go norm by norm over the windows; with enough the whole is measured at once
+def test_tiles_equal_the_whole(name, exact):
+    image = scene(150, 210)
+    whole = model(NETS[name], TileSettings(0))(image)
+    # little memory makes `exact` go norm by norm over the tiles; with enough the whole is measured at once
     memory = 1000.0 if exact else None
-    made = model(NETS[name], TileSettings(112, overlap=40, memory=memory, exact=exact))(picture)
+    made = model(NETS[name], TileSettings(112, overlap=40, memory=memory, exact=exact))(image)
     assert np.abs(made.astype(int) - whole).max() <= 1
     assert psnr(made, whole) > 60
 
 
 def test_reduced_statistics_come_near():
-    picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
+    image = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
     net = NETS["resnet"]
-    whole = model(net, TileSettings(0))(picture)
+    whole = model(net, TileSettings(0))(image)
     translator = model(net, TileSettings(96, memory=1.0))
     assert norm_stats.reduction_for(256 * 192, 1, len(flat.per_image_norms(translator.network)))[0] == 2
-    assert psnr(translator(picture), whole) >= 30
-    parts = [model(net, TileSettings(0))(picture[:, x : x + 64]) for x in range(0, 256, 64)]
+    assert psnr(translator(image), whole) >= 30
+    parts = [model(net, TileSettings(0))(image[:, x : x + 64]) for x in range(0, 256, 64)]
     assert (
-        psnr(np.concatenate(parts, 1), whole) < psnr(translator(picture), whole) - 10
+        psnr(np.concatenate(parts, 1), whole) < psnr(translator(image), whole) - 10
     )  # each with its own statistics: what all this avoids
 
 
 def test_no_step_across_the_borders():
-    picture = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
+    image = np.asarray(Image.fromarray(scene(96, 128)).resize((256, 192), Image.Resampling.BICUBIC))
     translator = model(NETS["resnet"], TileSettings(80, memory=1.0))
     cut = translator.tiling.grid()
     spans = cut.spans(256, cut.width, 4)
     assert len(spans) > 3
-    made = translator(picture).astype(float)
+    made = translator(image).astype(float)
     steps = np.abs(np.diff(made, axis=1)).mean((0, 2))
     borders = [s.first - 1 for s in spans[1:]]
     assert steps[borders].mean() <= 1.1 * np.delete(steps, borders).mean()
 
 
 def test_stored_statistics_need_no_measuring():
-    picture = scene(100, 100)
+    image = scene(100, 100)
     net = {"name": "unet", "depth": 3, "width": 4, "norm": "batch"}
     assert flat.per_image_norms(model(net, None, own=False).network) == []
-    whole = model(net, TileSettings(0), own=False)(picture)
-    assert np.abs(model(net, TileSettings(64), own=False)(picture).astype(int) - whole).max() <= 1
+    whole = model(net, TileSettings(0), own=False)(image)
+    assert np.abs(model(net, TileSettings(64), own=False)(image).astype(int) - whole).max() <= 1
 
 
 @pytest.mark.parametrize("height", [8, 60, 61, 128, 300])
@@ -123,7 +123,7 @@ def test_the_receptive_field_of_known_networks():
     assert probe.receptive_radius(Convs(*[3] * 40), 3, 1, limit=30) == 30
 
 
-def test_an_enlarging_network_and_alpha_and_16_bits_in_windows():
+def test_an_enlarging_network_and_alpha_and_16_bits_in_tiles():
     class Twice(nn.Module):
         multiple = 2
 
@@ -146,7 +146,7 @@ def test_an_enlarging_network_and_alpha_and_16_bits_in_windows():
         assert np.abs(made.astype(int) - whole).max() <= 1
 
 
-def test_large_pictures_are_cut_by_themselves():
+def test_large_images_are_cut_by_themselves():
     translator = model(NETS["resnet"], TileSettings(memory=300 * 300 * 100.0))
     assert translator.tiling.fits((256, 256))
     assert not translator.tiling.fits((1024, 1024))
@@ -188,7 +188,7 @@ def test_8192_pixels_a_side_fit_into_four_gib(tmp_path):
 
 def earth(rows, columns):
     """A large image put together from satellite images of the shipped data set."""
-    folder = Path(__file__).resolve().parents[1] / "datasets" / "earth" / "test"
+    folder = Path(__file__).resolve().parents[2] / "datasets" / "earth" / "test"
     parts = [np.asarray(Image.open(p).convert("RGB"))[:, :128] for p in sorted(folder.glob("*.jpg"))[: rows * columns]]
     lines = [np.concatenate(parts[i * columns : (i + 1) * columns], 1) for i in range(rows)]
     return np.concatenate(lines, 0)
@@ -198,22 +198,22 @@ def earth(rows, columns):
 def trained():
     """A trained model, a large image, and its translation as a whole."""
     model = load("cyclegan_daynight", "cpu")
-    picture = earth(2, 3)[30:222]
-    return model, picture, model.with_tiling(TileSettings(0))(picture)
+    image = earth(2, 3)[30:222]
+    return model, image, model.with_tiling(TileSettings(0))(image)
 
 
 def seams(made, whole, spans):
-    """How much larger steps across the borders of windows are than in the whole image, by how much they are so
+    """How much larger steps across the borders of tiles are than in the whole image, by how much they are so
     elsewhere: the content, which has steps of its own, falls out."""
     ours, theirs = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2)) for p in (made, whole))
     borders = [s.first - 1 for s in spans[1:]]
     return (ours[borders] / theirs[borders]).mean() / np.delete(ours / theirs, borders).mean()
 
 
-def test_a_trained_model_in_windows_with_exact_statistics(trained):
-    model, picture, whole = trained
+def test_a_trained_model_in_tiles_with_exact_statistics(trained):
+    model, image, whole = trained
     cut = model.with_tiling(TileSettings(160, overlap=model.tiling.radius))
-    made = cut(picture)
+    made = cut(image)
     assert model.tiling.radius > 40
     assert psnr(made, whole) >= 40
     assert seams(made, whole, cut.tiling.grid().spans(384, 160, model.multiple)) <= 1.1
@@ -221,26 +221,26 @@ def test_a_trained_model_in_windows_with_exact_statistics(trained):
 
 @pytest.mark.slow
 def test_a_trained_model_norm_by_norm(trained):
-    model, picture, whole = trained
-    made = model.with_tiling(TileSettings(160, overlap=model.tiling.radius, memory=1.0, exact=True))(picture)
+    model, image, whole = trained
+    made = model.with_tiling(TileSettings(160, overlap=model.tiling.radius, memory=1.0, exact=True))(image)
     assert psnr(made, whole) >= 40
 
 
-def test_a_trained_model_in_windows_with_reduced_statistics(trained):
-    model, picture, whole = trained
+def test_a_trained_model_in_tiles_with_reduced_statistics(trained):
+    model, image, whole = trained
     cut = model.with_tiling(TileSettings(160, memory=1.0))
-    made = cut(picture)
+    made = cut(image)
     assert psnr(made, whole) >= 30
     assert seams(made, whole, cut.tiling.grid().spans(384, 160, model.multiple)) <= 1.1
-    own = np.concatenate([model.with_tiling(TileSettings(0))(picture[:, x : x + 128]) for x in range(0, 384, 128)], 1)
-    assert psnr(own, whole) < psnr(made, whole) - 6  # each window by its own statistics
+    own = np.concatenate([model.with_tiling(TileSettings(0))(image[:, x : x + 128]) for x in range(0, 384, 128)], 1)
+    assert psnr(own, whole) < psnr(made, whole) - 6  # each tile by its own statistics
     cuts = np.array([128, 256]) - 1
     steps, plain = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2))[cuts].mean() for p in (own, whole))
     assert steps > 1.2 * plain
 
 
 @pytest.mark.parametrize("level", [77])
-def test_a_flat_picture_becomes_flat_and_the_same_in_windows(level):
+def test_a_flat_image_becomes_flat_and_the_same_in_tiles(level):
     model = load("cyclegan_daynight", "cpu")
     flat = np.full((60, 90, 3), level, np.uint8)
     made = model(flat)

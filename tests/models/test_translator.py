@@ -25,14 +25,14 @@ def path(tmp_path_factory):
     return model_file.save(tmp_path_factory.mktemp("m") / "small.safetensors", {"G": net})
 
 
-def pictures(count, size=40):
+def images(count, size=40):
     return [np.random.default_rng(i).integers(0, 256, (size, size + 8 * (i % 3), 3), np.uint8) for i in range(count)]
 
 
 @pytest.mark.parametrize("tiling", [TileSettings(), TileSettings(32, overlap=8)])
 def test_threads_may_share_it(path, tiling):
     model = load(path, "cpu", tiling=tiling)
-    given = pictures(12)
+    given = images(12)
     alone = [model(p) for p in given]
     with ThreadPoolExecutor(8) as pool:
         together = [*pool.map(model, given)]
@@ -43,7 +43,7 @@ class Made(Dataset):
     """A data set whose images are translations."""
 
     def __init__(self, model):
-        self.model, self.given = model, pictures(4)
+        self.model, self.given = model, images(4)
 
     def __len__(self):
         return len(self.given)
@@ -60,11 +60,11 @@ def test_a_copy_sent_to_another_process_is_the_same(path):
 
 def test_devices_and_half_precision(path):
     model = load(path, "cpu")
-    picture = pictures(1)[0]
-    exact = model(picture).astype(int)
-    rough = model.half()(picture).astype(int)
+    image = images(1)[0]
+    exact = model(image).astype(int)
+    rough = model.half()(image).astype(int)
     assert 0 < np.abs(exact - rough).max() <= 16
-    assert np.array_equal(model(picture), exact)
+    assert np.array_equal(model(image), exact)
     assert model.to("cpu") is model
     with pytest.raises(I2IError, match=r"'cuda:77' cannot be used: .*\. Allowed: auto, cpu, cuda, cuda:1, mps\.$"):
         model.to("cuda:77")
@@ -86,17 +86,17 @@ def test_no_gradients_and_yet_ordinary_tensors(path):
 
 def test_the_public_names(path, tmp_path):
     model = i2i.load(path, "cpu")
-    Image.fromarray(pictures(1)[0]).save(tmp_path / "a.png")
+    Image.fromarray(images(1)[0]).save(tmp_path / "a.png")
     result = i2i.translate(tmp_path / "a.png", model=model)
     assert result.done == [tmp_path / "a.small.png"]
-    assert np.array_equal(Image.open(result.done[0]), model(pictures(1)[0]))
+    assert np.array_equal(Image.open(result.done[0]), model(images(1)[0]))
     assert len(model.digest) == 32
     assert model.digest == load(path, "cpu").digest
 
 
-def test_every_kind_of_picture_and_lists_of_all_of_them(path, tmp_path):
+def test_every_kind_of_image_and_lists_of_all_of_them(path, tmp_path):
     model = load(path, "cpu")
-    array = pictures(1)[0]
+    array = images(1)[0]
     Image.fromarray(array).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
     wanted = model(array)
@@ -111,7 +111,7 @@ def test_every_kind_of_picture_and_lists_of_all_of_them(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("picture", "match"),
+    ("image", "match"),
     [
         (b"rubbish", "not an image"),
         (np.full((9, 9, 3), np.nan), "values from nan"),
@@ -122,15 +122,15 @@ def test_every_kind_of_picture_and_lists_of_all_of_them(path, tmp_path):
         ([[np.zeros((9, 9, 3), np.uint8)]], "list is no image"),
     ],
 )
-def test_what_is_no_picture_is_said(path, picture, match):
+def test_what_is_no_image_is_said(path, image, match):
     with pytest.raises(I2IError, match=match):
-        load(path, "cpu")(picture)
+        load(path, "cpu")(image)
 
 
 @pytest.mark.parametrize("given", [{"size": "64"}, {"size": 1.5}, {"size": (1, 2, 3)}, {"size": 0}, {"batch": "a"}])
 def test_odd_settings_are_said(path, given):
     with pytest.raises(I2IError):
-        load(path, "cpu")(pictures(1)[0], **given)
+        load(path, "cpu")(images(1)[0], **given)
 
 
 @pytest.mark.parametrize("given", [{"device": None}, {"device": "meta"}, {"precision": None}, {"direction": 3}])

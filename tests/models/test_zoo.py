@@ -88,11 +88,11 @@ def test_a_model_is_fetched_once_converted_and_used(host):
     with torch.no_grad():
         assert torch.allclose(model(x), net(x), atol=1e-6)
     assert model.name == "cyclegan_horse2zebra"
-    picture = Image.fromarray(np.zeros((9, 9, 3), np.uint8))
-    assert model(picture).size == (9, 9)
+    image = Image.fromarray(np.zeros((9, 9, 3), np.uint8))
+    assert model(image).size == (9, 9)
 
 
-def test_pix2pix_models_use_the_statistics_of_the_picture(host):
+def test_pix2pix_models_use_the_statistics_of_the_image(host):
     torch.manual_seed(0)
     net = nets.build("unet", depth=3, width=2, norm="batch", dropout=True)
     put(host, "pix2pix_edges2shoes", net)
@@ -137,8 +137,8 @@ def test_a_shipped_model_is_small_complete_and_works_without_a_network(name, mon
     assert card.addresses == ()
     assert card.figures
     assert "arXiv" in card.paper
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8))
-    made = load(name, "cpu")(picture)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8))
+    made = load(name, "cpu")(image)
     assert made.size == (70, 60)
     assert np.asarray(made).std() > 1
     assert not (tmp_path / "empty").exists()

@@ -173,7 +173,7 @@ def test_the_header_alone(saved):
     assert model_file.read_header(path)["method"] == "cyclegan"
 
 
-def test_half_the_size_makes_nearly_the_same_picture(tmp_path):
+def test_half_the_size_makes_nearly_the_same_image(tmp_path):
     net = nets.build("resnet", blocks=1, width=8)
     whole = model_file.save(tmp_path / "whole.safetensors", {"G": net})
     half = model_file.save(tmp_path / "half.safetensors", {"G": net}, dtype=torch.float16)

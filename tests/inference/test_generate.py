@@ -136,7 +136,7 @@ def test_truncated_noise_is_the_truncated_normal_not_a_clipped_one(t, std):
     assert float((z.abs() > 0.999 * t).double().mean()) < 0.002  # clipping would heap numbers up at t
 
 
-def test_truncation_makes_pictures_more_alike(dcgan):
+def test_truncation_makes_images_more_alike(dcgan):
     spread = [float(some(dcgan[0], range(32), truncation=t).std(0).mean()) for t in (0.1, 0.5, 1.0, 0.0)]
     assert spread == sorted(spread)
     assert spread[0] < 0.5 * spread[-1]
@@ -275,11 +275,11 @@ def test_the_names_of_labels_cannot_leave_the_folder(tmp_path_factory, tmp_path)
 
 def test_a_walk_becomes_an_animation(dcgan, tmp_path):
     generate.generate(dcgan[0], seed=2, output=tmp_path / "walk.gif", interpolate=3, frames=12, fps=10)
-    with Image.open(tmp_path / "walk.gif") as film:
-        assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (12, (128, 128), 100, 0)
+    with Image.open(tmp_path / "walk.gif") as video:
+        assert (video.n_frames, video.size, video.info["duration"], video.info["loop"]) == (12, (128, 128), 100, 0)
     generate.generate(dcgan[0], output=tmp_path / "slow.gif", interpolate=2, frames=2, fps=generate.MIN_FPS)
-    with Image.open(tmp_path / "slow.gif") as film:
-        assert film.info["duration"] == 1000 / generate.MIN_FPS
+    with Image.open(tmp_path / "slow.gif") as video:
+        assert video.info["duration"] == 1000 / generate.MIN_FPS
     result = generate.generate(dcgan[0], output=tmp_path / "frames", interpolate=2, frames=4)
     assert [p.name for p in result.files] == [f"frame0000{i}.png" for i in range(4)]
 
@@ -289,9 +289,9 @@ def test_a_walk_becomes_a_video(dcgan, tmp_path, suffix):
     av = pytest.importorskip("av")
     generate.generate(dcgan[0], seed=2, output=tmp_path / f"walk{suffix}", interpolate=3, frames=12, fps=10)
     generate.generate(dcgan[0], seed=2, output=tmp_path / "frames", interpolate=3, frames=12)
-    with av.open(str(tmp_path / f"walk{suffix}")) as film:
-        stream = film.streams.video[0]
-        frames = list(film.decode(stream))
+    with av.open(str(tmp_path / f"walk{suffix}")) as video:
+        stream = video.streams.video[0]
+        frames = list(video.decode(stream))
     assert [round(f.time * 10) for f in frames] == list(range(12))
     assert (stream.average_rate, stream.width, stream.height) == (10, 128, 128)
     for i, frame in enumerate(frames):

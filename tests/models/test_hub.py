@@ -70,7 +70,7 @@ def model(tmp_path_factory):
     header = {"method": "pix2pix", "data": ["earth"], "licence": "CC0", "images": 20}
     path = model_file.save(folder / "model.safetensors", {"G": nets.build("unet", depth=3, width=2)}, header)
     (folder / "metrics.json").write_text(json.dumps({"count": 3, "model": {"l1": 0.125, "psnr": 20.5}}))
-    (folder / "test.png").write_bytes(b"picture")
+    (folder / "test.png").write_bytes(b"image")
     (folder / "config.yaml").write_text("width: 2\n")
     (folder / "secret.pt").write_bytes(b"pickle")
     (folder / "samples").mkdir()
@@ -88,7 +88,7 @@ def pulled(tmp_path, model):
     Handler.asked = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    root = str(Path(__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith("HF_")}
     env |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hf")}
     env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": root, "HF_HUB_DISABLE_XET": "1"}
@@ -222,7 +222,7 @@ def pushed(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith("HF_")}
     env |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hf")}
-    env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "HF_HUB_DISABLE_XET": "1"}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "HF_HUB_DISABLE_XET": "1"}
 
     def run(*words, **more):
         words = [sys.executable, "-m", "i2i", "models", "push", *map(str, words)]

@@ -22,8 +22,8 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
     noise = np.random.default_rng(0)
     for i, (width, height) in enumerate(((40, 30), (50, 1), (33, 67))):
         Image.fromarray(noise.integers(0, 256, (height, width, 3), np.uint8)).save(folder / f"{i}.png")
@@ -31,7 +31,7 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, pictures):
+def made(tmp_path_factory, images):
     """{name: (.safetensors, .onnx, what the check found)} of a pix2pix and a CycleGAN generator."""
     folder, found = tmp_path_factory.mktemp("models"), {}
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def made(tmp_path_factory, pictures):
     for name, networks, direction in (("unet", {"G": unet}, "AtoB"), ("resnet", {"G": unet, "F": back}, "BtoA")):
         path = model_file.save(folder / f"{name}.safetensors", networks, {"train_mode_norm": True, "method": "test"})
         out = folder / f"{name}.onnx"
-        found[name] = path, out, export.export(path, out, direction=direction, check=pictures)
+        found[name] = path, out, export.export(path, out, direction=direction, check=images)
     return found
 
 
@@ -117,10 +117,10 @@ def test_models_of_other_kinds_are_refused(tmp_path):
         load(tmp_path / "bad.onnx")
 
 
-def test_a_folder_by_the_onnx_file_is_the_same_to_one_grey_level(made, pictures, tmp_path):
+def test_a_folder_by_the_onnx_file_is_the_same_to_one_grey_level(made, images, tmp_path):
     source, path, _ = made["unet"]
-    translate(pictures, tmp_path / "a", source, device="cpu")
-    i2i("translate", pictures, "-o", tmp_path / "b", "--model", path)
+    translate(images, tmp_path / "a", source, device="cpu")
+    i2i("translate", images, "-o", tmp_path / "b", "--model", path)
     files = sorted(p.name for p in (tmp_path / "a").glob("*.png"))
     assert len(files) == 3
     for name in files:
@@ -129,7 +129,7 @@ def test_a_folder_by_the_onnx_file_is_the_same_to_one_grey_level(made, pictures,
         assert abs(a - b).max() <= 1
 
 
-def test_a_graph_that_differs_is_refused_and_not_written(made, pictures, tmp_path, monkeypatch):
+def test_a_graph_that_differs_is_refused_and_not_written(made, images, tmp_path, monkeypatch):
     onnx = pytest.importorskip("onnx")
     source, path, _ = made["unet"]
     graph = onnx.load(path)
@@ -138,18 +138,18 @@ def test_a_graph_that_differs_is_refused_and_not_written(made, pictures, tmp_pat
     weights.CopyFrom(onnx.numpy_helper.from_array(changed, weights.name))
     monkeypatch.setattr(export, "graph", lambda _: graph)
     with pytest.raises(I2IError, match=r"off by .* more than the limit of 0.001; it was not written"):
-        export.export(source, tmp_path / "m.onnx", check=pictures)
+        export.export(source, tmp_path / "m.onnx", check=images)
     assert not [*tmp_path.iterdir()]
     (tmp_path / "kept.onnx").write_text("before")
-    i2i("export", "--model", source, "-o", tmp_path / "kept.onnx", "--check", pictures, "--overwrite", code=1)
+    i2i("export", "--model", source, "-o", tmp_path / "kept.onnx", "--check", images, "--overwrite", code=1)
     assert (tmp_path / "kept.onnx").read_text() == "before"
     _, err = i2i("export", "--model", source, "-o", tmp_path / "kept.onnx", code=1)
     assert "exists" in err
-    out, _ = i2i("export", "--model", source, "-o", tmp_path / "m.onnx", "--check", pictures, "--limit", 9)
+    out, _ = i2i("export", "--model", source, "-o", tmp_path / "m.onnx", "--check", images, "--limit", 9)
     assert "largest difference" in out
 
 
-def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
+def test_what_cannot_be_is_said(made, images, tmp_path, monkeypatch):
     source, path, _ = made["unet"]
     with pytest.raises(I2IError, match="can translate AtoB"):
         load(path, direction="BtoA")
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_said(made, pictures, tmp_path, monkeypatch):
     with pytest.raises(I2IError, match="fp32"):
         load(path, precision="bf16")
     with pytest.raises(I2IError, match="cut into tiles"):
-        translate(pictures, tmp_path / "o", path, tile=16)
+        translate(images, tmp_path / "o", path, tile=16)
     with pytest.raises(I2IError, match="ONNX file already"):
         export.export(path, tmp_path / "m.onnx")
     with pytest.raises(I2IError, match=r"end in \.onnx"):
