@@ -29,7 +29,7 @@ from PIL import Image
 from i2i.cli import program, spread
 from i2i.methods import load_method
 from i2i.training import recipes
-from tests.cli.tools import i2i, make_pairs, picture
+from tests.cli.program import i2i, make_pairs, picture
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -15,7 +15,7 @@ from i2i.inference.jobs import Job
 from i2i.inference.settings import NetworkSettings
 from i2i.inference.workers import Work
 from i2i.models import format as model_file
-from tests.cli.tools import ROOT, i2i, picture
+from tests.cli.program import ROOT, i2i, picture
 
 
 @pytest.fixture(scope="module")

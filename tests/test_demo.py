@@ -21,7 +21,7 @@ from i2i.inference import demo
 from i2i.inference.demo_server import free_port
 from i2i.models import format as model_file
 from tests import browser
-from tests.cli.tools import i2i, start
+from tests.cli.program import i2i, start
 
 DAYNIGHT = "cyclegan_daynight"
 

@@ -23,7 +23,7 @@ import i2i as library
 from i2i.methods import method_names
 from i2i.training import recipes
 from tests import docs_sandbox as docs
-from tests.cli.tools import i2i, start
+from tests.cli.program import i2i, start
 from tests.docs_sandbox import PAGES, ROOT, Block
 
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").is_file(), reason="an installed package has no documentation")

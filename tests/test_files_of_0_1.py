@@ -21,7 +21,7 @@ from i2i.methods import load_method
 from i2i.training import recipes
 from i2i.training.settings import TrainSettings
 from i2i.training.tricks import TrickSettings
-from tests.cli.tools import i2i
+from tests.cli.program import i2i
 
 FILES = Path(__file__).parent / "files_of_0_1"
 NAMES = json.loads((FILES / "names.json").read_text())

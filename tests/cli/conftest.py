@@ -1,6 +1,6 @@
 import pytest
 
-from tests.cli.tools import TINY, i2i, make_pairs, picture
+from tests.cli.program import TINY, i2i, make_pairs, picture
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from i2i.core import resources
 from i2i.data import cards
 from i2i.models import zoo
 from i2i.training import recipes
-from tests.cli.tools import i2i, make_pairs
+from tests.cli.program import i2i, make_pairs
 
 
 def test_recipes_are_listed():

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from i2i.cli import launch
 from i2i.core.errors import I2IError
-from tests.cli.tools import ROOT, TINY, i2i, start
+from tests.cli.program import ROOT, TINY, i2i, start
 
 LONG = ["--images", 100_000, "--set", "log_every=1"]
 

@@ -12,7 +12,7 @@ from i2i import __version__
 from i2i.cli import run
 from i2i.core.errors import I2IError
 from i2i.training import recipes
-from tests.cli.tools import ROOT, i2i, start
+from tests.cli.program import ROOT, i2i, start
 
 COMMANDS = ("train", "translate", "evaluate", "generate", "recipes", "models", "data")
 

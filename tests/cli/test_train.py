@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from i2i.models.format import read_header
-from tests.cli.tools import TINY, i2i, make_pairs
+from tests.cli.program import TINY, i2i, make_pairs
 
 
 def test_a_dry_run_prints_the_plan_and_leaves_nothing(pairs, tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_only_what_does_not_change_the_run_may_change(trained, tmp_path):
 
 
 def test_generating_runs_name_their_command(tmp_path):
-    from tests.cli.tools import picture
+    from tests.cli.program import picture
 
     for i in range(8):
         picture(tmp_path / "data" / f"{i}.png", i)

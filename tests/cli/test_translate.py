@@ -16,7 +16,7 @@ from i2i import nets
 from i2i.cli import translate as command
 from i2i.core.errors import I2IError
 from i2i.models import format as model_file
-from tests.cli import tools
+from tests.cli import program
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from i2i.cli import launch, spread
 from i2i.cli.train import pairs as settings
-from tests.cli.tools import i2i
+from tests.cli.program import i2i
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.media import images
 from i2i.models import format as model_file
-from tests.cli.tools import ROOT, i2i, picture
+from tests.cli.program import ROOT, i2i, picture
 
 upath = pytest.importorskip("upath")
 

@@ -13,7 +13,7 @@ import i2i as library
 from i2i import nets
 from i2i.media import video
 from i2i.models import format as model_file
-from tests.cli.tools import i2i
+from tests.cli.program import i2i
 
 av = pytest.importorskip("av")
 TIMES = (0, 40, 80, 160, 200, 320, 360, 400)  # milliseconds: a varying rate

@@ -106,3 +106,8 @@ def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan:
 def state(run: Loop) -> dict[str, Tensor]:
     """Every number of a loop's state by name."""
     return {k: v.detach().clone() for k, v in run.state()[0].items()}
+
+
+def parameters(net: nn.Module) -> int:
+    """The number of a network's parameters."""
+    return sum(p.numel() for p in net.parameters())

@@ -15,7 +15,7 @@ from i2i.models import format as model_file
 from i2i.models import onnx as onnx_file
 from i2i.models.load import load
 from i2i.models.onnx import OnnxNet
-from tests.cli.tools import i2i
+from tests.cli.program import i2i
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: running it as a user does, and small images."""
+"""Running the program as a user does, in this process or in one of its own, and small images as its input."""
 
 import contextlib
 import io
