@@ -105,7 +105,7 @@ def test_what_does_not_go_together_writes_nothing(model, photos, tmp_path):
         ([photos, "-o", tmp_path / "out", "--tile", "64", "--overlap", "-1"], "overlap is -1 pixels"),
         (["--list", list_file, "-o", tmp_path / "out"], "contains NUL bytes"),
     ):
-        _, err = tools.i2i("translate", *words, "-m", model, code=1)
+        _, err = program.i2i("translate", *words, "-m", model, code=1)
         assert said in err
     assert [p.name for p in tmp_path.iterdir() if p.name in ("x.png", "out")] == []
 
@@ -136,9 +136,9 @@ def test_a_name_with_a_line_break_stays_one_line(model, tmp_path):
     _, err = i2i(tmp_path, "-o", tmp_path / "out", "-m", model, code=3)
     assert len(err.splitlines()) == 3
     assert "two\\nlines.png" in err
-    _, err = tools.i2i("translate", bad, "-o", tmp_path / "alone.png", "-m", model, code=1)
+    _, err = program.i2i("translate", bad, "-o", tmp_path / "alone.png", "-m", model, code=1)
     assert len(err.splitlines()) == 1
-    _, err = tools.i2i("translate", tmp_path / "no\nsuch.png", "-m", model, code=1)
+    _, err = program.i2i("translate", tmp_path / "no\nsuch.png", "-m", model, code=1)
     assert len(err.splitlines()) == 1
 
 
@@ -178,13 +178,13 @@ def test_a_tiff_that_names_no_resolution_gets_none(model, tmp_path):
 def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
-    _, err = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, code=1)
+    _, err = program.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, code=1)
     assert err == f"Error: {bad} is not an image, or has a format that Pillow does not read.\n"
-    out, _ = tools.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, "--json", code=1)
+    out, _ = program.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, "--json", code=1)
     assert [json.loads(line).get("state") for line in out.splitlines()] == ["failed", None]
     Image.new("RGB", (300, 300)).save(tmp_path / "good.png")
     windows = ("--tile", "16", "--overlap", "16")
-    _, err = tools.i2i("translate", tmp_path, "-o", tmp_path / "out", "-m", model, *windows, code=1)
+    _, err = program.i2i("translate", tmp_path, "-o", tmp_path / "out", "-m", model, *windows, code=1)
     assert err.startswith("Error: Tiles of 16 pixels with an overlap of 16 pixels leave nothing in the middle.")
 
 
@@ -280,7 +280,7 @@ def test_watching_needs_two_folders(model, photos, tmp_path):
         i2i(photos, "-m", model, "--watch")
     with pytest.raises(I2IError, match="is not a folder"):
         i2i(photos / "a.png", "-m", model, "-o", tmp_path / "out", "--watch", "--quiet")
-    _, err = tools.i2i("translate", tmp_path / "nope", "-m", model, "-o", tmp_path / "out", "--watch", code=1)
+    _, err = program.i2i("translate", tmp_path / "nope", "-m", model, "-o", tmp_path / "out", "--watch", code=1)
     assert "Watching" not in err
 
 
@@ -308,7 +308,7 @@ def test_the_statistics_of_batch_norm_can_be_chosen(photos, tmp_path):
 
 
 def test_expert_options_stand_apart_in_the_help():
-    out, _ = tools.i2i("translate", "--help")
+    out, _ = program.i2i("translate", "--help")
     usual, advanced = out.split("Advanced:")
     for option in ("--null", "--subsampling", "--settle", "--exact", "--memory", "--overlap", "--statistics"):
         assert option not in usual
