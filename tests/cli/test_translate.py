@@ -48,7 +48,7 @@ def i2i(*arguments, code=0, given=None):
     return (result.stdout_bytes if given is not None else result.stdout), result.stderr
 
 
-def test_one_picture(model, photos):
+def test_one_image(model, photos):
     out, err = i2i(photos / "a.png", "--model", model, "--device", "cpu")
     assert out == ""
     assert "a.mine.png written in" in err
@@ -68,7 +68,7 @@ def test_a_folder_and_nothing_overwritten(model, photos, tmp_path):
     assert Image.open(tmp_path / "out" / "a.png").size == (16, 12)
 
 
-def test_bad_pictures_are_listed_and_the_code_is_3(model, photos, tmp_path):
+def test_bad_images_are_listed_and_the_code_is_3(model, photos, tmp_path):
     (photos / "bad.png").write_bytes(b"no image")
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, code=3)
     assert "1 image failed:" in err
@@ -163,7 +163,7 @@ def test_closed_outputs_are_no_failure(model, photos, tmp_path):
         assert said in done.stderr.decode()
 
 
-def test_a_list_with_the_mark_of_windows(model, photos, tmp_path):
+def test_a_list_with_the_mark_of_tiles(model, photos, tmp_path):
     (tmp_path / "list").write_bytes(b"\xef\xbb\xbf" + str(photos / "a.png").encode() + b"\r\n")
     i2i("--list", tmp_path / "list", "-o", tmp_path / "out", "-m", model)
     assert (tmp_path / "out" / "a.png").exists()
@@ -175,7 +175,7 @@ def test_a_tiff_that_names_no_resolution_gets_none(model, tmp_path):
     assert 282 not in Image.open(tmp_path / "b.tif").tag_v2
 
 
-def test_one_bad_picture_by_itself_is_bad_input(model, tmp_path):
+def test_one_bad_image_by_itself_is_bad_input(model, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     _, err = program.i2i("translate", bad, "-o", tmp_path / "out.png", "-m", model, code=1)
@@ -251,14 +251,14 @@ def test_a_dry_run_says_what_would_be_done(model, photos, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_one_picture_that_exists_is_an_error(model, photos, tmp_path):
+def test_one_image_that_exists_is_an_error(model, photos, tmp_path):
     i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png")
     with pytest.raises(I2IError, match=r"a\.png exists\. Give --overwrite"):
         i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png")
     i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png", "--skip-existing")
 
 
-def test_shards_resume_and_windows(model, photos, tmp_path):
+def test_shards_resume_and_tiles(model, photos, tmp_path):
     for i in (1, 2):
         i2i(photos, "-o", tmp_path / "out", "-m", model, "--shard", f"{i}/2")
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--resume")

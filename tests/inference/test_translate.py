@@ -53,7 +53,7 @@ def noise(*shape, dtype=np.uint8):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_pil_pictures_come_back_exactly(mode):
+def test_pil_images_come_back_exactly(mode):
     picture = Image.fromarray(noise(13, 18, len(mode)))
     made = same()(picture)
     assert isinstance(made, Image.Image)
@@ -158,7 +158,7 @@ def test_paths_and_lists(tmp_path):
         (torch.zeros(3, 4, 4, dtype=torch.int32), "int32 is no image"),
     ],
 )
-def test_what_is_no_picture_is_said(picture, match):
+def test_what_is_no_image_is_said(picture, match):
     with pytest.raises(I2IError, match=match):
         same()(picture)
 
@@ -209,7 +209,7 @@ def test_sizes_asked_for():
             same()(array, size=bad)
 
 
-def test_only_pictures_of_one_padded_size_share_a_batch_and_order_is_kept():
+def test_only_images_of_one_padded_size_share_a_batch_and_order_is_kept():
     """In half precision; in fp32 a CPU takes one at a time, so that not even the last bit depends on the batch."""
     translator = Translator(Same(3, 3, 8), {}, dtype=torch.bfloat16)
     given = [noise(h, w, 3) for h, w in ((8, 8), (9, 9), (7, 8), (16, 16), (5, 6), (8, 7))]
@@ -369,7 +369,7 @@ def test_bad_files_never_stop_the_rest(tree, tmp_path):
     assert not [p for p in listed(out) if "tmp" in p or "part" in p]
 
 
-def test_a_network_that_fails_on_one_picture_fails_that_picture(tree, tmp_path):
+def test_a_network_that_fails_on_one_image_fails_that_image(tree, tmp_path):
     class Sensitive(Same):
         def forward(self, x):
             if bool((x[..., 0, 0] == -1).all(1).any()):

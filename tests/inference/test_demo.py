@@ -46,7 +46,7 @@ def studio(tiny):
     return demo.Studio([str(tiny)], "cpu", max_pixels=10_000)
 
 
-def test_a_picture_is_what_the_library_makes_of_it(studio, tiny):
+def test_an_image_is_what_the_library_makes_of_it(studio, tiny):
     data = encoded(dpi=(300, 300))
     made = studio.translate("tiny", "my.photo.png", data)
     assert made.name == "my.photo.tiny.png"

@@ -66,7 +66,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_stays_so(tmp_path):
     assert sizes[-1] == 2
 
 
-def test_a_picture_that_does_not_fit_is_cut(tmp_path):
+def test_an_image_that_does_not_fit_is_cut(tmp_path):
     torch.manual_seed(0)
     net = Limited(200 * 200)
     result = translate(folder_of(tmp_path, 1, (300, 280)), tmp_path / "out", Translator(net, {}))
@@ -169,7 +169,7 @@ def test_bytes_do_not_depend_on_batch_or_workers(tmp_path, norm, monkeypatch):
     assert outputs[0] == outputs[1] == outputs[2]
 
 
-def test_few_pictures_wait_at_any_time(tmp_path):
+def test_few_images_wait_at_any_time(tmp_path):
     folder = folder_of(tmp_path, 60, (8, 8))
     model = Translator(Limited(10**9), {})
     line = Pipeline(model, WriteSettings(), batch=2)
@@ -190,7 +190,7 @@ def test_few_pictures_wait_at_any_time(tmp_path):
     assert all(j.document is None and not j.outputs for j in jobs)
 
 
-def test_large_pictures_wait_one_by_one(tmp_path, monkeypatch):
+def test_large_images_wait_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "PIXELS", 100)
     result = translate(folder_of(tmp_path, 6), tmp_path / "out", Translator(Limited(10**9), {}))
     assert len(result.done) == 6

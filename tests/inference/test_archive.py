@@ -284,7 +284,7 @@ def test_an_output_folder_that_may_not_be_written(home, record):
     assert os.listdir(home / "out") == []
 
 
-def test_a_file_where_a_folder_should_be_fails_each_picture(archive, tmp_path):
+def test_a_file_where_a_folder_should_be_fails_each_image(archive, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a").write_text("in the way")
     result = translate(archive, tmp_path / "out", dim())
@@ -367,13 +367,8 @@ def test_a_torn_line_loses_only_itself(archive, tmp_path):
 KILLED = """
 import sys, time, torch
 from i2i.core import files
-from i2i.inference.translate import settings_digest, translate
-from i2i.inference.settings import NetworkSettings
-from i2i.inference.watch import watch
-from i2i.inference.workers import Work
-from i2i.media.codec import WriteSettings
-from i2i.models.tiling import TileSettings
-from tests.test_translate_archive import dim
+from i2i.inference.translate import translate
+from tests.inference.test_archive import dim
 slow = files.os.fsync
 files.os.fsync = lambda n: (time.sleep(0.03), slow(n))
 translate(sys.argv[1], sys.argv[2], dim(), resume=True)
@@ -445,12 +440,7 @@ def test_the_command_killed_at_a_random_moment_and_resumed(tmp_path, model, proc
 
 PEAK = """
 import resource, sys
-from i2i.inference.translate import settings_digest, translate
-from i2i.inference.settings import NetworkSettings
-from i2i.inference.watch import watch
-from i2i.inference.workers import Work
-from i2i.media.codec import WriteSettings
-from i2i.models.tiling import TileSettings
+from i2i.inference.translate import translate
 result = translate(*sys.argv[1:4], device="cpu")
 print(len(result.done), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """
