@@ -165,9 +165,9 @@ class Ours:
 
     def losses(self) -> dict[str, float]:
         """{optimizer: sum of its terms} of the steps since the last call (of each optimizer the last one)."""
-        found = {name: sum(values.tolist()) for _, name, _, values in self.loop.losses.pending}
+        losses = {step.optimizer: sum(step.values.tolist()) for step in self.loop.losses.pending}
         self.loop.losses.pending.clear()
-        return found
+        return losses
 
 
 class Plain:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Natural, NonNegative, UnderOne
 from i2i.core.random import hashed_uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
@@ -29,21 +29,9 @@ from i2i.nets import ImagePool, factory
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(factory.TranslationNets):
     """Settings of CycleGAN; the defaults are the paper's."""
 
-    generator: str = "resnet"  # resnet, unet
-    blocks: Natural = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
-    depth: Natural = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
-    width: Count = 64  # channels of the generators' first layer
-    norm: str = "instance"  # instance, batch, none
-    dropout: bool = False  # half of the units in each block (ResNet) or the widest decoder levels (U-Net)
-    upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
-    init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
-    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
-    discriminator: str = "patchgan"  # patchgan, pixel
-    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: Count = 64  # channels of the discriminators' first layer
     loss: str = "lsgan"  # lsgan, vanilla, wasserstein, hinge
     cycle_x: NonNegative = 10.0  # weight of |F(G(x)) - x|
     cycle_y: NonNegative = 10.0  # weight of |G(F(y)) - y|
@@ -64,40 +52,13 @@ class CycleGAN(TwoWay):
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
 
-        def generator(channels_in: int, channels_out: int) -> nn.Module:
-            return factory.generator(
-                config.generator,
-                channels_in,
-                channels_out,
-                shape.size,
-                width=config.width,
-                blocks=config.blocks,
-                depth=config.depth,
-                norm=config.norm,
-                dropout=config.dropout,
-                upsample=config.upsample,
-                init=config.init,
-                gain=config.gain,
-            )
-
-        def critic(channels: int) -> nn.Module:
-            return factory.discriminator(
-                config.discriminator,
-                channels,
-                shape.size,
-                width=config.d_width,
-                layers=config.layers,
-                norm=config.norm,
-                init=config.init,
-                gain=config.gain,
-            )
-
-        self.G = generator(shape.channels_in, shape.channels_out)
-        self.F = generator(shape.channels_out, shape.channels_in)
-        self.D_y = critic(shape.channels_out)
-        self.D_x = critic(shape.channels_in)
-        self.history_y = ImagePool(config.pool, (shape.channels_out, shape.size, shape.size), "y")
-        self.history_x = ImagePool(config.pool, (shape.channels_in, shape.size, shape.size), "x")
+        x_channels, y_channels, size = shape.channels_in, shape.channels_out, shape.size
+        self.G = factory.generator(config, x_channels, y_channels, size)
+        self.F = factory.generator(config, y_channels, x_channels, size)
+        self.D_y = factory.discriminator(config, y_channels, size)
+        self.D_x = factory.discriminator(config, x_channels, size)
+        self.history_y = ImagePool(config.pool, (y_channels, size, size), "y")
+        self.history_x = ImagePool(config.pool, (x_channels, size, size), "x")
         self.adversarial = adversarial(config.loss)
         self.curve = schedule(config.decay)
         self.cycle_x, self.cycle_y, self.lr, self.beta1 = config.cycle_x, config.cycle_y, config.lr, config.beta1

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import NonNegative, UnderOne
 from i2i.core.random import hashed_uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
@@ -30,21 +30,12 @@ from i2i.nets import factory
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(factory.TranslationNets):
     """Settings of pix2pix; the defaults are the paper's."""
 
     generator: str = "unet"  # unet, resnet
-    depth: Natural = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
-    blocks: Natural = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
-    width: Count = 64  # channels of the generator's first layer
     norm: str = "batch"  # batch, instance, none
     dropout: bool = True  # half of the units in the widest decoder levels (U-Net) or in each block (ResNet)
-    upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
-    init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
-    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
-    discriminator: str = "patchgan"  # patchgan, pixel
-    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: Count = 64  # channels of the discriminator's first layer
     loss: str = "vanilla"  # vanilla, lsgan, wasserstein, hinge
     l1: NonNegative = 100.0  # weight of the distance to y
     gp: NonNegative = 10.0  # weight of the gradient penalty (wasserstein only)
@@ -65,30 +56,8 @@ class Pix2Pix(Translate):
 
     def __init__(self, config: Settings, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.G = factory.generator(
-            config.generator,
-            shape.channels_in,
-            shape.channels_out,
-            shape.size,
-            width=config.width,
-            blocks=config.blocks,
-            depth=config.depth,
-            norm=config.norm,
-            dropout=config.dropout,
-            upsample=config.upsample,
-            init=config.init,
-            gain=config.gain,
-        )
-        self.D = factory.discriminator(
-            config.discriminator,
-            shape.channels_in + shape.channels_out,
-            shape.size,
-            width=config.d_width,
-            layers=config.layers,
-            norm=config.norm,
-            init=config.init,
-            gain=config.gain,
-        )
+        self.G = factory.generator(config, shape.channels_in, shape.channels_out, shape.size)
+        self.D = factory.discriminator(config, shape.channels_in + shape.channels_out, shape.size)
         self.adversarial = adversarial(config.loss)
         self.curve = schedule(config.decay)
         self.l1, self.lr, self.beta1 = config.l1, config.lr, config.beta1

@@ -1,8 +1,8 @@
-"""Distances between two sets of images, counted on features: FID, KID, Inception score, precision and its kin.
+"""Distances between two sets of images, measured on features: FID, KID, Inception score, precision and recall.
 
-Every function takes features [N, D] (or logits [N, K]) of whatever network the caller names, since the numbers mean
-nothing without that name: those of the literature come from the Inception-v3 of 2015. All is counted in float64. A set
-that is sorted by class has to be shuffled by the caller before only a part of it is used.
+All functions take features [N, D] (or logits [N, K]) of a network that the caller chooses. State the network with the
+numbers; those in papers come from the Inception-v3 of 2015. Everything is computed in float64. Shuffle a set that is
+sorted by class before you use only a part of it. Features that are not two-dimensional raise I2IError.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ class Moments:
 
 
 def moments(features: Tensor) -> Moments:
-    """Of features [N, D]; raises I2IError for fewer than two rows."""
+    """Mean and covariance of features [N, D]. Raises I2IError for fewer than two rows."""
     x = _rows(features)
     if len(x) < 2:
-        raise I2IError(f"A covariance needs at least two images; there is {len(x)}.", "2,048 and more are usual.")
+        raise I2IError(f"FID needs at least 2 images in each set; one has {len(x)}.", "2,048 and more are usual.")
     mean = x.mean(0)
-    centred = x - mean
-    return Moments(mean, centred.T @ centred / (len(x) - 1))
+    centered = x - mean
+    return Moments(mean, centered.T @ centered / (len(x) - 1))
 
 
 def frechet(a: Moments, b: Moments) -> float:
     """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): FID (Heusel et al. 2017, arXiv 1706.08500) on Inception features.
 
-    The root's trace is that of the symmetric S1^(1/2) S2 S1^(1/2), whose eigenvalues are the same, real and not
-    negative; so singular covariances (fewer images than features) need no special care. It falls as N grows: compare
-    at equal N.
+    The trace of the root is computed from S1^(1/2) S2 S1^(1/2), which is symmetric and has the same eigenvalues, all
+    real and not negative. So singular covariances (fewer images than features) need no special care. FID falls as the
+    number of images grows: compare at equal numbers.
     """
     values, vectors = torch.linalg.eigh(a.covariance)
     root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
@@ -48,16 +48,18 @@ def frechet(a: Moments, b: Moments) -> float:
 
 
 def fid(real: Tensor, fake: Tensor) -> float:
-    """`frechet` between two sets of features [N, D], [M, D]."""
+    """FID: `frechet` between two sets of features [N, D], [M, D]; 0 if they have equal moments."""
     return frechet(moments(real), moments(fake))
 
 
 def mmd(a: Tensor, b: Tensor) -> float:
-    """Squared maximum mean discrepancy of [M, D] and [N, D], kernel (x.y / D + 1)^3, unbiased: it may be negative."""
+    """Squared maximum mean discrepancy of features [M, D] and [N, D] with the kernel (x.y / D + 1)^3.
+
+    The unbiased estimate, which may be negative. Raises I2IError if a set has fewer than two rows."""
     x, y = _rows(a), _rows(b)
     d, m, n = x.shape[1], len(x), len(y)
     if min(m, n) < 2:
-        raise I2IError(f"KID needs two images on each side; there are {m} and {n}.", "1,000 and more are usual.")
+        raise I2IError(f"KID needs at least 2 images in each set; they have {m} and {n}.", "1,000 and more are usual.")
 
     def kernel(p: Tensor, q: Tensor) -> Tensor:
         return (p @ q.T / d + 1).pow(3)
@@ -68,54 +70,56 @@ def mmd(a: Tensor, b: Tensor) -> float:
 
 
 def kid(real: Tensor, fake: Tensor, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """KID (Binkowski et al. 2018, arXiv 1801.01401): mean and deviation of `mmd` over random subsets of equal size.
+    """KID (Binkowski et al. 2018, arXiv 1801.01401): mean and standard deviation of `mmd` over random subsets.
 
-    A subset has `size` rows, or as many as the smaller set has. The deviation is that of the population of subsets."""
+    A subset has `size` rows of each set, or as many as the smaller set has. seed: of the subsets."""
     count = min(size, len(real), len(fake))
     draw = torch.Generator().manual_seed(seed)
     values = []
     for _ in range(subsets):
         rows, others = (torch.randperm(len(s), generator=draw)[:count] for s in (real, fake))
         values.append(mmd(real[rows], fake[others]))
-    found = torch.tensor(values, dtype=torch.float64)
-    return float(found.mean()), float(found.std(correction=0))
+    over_subsets = torch.tensor(values, dtype=torch.float64)
+    return float(over_subsets.mean()), float(over_subsets.std(correction=0))
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    """exp(E KL(p(c | x) || p(c))) of logits [N, K] (Salimans et al. 2016, arXiv 1606.03498): mean and deviation.
+    """Inception score (Salimans et al. 2016, arXiv 1606.03498): mean and standard deviation over the splits.
 
-    Split j of S holds the rows from floor(j N / S) on, in the order given, so shuffle first; the deviation is that of
-    the population of splits (0 for one). Between 1 and K."""
+    exp(E KL(p(c | x) || p(c))) of logits [N, K], between 1 and K. The splits are consecutive and equally large, so
+    shuffle the rows first. Raises I2IError for fewer than 1 or more than N splits."""
     n = len(logits)
     if not 1 <= splits <= n:
-        raise I2IError(f"{n} images cannot be split {splits} times.", f"Choose 1 to {n} splits.")
+        raise I2IError(f"splits is {splits}, and there are {n} images.", f"Choose 1 to {n} splits.")
     values = []
     for j in range(splits):
         log_p = torch.log_softmax(_rows(logits[j * n // splits : (j + 1) * n // splits]), 1)
         log_mean = torch.logsumexp(log_p, 0) - torch.tensor(len(log_p), dtype=torch.float64).log()
         values.append((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
-    found = torch.stack(values)
-    return float(found.mean()), float(found.std(correction=0))
+    over_splits = torch.stack(values)
+    return float(over_splits.mean()), float(over_splits.std(correction=0))
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How two sets lie in each other's neighbourhoods; all but density are shares."""
+    """How far two sets overlap. All but density are shares in [0, 1]; more is better.
 
-    precision: float  # of the fakes, in the ball of some real image (Kynkaanniemi et al. 2019, arXiv 1904.06991)
-    recall: float  # of the real images, in the ball of some fake
-    density: float  # real balls around a fake, over k; may exceed 1 (Naeem et al. 2020, arXiv 2002.09797)
-    coverage: float  # of the real images, with a fake in their ball
+    Kynkaanniemi et al. 2019 (arXiv 1904.06991) and Naeem et al. 2020 (arXiv 2002.09797)."""
+
+    precision: float  # share of fakes that lie in the ball of a real image: are the fakes realistic?
+    recall: float  # share of real images that lie in the ball of a fake: are all kinds of images made?
+    density: float  # balls of real images that a fake lies in, divided by k; may exceed 1
+    coverage: float  # share of real images with a fake in their ball
 
 
 def overlap(real: Tensor, fake: Tensor, k: int = 5) -> Overlap:
     """Precision, recall, density and coverage of features [N, D], [M, D].
 
-    An image's ball reaches to its k-th nearest other image of the same set, and holds what is nearer than that.
-    Memory grows with N M: 10,000 of each take 2.4 GB. Raises I2IError if a set has no more than k images."""
+    The ball of an image reaches to its k-th nearest other image of the same set. Memory grows with N * M: 10,000 images
+    in each set take 2.4 GB. Raises I2IError if a set has k images or fewer."""
     x, y = _rows(real), _rows(fake)
     if min(len(x), len(y)) <= k:
-        raise I2IError(f"The {k}-th neighbour needs more than {k} images; there are {len(x)} and {len(y)}.")
+        raise I2IError(f"k is {k}, but the sets have {len(x)} and {len(y)} images.", "Choose k smaller than both sets.")
     reach_x, reach_y = _reach(x, k), _reach(y, k)
     between = _distances(x, y)
     inside = between < reach_x[:, None]
@@ -134,11 +138,11 @@ def _reach(x: Tensor, k: int) -> Tensor:
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
-    # Without the shortcut by products of matrices, which loses digits where points are near.
+    # cdist's shortcut by matrix products loses digits where points are near each other.
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _rows(features: Tensor) -> Tensor:
     if features.ndim != 2:
-        raise I2IError(f"Features of shape {list(features.shape)} cannot be compared.", "They must be [images, D].")
+        raise I2IError(f"The features have shape {list(features.shape)}.", "They must be [images, features].")
     return features.detach().double().cpu()

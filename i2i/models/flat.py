@@ -25,7 +25,7 @@ def per_image_norms(network: nn.Module) -> list[str]:
 
 def _is_per_image(module: nn.Module) -> bool:
     if isinstance(module, BatchNorm):
-        return module.own and not module.training
+        return module.per_image_stats and not module.training
     return isinstance(module, nn.InstanceNorm2d) and (module.training or not module.track_running_stats)
 
 

@@ -1,4 +1,11 @@
-"""The networks, their parts, and `build`, which makes a registered network from its name and arguments."""
+"""Networks, the parts that several of them share, and the registry by which saved models build them again.
+
+registry       Network, register, record, build: names and constructor arguments
+factory        generators and discriminators of image-to-image methods by their settings
+unet, resnet   generators of images from images;  patchgan  their discriminators;  patches  CUT's projected features
+dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
+blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Layers that several networks share: norms, resampling, initialisation.
+"""Layers that several networks share: norms, resampling, initialization.
 
-Positions in a network's list of layers are part of its state-dict keys; every layer here takes exactly one position, so
-that files trained with the authors' networks load without renaming.
+Each layer here takes exactly one position in a network's list of layers. These positions are part of the state-dict
+keys, so files of the authors' networks load without renaming.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ INITS = ("normal", "xavier", "kaiming", "orthogonal")
 
 
 def check(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raises I2IError, naming the nearest, if `value` of the setting `name` is not one of `allowed`."""
+    """Raises I2IError if `value` of the setting `name` is not one of `allowed`."""
     if value not in allowed:
         raise I2IError(f"{name} is {value!r}.", among(value, allowed))
 
 
 def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """Each map of [B, C, H, W] by its own mean and spread, then times `weight` [C] plus `bias` [C].
+    """Normalizes each map of [B, C, H, W] by its own mean and variance, then times `weight` [C] plus `bias` [C].
 
-    On a CPU as group norm with a group for each channel: the same formula, 3 to 6 times as fast in torch and 1.4 to 3
-    times with the gradient. Maps that lie channels last lose their mean first, because torch takes the spread of those
-    from sums of squares, whose digits a large mean uses up."""
+    On a CPU by group norm with one group per channel: the same formula, in torch 3 to 6 times as fast, and 1.4 to 3
+    times with the gradient. The mean is subtracted from channels-last maps first, because torch computes their variance
+    from sums of squares, which loses digits if the mean is large."""
     if x.device.type != "cpu" or x.shape[-1] * x.shape[-2] == 1 or torch.compiler.is_compiling():
         return fn.instance_norm(x, weight=weight, bias=bias, eps=eps)
     if not x.is_contiguous():
@@ -40,26 +40,26 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that, with `own` set, normalises each image by its own statistics in eval mode.
+    """Batch norm that, with `per_image_stats`, normalizes each image by its own statistics in eval mode.
 
-    That is what pix2pix does at test time (Isola et al., section 3.4: test-batch statistics at batch size 1), made
-    independent of the batch an image is translated in.
+    pix2pix does this at test time (Isola et al. 2016, section 3.4: statistics of a test batch of one image). Here the
+    result does not depend on the batch.
     """
 
-    own = False
+    per_image_stats = False
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, H, W] -> the same shape."""
-        if self.own and not self.training:
+        if self.per_image_stats and not self.training:
             return instance_norm(input, self.weight, self.bias, self.eps)
         return super().forward(input)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Instance norm, here without running statistics, by way of `instance_norm`.
+    """Instance norm without running statistics, computed by `instance_norm`.
 
-    On a CPU its gradient is right for one image too: torch's own instance norm (2.14 at least) mistakes a gradient
-    that comes back channels last for a contiguous one then, and is silently wrong, in any precision."""
+    It avoids an error of torch's instance norm (seen in 2.14): on a CPU, for a batch of one image, a channels-last
+    gradient is read as a contiguous one, so the result is silently wrong in every precision."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, H, W] -> the same shape."""
@@ -67,7 +67,9 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 def norm_layer(kind: str, channels: int) -> nn.Module:
-    """The norm `kind` of NORMS. Instance norm has neither parameters nor running statistics."""
+    """A norm for `channels` channels. kind: batch, instance (without parameters and running statistics) or none.
+
+    Raises I2IError for another kind."""
     check("norm", kind, NORMS)
     if kind == "batch":
         return BatchNorm(channels)
@@ -75,23 +77,25 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
 
 
 def uses_bias(norm: str) -> bool:
-    """The authors' rule: convolutions beside a norm have a bias under instance norm only."""
+    """True if convolutions beside this norm have a bias: the authors' rule is under instance norm only."""
     return norm == "instance"
 
 
-def eval_mode(net: nn.Module, own: bool, dropout: bool) -> nn.Module:
-    """Puts `net` into eval mode as pix2pix tests: batch norm by each image's `own` statistics, `dropout` kept on."""
+def eval_mode(net: nn.Module, per_image_stats: bool, dropout: bool) -> nn.Module:
+    """Puts `net` into eval mode as pix2pix tests it, in place; returns `net`.
+
+    per_image_stats: batch norm uses the statistics of each image. dropout: dropout stays on."""
     net.eval()
     for module in net.modules():
         if isinstance(module, BatchNorm):
-            module.own = own
+            module.per_image_stats = per_image_stats
         elif isinstance(module, nn.Dropout):
             module.train(dropout)
     return net
 
 
 def upsample2x(x: Tensor) -> Tensor:
-    """Each pixel of [B, C, H, W] repeated 2 x 2."""
+    """[B, C, H, W] -> [B, C, 2H, 2W]: each pixel is repeated 2x2."""
     return fn.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
@@ -107,7 +111,7 @@ class ResizeConv(nn.Conv2d):
 
 
 class BlurDown(nn.Module):
-    """Half the size after a fixed blur [1, 2, 1] (Zhang, Making Convolutional Networks Shift-Invariant Again, 2019)."""
+    """Half the size, after a fixed blur [1, 2, 1] (Zhang 2019, Making Convolutional Networks Shift-Invariant Again)."""
 
     filt: Tensor
 
@@ -138,10 +142,10 @@ class BlurUp(nn.Module):
 
 
 def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn.Module:
-    """Draws the weights of convolutions and linear layers anew, in place, and returns `net`.
+    """Draws new weights of convolutions and linear layers, in place; returns `net`.
 
-    normal: N(0, gain); xavier and orthogonal: scaled by gain; kaiming: without gain. Biases become 0, batch-norm
-    weights N(1, gain), batch-norm biases 0.
+    kind: normal (N(0, gain)), xavier and orthogonal (scaled by gain), or kaiming (without gain). Biases become 0;
+    weights of batch norms become N(1, gain), and their biases 0. Raises I2IError for another kind.
     """
     check("init", kind, INITS)
     for module in net.modules():
@@ -163,18 +167,22 @@ def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn
 
 
 def doublings(size: int, smallest: int = 8) -> int:
-    """How often 4 pixels double to `size`. Raises I2IError if they do not, or if `size` is under `smallest`."""
+    """How often 4 pixels must double to give `size`.
+
+    Raises I2IError if `size` is not 4 times a power of two, or is smaller than `smallest`."""
     count = (size // 4).bit_length() - 1
     if size < smallest or 4 * 2**count != size:
         raise I2IError(
-            f"This network makes images of a side of 4 times a power of two; size is {size}.",
+            f"size is {size}, but this network needs 4 times a power of two.",
             f"Choose {', '.join(str(4 * 2**k) for k in range(1, 7) if 4 * 2**k >= smallest)}, ...",
         )
     return count
 
 
 def one_hot(c: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
-    """Classes int64 [B] as rows [B, classes]; rows already made (mixtures of classes) pass. Raises I2IError without."""
+    """Classes int64 [B] as one-hot rows [B, classes]. Float rows (mixtures of classes) only change their dtype.
+
+    Raises I2IError if c is None."""
     if c is None:
         raise I2IError("This network needs a class for each image.", "Give c, int64 [B].")
     return c.to(dtype) if c.is_floating_point() else fn.one_hot(c, classes).to(dtype)

@@ -1,78 +1,92 @@
-"""Generators and discriminators by name, with initial weights."""
+"""Generators and discriminators of image-to-image methods, made by their settings, with initial weights."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import nn
 
+from i2i.core.config import Count, Natural, NonNegative
 from i2i.core.errors import I2IError, among
-from i2i.nets import PatchGAN, PixelGAN, ResNet, UNet, init_weights
+from i2i.nets.blocks import init_weights
+from i2i.nets.patchgan import PatchGAN, PixelGAN
+from i2i.nets.resnet import ResNet
+from i2i.nets.unet import UNet
+
+MAX_DEPTH = 8  # levels of a U-Net that is fitted to the image size
+
+
+@dataclass(frozen=True)
+class TranslationNets:
+    """Settings of `generator` and `discriminator`. A method's Settings inherit from it and change some defaults."""
+
+    generator: str = "resnet"  # resnet, unet
+    blocks: Natural = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
+    depth: Natural = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
+    width: Count = 64  # channels of the generator's first layer
+    norm: str = "instance"  # instance, batch, none
+    dropout: bool = False  # half of the units in each block (ResNet) or in the widest decoder levels (U-Net)
+    upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
+    init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
+    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    discriminator: str = "patchgan"  # patchgan, pixel
+    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: Count = 64  # channels of the discriminator's first layer
+
+
+def generator(settings: TranslationNets, channels_in: int, channels_out: int, size: int) -> nn.Module:
+    """A U-Net or ResNet with initial weights, for images of `size` x `size` pixels.
+
+    Raises I2IError if the name is unknown or the size does not fit."""
+    s = settings
+    if s.generator == "unet":
+        net: nn.Module = UNet(
+            channels_in, channels_out, unet_depth(s.depth, size), s.width, s.norm, s.dropout, s.upsample
+        )
+    elif s.generator == "resnet":
+        if size < 16:
+            raise I2IError(f"size is {size} pixels.", "The ResNet generator needs at least 16.")
+        blocks = s.blocks or (9 if size >= 256 else 6)
+        antialias = s.upsample == "blur"
+        net = ResNet(channels_in, channels_out, blocks, s.width, s.norm, s.dropout, s.upsample, antialias)
+    else:
+        raise I2IError(f"generator is {s.generator!r}.", among(s.generator, ("unet", "resnet")))
+    return init_weights(net, s.init, s.gain)
+
+
+def discriminator(settings: TranslationNets, channels: int, size: int) -> nn.Module:
+    """A PatchGAN or PixelGAN with initial weights, for images of `size` x `size` pixels.
+
+    Raises I2IError if the name is unknown or the size is too small for the layers."""
+    s = settings
+    if s.discriminator == "patchgan":
+        if s.layers < 1 or size // 2**s.layers < 3:
+            raise I2IError(
+                f"layers is {s.layers}, and the images have {size} x {size} pixels.",
+                f"A PatchGAN of {max(1, s.layers)} layers needs at least {3 * 2 ** max(1, s.layers)} pixels a side.",
+            )
+        net: nn.Module = PatchGAN(channels, s.layers, s.d_width, s.norm)
+    elif s.discriminator == "pixel":
+        net = PixelGAN(channels, s.d_width, s.norm)
+    else:
+        raise I2IError(f"discriminator is {s.discriminator!r}.", among(s.discriminator, ("patchgan", "pixel")))
+    return init_weights(net, s.init, s.gain)
 
 
 def unet_depth(depth: int, size: int) -> int:
-    """Levels of a U-Net for images of side `size`; depth 0 means fitted to it: the most that divide it, at most 8.
+    """Levels of a U-Net for images of `size` x `size` pixels.
 
-    Raises I2IError if `size` is no multiple of 2**depth."""
+    depth 0: fitted to the size, which is the largest number up to 8 so that 2**depth divides `size`. Raises I2IError if
+    2**depth does not divide `size`, or if no depth of 2 or more does."""
     fitted = 0
-    while fitted < 8 and size % 2 ** (fitted + 1) == 0:
+    while fitted < MAX_DEPTH and size % 2 ** (fitted + 1) == 0:
         fitted += 1
     chosen = depth or fitted
     if chosen < 2:
-        raise I2IError(f"A U-Net cannot be fitted to images of {size} pixels.", "Choose a size such as 128 or 256.")
+        raise I2IError(f"size is {size} pixels, which a U-Net cannot halve twice.", "Choose a size such as 128 or 256.")
     if size % 2**chosen:
         raise I2IError(
-            f"A U-Net of depth {chosen} needs images with sides that are multiples of {2**chosen}; size is {size}.",
-            f"Choose depth {fitted} or less (0 fits it), or another size.",
+            f"depth is {chosen} and size is {size}; a U-Net of {chosen} levels needs a multiple of {2**chosen} pixels.",
+            f"Choose depth {fitted} or less (0 fits it to the size), or another size.",
         )
     return chosen
-
-
-def generator(
-    name: str,
-    channels_in: int,
-    channels_out: int,
-    size: int,
-    *,
-    width: int,
-    blocks: int,
-    depth: int,
-    norm: str,
-    dropout: bool,
-    upsample: str,
-    init: str,
-    gain: float,
-) -> nn.Module:
-    """A U-Net or ResNet with initial weights. `blocks` 0: 9 from 256 pixels on, 6 below; `depth` 0: fitted to `size`.
-
-    Raises I2IError if the name is unknown or the sizes do not fit."""
-    net: nn.Module
-    if name == "unet":
-        levels = unet_depth(depth, size)
-        net = UNet(channels_in, channels_out, levels, width, norm, dropout, upsample)
-    elif name == "resnet":
-        if size < 16:
-            raise I2IError(f"The ResNet generator needs images of at least 16 pixels; size is {size}.")
-        blurred = upsample == "blur"
-        count = blocks or (9 if size >= 256 else 6)
-        net = ResNet(channels_in, channels_out, count, width, norm, dropout, upsample, antialias=blurred)
-    else:
-        raise I2IError(f"generator is {name!r}.", among(name, ("unet", "resnet")))
-    return init_weights(net, init, gain)
-
-
-def discriminator(
-    name: str, channels: int, size: int, *, width: int, layers: int, norm: str, init: str, gain: float
-) -> nn.Module:
-    """A PatchGAN or pixel discriminator with initial weights. Raises I2IError if `size` is too small for its layers."""
-    net: nn.Module
-    if name == "patchgan":
-        if layers < 1 or size // 2**layers < 3:
-            raise I2IError(
-                f"A PatchGAN of {layers} layers does not fit images of {size} pixels.",
-                f"It needs at least 1 layer and {3 * 2 ** max(1, layers)} pixels.",
-            )
-        net = PatchGAN(channels, layers, width, norm)
-    elif name == "pixel":
-        net = PixelGAN(channels, width, norm)
-    else:
-        raise I2IError(f"discriminator is {name!r}.", among(name, ("patchgan", "pixel")))
-    return init_weights(net, init, gain)

@@ -1,4 +1,4 @@
-"""Pool of former fakes shown to a discriminator (Shrivastava et al. 2017, arXiv 1612.07828, section 2.3)."""
+"""A pool of earlier fakes to show to a discriminator (Shrivastava et al. 2017, arXiv 1612.07828, section 2.3)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from i2i.core.random import seed_of
 class ImagePool(nn.Module):
     """Holds `size` images of `shape` [C, H, W] in buffers, so that they are saved and resumed with the method.
 
-    Image by image: while the pool fills, the new fake is stored and returned; then with probability one half an old one
-    is returned and replaced by the new one, else the new one is returned and not stored. Every process sees the fakes
-    of all processes in rank order, so all hold the same pool. Draws are a pure function of (salt, fakes seen), unless
-    `random` is set to a generator to draw from.
+    For each new fake: while the pool is not full, the fake is stored and returned. Then, with probability one half, a
+    random stored image is returned and the fake takes its place; otherwise the fake is returned and not stored. Each
+    process sees the fakes of all processes in rank order, so all hold the same pool. Draws are a pure function of
+    (salt, fakes seen), or come from `random` if it is set. size 0: `query` returns the fakes themselves.
     """
 
-    pictures: Tensor
+    pictures: Tensor  # checkpoints hold the buffer by this name
     seen: Tensor
 
     def __init__(self, size: int, shape: Sequence[int] = (3, 256, 256), salt: str = "") -> None:
@@ -41,34 +41,34 @@ class ImagePool(nn.Module):
 
     @torch.no_grad()
     def query(self, fakes: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W] without gradient: the images to show to the discriminator instead of `fakes`.
+        """Fakes [B, C, H, W] -> images [B, C, H, W] without gradient, to show to the discriminator.
 
-        Raises I2IError if the images have another shape than the pool's."""
+        Raises I2IError if the fakes have another shape than the pool's images."""
         fakes = fakes.detach()
         if self.size == 0:
             return fakes
         if fakes.shape[1:] != self.pictures.shape[1:]:
             given, held = tuple(fakes.shape[1:]), tuple(self.pictures.shape[1:])
             raise I2IError(
-                f"The history of fakes holds images of {held} (channels, height, width) and was given {given}.",
-                "Train on images of one size, or without a history (pool=0).",
+                f"The pool of earlier fakes holds images of {held} (channels, height, width), but a fake has {given}.",
+                "Train on images of one size, or without the pool (--set pool=0).",
             )
         if self._seen is None:
             self._seen = int(self.seen)
-        every = gather_rows(fakes)
-        shown = every.clone()
-        for i, fake in enumerate(every):
+        all_fakes = gather_rows(fakes)
+        shown = all_fakes.clone()
+        for i, fake in enumerate(all_fakes):
             slot = self._slot(self._seen)
             if slot is not None:
                 if self._seen >= self.size:
                     shown[i] = self.pictures[slot].to(fake.dtype)
                 self.pictures[slot] = fake.to(self.pictures.dtype)
             self._seen += 1
-        self.seen += len(every)
+        self.seen += len(all_fakes)
         return local_rows(shown)
 
     def _slot(self, seen: int) -> int | None:
-        """Where fake number `seen` is stored; None if it is not."""
+        """The index at which fake number `seen` is stored; None if it is not stored."""
         if seen < self.size:
             return seen
         draw = self.random or random.Random(seed_of("history", self.salt, seen))

@@ -169,7 +169,7 @@ def test_own_statistics_are_those_of_train_mode_on_the_picture_alone() -> None:
         found = method.infer(batch)
         assert all(torch.equal(v, before[k]) for k, v in method.state_dict().items())
         assert not method.G.training
-        assert not any(m.own for m in method.modules() if isinstance(m, BatchNorm))  # put back
+        assert not any(m.per_image_stats for m in method.modules() if isinstance(m, BatchNorm))  # put back
         plain = stored.infer(batch)
         assert (plain - found).abs().max() > 1e-3
         torch.testing.assert_close(plain, stored.G(batch.x))
