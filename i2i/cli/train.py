@@ -11,6 +11,8 @@ import typer
 
 from i2i.cli import launch
 from i2i.cli.output import format_value, print_json, print_table, progress_bar
+from i2i.core.device import DEVICES
+from i2i.core.format import format_bytes
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +47,9 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Images in a step, all processes together.", metavar="N")] = None,
     direction: Annotated[str | None, typer.Option(help="AtoB or BtoA.", metavar="AtoB|BtoA")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", metavar="NAME")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")] = None,
+    device: Annotated[
+        str | None, typer.Option(help=f"Device to train on: {', '.join(DEVICES)}.", metavar="NAME")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same run.", metavar="N")] = None,
     workers: Annotated[int | None, typer.Option(help="Threads that prepare images.", metavar="N")] = None,
     processes: Annotated[int, typer.Option(help="Processes of this machine: one a GPU.", metavar="N", min=1)] = 1,
@@ -156,7 +160,7 @@ def _print(plan: dict[str, Any]) -> None:
         "out",
     )
     rows = [[key, _text(plan[key])] for key in shown]
-    rows += [["parameters", f"{plan['parameters']:,}"], ["memory", f"about {plan['memory_mib']:,} MiB"]]
+    rows += [["parameters", f"{plan['parameters']:,}"], ["memory", f"about {format_bytes(plan['memory_mib'] << 20)}"]]
     if plan.get("seconds"):
         rows.append(["time", f"about {plan['seconds'] / 60:.0f} minutes here"])
     print_table(rows)
