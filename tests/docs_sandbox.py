@@ -26,7 +26,7 @@ import numpy as np
 import typer
 from PIL import Image
 
-from i2i.cli import program, spread
+from i2i.cli import expand_data_option, program
 from i2i.methods import load_method
 from i2i.training import recipes
 from tests.cli.program import i2i, make_pairs, picture
@@ -99,7 +99,7 @@ def split(line: str) -> list[str]:
 
 def parsed(words: list[str]) -> tuple[list[str], dict[str, Any]]:
     """(names of the command, its parameters) of the words after `i2i`; fails as the program does for unknown ones."""
-    words = spread(words)
+    words = expand_data_option(words)
     command: Any = typer.main.get_command(program())
     context = command.make_context("i2i", list(words))
     names: list[str] = []

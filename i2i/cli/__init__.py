@@ -118,7 +118,7 @@ def run(words: list[str]) -> int:
     launch.bound()
     try:
         command: Any = typer.main.get_command(program())
-        code = command.main(args=spread(words), prog_name="i2i", standalone_mode=False, obj=words)
+        code = command.main(args=expand_data_option(words), prog_name="i2i", standalone_mode=False, obj=words)
         return code if isinstance(code, int) else 0
     except I2IError as error:
         if os.environ.get("I2I_DEBUG") == "1":
@@ -186,31 +186,40 @@ def _explain_value(error: typer.BadParameter) -> str:
     return f"{name}: {message}"
 
 
-def spread(words: list[str]) -> list[str]:
+def expand_data_option(words: list[str]) -> list[str]:
     """Turns `--data A B` into `--data A --data B`, which the parser understands.
 
     If no other word can be the recipe, the last one after --data is, unless it is a folder: `i2i train --data A B
     cyclegan`."""
     if not words or words[0] not in ("train", "evaluate"):
         return words
+
+    # Part the values of --data from all other words.
     rest = [part for word in words[1:] for part in (word.split("=", 1) if word.startswith("--data=") else [word])]
-    made, data, alone, without = [words[0]], list[str](), False, False
+    values: list[str] = []
+    others = [words[0]]
+    has_argument = lacks_value = False
     while rest:
         word = rest.pop(0)
         if word == "--data":
-            start = len(data)
+            before = len(values)
             while rest and not rest[0].startswith("-"):
-                data.append(rest.pop(0))
-            without = without or len(data) == start
+                values.append(rest.pop(0))
+            lacks_value = lacks_value or len(values) == before
             continue
-        made.append(word)
+        others.append(word)
         if word == "--":
-            made, rest, alone = [*made, *rest], [], alone or bool(rest)
+            others, rest, has_argument = [*others, *rest], [], has_argument or bool(rest)
         elif not word.startswith("-"):
-            alone = True
-        elif word not in FLAGS and "=" not in word and rest:
-            made.append(rest.pop(0))
-    alone = alone or words[0] == "evaluate" or any(word.split("=")[0] == "--resume" for word in made)
-    recipe = [data.pop()] if not alone and len(data) > 1 and not os.path.isdir(data[-1]) else []
-    given = [part for value in data for part in ("--data", value)]
-    return [made[0], *recipe, *given, *made[1:], *(["--data"] if without else [])]  # the last: the parser complains
+            has_argument = True
+        elif word not in FLAGS and "=" not in word and rest:  # an option's value
+            others.append(rest.pop(0))
+
+    # Without another argument the last value is the recipe, unless none is needed.
+    needs_recipe = words[0] == "train" and not any(word.split("=")[0] == "--resume" for word in others)
+    recipe = []
+    if needs_recipe and not has_argument and len(values) > 1 and not os.path.isdir(values[-1]):
+        recipe = [values.pop()]
+    options = [part for value in values for part in ("--data", value)]
+    bare = ["--data"] if lacks_value else []  # at the end, where the parser complains about it
+    return [others[0], *recipe, *options, *others[1:], *bare]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from i2i.cli import launch, spread
+from i2i.cli import expand_data_option, launch
 from i2i.cli.train import pairs as settings
 from tests.cli.program import i2i
 
@@ -30,11 +30,17 @@ from tests.cli.program import i2i
     ],
 )
 def test_two_words_after_data(typed, expected):
-    assert " ".join(spread(typed.split())) == expected
+    assert " ".join(expand_data_option(typed.split())) == expected
 
 
 def test_a_folder_is_no_recipe(tmp_path):
-    assert spread(["train", "--data", "a", str(tmp_path)]) == ["train", "--data", "a", "--data", str(tmp_path)]
+    assert expand_data_option(["train", "--data", "a", str(tmp_path)]) == [
+        "train",
+        "--data",
+        "a",
+        "--data",
+        str(tmp_path),
+    ]
 
 
 def test_data_without_a_value():
