@@ -188,8 +188,7 @@ def _fast_class(kind: type[nn.Module]) -> type[Any]:
 
 def _new_fast(kind: type[nn.Module]) -> nn.Module:
     """An empty layer, which pickle and deepcopy then fill."""
-    layer: nn.Module = object.__new__(_fast_class(kind))
-    return layer
+    return cast(nn.Module, object.__new__(_fast_class(kind)))
 
 
 def _with_rows(product: Tensor) -> Tensor:
