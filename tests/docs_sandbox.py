@@ -26,7 +26,8 @@ import numpy as np
 import typer
 from PIL import Image
 
-from i2i.cli import expand_data_option, program
+from i2i.cli import program
+from i2i.cli.train import recipe_and_data
 from i2i.methods import load_method
 from i2i.training import recipes
 from tests.cli.program import i2i, make_pairs, picture
@@ -99,7 +100,6 @@ def split(line: str) -> list[str]:
 
 def parsed(words: list[str]) -> tuple[list[str], dict[str, Any]]:
     """(names of the command, its parameters) of the words after `i2i`; fails as the program does for unknown ones."""
-    words = expand_data_option(words)
     command: Any = typer.main.get_command(program())
     context = command.make_context("i2i", list(words))
     names: list[str] = []
@@ -133,11 +133,13 @@ def shrunk(words: list[str]) -> list[str]:
         return [less.get(before, word) for before, word in zip(["", *words], words)]
     if names != ["train"] or values["resume"] is not None:
         return words
-    tiny = tiny_settings(values["recipe"])
+    recipe, sources = recipe_and_data([values["recipe"], *values["folders"]], values["data"] or [], False)
+    assert recipe is not None
+    tiny = tiny_settings(recipe)
     size = tiny.pop("size", 32)
-    made = ["train", values["recipe"], "--size", str(size), "--images", "4", "--batch", "2", "--workers", "0"]
+    made = ["train", recipe, "--size", str(size), "--images", "4", "--batch", "2", "--workers", "0"]
     made += ["--device", "cpu"]
-    made += [word for source in values["data"] or () for word in ("--data", source)]
+    made += [word for source in sources for word in ("--data", source)]
     if values["out"] is not None:
         shutil.rmtree(values["out"], ignore_errors=True)  # the sandbox may have it already
         made += ["--out", str(values["out"])]

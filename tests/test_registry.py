@@ -130,11 +130,11 @@ def test_a_recipe_of_a_file_finds_the_method_beside_it_from_any_folder(mine, tmp
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("method: [", "no readable YAML"),
-        ("- 1", "is no recipe"),
-        ("", "is no recipe"),
-        ("width: 3", "is no recipe"),
-        ("method: 3", "is no recipe"),
+        ("method: [", "not readable as YAML"),
+        ("- 1", "is not a recipe"),
+        ("", "is not a recipe"),
+        ("width: 3", "is not a recipe"),
+        ("method: 3", "is not a recipe"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, reason):

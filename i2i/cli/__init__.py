@@ -30,7 +30,6 @@ ORDER = (
     "models",
     "data",
 )  # in the help; others follow
-FLAGS = ("--dry-run", "--json", "--quiet", "-q", "--help", "-h")  # options of train and evaluate that take no value
 USAGE, INTERRUPTED = 2, 130
 
 HELP = """Image-to-image translation: train pix2pix, CycleGAN and their family on your own images, and translate with
@@ -115,10 +114,10 @@ def run(words: list[str]) -> int:
 
     0 done, 1 error, 2 wrong usage, 3 some images of a batch failed, 128 + the signal's number if interrupted."""
     as_json = "--json" in words
-    launch.bound()
+    launch.end_with_parent()
     try:
         command: Any = typer.main.get_command(program())
-        code = command.main(args=expand_data_option(words), prog_name="i2i", standalone_mode=False, obj=words)
+        code = command.main(args=list(words), prog_name="i2i", standalone_mode=False, obj=words)
         return code if isinstance(code, int) else 0
     except I2IError as error:
         if os.environ.get("I2I_DEBUG") == "1":
@@ -184,42 +183,3 @@ def _explain_value(error: typer.BadParameter) -> str:
         }
         return f"{name} is {detail['input']!r}. {allowed.get(detail['type'], detail['msg'].rstrip('.') + '.')}"
     return f"{name}: {message}"
-
-
-def expand_data_option(words: list[str]) -> list[str]:
-    """Turns `--data A B` into `--data A --data B`, which the parser understands.
-
-    If no other word can be the recipe, the last one after --data is, unless it is a folder: `i2i train --data A B
-    cyclegan`."""
-    if not words or words[0] not in ("train", "evaluate"):
-        return words
-
-    # Part the values of --data from all other words.
-    rest = [part for word in words[1:] for part in (word.split("=", 1) if word.startswith("--data=") else [word])]
-    values: list[str] = []
-    others = [words[0]]
-    has_argument = lacks_value = False
-    while rest:
-        word = rest.pop(0)
-        if word == "--data":
-            before = len(values)
-            while rest and not rest[0].startswith("-"):
-                values.append(rest.pop(0))
-            lacks_value = lacks_value or len(values) == before
-            continue
-        others.append(word)
-        if word == "--":
-            others, rest, has_argument = [*others, *rest], [], has_argument or bool(rest)
-        elif not word.startswith("-"):
-            has_argument = True
-        elif word not in FLAGS and "=" not in word and rest:  # an option's value
-            others.append(rest.pop(0))
-
-    # Without another argument the last value is the recipe, unless none is needed.
-    needs_recipe = words[0] == "train" and not any(word.split("=")[0] == "--resume" for word in others)
-    recipe = []
-    if needs_recipe and not has_argument and len(values) > 1 and not os.path.isdir(values[-1]):
-        recipe = [values.pop()]
-    options = [part for value in values for part in ("--data", value)]
-    bare = ["--data"] if lacks_value else []  # at the end, where the parser complains about it
-    return [others[0], *recipe, *options, *others[1:], *bare]

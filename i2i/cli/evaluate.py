@@ -21,13 +21,17 @@ def evaluate(
         str,
         typer.Option("--model", "-m", help="Model file, run folder, or a name of `i2i models`.", show_default=False),
     ],
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Pairs: one folder, two folders, or the name of a data set. [default: the model's training data]",
+            metavar="DATA",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(
-            "--data",
-            help="Pairs: one folder, two folders, or the name of a data set. [default: the model's training data]",
-            metavar="DIR|NAME",
-        ),
+        typer.Option("--data", help="The same as DATA: --data A B.", metavar="DIR|NAME", show_default=False),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the data: train, val or test.")] = "test",
     limit: Annotated[
@@ -58,13 +62,14 @@ def evaluate(
     from i2i.inference.evaluate import evaluate as run
     from i2i.models.load import find
 
-    for name in [model, *(data or [])]:
+    sources = [*(data or []), *(folders or [])]  # of `--data A B` the parser gives B to the argument
+    for name in [model, *sources]:
         with progress_bar(name, as_json) as progress:
             if name == model:
                 find(name, progress)
             elif name in cards.names() and not Path(name).is_dir():
                 source.get(name, progress)
-    result = run(model, data or None, limit, split=split, device=device, save=save, method=method)
+    result = run(model, sources or None, limit, split=split, device=device, save=save, method=method)
     if as_json:
         print_json(result)
         return

@@ -1,13 +1,13 @@
-"""`--processes N`: N processes of this machine that train together, as one command.
+"""`i2i train --processes N`: N processes on this machine that train together, as one command.
 
-Each is this program again with the variables that torch.distributed reads. They run in sessions of their own, so that
-a signal reaches them once, through here. Whichever fails first is heard, once; the others are ended.
+Each process is this program again, with the environment variables that torch.distributed reads. They run in sessions of
+their own, so that a signal reaches each of them once, through this process. The first one that fails prints its error;
+the others are ended.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import socket
@@ -16,83 +16,92 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
-from i2i.cli.output import print_error
+from i2i.cli.output import ERROR_FILE, error_was_printed, print_error
 from i2i.core.errors import I2IError
 
-GRACE = 20.0  # seconds that the others have to end by themselves after one has ended
+GRACE = 20.0  # seconds that the other processes have to end by themselves after one has failed
+LAUNCHED = "I2I_LAUNCHED"  # environment variable of the processes that `launch` starts
 
 
-def bound() -> None:
-    """In a process that `launch` started: SIGTERM ends it when its starter is gone (on Linux)."""
-    if "I2I_TOGETHER" in os.environ and sys.platform == "linux":
+def end_with_parent() -> None:
+    """Makes the system send SIGTERM to this process when its parent is gone, if `launch` started it (Linux only)."""
+    if LAUNCHED in os.environ and sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG of prctl.h
 
 
-def alone() -> bool:
-    """Whether this process is the only one, or the first of several that train together: the one that prints."""
+def is_first() -> bool:
+    """True if this process is alone, or the first of those that train together: the one that prints results."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def without_processes(words: list[str]) -> list[str]:
-    """The words of the command for one process."""
-    made: list[str] = []
+    """The words of a command without `--processes N`."""
+    rest: list[str] = []
     for word in words:
-        if made and made[-1] == "--processes":
-            made.pop()
+        if rest and rest[-1] == "--processes":
+            rest.pop()
         elif not word.startswith("--processes="):
-            made.append(word)
-    return made
+            rest.append(word)
+    return rest
 
 
 def launch(words: list[str], count: int) -> int:
-    """Runs `i2i WORDS` in `count` processes and returns the exit code: that of the first to fail, 0 if none did."""
-    with tempfile.TemporaryDirectory(prefix="i2i-") as together, socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
-        chosen.close()
-        base = {
-            **os.environ,
-            "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "I2I_TOGETHER": together,
-        }
-        base.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-        running: list[subprocess.Popen[bytes]] = []
-        asked = 0  # the signal that came, if one did
+    """Runs `i2i WORDS` in `count` processes and returns the exit code of the first that failed; 0 if none did.
 
-        def forward(number: int, _: Any) -> None:
-            nonlocal asked
-            asked = number
-            for process in running:
-                if process.poll() is None:
-                    process.send_signal(number)
+    Raises I2IError if a process ended without printing an error, for example because the system killed it."""
+    received = 0  # the last signal that this process received
+    running: list[subprocess.Popen[bytes]] = []
 
-        old = {s: signal.signal(s, forward) for s in (signal.SIGINT, signal.SIGTERM)}
+    def forward(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received = number
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    previous = {s: signal.signal(s, forward) for s in (signal.SIGINT, signal.SIGTERM)}
+    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
         try:
+            common = _environment(count)
             for rank in range(count):
-                env = {**base, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+                own = {"RANK": str(rank), "LOCAL_RANK": str(rank), ERROR_FILE: str(Path(folder, str(rank), "error"))}
                 command = [sys.executable, "-m", "i2i", *words]
-                quiet = {} if rank == 0 else {"stdout": subprocess.DEVNULL}
-                running.append(subprocess.Popen(command, env=env, start_new_session=True, **quiet))  # type: ignore[call-overload]
+                running.append(subprocess.Popen(command, env={**common, **own}, start_new_session=True))
             code = _wait(running)
         finally:
             for process in running:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
-            for number, handler in old.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
-        return _conclude(Path(together), code, asked, "--json" in words)
+        return _conclude(code, error_was_printed(Path(folder)), received, "--json" in words)
+
+
+def _environment(count: int) -> dict[str, str]:
+    """The environment that all processes share: where they meet, and their share of the cores."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return {
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
+        **os.environ,
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        LAUNCHED: "1",
+    }
 
 
 def _wait(running: list[subprocess.Popen[bytes]]) -> int:
-    """Waits for all; ends those that go on for GRACE seconds after one has ended. The first code that is not 0."""
+    """Waits for all processes, and returns the first exit code that is not 0.
+
+    Kills those that go on for GRACE seconds after one has failed."""
     first, ended_at = 0, None
-    while any(p.poll() is None for p in running):
+    while any(process.poll() is None for process in running):
         for process in running:
             code = process.poll()
             if code is not None and ended_at is None:
@@ -109,16 +118,16 @@ def _wait(running: list[subprocess.Popen[bytes]]) -> int:
     return first
 
 
-def _conclude(together: Path, code: int, asked: int, machine: bool) -> int:
-    """Says what went wrong first, and turns a death by signal into the conventional code."""
-    said = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(together.glob("error-*.json"))]
-    if said:
-        first = min(said, key=lambda s: s["time"])
-        print_error(first["what"], first["hint"], machine, plain=first["plain"])
-    elif code and asked:  # before the training had begun, which saves and says so
-        print_error("Interrupted.", "", machine, plain=True)
-        return 128 + asked
-    elif code:
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        raise I2IError(f"A process of the training ended {how}.", "Resume the run; if memory was short, with fewer.")
+def _conclude(code: int, printed: bool, received: int, as_json: bool) -> int:
+    """The exit code of the command. Says what happened if no process has said it."""
+    if code and not printed:
+        if not received:
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            raise I2IError(
+                f"A process of the training ended {how}.",
+                "Resume the run with `i2i train --resume FOLDER`; with fewer processes if the memory was full.",
+            )
+        # The signal came before the training had begun, which would have saved its state and said so.
+        print_error("Interrupted.", "", as_json, plain=True)
+        return 128 + received
     return code if code >= 0 else 128 - code

@@ -17,20 +17,15 @@ import typer
 
 from i2i.core.progress import Progress
 
+ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # environment variable of torchrun: FOLDER/RANK/NAME, FOLDER common to a host
+
 
 def print_error(what: str, hint: str = "", as_json: bool = False, plain: bool = False) -> None:
     """Prints an error on stderr; with `as_json` also an object on stdout. plain: without the word "Error".
 
-    Several processes that train together print one error: those that i2i.cli.launch started write theirs into a file
-    for the process that started them; under torchrun the first process that fails on each host prints."""
+    Of several processes that train together, started by i2i.cli.launch or by torchrun, only the first that fails on
+    each host prints."""
     text = printable(f"{what} {hint}".strip())
-    error_folder = os.environ.get("I2I_TOGETHER")
-    if error_folder:
-        sentence = {"what": what, "hint": hint, "plain": plain, "time": time.time()}
-        path = Path(error_folder) / f"error-{os.environ.get('RANK', '0')}.json"
-        path.with_suffix(".part").write_text(json.dumps(sentence), encoding="utf-8")
-        path.with_suffix(".part").replace(path)
-        return
     if not _is_first_failure():
         return
     if as_json:
@@ -45,9 +40,14 @@ def printable(text: str) -> str:
     return escaped.encode("utf-8", "replace").decode("utf-8")
 
 
+def error_was_printed(folder: Path) -> bool:
+    """Returns whether a process has printed an error whose ERROR_FILE is `folder`/RANK/NAME."""
+    return (folder / "i2i-error").exists()
+
+
 def _is_first_failure() -> bool:
-    """Returns whether no other process that torchrun started on this host has failed yet."""
-    error_file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    """Returns whether no other process of the same training on this host has failed yet."""
+    error_file = os.environ.get(ERROR_FILE)
     if not error_file:
         return True
     try:  # the folder above is shared by the processes of a host

@@ -11,6 +11,13 @@ import typer
 from i2i.cli.group import add_group
 from i2i.cli.output import format_value, print_json, print_table
 
+TITLES = {
+    "method": "settings of the method",
+    "data": "settings of the data",
+    "training": "settings of training",
+    "tricks": "settings of the GAN tricks",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Adds `i2i recipes` to the program."""
@@ -19,9 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def _list(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the recipes; `i2i recipes show NAME` explains one."""
+    """List the recipes. `i2i recipes show NAME` explains one."""
     if context.invoked_subcommand:
         return
     from i2i.training import recipes
@@ -39,16 +46,16 @@ def _list(
 
 
 def _paper(text: str) -> str:
-    """The first paper that a text names by its number."""
-    found = re.search(r"arXiv[:\s]*(\d{4}\.\d{4,5})", text)
-    return f"arXiv {found[1]}" if found else ""
+    """The first arXiv number in a text, as "arXiv NUMBER"; empty if there is none."""
+    match = re.search(r"arXiv[:\s]*(\d{4}\.\d{4,5})", text)
+    return f"arXiv {match[1]}" if match else ""
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe or method, or the path of a .yaml or .py file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    name: Annotated[str, typer.Argument(help="A name of `i2i recipes`, or the path of a .yaml or .py file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print a recipe: its command and paper, and every setting with its meaning."""
+    """Print a recipe: its command, its paper, and all settings with their meaning."""
     from i2i.core import config
     from i2i.data import DataSettings
     from i2i.methods import load_method
@@ -60,34 +67,31 @@ def show(
     method = load_method(str(values["method"]))
     about = recipes.about(name)
     parts = {"data": DataSettings, "training": TrainSettings, "tricks": TrickSettings, "method": method.Config}
-    given = {k: v for k, v in values.items() if k not in ("method", "data")}
-    config.resolve(given, parts)  # a recipe with an unknown setting is refused here as in training
+    changed = {k: v for k, v in values.items() if k not in ("method", "data")}
+    config.resolve(changed, parts)  # refuses an unknown setting of the recipe, as training does
     settings = {title: config.settings(parts[title]) for title in ("method", "data", "training", "tricks")}
     if as_json:
         listed: list[dict[str, Any]] = [
-            {**vars(s), "part": title, "value": given.get(s.name, s.default)}
-            for title, ss in settings.items()
-            for s in ss
+            {**vars(setting), "part": title, "value": changed.get(setting.name, setting.default)}
+            for title, part in settings.items()
+            for setting in part
         ]
         print_json({"name": name, **values, "about": about, "settings": listed})
         return
+
+    # The recipe and its method, then a table of settings for each part.
     typer.echo(about)
-    doc = (sys.modules[method.__module__].__doc__ or "").strip()
-    if doc != about:
-        typer.echo(f"\nMethod {values['method']}: {doc}")
-    typer.echo(
-        f"\nneeds data of layout: {method.needs}" + (f"; by default {values['data']}" if "data" in values else "")
-    )
-    typer.echo("settings (* differs from the method's default), each reached by --set KEY=VALUE")
-    for title, found in settings.items():
-        typer.echo(f"\n{title}")
-        print_table(
-            [
-                [
-                    f"{'*' if s.name in given else ' '} {s.name}",
-                    format_value(given.get(s.name, s.default)),
-                    s.comment or s.type,
-                ]
-                for s in found
-            ]
-        )
+    documentation = (sys.modules[method.__module__].__doc__ or "").strip()
+    if documentation != about:
+        typer.echo(f"\nMethod {values['method']}: {documentation}")
+    default_data = f"; default: {values['data']}" if "data" in values else ""
+    typer.echo(f"\nlayout of the data: {method.needs}{default_data}")
+    typer.echo("settings (* differs from the method's default); change them with --set KEY=VALUE")
+    for title, part in settings.items():
+        typer.echo(f"\n{TITLES[title]}")
+        rows = []
+        for setting in part:
+            mark = "*" if setting.name in changed else " "
+            value = format_value(changed.get(setting.name, setting.default))
+            rows.append([f"{mark} {setting.name}", value, setting.comment or setting.type])
+        print_table(rows)

@@ -14,6 +14,51 @@ from i2i.cli.output import format_value, print_json, print_table, progress_bar
 from i2i.core.device import DEVICES
 from i2i.core.format import format_bytes
 
+# ---- arguments and options -----------------------------------------------------------------------------------------
+
+RecipeWord = Annotated[
+    str | None,
+    typer.Argument(help="A name of `i2i recipes`, or a .yaml or .py file.", metavar="RECIPE", show_default=False),
+]
+DataWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="A folder, two folders (A and B), or a name of `i2i data`.", metavar="DATA", show_default=False
+    ),
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="The same as DATA: --data A B.", metavar="DIR|NAME", show_default=False),
+]
+ResumeOption = Annotated[
+    Path | None, typer.Option(help="Resume the run in this folder.", metavar="DIR", show_default=False)
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(help="The run's folder. [default: runs/RECIPE-DATA-TIME]", metavar="DIR", show_default=False),
+]
+SizeOption = Annotated[int | None, typer.Option(help="Side of the square training images, in pixels.", metavar="N")]
+EpochsOption = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
+ImagesOption = Annotated[int | None, typer.Option(help="Length of the run in images, instead of epochs.", metavar="N")]
+BatchOption = Annotated[int | None, typer.Option(help="Images in a step, all processes together.", metavar="N")]
+DirectionOption = Annotated[
+    str | None, typer.Option(help="Which side of the pairs is the input: AtoB or BtoA.", metavar="AtoB|BtoA")
+]
+PrecisionOption = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", metavar="NAME")]
+DeviceOption = Annotated[str | None, typer.Option(help=f"Device to train on: {', '.join(DEVICES)}.", metavar="NAME")]
+SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same run.", metavar="N")]
+WorkersOption = Annotated[int | None, typer.Option(help="Threads that prepare images.", metavar="N")]
+ProcessesOption = Annotated[int, typer.Option(help="Processes on this machine, one per GPU.", metavar="N", min=1)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting of `i2i recipes show RECIPE`; can be repeated.", metavar="KEY=VALUE"),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result, or the plan, as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
@@ -22,62 +67,45 @@ def register(app: typer.Typer) -> None:
 
 def train(
     context: typer.Context,
-    recipe: Annotated[
-        str | None,
-        typer.Argument(help="A name of `i2i recipes`, or a .yaml or .py file.", metavar="RECIPE", show_default=False),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data",
-            help="A folder, two folders (A and B), or a name of `i2i data`.",
-            metavar="DIR|NAME",
-            show_default=False,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder.", metavar="DIR", show_default=False)
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run's folder. [runs/RECIPE-DATA-TIME]", metavar="DIR", show_default=False)
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Pixels, side of the square training images.", metavar="N")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")] = None,
-    images: Annotated[int | None, typer.Option(help="Length in images, instead of epochs.", metavar="N")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a step, all processes together.", metavar="N")] = None,
-    direction: Annotated[str | None, typer.Option(help="AtoB or BtoA.", metavar="AtoB|BtoA")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", metavar="NAME")] = None,
-    device: Annotated[
-        str | None, typer.Option(help=f"Device to train on: {', '.join(DEVICES)}.", metavar="NAME")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same run.", metavar="N")] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads that prepare images.", metavar="N")] = None,
-    processes: Annotated[int, typer.Option(help="Processes of this machine: one a GPU.", metavar="N", min=1)] = 1,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any setting of the recipe; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the whole plan and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The result, or the plan, as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    recipe: RecipeWord = None,
+    folders: DataWords = None,
+    data: DataOption = None,
+    resume: ResumeOption = None,
+    out: OutOption = None,
+    size: SizeOption = None,
+    epochs: EpochsOption = None,
+    images: ImagesOption = None,
+    batch: BatchOption = None,
+    direction: DirectionOption = None,
+    precision: PrecisionOption = None,
+    device: DeviceOption = None,
+    seed: SeedOption = None,
+    workers: WorkersOption = None,
+    processes: ProcessesOption = 1,
+    settings: SetOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Train a model on your images, or go on with a run that stopped.
+    """Train a model on your images, or resume a run that stopped.
 
-    A run leaves a folder with the model, a report to open in a browser, sample grids and checkpoints. Ctrl-C stops it
-    after saving; --resume goes on as if nothing had happened.
+    A run leaves a folder with the model, a report to open in a browser, sample grids and checkpoints. Ctrl-C saves the
+    run and stops it; --resume continues it as if it had never stopped.
 
     \b
     Examples:
-      i2i train pix2pix --data maps
-      i2i train cyclegan --data photos/ paintings/
+      i2i train pix2pix maps
+      i2i train cyclegan photos/ paintings/
       i2i train pix2pix --data pairs/ --size 256 --epochs 200 --out runs/mine
       i2i train --resume runs/mine
-      i2i train cyclegan --data horse2zebra --processes 4 --set pool=0
-      i2i train ./my_method.py --data photos/ --dry-run
+      i2i train cyclegan horse2zebra --processes 4 --set pool=0
+      i2i train ./my_method.py photos/ --dry-run
     """
     named = {"size": size, "epochs": epochs, "images": images, "batch": batch, "direction": direction}
     named |= {"precision": precision, "device": device, "seed": seed, "workers": workers}
     overrides = {k: v for k, v in named.items() if v is not None} | pairs(settings or [])
+    words = [*([recipe] if recipe is not None else []), *(folders or [])]
+    recipe, sources = recipe_and_data(words, data or [], resume is not None)
     if recipe is None and resume is None:
         raise typer.BadParameter("Name a recipe of `i2i recipes`, or --resume the folder of a run")
     if resume is not None and (recipe or out):
@@ -87,82 +115,92 @@ def train(
 
     from i2i.training.train import execute, resolve_resume, resolve_run
 
-    if resume is not None:
-        run = resolve_resume(resume, overrides, data)
+    if recipe is None:
+        assert resume is not None
+        run = resolve_resume(resume, overrides, sources)
     else:
-        assert recipe is not None
-        with progress_bar(" ".join(data or []), quiet or as_json) as progress:
-            run = resolve_run(recipe, data, out, overrides, progress)
+        with progress_bar(" ".join(sources), quiet or as_json) as progress:
+            run = resolve_run(recipe, sources, out, overrides, progress)
     if dry_run:
         from i2i.training.dry_run import describe
 
         plan = describe(run)
-        if launch.alone():
-            print_json(plan) if as_json else _print(plan)
+        if launch.is_first():
+            print_json(plan) if as_json else _print_plan(plan)
         return
     folder = execute(run, quiet=quiet or as_json, resumed=resume is not None)
-    if launch.alone():
-        _conclude(folder, as_json, quiet)
+    if launch.is_first():
+        _print_result(folder, as_json, quiet)
+
+
+def recipe_and_data(words: list[str], data: list[str], resumed: bool) -> tuple[str | None, list[str]]:
+    """(the recipe, all data) of the words that belong to no option and the values of --data.
+
+    `--data A B` leaves B among the words, so the recipe may come after it: it is the first word that names a recipe or
+    has the ending of one, or else the first word that is not a folder. A resumed run needs no recipe."""
+    from i2i.training import recipes
+
+    if any(
+        value.startswith("-") for value in data
+    ):  # `--data --size 3`: the parser takes the next word, whatever it is
+        raise typer.BadParameter("Option '--data' requires an argument")
+    known = recipes.recipes()
+    by_name = [w for w in words if w in known or w.endswith((".yaml", ".yml", ".py"))]
+    others = [] if resumed and data else [w for w in words if not Path(w).is_dir()]
+    recipe = next(iter([*by_name, *others]), None)
+    rest = list(words)
+    if recipe is not None:
+        rest.remove(recipe)
+    return recipe, [*data, *rest]
 
 
 def pairs(words: list[str]) -> dict[str, Any]:
-    """{key: value} of words KEY=VALUE; the values stay text until the settings' types are known."""
-    made = {}
+    """{key: value} of words KEY=VALUE. The values stay text; `i2i.core.config` knows their types."""
+    values = {}
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or not key.strip():
             raise typer.BadParameter(f"--set takes KEY=VALUE, not {word!r}")
-        made[key.strip()] = value.strip()
-    return made
+        values[key.strip()] = value.strip()
+    return values
 
 
-def _conclude(folder: Path, as_json: bool, quiet: bool) -> None:
+def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
+    """Prints the scores, and where the run left what."""
     path = folder / "metrics.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if as_json:
-        print_json({"folder": str(folder), "model": str(folder / "model.safetensors"), "metrics": found})
+        print_json({"folder": str(folder), "model": str(folder / "model.safetensors"), "metrics": metrics})
         return
     if quiet:
         return
-    if found:
+    if metrics:
         from i2i.cli.evaluate import print_scores
 
-        print_scores(found)
+        print_scores(metrics)
     typer.echo(f"Report:  {folder / 'report.html'}")
     typer.echo(f"Model:   {folder / 'model.safetensors'}")
     if (folder / "test.png").is_file():
         typer.echo(f"Samples: {folder / 'test.png'}")
-    use = "generate" if _from_noise(folder) else "translate photo.jpg"
+    use = "generate" if _makes_images_from_noise(folder) else "translate photo.jpg"
     typer.echo(f"Use it:  i2i {use} --model {shlex.quote(str(folder))}")
 
 
-def _from_noise(folder: Path) -> bool:
-    from i2i.methods import load_method
-    from i2i.methods._bases import Generate
+def _makes_images_from_noise(folder: Path) -> bool:
     from i2i.models.format import read_header
 
-    return issubclass(load_method(str(read_header(folder / "model.safetensors")["method"])), Generate)
+    return read_header(folder / "model.safetensors").get("kind") == "generate"
 
 
-def _print(plan: dict[str, Any]) -> None:
-    """The plan in words."""
-    shown = (
-        "recipe",
-        "method",
-        "data",
-        "layout",
-        "pictures",
-        "held out",
-        "channels",
-        "epochs",
-        "images",
-        "steps",
-        "out",
-    )
-    rows = [[key, _text(plan[key])] for key in shown]
+def _print_plan(plan: dict[str, Any]) -> None:
+    """Prints the plan of a run as tables."""
+    titles = {key: key for key in ("recipe", "method", "data", "layout")}
+    titles |= {"pictures": "training images", "held out": "held-out images", "channels": "channels"}
+    titles |= {"images": "length in images", "epochs": "epochs", "steps": "steps", "out": "out"}
+    rows = [[title, _text(plan[key])] for key, title in titles.items()]
     rows += [["parameters", f"{plan['parameters']:,}"], ["memory", f"about {format_bytes(plan['memory_mib'] << 20)}"]]
     if plan.get("seconds"):
-        rows.append(["time", f"about {plan['seconds'] / 60:.0f} minutes here"])
+        rows.append(["time", f"about {plan['seconds'] / 60:.0f} minutes on this machine"])
     print_table(rows)
     typer.echo("\nnetworks")
     print_table([[f"  {n}", f["type"], f"{f['parameters']:,} parameters"] for n, f in plan["networks"].items()])

@@ -1,4 +1,4 @@
-"""Exponential moving average of networks, as a pure function of the images seen."""
+"""Exponential moving average (EMA) of networks, with a decay that is a pure function of the images seen."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from i2i.methods._method import Method
 
 
 class EMA:
-    """Averaged copies of `method.averaged`, used for previews, evaluation and the saved model.
+    """Averaged copies of the networks `method.averaged`, for sample grids, evaluation and the saved model.
 
-    The decay of a step of `batch` images is 0.5 ** (batch / half_life), with the half-life in images limited to
-    `ramp` times the images seen, so that the average leaves its random start quickly. Buffers (batch-norm statistics)
-    are copied. With half_life 0 there is no copy and the live networks are used.
+    half_life: in images. The decay of a step of `batch` images is 0.5 ** (batch / half_life). ramp: limits the
+    half-life to this share of the images seen, so that the average leaves its random start quickly. Buffers, such as
+    batch-norm statistics, are copied. With half_life 0 there are no copies, and the networks themselves are used.
     """
 
     def __init__(self, method: Method, half_life: float, ramp: float = 0.05) -> None:
@@ -28,13 +28,13 @@ class EMA:
                 self.networks[name] = copy.deepcopy(getattr(method, name)).requires_grad_(False).eval()
 
     def decay(self, images: int, batch: int) -> float:
-        """Weight of the old average in the step that ends at `images` images."""
+        """The weight in [0, 1] of the old average in the step that ends at `images` images."""
         life = min(self.half_life, self.ramp * images)
         return 0.5 ** (batch / life) if life > 0 else 0.0
 
     @torch.no_grad()
     def update(self, method: Method, images: int, batch: int) -> None:
-        """Moves the averages towards the weights of `method`."""
+        """Moves the averages towards the weights of `method`, after a step of `batch` images that ends at `images`."""
         if not self.networks:
             return
         weight = 1.0 - self.decay(images, batch)
@@ -46,7 +46,7 @@ class EMA:
 
     @contextmanager
     def applied(self, method: Method) -> Iterator[Method]:
-        """`method` in eval mode with averaged networks in place; everything is put back afterwards."""
+        """Inside, `method` has its averaged networks and is in eval mode; afterwards it is as before."""
         live = {name: getattr(method, name) for name in self.networks}
         training = method.training
         try:

@@ -1,7 +1,7 @@
-"""Recipes by name: a method and the values that differ from its defaults.
+"""Recipes by name: a method and the settings that differ from their defaults.
 
-A recipe is `recipes/NAME.yaml` or any path to a .yaml file; its opening comment holds the command, the paper and the
-numbers to expect. The name of a method is a recipe of defaults.
+A recipe is `recipes/NAME.yaml`, or any other .yaml file by its path. Its opening comment has the command, the paper and
+the expected numbers. The name of a method is a recipe, too: that of the method's defaults.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from i2i.methods import builtin_methods, load_method, method_names
 
 
 def recipes() -> list[str]:
-    """Names of all recipes, sorted: the shipped files, and every method with its defaults."""
+    """Names of all recipes, sorted: those of the shipped files and of all methods."""
     return sorted({p.stem for p in resources.shipped("recipes").glob("*.yaml")} | set(method_names()))
 
 
 def recipe(name: str) -> dict[str, Any]:
-    """The values of a recipe, "method" among them. `name`: of a recipe or method, or a path to a .yaml or .py file.
+    """The settings of a recipe, its "method" and, if it has one, its "data".
 
-    Raises I2IError if there is none of that name, or if it is no mapping with a method."""
+    name: of a recipe or method, or a path to a .yaml or .py file. Raises I2IError if there is none of that name, or if
+    the file is not a recipe."""
     path = _recipe_file(name)
     if path is None:
         return {"method": name}
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise I2IError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from error
+        raise I2IError(f"{path} is not readable as YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not isinstance(values.get("method"), str):
-        raise I2IError(f"{path} is no recipe.", "A recipe has a line `method: NAME` and lines `setting: value`.")
-    if values["method"].endswith(".py"):  # beside the recipe, wherever that is called from
+        raise I2IError(f"{path} is not a recipe.", "A recipe has a line `method: NAME` and lines `setting: value`.")
+    if values["method"].endswith(".py"):  # the path is relative to the recipe's folder
         values["method"] = str(path.parent / values["method"])
     return values
 
 
 def about(name: str) -> str:
-    """The opening comment of a recipe, or the docstring of its method where it has no file. Raises I2IError."""
+    """The opening comment of a recipe; for a method, the docstring of its file. Raises I2IError as `recipe` does."""
     path = _recipe_file(name)
     if path is None:
         return _docstring(name)
@@ -57,7 +58,7 @@ def about(name: str) -> str:
 
 
 def _docstring(name: str) -> str:
-    """The docstring of a method's file, read without running it where that can be."""
+    """The docstring of a method's file, read without running the file where its path is known."""
     source: Path | None = Path(name) if name.endswith(".py") else None
     if name in builtin_methods():
         source = Path(importlib.import_module("i2i.methods").__path__[0]) / f"{name}.py"
@@ -66,15 +67,15 @@ def _docstring(name: str) -> str:
     try:
         return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").strip()
     except SyntaxError as error:
-        raise I2IError(f"{source} cannot be read: {error}.", "Mend the file.") from error
+        raise I2IError(f"{source} cannot be read: {error}.", "Correct the syntax of the file.") from error
 
 
 def _recipe_file(name: str) -> Path | None:
-    """The file of a recipe; None if `name` is a method (or a method's file) by itself. Raises I2IError."""
+    """The .yaml file of a recipe; None if `name` is a method or its file. Raises I2IError if there is neither."""
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.is_file():
-            raise I2IError(f"There is no recipe {path}.", "Give a file that exists, or a name of `i2i recipes`.")
+            raise I2IError(f"There is no file {path}.", "Give a recipe's file, or a name of `i2i recipes`.")
         return path
     if name.endswith(".py"):
         if not Path(name).is_file():

@@ -24,7 +24,7 @@ class TrainSettings:
     """Settings of training. Times are counted in images seen by all processes together."""
 
     epochs: NonNegative = 200.0  # passes over the data
-    images: Natural = 0  # length of the run in images; 0: epochs says it
+    images: Natural = 0  # length of the run in images; 0: as epochs says
     batch: Count = 1  # images in a step, all processes together
     accumulate: Count = 1  # micro-batches that a step is computed in, to save memory
     precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64

@@ -29,14 +29,14 @@ def test_a_recipe_is_explained():
     assert out.startswith("pix2pix from satellite image to map")
     assert "i2i train pix2pix_earth_demo" in out
     assert "min_G max_D" in out  # the method's docstring
-    assert "by default earth" in out
+    assert "default: earth" in out
     rows = {line[2:].split()[0]: line for line in out.splitlines() if line[:2] in ("* ", "  ") and line[2:].split()}
     assert rows["width"].startswith("* width")
     assert " 32 " in rows["width"]
     assert "channels of the generator's first layer" in rows["width"]
     assert rows["l1"].startswith("  l1")
     assert " 100.0 " in rows["l1"]
-    for name in ("size", "batch", "accumulate", "diffaugment"):  # of the data, the training, the craft
+    for name in ("size", "batch", "accumulate", "diffaugment"):  # of the data, of training, of the tricks
         assert name in rows
 
 
@@ -61,7 +61,7 @@ def test_a_file_of_ones_own_is_explained(tmp_path):
     ("words", "said"),
     [
         (["recipes", "show", "pix2pixx"], "There is no recipe 'pix2pixx'. Did you mean pix2pix"),
-        (["recipes", "show", "no/such.yaml"], "There is no recipe no/such.yaml."),
+        (["recipes", "show", "no/such.yaml"], "There is no file no/such.yaml."),
         (["data", "show", "erth"], "Did you mean earth?"),
         (["data", "get", "map"], "Did you mean maps"),
         (["data", "check", "no/such/folder"], "no/such/folder"),

@@ -64,7 +64,7 @@ def test_no_words_print_the_help():
         (["generate", "m", "--truncation", "a"], "Error: --truncation is 'a'. Give a number."),
         (["train"], "Error: Name a recipe of `i2i recipes`"),
         (["train", "pix2pix", "--resume", "runs/x"], "give --resume alone"),
-        (["train", "a", "b"], "Error: Got unexpected extra argument"),
+        (["recipes", "show", "a", "b"], "Error: Got unexpected extra argument"),
         (["evaluate"], "Error: Missing option '--model'"),
         (["data", "get"], "Error: Missing argument 'name'. See i2i data get --help."),
         (["evaluate", "--model"], "Error: Option '--model' requires an argument."),

@@ -15,9 +15,9 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(pairs, tmp_path, monkeypat
     out, err = i2i("train", "pix2pix", "--data", pairs, "--images", 10, "--batch", 2, "--dry-run", *TINY)
     assert err == ""
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
-    assert rows["pictures"] == ["12"]
-    assert rows["held"] == ["out", "3"]
-    assert (rows["images"], rows["steps"]) == (["10"], ["5"])
+    assert rows["training"] == ["images", "12"]
+    assert rows["held-out"] == ["images", "3"]
+    assert (rows["length"], rows["steps"]) == (["in", "images", "10"], ["5"])
     assert rows["G"][0] == "UNet"
     assert rows["memory"][0] == "about"
     marked = {line.split()[1] for line in out.splitlines() if line.startswith("* ")}

@@ -2,45 +2,84 @@
 
 import pytest
 
-from i2i.cli import expand_data_option, launch
+from i2i.cli import launch
 from i2i.cli.train import pairs as settings
+from i2i.core.errors import I2IError
 from tests.cli.program import i2i
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """What `i2i train` asks of the library for the words typed: (recipe, data), or the data of a resumed run."""
+    from i2i.training import train
+
+    calls = []
+
+    def resolve_run(recipe, data, out, overrides, progress):
+        calls.append((recipe, data))
+        raise I2IError("stop")
+
+    def resolve_resume(folder, overrides, data):
+        calls.append((None, data))
+        raise I2IError("stop")
+
+    monkeypatch.setattr(train, "resolve_run", resolve_run)
+    monkeypatch.setattr(train, "resolve_resume", resolve_resume)
+
+    def ask(*words):
+        i2i("train", *words, code=1)
+        return calls.pop()
+
+    return ask
+
+
 @pytest.mark.parametrize(
-    ("typed", "expected"),
+    ("typed", "recipe", "data"),
     [
-        ("train cyclegan --data a b --size 3", "train --data a --data b cyclegan --size 3"),
-        ("train cyclegan --data a --data b -q", "train --data a --data b cyclegan -q"),
-        ("train cyclegan --size 3 --data a b", "train --data a --data b cyclegan --size 3"),
-        ("train --data a b cyclegan --json", "train cyclegan --data a --data b --json"),
-        ("train --data a cyclegan", "train cyclegan --data a"),
-        ("train --data=a b pix2pix", "train pix2pix --data a --data b"),
-        ("train --data a b --dry-run cyclegan", "train --data a --data b --dry-run cyclegan"),
-        ("train --data a b --set x=y cyclegan", "train --data a --data b --set x=y cyclegan"),
-        ("train --data a b --seed -1 cyclegan", "train --data a --data b --seed -1 cyclegan"),
-        ("train --seed=1 --data a b -- cyclegan", "train --data a --data b --seed=1 -- cyclegan"),
-        ("train --resume r --data a b", "train --data a --data b --resume r"),
-        ("train --resume=r --data a b", "train --data a --data b --resume=r"),
-        ("train --data a", "train --data a"),
-        ("evaluate --data a b --model m", "evaluate --data a --data b --model m"),
-        ("translate --data a b", "translate --data a b"),
-        ("data check a", "data check a"),
-        ("", ""),
+        ("cyclegan photos/ paintings/", "cyclegan", "photos/ paintings/"),
+        ("pix2pix maps --size 16 -q", "pix2pix", "maps"),
+        ("cyclegan --data a b --size 3", "cyclegan", "a b"),
+        ("cyclegan --data a --data b -q", "cyclegan", "a b"),
+        ("cyclegan --size 3 --data a b", "cyclegan", "a b"),
+        ("--data a b cyclegan --json", "cyclegan", "a b"),
+        ("--data a cyclegan", "cyclegan", "a"),
+        ("--data=a b pix2pix", "pix2pix", "a b"),
+        ("--data a b --dry-run cyclegan", "cyclegan", "a b"),
+        ("--data a b --set x=y cyclegan", "cyclegan", "a b"),
+        ("--data a b --seed -1 cyclegan", "cyclegan", "a b"),
+        ("--seed=1 --data a b -- cyclegan", "cyclegan", "a b"),
+        ("--data a b mine.py", "mine.py", "a b"),
+        ("cyclegn --data a b", "cyclegn", "a b"),
+        ("--resume r --data a b", None, "a b"),
+        ("--resume=r --data a b", None, "a b"),
+        ("--resume r", None, ""),
     ],
 )
-def test_two_words_after_data(typed, expected):
-    assert " ".join(expand_data_option(typed.split())) == expected
+def test_where_the_recipe_and_the_data_may_stand(asked, typed, recipe, data):
+    assert asked(*typed.split()) == (recipe, data.split())
 
 
-def test_a_folder_is_no_recipe(tmp_path):
-    assert expand_data_option(["train", "--data", "a", str(tmp_path)]) == [
-        "train",
-        "--data",
-        "a",
-        "--data",
-        str(tmp_path),
-    ]
+def test_a_folder_is_no_recipe(asked, tmp_path):
+    (tmp_path / "b").mkdir()
+    assert asked("--data", "a", tmp_path / "b", "cyclegn") == ("cyclegn", ["a", str(tmp_path / "b")])
+    _, err = i2i("train", "--data", "a", tmp_path / "b", code=2)
+    assert "Name a recipe" in err
+    _, err = i2i("train", "cyclegan", "--resume", tmp_path, code=2)
+    assert "give --resume alone" in err
+
+
+def test_the_data_of_evaluate(monkeypatch):
+    from i2i.inference import evaluate
+
+    def stop(model, data, *args, **options):
+        raise I2IError(f"data: {data}")
+
+    monkeypatch.setattr(evaluate, "evaluate", stop)
+    monkeypatch.setattr("i2i.models.load.find", lambda *args: None)
+    for typed in ("--data a b --model m", "--model m --data a --data b", "--model m a b", "a --model m b"):
+        _, err = i2i("evaluate", *typed.split(), code=1)
+        assert "data: ['a', 'b']" in err
+    assert "data: None" in i2i("evaluate", "--model", "m", code=1)[1]
 
 
 def test_data_without_a_value():
