@@ -63,6 +63,7 @@ def watch(
     translator = Work(model, settings.write, settings.tiling, settings.network).translator()
     if settings.network.compile:
         translator = translator.compile()
+    # what remains of these settings is in the record; old records of watched folders hold no precision or direction
     settings = dataclasses.replace(settings, network=NetworkSettings(batch=settings.network.batch))
 
     stop = stop or threading.Event()
