@@ -26,7 +26,7 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def told(folder, kind):
+def logged(folder, kind):
     return [line["images"] for line in lines(folder) if line["kind"] == kind]
 
 
@@ -87,8 +87,8 @@ def test_a_torn_line_is_cut_off(tmp_path, torn):
     second = report(tmp_path)
     second.event(10, "resumed")
     train(second, 20)
-    assert told(tmp_path, "losses") == [10, 20]
-    assert told(tmp_path, "resumed") == [10]
+    assert logged(tmp_path, "losses") == [10, 20]
+    assert logged(tmp_path, "resumed") == [10]
 
 
 def test_resuming_drops_what_was_after_the_checkpoint_and_nothing_else(tmp_path):
@@ -105,17 +105,17 @@ def test_resuming_drops_what_was_after_the_checkpoint_and_nothing_else(tmp_path)
     second.event(0, "note", text="a note")  # the same note again
     second.event(0, "warning", text="a damaged checkpoint was passed over")
     second.event(20, "resumed")
-    assert told(tmp_path, "losses") == [10, 20]
-    assert told(tmp_path, "samples") == [0]
+    assert logged(tmp_path, "losses") == [10, 20]
+    assert logged(tmp_path, "samples") == [0]
     assert not (tmp_path / "samples" / "00000030.png").exists()
     train(second, 30)
     second.samples(30, {"input": pictures()})
     second.close()
-    assert told(tmp_path, "losses") == [10, 20, 30]
-    assert told(tmp_path, "samples") == [0, 30]
-    assert told(tmp_path, "note") == [0]
-    assert told(tmp_path, "warning") == [0]
-    assert told(tmp_path, "saved") == [20]
+    assert logged(tmp_path, "losses") == [10, 20, 30]
+    assert logged(tmp_path, "samples") == [0, 30]
+    assert logged(tmp_path, "note") == [0]
+    assert logged(tmp_path, "warning") == [0]
+    assert logged(tmp_path, "saved") == [20]
 
 
 def test_a_run_that_must_begin_again_leaves_one_log(tmp_path):
@@ -126,8 +126,8 @@ def test_a_run_that_must_begin_again_leaves_one_log(tmp_path):
     second = report(tmp_path)
     second.samples(0, {"input": pictures()})
     train(second, 10)
-    assert told(tmp_path, "losses") == [10]
-    assert told(tmp_path, "samples") == [0]
+    assert logged(tmp_path, "losses") == [10]
+    assert logged(tmp_path, "samples") == [0]
     assert (tmp_path / "samples" / "00000000.png").exists()
 
 
@@ -170,11 +170,11 @@ def test_a_crashed_run_through_the_loop_has_the_log_of_an_unbroken_one(tmp_path)
     again = toy_loop(tmp_path / "broken", sample_every=8, observer=report(tmp_path / "broken", 32))
     again.run()
 
-    assert told(tmp_path / "broken", "losses") == told(tmp_path / "whole", "losses") == list(range(4, 33, 4))
-    assert told(tmp_path / "broken", "samples") == told(tmp_path / "whole", "samples")
+    assert logged(tmp_path / "broken", "losses") == logged(tmp_path / "whole", "losses") == list(range(4, 33, 4))
+    assert logged(tmp_path / "broken", "samples") == logged(tmp_path / "whole", "samples")
     terms = [[x["terms"] for x in lines(tmp_path / n) if x["kind"] == "losses"] for n in ("whole", "broken")]
     assert terms[0] == terms[1]
-    assert told(tmp_path / "broken", "resumed") == [16]
+    assert logged(tmp_path / "broken", "resumed") == [16]
 
 
 def test_a_full_disk_tears_no_line_and_stops_no_training(tmp_path, monkeypatch, caplog):
@@ -191,7 +191,7 @@ def test_a_full_disk_tears_no_line_and_stops_no_training(tmp_path, monkeypatch, 
     train(watch, 30)
     monkeypatch.setattr("i2i.training.report.log.open", real, raising=False)
     train(watch, 40)
-    assert told(tmp_path, "losses") == [10, 40]
+    assert logged(tmp_path, "losses") == [10, 40]
     assert [r.message for r in caplog.records if "log" in r.message] == [caplog.records[0].message]  # told once
 
 
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_hold_grids_stops_no_training(tmp_path, caplog):
     watch.samples(0, {"input": pictures()})
     watch.close()
     assert "sample grid could not be written" in caplog.text
-    assert told(tmp_path, "samples") == []
+    assert logged(tmp_path, "samples") == []
 
 
 def test_rewind_of_a_log_alone(tmp_path):
@@ -223,7 +223,7 @@ def test_a_report_that_is_told_nothing_leaves_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
     assert list(watch.lines()) == []
     watch.event(0, "note", text="a note")
-    assert told(tmp_path / "run", "note") == [0]
+    assert logged(tmp_path / "run", "note") == [0]
     assert [line["text"] for line in watch.lines()] == ["a note"]
 
 

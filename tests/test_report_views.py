@@ -10,7 +10,7 @@ from rich.console import Console
 from i2i.training.report import console
 from i2i.training.report.chart import chart
 from i2i.training.report.history import POINTS, Curve
-from tests.test_report import report, told, train
+from tests.test_report import logged, report, train
 
 # ---- curves ----------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ def test_nobody_at_the_other_end_of_the_pipe_stops_no_training(tmp_path, monkeyp
     watch = report(tmp_path, live=True)
     train(watch, 10)
     watch.close()
-    assert told(tmp_path, "losses") == [10]
+    assert logged(tmp_path, "losses") == [10]
 
 
 def test_a_terminal_gets_a_bar_with_speed_time_left_and_losses(monkeypatch):

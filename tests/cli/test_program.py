@@ -52,7 +52,7 @@ def test_no_words_print_the_help():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["trian"], "Error: No such command 'trian'. Did you mean train"),
         (["train", "pix2pix", "--sise", "3"], "Did you mean --size"),
@@ -70,15 +70,15 @@ def test_no_words_print_the_help():
         (["evaluate", "--model"], "Error: Option '--model' requires an argument."),
     ],
 )
-def test_words_that_are_not_understood(words, said):
+def test_words_that_are_not_understood(words, expected):
     out, err = i2i(*words, code=2)
-    assert said in err
+    assert expected in err
     assert err.count("\n") == 1
     assert out == ""
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "expected"),
     [
         (I2IError("It is so.", "Do that."), 1, "Error: It is so. Do that.\n"),
         (OSError(28, "No space left on device", "runs/x"), 1, "Error: runs/x: No space left on device.\n"),
@@ -93,7 +93,7 @@ def test_words_that_are_not_understood(words, said):
         (typer.Abort(), 130, "Interrupted.\n"),
     ],
 )
-def test_errors_are_one_sentence(monkeypatch, error, code, said):
+def test_errors_are_one_sentence(monkeypatch, error, code, expected):
     def fail():
         raise error
 
@@ -101,7 +101,7 @@ def test_errors_are_one_sentence(monkeypatch, error, code, said):
     monkeypatch.delenv("I2I_DEBUG", raising=False)
     out, err = i2i("recipes", code=code)
     assert out == ""
-    assert err.startswith(said)
+    assert err.startswith(expected)
     assert err.count("\n") == 1
     out, err = i2i("recipes", "--json", code=code)
     assert json.loads(out)["error"] in err
