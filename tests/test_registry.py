@@ -95,9 +95,11 @@ def test_a_method_of_a_file(mine, monkeypatch):
         ("1 / 0", "ZeroDivisionError"),
         ("def", "SyntaxError"),
         ("import nowhere_to_be_found", "nowhere_to_be_found"),
-        ("", "no subclass of i2i.Method"),
-        (FILE + "\n\nclass Other(Mine):\n    pass\n", "Mine, Other"),
-        ("from i2i.methods.pix2pix import Pix2Pix", "no subclass of i2i.Method"),
+        ("", r"mine.py defines no method: no class in it derives from i2i.methods.Method"),
+        (FILE + "\n\nclass Other(Mine):\n    pass\n", r"defines 2 methods, Mine \(line 8\) and Other \(line 14\)"),
+        ("from i2i.methods.pix2pix import Pix2Pix", "no class in it derives from i2i.methods.Method"),
+        ("from torch import nn\n\nclass Toy(nn.Module):\n    step = print\n", r"Toy \(.*, line 3\) does not derive"),
+        ("from i2i.methods import Method\n\nclass Toy(Method):\n    pass\n", r"Toy \(.*, line 3\) has no Config. Add"),
     ],
 )
 def test_a_file_that_is_no_method_is_refused_with_the_reason(mine, text, reason):

@@ -1,7 +1,7 @@
-"""The training methods, one file each, and what they are made of: the contract, thin bases, optimizers, a registry.
+"""The training methods, one file each, and what they share: the contract, base classes, optimizers, a registry.
 
 A method's file imports what it needs from here: `from i2i.methods import Batch, Method, Now, Shape, Terms`. Names are
-imported on first use, so that listing methods needs no torch.
+imported on first use, so that listing the methods imports no torch.
 """
 
 from __future__ import annotations
@@ -21,38 +21,30 @@ if TYPE_CHECKING:
     from i2i.methods._method import Now as Now
     from i2i.methods._method import Terms as Terms
     from i2i.methods._optim import adam as adam
+    from i2i.methods._optim import adam_pair as adam_pair
     from i2i.methods._optim import constant as constant
     from i2i.methods._optim import cosine as cosine
     from i2i.methods._optim import linear as linear
     from i2i.methods._optim import schedule as schedule
+    from i2i.methods._optim import sgd_or_adam_pair as sgd_or_adam_pair
     from i2i.methods._optim import steps as steps
     from i2i.methods._registry import builtin_methods as builtin_methods
+    from i2i.methods._registry import is_builtin as is_builtin
     from i2i.methods._registry import load_method as load_method
     from i2i.methods._registry import method_name as method_name
     from i2i.methods._registry import method_names as method_names
 
-_HOME = {
-    "Batch": "i2i.data.batch",
-    "Generate": "i2i.methods._bases",
-    "Method": "i2i.methods._method",
-    "Now": "i2i.methods._method",
-    "Shape": "i2i.data.batch",
-    "TwoWay": "i2i.methods._bases",
-    "Terms": "i2i.methods._method",
-    "Translate": "i2i.methods._bases",
-    "adam": "i2i.methods._optim",
-    "builtin_methods": "i2i.methods._registry",
-    "schedule": "i2i.methods._optim",
-    "load_method": "i2i.methods._registry",
-    "method_name": "i2i.methods._registry",
-    "sample_ids": "i2i.methods._bases",
-    "eval_forward": "i2i.methods._bases",
-    "linear": "i2i.methods._optim",
-    "cosine": "i2i.methods._optim",
-    "steps": "i2i.methods._optim",
-    "constant": "i2i.methods._optim",
-    "method_names": "i2i.methods._registry",
+_NAMES = {
+    "i2i.data.batch": ("Batch", "Shape"),
+    "i2i.methods._bases": ("Generate", "Translate", "TwoWay", "eval_forward", "sample_ids"),
+    "i2i.methods._method": ("Method", "Now", "Terms"),
+    "i2i.methods._optim": (
+        *("adam", "adam_pair", "sgd_or_adam_pair"),
+        *("constant", "cosine", "linear", "schedule", "steps"),
+    ),
+    "i2i.methods._registry": ("builtin_methods", "is_builtin", "load_method", "method_name", "method_names"),
 }
+_HOME = {name: home for home, names in _NAMES.items() for name in names}
 __all__ = list(_HOME)
 
 

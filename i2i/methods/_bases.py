@@ -1,8 +1,8 @@
-"""Thin bases of the methods and the parts they are put together from: networks by name, Adam, learning-rate curves."""
+"""Thin base classes of methods: translate one way, translate both ways, generate from noise."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,28 +15,26 @@ from i2i.nets.latent import Latent
 
 
 class Translate(Method):
-    """x -> y by one generator G."""
+    """x -> y by one generator, G unless `averaged` has another name first."""
 
     G: nn.Module
 
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1]."""
-        y: Tensor = self.G(batch.x)
-        return y
+        return self.generator(batch.x)
 
 
 class TwoWay(Method):
     """x <-> y by two generators, G: x -> y and F: y -> x."""
 
-    needs: ClassVar[str] = "unpaired"
-    averaged: ClassVar[tuple[str, ...]] = ("G", "F")
+    needs = "unpaired"
+    averaged = ("G", "F")
     G: nn.Module
     F: nn.Module
 
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1]."""
-        y: Tensor = self.G(batch.x)
-        return y
+        return self.G(batch.x)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """Both directions: the image, its translation, and the way back."""
@@ -51,14 +49,13 @@ class TwoWay(Method):
 class Generate(Method):
     """z -> an image by one generator G(z), or G(z, c) with a class c [B] where `needs` is "labelled".
 
-    Sub-classes call `super().__init__(config, shape)`, which sets `latent`; their Config has `z` (width) and `noise`
-    (a kind of `Latent`), or they override `latent_of`. `facts` goes into the saved model's header: kind, latent, and
-    what else a sub-class adds: "sizes" (images G(z, size=N) can make, all but the last being earlier stages of a
-    growing generator), "standing" (batches of noise to recompute batch-norm statistics from when z is truncated)."""
+    Config has `z` (numbers in the noise) and `noise` (a kind of `Latent`, such as "normal"), unless a sub-class
+    overrides `latent_of`. A sub-class may add to `facts`: "sizes", the sides of images that G(z, size=N) can make, of
+    which all but the last are earlier stages of a growing generator; and "standing", the number of noise batches from
+    which batch-norm statistics are computed again when z is truncated. Raises I2IError without the classes it needs."""
 
-    needs: ClassVar[str] = "images"
-    averaged: ClassVar[tuple[str, ...]] = ("G",)
-    discriminators: ClassVar[tuple[str, ...]] = ("D",)
+    needs = "images"
+    discriminators = ("D",)
     G: nn.Module
     D: nn.Module
 
@@ -67,7 +64,10 @@ class Generate(Method):
         self.latent = self.latent_of(config)
         self.classes = shape.classes
         if self.needs == "labelled" and shape.classes < 2:
-            raise I2IError("This method needs labelled images.", "Give a folder with one folder a class.")
+            raise I2IError(
+                f"{type(self).__name__} needs images of two classes or more; the data has {shape.classes}.",
+                "Give a folder that holds one folder for each class.",
+            )
 
     @classmethod
     def latent_of(cls, config: Any) -> Latent:
@@ -80,29 +80,25 @@ class Generate(Method):
         return {"kind": "generate", "latent": [list(part) for part in cls.latent_of(config).parts]}
 
     def draw(self, batch: Batch, now: Now, salt: str) -> Tensor:
-        """Fresh noise z [B, width] for a batch in training, another for each `salt`; on the batch's device."""
+        """Noise z [B, width] on the batch's device: a function of the images' numbers, the seed and `salt`."""
         return self.latent.draw(sample_ids(batch, now), now.seed, salt).to(batch.x)
 
     def infer(self, batch: Batch) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1], one for each id: those that `i2i generate --seed ID` makes. Classes are the
-        batch's own, or go round."""
+        """Images [B, C, H, W] in [-1, 1], one for each id: those that `i2i generate --seed ID` makes.
+
+        The classes are the batch's own; without them, class k follows class k - 1."""
         ids = sample_ids(batch)
         z = self.latent.draw(ids).to(batch.x)
         if self.needs != "labelled":
-            return self._picture(z)
-        return self._picture(z, ids % self.classes if batch.c is None else batch.c)
-
-    def _picture(self, *inputs: Tensor) -> Tensor:
-        made: Tensor = self.G(*inputs)
-        return made
+            return self.generator(z)
+        return self.generator(z, ids % self.classes if batch.c is None else batch.c)
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The discriminator's raw scores [B] of images, for their classes where there are any."""
-        found: Tensor = self.D(x) if self.needs != "labelled" else self.D(x, c)
-        return found
+        """The discriminator's raw scores [B] of images x [B, C, H, W], with their classes c [B] where there are any."""
+        return self.D(x) if self.needs != "labelled" else self.D(x, c)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        """64 images from noise that stays the same; with classes a column of eight each, for ten at most."""
+        """64 images, always from the same noise; with classes, eight of each in a column, of ten classes at most."""
         ids = torch.arange(64, device=batch.x.device)
         if self.needs != "labelled":
             return {"samples": self.infer(Batch(batch.x, ids=ids))}
@@ -113,29 +109,24 @@ class Generate(Method):
         }
 
     def example(self, shape: Shape) -> tuple[Tensor, ...]:
-        """Inputs of G for one image, to measure its memory by."""
+        """Inputs of G for one image; the memory of a run is estimated with them."""
         z = torch.zeros(1, self.latent.width)
         return (z, torch.zeros(1, dtype=torch.int64)) if self.needs == "labelled" else (z,)
 
 
 def sample_ids(batch: Batch, now: Now | None = None) -> Tensor:
-    """The ids of a batch, int64 [B]; where it has none, counted on from the images seen."""
+    """The ids of a batch, int64 [B]. A batch without ids is numbered from the images seen so far, or from 0."""
     if batch.ids is not None:
         return batch.ids
     return torch.arange(len(batch), device=batch.x.device) + (now.images if now else 0)
 
 
-# ---- networks by name ----------------------------------------------------------------------------------------------
-
-
-# ---- learning rate as a pure function of time ----------------------------------------------------------------------
-
-
 def eval_forward(net: nn.Module, x: Tensor, own: bool, dropout: bool) -> Tensor:
-    """`net(x)` in the way a model is tested: in eval mode, or as `eval_mode` changes it."""
+    """`net(x)` in eval mode, as pix2pix is tested: own: batch norm uses each image's own statistics; dropout: stays on.
+
+    The training mode is put back afterwards."""
     training = net.training
     try:
-        y: Tensor = eval_mode(net, own, dropout)(x)
-        return y
+        return eval_mode(net, own, dropout)(x)
     finally:
         eval_mode(net, False, False).train(training)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i.core.errors import I2IError
+from i2i.core.user_code import shown
 from i2i.data.batch import Batch, Shape
 from i2i.losses import Adversarial
 
@@ -55,28 +56,38 @@ class Now:
         """True on the first step and on each n-th after it."""
         return self.step % n == 0
 
+    def last_of(self, n: int) -> bool:
+        """True on the last of each n steps: G's turn, where D makes n steps for one of G."""
+        return self.step % n == n - 1
+
 
 class Method(nn.Module):
-    """Base class of all methods; see the module's docstring. Sub-classes set the class variables and four functions.
+    """Base class of all methods. A sub-class sets Config and defines `__init__`, `optimizers`, `step` and `infer`.
 
-    Every method says in `tiny` how it is made so small that a step takes milliseconds on a CPU: values of its Config,
-    without batch norm and dropout where they are settings, and optionally "size", the side of the images (32 without
-    it), and other values of Shape: `tiny = {"width": 4, "norm": "instance", "size": 16}`. The contract tests run every
-    registered method in that form; within six steps of four images each optimizer must have had its turn.
+    `Translate`, `TwoWay` and `Generate` define `infer` already. docs/your-own-method.md shows a whole method; `check`
+    finds what is wrong in one, and `i2i train FILE --dry-run` calls it.
+
+    `tiny` makes the method so small that a step takes milliseconds on a CPU, for tests: values of its Config, without
+    batch norm and dropout where they are settings, and optionally "size", the side of the images (default 32), and
+    other values of Shape: `tiny = {"width": 4, "norm": "instance", "size": 16}`. The contract tests run every
+    installed method in that form; each optimizer must have its turn within six steps of four images.
     """
 
-    Config: ClassVar[type]  # frozen dataclass: the paper's numbers as defaults
+    Config: ClassVar[type]  # frozen dataclass of the settings, with the paper's numbers as defaults
     needs: ClassVar[str] = "paired"  # layout of the data: paired, unpaired, images, labelled
-    averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks that get an EMA copy and go into the saved model
+    averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks with an EMA copy, which are saved; the first is `generator`
     discriminators: ClassVar[tuple[str, ...]] = ()  # networks whose first argument is images; the tricks act on them
     per_process_note: ClassVar[str] = ""  # statistic that each process computes alone: results depend on their number
     tiny: ClassVar[dict[str, Any]] = {}  # settings (and "size") of the smallest form, for tests
     double_backward: bool = False  # True if a loss differentiates through a gradient: then nothing is compiled
     class_titles: Sequence[str] = ()  # names of the classes, for previews; set before training where the data has them
     loss: Adversarial | None  # the loss whose labels the tricks may smooth or flip; None: the method has no such loss
+    config: Any  # the Config that this method was made with
+    shape: Shape  # the shape of the data that it was made for
 
     def __init__(self, config: Any, shape: Shape) -> None:
         super().__init__()
+        self.config, self.shape = config, shape
         self.loss = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -85,7 +96,7 @@ class Method(nn.Module):
         for old, new in RENAMED.items():
             if old not in vars(cls):
                 continue
-            where = getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
+            where = shown(getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__)
             if new in vars(cls):
                 raise I2IError(f"{cls.__name__} in {where} defines both {old!r} and {new!r}.", f"Remove {old!r}.")
             setattr(cls, new, vars(cls)[old])
@@ -105,28 +116,28 @@ class Method(nn.Module):
         super().__setattr__(name, value)
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """{"D": Adam(...), "G": Adam(...)}; each owns whole networks. Called once, after the move to the device."""
-        raise NotImplementedError("a method defines optimizers()")
+        """{"D": Adam(...), "G": Adam(...)}; each owns whole networks. Called after the move to the device."""
+        raise NotImplementedError("A method defines optimizers(self).")
 
     def lr_factor(self, fraction: float) -> float:
-        """Learning-rate schedule: the factor on every learning rate, a pure function of progress in [0, 1]."""
+        """Learning-rate schedule: the factor on every learning rate at progress `fraction`, from 0 to 1."""
         return 1.0
 
     def momentum_at(self, fraction: float) -> float | None:
-        """Momentum of gradient descent as a pure function of progress in [0, 1]; None: as the optimizers were made."""
+        """Momentum of gradient descent at progress `fraction`, from 0 to 1; None: as the optimizers were made."""
         return None
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """One step of the algorithm: yields (optimizer name, {term: weighted scalar loss})."""
-        raise NotImplementedError("a method defines step()")
+        raise NotImplementedError("A method defines step(self, batch, now).")
 
     def infer(self, batch: Batch) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] for a batch; what previews and evaluation call."""
-        raise NotImplementedError("a method defines infer()")
+        raise NotImplementedError("A method defines infer(self, batch).")
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The discriminator's raw scores [B] of images x [B, C, H, W] of the classes c [B]; the tricks call it."""
-        raise NotImplementedError("a method that takes R1 or ADA defines score()")
+        raise NotImplementedError("A method that takes r1 or ada defines score(self, x, c).")
 
     @classmethod
     def facts(cls, config: Any) -> dict[str, Any]:
@@ -141,12 +152,26 @@ class Method(nn.Module):
         return columns
 
     def example(self, shape: Shape) -> tuple[Tensor, ...]:
-        """Inputs of an averaged network for one image, to measure its memory by."""
+        """Inputs of an averaged network for one image; the memory of a run is estimated with them."""
         return (torch.zeros(1, shape.channels_in, shape.size, shape.size),)
 
     def notes(self) -> list[str]:
-        """Sentences the user should read before training (a loss left out and why, ...)."""
+        """Sentences for the user to read before training, such as which loss is left out and why."""
         return []
+
+    def check(self, batch: Batch, now: Now | None = None) -> None:
+        """Checks the contract on one batch: one step without an update, `infer`, and the saved model in memory.
+
+        Changes nothing: weights, gradients, buffers, attributes and random states are as before. now: the moment to
+        check at; None: the start. Raises I2IError naming the fault with its file and line."""
+        from i2i.methods._check import check_batch
+
+        check_batch(self, batch, now or Now(batch=len(batch)))
+
+    @property
+    def generator(self) -> nn.Module:
+        """The network that a saved model runs: the first one in `averaged`."""
+        return self.networks()[self.averaged[0]]
 
     def networks(self) -> dict[str, nn.Module]:
         """The direct sub-modules by name."""

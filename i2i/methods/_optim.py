@@ -1,38 +1,69 @@
-"""Adam over whole networks, and learning-rate schedules as pure functions of progress."""
+"""Optimizers over whole networks, and learning-rate schedules as pure functions of progress."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.optim import SGD, Optimizer
 
 from i2i.core.errors import I2IError, among
 
+Networks = nn.Module | Sequence[nn.Module]
 
-def adam(nets: list[nn.Module], lr: float, beta1: float, beta2: float = 0.999, eps: float = 1e-8) -> torch.optim.Adam:
-    """Adam over whole networks, all updates in one fused kernel."""
-    parameters = [p for net in nets for p in net.parameters()]
+
+def adam(nets: Networks, lr: float, beta1: float, beta2: float = 0.999, eps: float = 1e-8) -> torch.optim.Adam:
+    """One Adam over a network, or over several, all of them whole (Kingma and Ba 2014, arXiv 1412.6980)."""
+    together = [nets] if isinstance(nets, nn.Module) else nets
+    parameters = [p for net in together for p in net.parameters()]
     return torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
 
 
-def linear(at: float, hold: float = 0.5, end: float = 1.0) -> float:
-    """1 until `hold`, then straight down to 0 at `end`."""
-    return 1.0 if at <= hold else max(0.0, 1.0 - (at - hold) / (end - hold))
+def adam_pair(
+    D: Networks,
+    G: Networks,
+    lr: float,
+    beta1: float,
+    beta2: float = 0.999,
+    *,
+    d_lr: float | None = None,
+    eps: float = 1e-8,
+) -> dict[str, Optimizer]:
+    """{"D": Adam, "G": Adam}: what most GANs learn by. d_lr: learning rate of D; None: the same as G's."""
+    return {
+        "D": adam(D, lr if d_lr is None else d_lr, beta1, beta2, eps),
+        "G": adam(G, lr, beta1, beta2, eps),
+    }
 
 
-def cosine(at: float, end: float = 1.0) -> float:
-    """Half a cosine from 1 down to 0 at `end`."""
-    return 0.5 * (1.0 + math.cos(math.pi * at / end))
+def sgd_or_adam_pair(D: nn.Module, G: nn.Module, kind: str, lr: float, momentum: float) -> dict[str, Optimizer]:
+    """{"D": ..., "G": ...}: Adam with `momentum` as beta1 if `kind` is "adam", else gradient descent with momentum."""
+    if kind == "adam":
+        return adam_pair(D, G, lr, momentum)
+    return {"D": SGD(D.parameters(), lr, momentum), "G": SGD(G.parameters(), lr, momentum)}
 
 
-def steps(at: float, every: float = 0.25, factor: float = 0.1, hold: float = 0.0) -> float:
-    """Times `factor` after each `every`, counted from `hold`."""
-    return float(factor ** math.floor(max(0.0, at - hold) / every))
+# ---- learning-rate schedules: progress in [0, 1] -> factor on the learning rate ------------------------------------
 
 
-def constant(at: float) -> float:
+def linear(fraction: float, hold: float = 0.5, end: float = 1.0) -> float:
+    """1 until `hold`, then in a straight line down to 0 at `end`."""
+    return 1.0 if fraction <= hold else max(0.0, 1.0 - (fraction - hold) / (end - hold))
+
+
+def cosine(fraction: float, end: float = 1.0) -> float:
+    """Half a cosine, from 1 down to 0 at `end`."""
+    return 0.5 * (1.0 + math.cos(math.pi * fraction / end))
+
+
+def steps(fraction: float, every: float = 0.25, factor: float = 0.1, hold: float = 0.0) -> float:
+    """Multiplied by `factor` after each `every` of the run, counted from `hold`."""
+    return float(factor ** math.floor(max(0.0, fraction - hold) / every))
+
+
+def constant(fraction: float) -> float:
     """Always 1."""
     return 1.0
 
@@ -46,7 +77,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def schedule(name: str) -> Callable[[float], float]:
-    """The learning-rate curve `name` of RATES over progress in [0, 1]. Raises I2IError if there is none."""
+    """The schedule `name` of SCHEDULES. Raises I2IError if there is none of that name."""
     if name not in SCHEDULES:
         raise I2IError(f"decay is {name!r}.", among(name, SCHEDULES))
     return SCHEDULES[name]

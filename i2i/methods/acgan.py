@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +22,13 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.losses import Adversarial, category, vanilla
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import DCGANDiscriminator, Network, init_weights, register
 from i2i.nets.blocks import check, one_hot
 
 
 @dataclass(frozen=True)
-class Settings:
+class ACGANSettings:
     """Settings of AC-GAN; the defaults are the paper's for CIFAR-10."""
 
     z: Count = 100  # numbers in the noise
@@ -46,7 +45,7 @@ class Settings:
 
 
 @register("acgan_g")
-class Generator(Network):
+class ACGANGenerator(Network):
     """(z, one-hot c) -> dense -> width x size/8 x size/8, then three transposed convolutions 5x5 (appendix A)."""
 
     def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 384) -> None:
@@ -65,11 +64,10 @@ class Generator(Network):
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         """z [B, z], c int64 [B] -> [B, channels, size, size]."""
         h = self.dense(torch.cat([z, one_hot(c, self.classes, z.dtype)], 1))
-        made: Tensor = self.main(h.view(len(z), -1, self.side, self.side))
-        return made
+        return self.main(h.view(len(z), -1, self.side, self.side))
 
 
-class Critic(nn.Module):
+class ACGANDiscriminator(nn.Module):
     """Six convolutions 3x3 that halve the size three times, dropout and noise; -> [B, 1 + classes] (appendix A)."""
 
     def __init__(
@@ -99,12 +97,11 @@ class Critic(nn.Module):
             if self.std and self.training:
                 x = x + self.std * torch.randn_like(x)
             x = layer(x)
-        scores: Tensor = self.heads(x.flatten(1))
-        return scores
+        return self.heads(x.flatten(1))
 
 
 @register("acgan_small_g", former={"eps": 1e-5})
-class SmallGenerator(Network):
+class ACGANSmallGenerator(Network):
     """embedding(c) * z -> dense -> width x size/4 x size/4, doubled twice by repeating pixels before convolutions."""
 
     def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 128) -> None:
@@ -125,36 +122,35 @@ class SmallGenerator(Network):
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         """z [B, z], c int64 [B] -> [B, channels, size, size]."""
         h = self.dense(self.embedding(c) * z)
-        made: Tensor = self.main(h.view(len(z), -1, self.side, self.side))
-        return made
+        return self.main(h.view(len(z), -1, self.side, self.side))
 
 
 class ACGAN(Generate):
-    """See the module."""
+    """AC-GAN: D names the class of each image beside judging it; both class terms train D and G."""
 
-    Config: ClassVar[type] = Settings
-    needs: ClassVar[str] = "labelled"
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 16, "d_width": 2, "size": 16}
+    Config = ACGANSettings
+    config: ACGANSettings
+    needs = "labelled"
+    tiny = {"z": 8, "width": 16, "d_width": 2, "size": 16}
     loss: Adversarial
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: ACGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.loss = vanilla
         channels, size, k = shape.channels_in, shape.size, shape.classes
         check("network", config.network, ("paper", "small"))
         self.D: nn.Module
         if config.network == "paper":
-            self.G = init_weights(Generator(config.z, k, channels, size, config.width))
-            self.D = init_weights(Critic(k, channels, size, config.d_width, config.dropout, config.std))
+            self.G = init_weights(ACGANGenerator(config.z, k, channels, size, config.width))
+            self.D = init_weights(ACGANDiscriminator(k, channels, size, config.d_width, config.dropout, config.std))
         else:
-            self.G = init_weights(SmallGenerator(config.z, k, channels, size, config.width))
+            self.G = init_weights(ACGANSmallGenerator(config.z, k, channels, size, config.width))
             self.D = DCGANDiscriminator(channels, size, config.d_width, outputs=1 + k)
-        self.cls, self.fake_cls = config.cls, config.cls * config.fake_class
-        self.lr, self.beta1 = config.lr, config.beta1
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1)
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's raw source scores [B]."""
@@ -167,7 +163,7 @@ class ACGAN(Generate):
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise; fakes are asked for the classes of the batch."""
-        real, c = batch.x, batch.c
+        real, c, cls = batch.x, batch.c, self.config.cls
         assert c is not None
         fake = self.G(self.draw(batch, now, "G"), c)
 
@@ -176,11 +172,11 @@ class ACGAN(Generate):
         terms = {
             "real": self.loss.real(real_source),
             "fake": self.loss.fake(fake_source),
-            "cls": self.cls * category(real_class, c),
+            "cls": cls * category(real_class, c),
         }
-        if self.fake_cls:
-            terms["fake_cls"] = self.fake_cls * category(fake_class, c)
+        if self.config.fake_class:
+            terms["fake_cls"] = cls * self.config.fake_class * category(fake_class, c)
         yield "D", terms
 
         source, named = self.judge(fake)
-        yield "G", {"adv": self.loss.adv(source), "cls": self.cls * category(named, c)}
+        yield "G", {"adv": self.loss.adv(source), "cls": cls * category(named, c)}

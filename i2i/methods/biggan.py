@@ -18,7 +18,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.losses import hinge, orthogonal
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import ConditionalBatchNorm, Network, ResNetDiscriminator, SelfAttention, UpBlock, register, spectral_norm
 from i2i.nets.blocks import doublings, one_hot
 from i2i.nets.resgan import attention_index, conv, linear, weight_init
@@ -50,7 +50,7 @@ D_PLANS = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class BigGANSettings:
     """Settings of BigGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
     z: Count = 120  # numbers in the noise, a multiple of the number of chunks: one and one for each block of G
@@ -80,7 +80,7 @@ def plan_for(plans: dict[int, tuple[int, ...]], size: int, width: int) -> list[i
 
 
 @register("biggan_g", former={"eps": 1e-5})
-class Generator(Network):
+class BigGANGenerator(Network):
     """(z, c) -> images [B, channels, size, size] in [-1, 1]; chunks of z and the embedded class steer each block."""
 
     def __init__(
@@ -125,8 +125,7 @@ class Generator(Network):
             h = block(h, torch.cat([embedded, chunks[k + 1]], 1))
             if k == self.at:
                 h = self.attention(h)
-        made: Tensor = self.to_picture(self.norm(h).relu()).tanh()
-        return made
+        return self.to_picture(self.norm(h).relu()).tanh()
 
     def filters(self) -> list[Tensor]:
         """The learned weights under orthogonal regularisation: all of two axes and more, but the embedding's."""
@@ -134,17 +133,20 @@ class Generator(Network):
 
 
 class BigGAN(Generate):
-    """See the module."""
+    """BigGAN: wide class-conditional residual networks with attention, skip-z and orthogonal regularisation."""
 
-    Config: ClassVar[type] = Settings
-    needs: ClassVar[str] = "labelled"
-    tiny: ClassVar[dict[str, Any]] = {"z": 9, "width": 4, "d_width": 4, "shared": 4, "attention": 8, "size": 16}
-    G: Generator
+    Config = BigGANSettings
+    config: BigGANSettings
+    needs = "labelled"
+    tiny = {"z": 9, "width": 4, "d_width": 4, "shared": 4, "attention": 8, "size": 16}
+    G: BigGANGenerator
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: BigGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         channels, size, k = shape.channels_in, shape.size, shape.classes
-        self.G = Generator(config.z, k, channels, size, config.width, config.shared, config.attention, config.init)
+        self.G = BigGANGenerator(
+            config.z, k, channels, size, config.width, config.shared, config.attention, config.init
+        )
         self.D = ResNetDiscriminator(
             channels,
             size,
@@ -153,18 +155,16 @@ class BigGAN(Generate):
             plan=plan_for(D_PLANS, size, config.d_width),
             init=config.init,
         )
-        self.critic_steps, self.ortho = config.critic_steps, config.ortho
-        self.lr, self.d_lr = config.lr, config.d_lr
-        self.adam = (config.beta1, config.beta2, config.adam_eps)
 
     @classmethod
-    def facts(cls, config: Settings) -> dict[str, Any]:
+    def facts(cls, config: BigGANSettings) -> dict[str, Any]:
         """Truncated noise asks for statistics of batch norm taken anew, over sixteen batches."""
         return {**super().facts(config), "standing": 16}
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.d_lr, *self.adam), "G": adam([self.G], self.lr, *self.adam)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr, eps=c.adam_eps)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D; then G, each time D has made its two. Fakes are asked for the classes of the batch."""
@@ -174,8 +174,8 @@ class BigGAN(Generate):
 
         yield "D", {"real": hinge.real(self.D(real, c)), "fake": hinge.fake(self.D(fake, c))}
 
-        if now.step % self.critic_steps == self.critic_steps - 1:
+        if now.last_of(self.config.critic_steps):
             terms = {"adv": hinge.adv(self.D(self.G(self.draw(batch, now, "G"), c), c))}
-            if self.ortho:
-                terms["ortho"] = self.ortho * orthogonal(self.G.filters())
+            if self.config.ortho:
+                terms["ortho"] = self.config.ortho * orthogonal(self.G.filters())
             yield "G", terms

@@ -15,21 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, Positive, UnderOne
 from i2i.losses import Adversarial, vanilla
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, sgd_or_adam_pair
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, Network, register
 from i2i.nets.blocks import check, one_hot
 
 
 @dataclass(frozen=True)
-class Settings:
+class CGANSettings:
     """Settings of cGAN; the defaults are the paper's for MNIST."""
 
     z: Count = 100  # numbers in the noise
@@ -46,7 +45,7 @@ class Settings:
 
 
 @register("cgan_g")
-class Generator(Network):
+class CGANGenerator(Network):
     """z -> 200 and c -> 1000 units, together -> 1200 -> image; ReLU, and tanh at the end (section 4.1)."""
 
     def __init__(
@@ -63,11 +62,12 @@ class Generator(Network):
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         """z [B, z], c int64 [B] -> [B, channels, size, size]."""
-        made: Tensor = self.joint(torch.cat([self.of_z(z), self.of_c(one_hot(c, self.classes, z.dtype))], 1))
-        return made.view(-1, *self.shape)
+        return self.joint(torch.cat([self.of_z(z), self.of_c(one_hot(c, self.classes, z.dtype))], 1)).view(
+            -1, *self.shape
+        )
 
 
-class Critic(nn.Module):
+class CGANDiscriminator(nn.Module):
     """x -> 240 units of 5 pieces and c -> 50 of 5, together -> 240 of 4 -> raw score [B]; maxout (section 4.1)."""
 
     def __init__(self, classes: int, channels: int, size: int, units: float = 1.0, dropout: float = 0.5) -> None:
@@ -81,19 +81,19 @@ class Critic(nn.Module):
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x [B, channels, size, size], c int64 [B] -> [B]."""
         h = torch.cat([self.of_x(x), self.of_c(one_hot(c, self.classes, x.dtype))], 1)
-        scores: Tensor = self.joint(h)
-        return scores.squeeze(1)
+        return self.joint(h).squeeze(1)
 
 
 class CGAN(Generate):
-    """See the module."""
+    """cGAN: G and D are told the class, as perceptrons (the paper's) or as convolutions."""
 
-    Config: ClassVar[type] = Settings
-    needs: ClassVar[str] = "labelled"
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "units": 0.05, "size": 16}
+    Config = CGANSettings
+    config: CGANSettings
+    needs = "labelled"
+    tiny = {"z": 8, "units": 0.05, "size": 16}
     loss: Adversarial
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: CGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.loss = vanilla
         channels, size, k = shape.channels_in, shape.size, shape.classes
@@ -104,24 +104,22 @@ class CGAN(Generate):
             self.G = DCGANGenerator(config.z, channels, size, config.width, classes=k)
             self.D = DCGANDiscriminator(channels, size, config.d_width, classes=k)
         else:
-            self.G = Generator(config.z, k, channels, size, config.units, config.dropout)
-            self.D = Critic(k, channels, size, config.units, config.dropout)
-        self.adam = config.optimizer == "adam"
-        self.lr, self.momentum, self.last_momentum = config.lr, config.momentum, config.last_momentum
+            self.G = CGANGenerator(config.z, k, channels, size, config.units, config.dropout)
+            self.D = CGANDiscriminator(k, channels, size, config.units, config.dropout)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Gradient descent (or Adam) for D, and for G."""
-        if self.adam:
-            return {n: adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
-        return {n: SGD(net.parameters(), self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
+        c = self.config
+        return sgd_or_adam_pair(self.D, self.G, c.optimizer, c.lr, c.momentum)
 
     def lr_factor(self, fraction: float) -> float:
         """With gradient descent from 0.1 to 1e-6 along an exponential curve, as the paper's divisor 1.00004 a step."""
-        return 1.0 if self.adam else float(1e-5**fraction)
+        return 1.0 if self.config.optimizer == "adam" else float(1e-5**fraction)
 
     def momentum_at(self, fraction: float) -> float | None:
         """In a straight line from the first to the last, as the authors' over 250 epochs."""
-        return None if self.adam else self.momentum + (self.last_momentum - self.momentum) * fraction
+        c = self.config
+        return None if c.optimizer == "adam" else c.momentum + (c.last_momentum - c.momentum) * fraction
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise; all on the classes of the batch."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,13 +25,13 @@ from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.losses.adversarial import adversarial
 from i2i.losses.contrastive import patch_nce
-from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, linear
+from i2i.methods import Batch, Now, Shape, Terms, Translate, adam_pair, linear
 from i2i.nets import PatchGAN, ResNet, init_weights
 from i2i.nets.patches import PatchHeads
 
 
 @dataclass(frozen=True)
-class Settings:
+class CUTSettings:
     """Settings of CUT; the defaults are the paper's."""
 
     blocks: Natural = 9  # residual blocks of the generator
@@ -60,12 +59,12 @@ class Settings:
 
 
 class CUT(Translate):
-    """See the module."""
+    """CUT: one generator, whose own encoder compares patches of the input and of the translation."""
 
-    Config: ClassVar[type] = Settings
-    needs: ClassVar[str] = "unpaired"
-    averaged: ClassVar[tuple[str, ...]] = ("G",)
-    tiny: ClassVar[dict[str, Any]] = {
+    Config = CUTSettings
+    config: CUTSettings
+    needs = "unpaired"
+    tiny = {
         "blocks": 1,
         "width": 4,
         "d_width": 4,
@@ -76,7 +75,7 @@ class CUT(Translate):
         "size": 16,
     }
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: CUTSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         channels = shape.channels_in
         if channels != shape.channels_out:
@@ -90,33 +89,30 @@ class CUT(Translate):
         G = ResNet(
             channels, channels, config.blocks, config.width, config.norm, config.dropout, upsample, config.antialias
         )
-        self.taps, self.patches = config.taps, config.patches
         with torch.no_grad():  # channels do not depend on the size
-            tapped = G.eval()(torch.zeros(1, channels, 16, 16), self.taps)
+            tapped = G.eval()(torch.zeros(1, channels, 16, 16), self.config.taps)
         H = PatchHeads([f.shape[1] for f in tapped], config.dim)
         D = PatchGAN(channels, config.layers, config.d_width, config.norm, config.antialias)
         self.G, self.H, self.D = (init_weights(net, config.init, config.gain).train() for net in (G, H, D))
         self.adversarial = adversarial(config.loss)
-        self.adv, self.nce, self.temperature = config.adv, config.nce, config.temperature
-        self.identity, self.mirror, self.all_negatives = config.identity, config.mirror, config.all_negatives
-        self.lr, self.beta1, self.hold = config.lr, config.beta1, config.hold
         # Batch norm would mix the statistics of real and fake in one batch.
         self.joint = config.norm != "batch"
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G and the perceptrons."""
-        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G, self.H], self.lr, self.beta1)}
+        c = self.config
+        return adam_pair(self.D, [self.G, self.H], c.lr, c.beta1)
 
     def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
-        return linear(fraction, self.hold)
+        return linear(fraction, self.config.hold)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G and H against the updated D."""
         x, y = batch.x, batch.y
         assert y is not None
-        mirrored = self.mirror and self.mirrored(now)
-        seen = torch.cat([x, y]) if self.identity else x
+        mirrored = self.config.mirror and self.mirrored(now)
+        seen = torch.cat([x, y]) if self.config.identity else x
         made = self.G(seen.flip(3) if mirrored else seen)
         fake = made[: len(x)]
 
@@ -133,33 +129,33 @@ class CUT(Translate):
             },
         )
 
-        half = 0.5 if self.identity else 1.0
+        half = 0.5 if self.config.identity else 1.0
         terms = {
-            "adv": self.adv * self.adversarial.adv(self.D(fake)),
-            "nce": half * self.nce * self.contrast(x, fake, mirrored, now, "x"),
+            "adv": self.config.adv * self.adversarial.adv(self.D(fake)),
+            "nce": half * self.config.nce * self.contrast(x, fake, mirrored, now, "x"),
         }
-        if self.identity:
-            terms["nce_identity"] = half * self.nce * self.contrast(y, made[len(x) :], mirrored, now, "y")
+        if self.config.identity:
+            terms["nce_identity"] = half * self.config.nce * self.contrast(y, made[len(x) :], mirrored, now, "y")
         yield "G", terms
 
     def contrast(self, source: Tensor, made: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
         """L_PatchNCE of images [B, C, H, W] and what was made of them, a mean over the tapped layers (equation 4)."""
-        queries = self.G(made, self.taps)
+        queries = self.G(made, self.config.taps)
         if mirrored:
             queries = [f.flip(3) for f in queries]
         places = self.places(queries, now, side)
         with torch.no_grad():
-            keys = self.H(self.G(source, self.taps), places)
-        images = 1 if self.all_negatives else len(source)
+            keys = self.H(self.G(source, self.config.taps), places)
+        images = 1 if self.config.all_negatives else len(source)
         pairs = zip(self.H(queries, places), keys, strict=True)
-        return torch.stack([patch_nce(q, k, images, self.temperature) for q, k in pairs]).mean()
+        return torch.stack([patch_nce(q, k, images, self.config.temperature) for q, k in pairs]).mean()
 
     def places(self, features: list[Tensor], now: Now, side: str) -> list[Tensor]:
         """Places to compare in each layer, int64 [P], the same in every image: pure functions of the moment."""
         found = []
         for i, f in enumerate(features):
             random = torch.Generator().manual_seed(seed_of(now.seed, "cut/places", now.images, side, i))
-            chosen = torch.randperm(f.shape[2] * f.shape[3], generator=random)[: self.patches]
+            chosen = torch.randperm(f.shape[2] * f.shape[3], generator=random)[: self.config.patches]
             found.append(chosen.to(f.device, non_blocking=True))
         return found
 

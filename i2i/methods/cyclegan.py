@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +28,7 @@ from i2i.nets import ImagePool, factory
 
 
 @dataclass(frozen=True)
-class Settings(factory.TranslationNets):
+class CycleGANSettings(factory.TranslationNets):
     """Settings of CycleGAN; the defaults are the paper's."""
 
     loss: str = "lsgan"  # lsgan, vanilla, wasserstein, hinge
@@ -44,12 +43,13 @@ class Settings(factory.TranslationNets):
 
 
 class CycleGAN(TwoWay):
-    """See the module."""
+    """CycleGAN: two generators that undo each other, G: x -> y and F: y -> x, and a discriminator for each side."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"width": 4, "d_width": 4, "layers": 1, "blocks": 1, "pool": 2, "size": 16}
+    Config = CycleGANSettings
+    config: CycleGANSettings
+    tiny = {"width": 4, "d_width": 4, "layers": 1, "blocks": 1, "pool": 2, "size": 16}
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: CycleGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
 
         x_channels, y_channels, size = shape.channels_in, shape.channels_out, shape.size
@@ -61,7 +61,6 @@ class CycleGAN(TwoWay):
         self.history_x = ImagePool(config.pool, (x_channels, size, size), "x")
         self.adversarial = adversarial(config.loss)
         self.curve = schedule(config.decay)
-        self.cycle_x, self.cycle_y, self.lr, self.beta1 = config.cycle_x, config.cycle_y, config.lr, config.beta1
         self.left_out = config.identity > 0 and shape.channels_in != shape.channels_out
         self.identity = 0.0 if self.left_out else config.identity
         self.gp = config.gp if config.loss == "wasserstein" else 0.0
@@ -77,10 +76,8 @@ class CycleGAN(TwoWay):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for both generators, one for both discriminators."""
-        return {
-            "G": adam([self.G, self.F], self.lr, self.beta1),
-            "D": adam([self.D_y, self.D_x], self.lr, self.beta1),
-        }
+        c = self.config
+        return {"G": adam([self.G, self.F], c.lr, c.beta1), "D": adam([self.D_y, self.D_x], c.lr, c.beta1)}
 
     def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
@@ -105,12 +102,12 @@ class CycleGAN(TwoWay):
         terms = {
             "adv_y": self.adversarial.adv(self.D_y(fake_y)),
             "adv_x": self.adversarial.adv(self.D_x(fake_x)),
-            "cycle_x": self.cycle_x * l1(back_x, x),
-            "cycle_y": self.cycle_y * l1(back_y, y),
+            "cycle_x": self.config.cycle_x * l1(back_x, x),
+            "cycle_y": self.config.cycle_y * l1(back_y, y),
         }
         if same_x is not None and same_y is not None:
-            terms["identity_y"] = self.cycle_y * self.identity * l1(same_y, y)
-            terms["identity_x"] = self.cycle_x * self.identity * l1(same_x, x)
+            terms["identity_y"] = self.config.cycle_y * self.identity * l1(same_y, y)
+            terms["identity_x"] = self.config.cycle_x * self.identity * l1(same_x, x)
         yield "G", terms
 
         shown_y = self.history_y.query(fake_y).to(y.dtype)

@@ -15,18 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, Share, UnderOne
 from i2i.losses import Adversarial, smooth_targets
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
 
 @dataclass(frozen=True)
-class Settings:
+class DCGANSettings:
     """Settings of DCGAN; the defaults are those of the PyTorch example."""
 
     z: Count = 100  # numbers in the noise
@@ -42,22 +41,23 @@ class Settings:
 
 
 class DCGAN(Generate):
-    """See the module."""
+    """DCGAN: strided convolutions with batch norm, and cross-entropy."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16}
+    Config = DCGANSettings
+    config: DCGANSettings
+    tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16}
     loss: Adversarial
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: DCGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width, config.project, std=config.std)
         self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width, std=config.std)
         self.loss = smooth_targets(config.real_target, config.adv_target)
-        self.lr, self.beta1 = config.lr, config.beta1
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise."""

@@ -15,20 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses.adversarial import Adversarial, adversarial
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, sgd_or_adam_pair
 from i2i.nets import MLPDiscriminator, MLPGenerator
 from i2i.nets.blocks import check
 from i2i.nets.mlp import uniform_weights
 
 
 @dataclass(frozen=True)
-class Settings:
+class GANSettings:
     """Settings of the GAN; the defaults are those of the authors' code."""
 
     z: Count = 100  # numbers in the noise
@@ -50,13 +49,14 @@ class Settings:
 
 
 class GAN(Generate):
-    """See the module."""
+    """The first GAN: two perceptrons."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "hidden": (16, 16), "d_hidden": (8, 8), "size": 16}
+    Config = GANSettings
+    config: GANSettings
+    tiny = {"z": 8, "hidden": (16, 16), "d_hidden": (8, 8), "size": 16}
     loss: Adversarial
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: GANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         channels, size = shape.channels_in, shape.size
         g = MLPGenerator(config.z, channels, size, config.hidden, config.slope, config.norm)
@@ -67,22 +67,20 @@ class GAN(Generate):
         check("loss", config.loss, ("vanilla", "minimax"))
         check("optimizer", config.optimizer, ("sgd", "adam"))
         self.loss = adversarial(config.loss)
-        self.adam = config.optimizer == "adam"
-        self.lr, self.momentum, self.last_momentum = config.lr, config.momentum, config.last_momentum
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Gradient descent (or Adam) for D, and for G."""
-        if self.adam:
-            return {n: adam([net], self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
-        return {n: SGD(net.parameters(), self.lr, self.momentum) for n, net in (("D", self.D), ("G", self.G))}
+        c = self.config
+        return sgd_or_adam_pair(self.D, self.G, c.optimizer, c.lr, c.momentum)
 
     def lr_factor(self, fraction: float) -> float:
         """1.000004 to the power of minus the steps, over the authors' 250 epochs of MNIST: down to 0.55."""
-        return 1.0 if self.adam else float(0.55**fraction)
+        return 1.0 if self.config.optimizer == "adam" else float(0.55**fraction)
 
     def momentum_at(self, fraction: float) -> float | None:
         """In a straight line from the first to the last, as the authors' over 250 epochs."""
-        return None if self.adam else self.momentum + (self.last_momentum - self.momentum) * fraction
+        c = self.config
+        return None if c.optimizer == "adam" else c.momentum + (c.last_momentum - c.momentum) * fraction
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +22,13 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import gradient_normalized
 from i2i.losses.adversarial import Adversarial, adversarial
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, linear
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.blocks import check
 
 
 @dataclass(frozen=True)
-class Settings:
+class GNGANSettings:
     """Settings of GN-GAN; the defaults are the paper's for CIFAR-10 with residual networks."""
 
     z: Count = 128  # numbers in the noise
@@ -47,14 +46,15 @@ class Settings:
 
 
 class GNGAN(Generate):
-    """See the module."""
+    """GN-GAN: D's score is divided by the length of its own gradient."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 8, "d_width": 8, "size": 16, "critic_steps": 2}
+    Config = GNGANSettings
+    config: GNGANSettings
+    tiny = {"z": 8, "width": 8, "d_width": 8, "size": 16, "critic_steps": 2}
     double_backward = True
     loss: Adversarial
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: GNGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         channels, size = shape.channels_in, shape.size
         check("network", config.network, ("resnet", "dcgan"))
@@ -67,12 +67,11 @@ class GNGAN(Generate):
             self.G = DCGANGenerator(config.z, channels, size, config.width)
             self.D = DCGANDiscriminator(channels, size, config.d_width, norm="none")
         self.loss = adversarial(config.loss)
-        self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
-        self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr)
 
     def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run: straight down to 0."""
@@ -90,6 +89,6 @@ class GNGAN(Generate):
 
         yield "D", {"real": self.loss.real(self.score(real)), "fake": self.loss.fake(self.score(fake))}
 
-        if now.step % self.critic_steps == self.critic_steps - 1:
-            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.g_batch)])
+        if now.last_of(self.config.critic_steps):
+            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.config.g_batch)])
             yield "G", {"adv": self.loss.adv(self.score(self.G(z)))}

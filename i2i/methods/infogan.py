@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -23,13 +22,13 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.losses import Adversarial, category, gaussian_nll, vanilla
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import Network, init_weights, register
 from i2i.nets.latent import Latent
 
 
 @dataclass(frozen=True)
-class Settings:
+class InfoGANSettings:
     """Settings of InfoGAN; the defaults are the paper's for MNIST."""
 
     z: Natural = 62  # numbers in the noise that mean nothing
@@ -46,7 +45,7 @@ class Settings:
 
 
 @register("infogan_g")
-class Generator(Network):
+class InfoGANGenerator(Network):
     """(z, c) -> dense -> dense -> maps of size/4, then two transposed convolutions 4/2/1."""
 
     def __init__(self, z: int = 74, channels: int = 1, size: int = 28, units: int = 1024) -> None:
@@ -65,8 +64,7 @@ class Generator(Network):
 
     def forward(self, z: Tensor) -> Tensor:
         """z and code side by side [B, z] -> [B, channels, size, size]."""
-        made: Tensor = self.main(self.dense(z).view(len(z), -1, self.side, self.side))
-        return made
+        return self.main(self.dense(z).view(len(z), -1, self.side, self.side))
 
 
 def trunk(channels: int, size: int, units: int, slope: float) -> nn.Sequential:
@@ -80,18 +78,19 @@ def trunk(channels: int, size: int, units: int, slope: float) -> nn.Sequential:
 
 
 class InfoGAN(Generate):
-    """See the module."""
+    """InfoGAN: Q reads the code back from the image, on features that it shares with D."""
 
-    Config: ClassVar[type] = Settings
-    discriminators: ClassVar[tuple[str, ...]] = ("shared",)
-    tiny: ClassVar[dict[str, Any]] = {"z": 6, "categories": 3, "units": 32, "size": 16}
+    Config = InfoGANSettings
+    config: InfoGANSettings
+    discriminators = ("shared",)
+    tiny = {"z": 6, "categories": 3, "units": 32, "size": 16}
     loss: Adversarial
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: InfoGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.loss = vanilla
         channels, size, units, k = shape.channels_in, shape.size, config.units, config.categories
-        self.G = init_weights(Generator(self.latent.width, channels, size, units))
+        self.G = init_weights(InfoGANGenerator(self.latent.width, channels, size, units))
         self.shared = init_weights(trunk(channels, size, units, config.slope))
         self.D = init_weights(nn.Linear(units, 1))
         inner = units // 8
@@ -102,34 +101,29 @@ class InfoGAN(Generate):
             )
         )
         self.parts = (config.z, k, config.numbers)
-        self.mutual, self.mutual_numbers = config.mutual, config.mutual_numbers
-        self.lr, self.d_lr, self.beta1 = config.lr, config.d_lr, config.beta1
 
     @classmethod
-    def latent_of(cls, config: Settings) -> Latent:
+    def latent_of(cls, config: InfoGANSettings) -> Latent:
         """Noise, the categorical code, the continuous codes."""
         parts = [(config.noise, config.z), ("code", config.categories), ("uniform", config.numbers)]
         return Latent(tuple(part for part in parts if part[1]))
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D and the shared layers, Adam for G and Q."""
-        return {
-            "D": adam([self.shared, self.D], self.d_lr, self.beta1),
-            "G": adam([self.G, self.Q], self.lr, self.beta1),
-        }
+        c = self.config
+        return adam_pair([self.shared, self.D], [self.G, self.Q], c.lr, c.beta1, d_lr=c.d_lr)
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's raw scores [B]."""
-        scores: Tensor = self.D(self.shared(x)).squeeze(1)
-        return scores
+        return self.D(self.shared(x)).squeeze(1)
 
     def information(self, features: Tensor, z: Tensor) -> Terms:
         """-lambda log Q of the code that is in z [B, width], read from the features [B, units] of its image."""
         _, code, numbers = z.split(self.parts, 1)
         logits, means = self.Q(features).split(self.parts[1:], 1)
-        terms = {"category": self.mutual * category(logits, code.argmax(1))}
+        terms = {"category": self.config.mutual * category(logits, code.argmax(1))}
         if self.parts[2]:
-            terms["numbers"] = self.mutual_numbers * gaussian_nll(numbers, means)
+            terms["numbers"] = self.config.mutual_numbers * gaussian_nll(numbers, means)
         return terms
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import Adversarial, least_squares
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
 
 @dataclass(frozen=True)
-class Settings:
+class LSGANSettings:
     """Settings of LSGAN; the defaults are the paper's for images other than LSUN."""
 
     z: Count = 100  # numbers in the noise
@@ -40,22 +39,23 @@ class Settings:
 
 
 class LSGAN(Generate):
-    """See the module."""
+    """LSGAN: the networks of DCGAN with squared distances to the targets a, b and c."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16}
+    Config = LSGANSettings
+    config: LSGANSettings
+    tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16}
     loss: Adversarial
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: LSGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
         self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width)
         self.loss = least_squares(config.a, config.b, config.c)
-        self.lr, self.beta1 = config.lr, config.beta1
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D first, then G against the updated D on the same noise."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +25,12 @@ from i2i.core.random import hashed_uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, eval_forward, schedule
+from i2i.methods import Batch, Now, Shape, Terms, Translate, adam_pair, eval_forward, schedule
 from i2i.nets import factory
 
 
 @dataclass(frozen=True)
-class Settings(factory.TranslationNets):
+class Pix2PixSettings(factory.TranslationNets):
     """Settings of pix2pix; the defaults are the paper's."""
 
     generator: str = "unet"  # unet, resnet
@@ -47,20 +47,18 @@ class Settings(factory.TranslationNets):
 
 
 class Pix2Pix(Translate):
-    """See the module."""
+    """pix2pix: a U-Net (or ResNet) G and a discriminator that sees source and target side by side."""
 
-    Config: ClassVar[type] = Settings
-    needs: ClassVar[str] = "paired"
-    averaged: ClassVar[tuple[str, ...]] = ("G",)
-    tiny: ClassVar[dict[str, Any]] = {"width": 4, "d_width": 4, "layers": 1, "norm": "instance", "size": 16}
+    Config = Pix2PixSettings
+    config: Pix2PixSettings
+    tiny = {"width": 4, "d_width": 4, "layers": 1, "norm": "instance", "size": 16}
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: Pix2PixSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.G = factory.generator(config, shape.channels_in, shape.channels_out, shape.size)
         self.D = factory.discriminator(config, shape.channels_in + shape.channels_out, shape.size)
         self.adversarial = adversarial(config.loss)
         self.curve = schedule(config.decay)
-        self.l1, self.lr, self.beta1 = config.l1, config.lr, config.beta1
         self.gp = config.gp if config.loss == "wasserstein" else 0.0
         self.double_backward = self.gp > 0
         # Batch norm would mix the statistics of real and fake in one batch.
@@ -68,7 +66,7 @@ class Pix2Pix(Translate):
         self.own, self.noisy = config.own_statistics, config.dropout_at_test
 
     @classmethod
-    def facts(cls, config: Settings) -> dict[str, Any]:
+    def facts(cls, config: Pix2PixSettings) -> dict[str, Any]:
         """What a saved model must know to be run as this method tests it."""
         own = config.norm == "batch" and config.own_statistics
         return {"train_mode_norm": own, "dropout_at_test": config.dropout and config.dropout_at_test}
@@ -82,7 +80,8 @@ class Pix2Pix(Translate):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.lr, self.beta1), "G": adam([self.G], self.lr, self.beta1)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1)
 
     def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
@@ -110,7 +109,7 @@ class Pix2Pix(Translate):
         yield "D", terms
 
         scores = self.D(torch.cat([x, fake.to(x.dtype)], 1))
-        yield "G", {"adv": self.adversarial.adv(scores), "l1": self.l1 * l1(fake, y)}
+        yield "G", {"adv": self.adversarial.adv(scores), "l1": self.config.l1 * l1(fake, y)}
 
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1], as the paper tests it (see `own_statistics`, `dropout_at_test`)."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,14 +26,14 @@ from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, sample_ids
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.blocks import upsample2x
 from i2i.nets.progressive import growth_level, size_and_alpha, sizes
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProgressiveSettings:
     """Settings of Progressive GAN; the defaults are the paper's for CelebA-HQ."""
 
     z: Count = 512  # numbers in the noise
@@ -55,15 +54,16 @@ class Settings:
 
 
 class Progressive(Generate):
-    """See the module."""
+    """Progressive GAN: both networks grow from 4x4 pixels to the full size during the run."""
 
-    Config: ClassVar[type] = Settings
-    per_process_note: ClassVar[str] = "the deviation over groups of images"
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
+    Config = ProgressiveSettings
+    config: ProgressiveSettings
+    per_process_note = "the deviation over groups of images"
+    tiny = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
     double_backward = True
     G: ProgressiveGenerator
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: ProgressiveSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.sizes = sizes(shape.size)
         if config.start not in self.sizes:
@@ -73,13 +73,11 @@ class Progressive(Generate):
         self.G = ProgressiveGenerator(config.z, shape.channels_in, shape.size, config.base, config.most)
         self.D = ProgressiveDiscriminator(shape.channels_in, shape.size, config.base, config.most, config.group)
         self.train_for, self.fade_for, self.start = config.train, config.fade, self.sizes.index(config.start)
-        self.minibatch, self.critic_steps = config.minibatch, config.critic_steps
-        self.gp, self.drift = config.gp, config.drift
-        self.lr, self.betas = config.lr, (config.beta1, config.beta2)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2)
 
     def level(self, images: int) -> float:
         """How far the networks have grown when `images` were seen; see `nets.progressive.level_at`."""
@@ -94,16 +92,15 @@ class Progressive(Generate):
 
     def parts(self, batch: Batch, size: int) -> list[Batch]:
         """The batch in as many updates as `minibatch` asks for at this size."""
-        if not self.minibatch:
+        if not self.config.minibatch:
             return [batch]
-        wanted, n = self.minibatch[min(self.sizes.index(size), len(self.minibatch) - 1)], len(batch)
+        wanted, n = self.config.minibatch[min(self.sizes.index(size), len(self.config.minibatch) - 1)], len(batch)
         return batch.split(next(k for k in range(1, n + 1) if n % k == 0 and n // k <= max(1, wanted)))
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's raw scores [B] of images at the full size, seen at the present one."""
         size, alpha = size_and_alpha(float(self.G.level))
-        found: Tensor = self.D(shrunk(x, size, alpha), alpha)
-        return found
+        return self.D(shrunk(x, size, alpha), alpha)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """At the present size: a step of D, then one of G on fresh noise; more than one of each if `parts` says so."""
@@ -117,8 +114,7 @@ class Progressive(Generate):
                 fake = self.G(self.draw(part, now, "D"), size, alpha)
 
             def D(x: Tensor) -> Tensor:
-                scores: Tensor = self.D(x, alpha)
-                return scores
+                return self.D(x, alpha)
 
             place = counter_uniform(sample_ids(part, now), 1, now.seed, "gp").to(real)
             scores = D(real)
@@ -127,12 +123,12 @@ class Progressive(Generate):
                 {
                     "real": wasserstein.real(scores),
                     "fake": wasserstein.fake(D(fake)),
-                    "gp": self.gp * gradient_penalty(D, real, fake, place),
-                    "drift": self.drift * scores.square().mean(),
+                    "gp": self.config.gp * gradient_penalty(D, real, fake, place),
+                    "drift": self.config.drift * scores.square().mean(),
                 },
             )
 
-            if (now.step * len(updates) + k) % self.critic_steps == self.critic_steps - 1:
+            if (now.step * len(updates) + k) % self.config.critic_steps == self.config.critic_steps - 1:
                 yield "G", {"adv": wasserstein.adv(D(self.G(self.draw(part, now, "G"), size, alpha)))}
 
 

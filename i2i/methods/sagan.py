@@ -14,19 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch.optim import Optimizer
 
 from i2i.core.config import Count, Natural, NonNegative, UnderOne
 from i2i.losses import hinge
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import ResNetDiscriminator, ResNetGenerator
 
 
 @dataclass(frozen=True)
-class Settings:
+class SAGANSettings:
     """Settings of SAGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
     z: Count = 128  # numbers in the noise
@@ -42,24 +41,24 @@ class Settings:
 
 
 class SAGAN(Generate):
-    """See the module."""
+    """SAGAN: residual networks with one attention layer each, spectral normalisation and the hinge loss."""
 
-    Config: ClassVar[type] = Settings
-    needs: ClassVar[str] = "labelled"
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 8, "d_width": 8, "attention": 8, "size": 16}
+    Config = SAGANSettings
+    config: SAGANSettings
+    needs = "labelled"
+    tiny = {"z": 8, "width": 8, "d_width": 8, "attention": 8, "size": 16}
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: SAGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         channels, size, classes = shape.channels_in, shape.size, shape.classes
         attention = config.attention
         self.G = ResNetGenerator(config.z, channels, size, config.width, classes, spectral=True, attention=attention)
         self.D = ResNetDiscriminator(channels, size, config.d_width, classes, attention=attention)
-        self.critic_steps = config.critic_steps
-        self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Adam for D, Adam for G, on two time-scales."""
-        return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
+        """Adam for D, Adam for G, at two learning rates."""
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D, then one of G on fresh noise."""
@@ -69,5 +68,5 @@ class SAGAN(Generate):
 
         yield "D", {"real": hinge.real(self.D(real, c)), "fake": hinge.fake(self.D(fake, c))}
 
-        if now.step % self.critic_steps == self.critic_steps - 1:
+        if now.last_of(self.config.critic_steps):
             yield "G", {"adv": hinge.adv(self.D(self.G(self.draw(batch, now, "G"), c), c))}

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +22,13 @@ from torch.optim import Optimizer
 
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.losses import hinge
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, linear
 from i2i.nets import Network, ResNetDiscriminator, ResNetGenerator, init_weights, register, spectral_norm
 from i2i.nets.blocks import check, doublings
 
 
 @dataclass(frozen=True)
-class Settings:
+class SNGANSettings:
     """Settings of SN-GAN; the defaults are the paper's for CIFAR-10."""
 
     z: Count = 128  # numbers in the noise
@@ -46,7 +45,7 @@ class Settings:
 
 
 @register("sngan_plain_g")
-class PlainGenerator(Network):
+class SNGANPlainGenerator(Network):
     """z -> dense -> 4x4, transposed convolutions 4/2/1 up to `width` channels, a convolution 3x3 (table 3)."""
 
     def __init__(self, z: int, channels: int = 3, size: int = 32, width: int = 64) -> None:
@@ -62,11 +61,10 @@ class PlainGenerator(Network):
 
     def forward(self, z: Tensor) -> Tensor:
         """z [B, z] -> [B, channels, size, size]."""
-        made: Tensor = self.main(self.dense(z).view(len(z), -1, 4, 4))
-        return made
+        return self.main(self.dense(z).view(len(z), -1, 4, 4))
 
 
-class PlainCritic(nn.Module):
+class SNGANPlainDiscriminator(nn.Module):
     """Convolutions 3x3 and 4/2/1 by turns down to 4x4, one more 3x3, dense: all normalised (table 3)."""
 
     def __init__(self, channels: int = 3, size: int = 32, width: int = 64) -> None:
@@ -87,17 +85,17 @@ class PlainCritic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, channels, size, size] -> [B]."""
-        scores: Tensor = self.main(x)
-        return scores.squeeze(1)
+        return self.main(x).squeeze(1)
 
 
 class SNGAN(Generate):
-    """See the module."""
+    """SN-GAN: every weight of D is divided by its largest singular value."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 8, "d_width": 8, "size": 16, "critic_steps": 2}
+    Config = SNGANSettings
+    config: SNGANSettings
+    tiny = {"z": 8, "width": 8, "d_width": 8, "size": 16, "critic_steps": 2}
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: SNGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         check("network", config.network, ("resnet", "plain"))
         self.G: nn.Module
@@ -106,14 +104,13 @@ class SNGAN(Generate):
             self.G = ResNetGenerator(config.z, shape.channels_in, shape.size, config.width)
             self.D = ResNetDiscriminator(shape.channels_in, shape.size, config.d_width)
         else:
-            self.G = PlainGenerator(config.z, shape.channels_in, shape.size, config.width)
-            self.D = PlainCritic(shape.channels_in, shape.size, config.d_width)
-        self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
-        self.lr, self.d_lr, self.betas = config.lr, config.d_lr, (config.beta1, config.beta2)
+            self.G = SNGANPlainGenerator(config.z, shape.channels_in, shape.size, config.width)
+            self.D = SNGANPlainDiscriminator(shape.channels_in, shape.size, config.d_width)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.d_lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr)
 
     def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run: straight down to 0."""
@@ -127,6 +124,6 @@ class SNGAN(Generate):
 
         yield "D", {"real": hinge.real(self.D(real)), "fake": hinge.fake(self.D(fake))}
 
-        if now.step % self.critic_steps == self.critic_steps - 1:
-            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.g_batch)])
+        if now.last_of(self.config.critic_steps):
+            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.config.g_batch)])
             yield "G", {"adv": hinge.adv(self.D(self.G(z)))}

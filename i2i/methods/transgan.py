@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +27,7 @@ from i2i.core.distributed import gather_rows
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, sample_ids
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import Network, register
 from i2i.nets.transformer import (
     TransformerBlock,
@@ -42,7 +41,7 @@ from i2i.nets.transformer import (
 
 
 @dataclass(frozen=True)
-class Settings:
+class TransGANSettings:
     """Settings of TransGAN; the defaults are the released code's for CIFAR-10."""
 
     z: Count = 256  # numbers in the noise
@@ -65,7 +64,7 @@ class Settings:
 
 
 @register("transgan_g")
-class Generator(Network):
+class TransGANGenerator(Network):
     """z [B, z] -> images [B, channels, size, size], linear; `depths` says how often the first map is doubled."""
 
     def __init__(
@@ -111,11 +110,10 @@ class Generator(Network):
                     fn.interpolate(tokens_to_map(h), scale_factor=2.0, mode="bicubic", align_corners=False)
                 )
             h = blocks(h + position)
-        made: Tensor = self.to_picture(tokens_to_map(h))
-        return made
+        return self.to_picture(tokens_to_map(h))
 
 
-class Critic(nn.Module):
+class TransGANDiscriminator(nn.Module):
     """Images [B, channels, size, size] -> raw scores [B]; patches of `patch` and twice as many pixels a side."""
 
     def __init__(
@@ -152,31 +150,31 @@ class Critic(nn.Module):
         h = torch.cat([map_to_tokens(fn.avg_pool2d(tokens_to_map(h), 2)), map_to_tokens(self.coarse(x))], 2)
         h = self.stage2(h + self.places[1])
         h = self.last(torch.cat([self.token.expand(len(x), -1, -1), h], 1))
-        scores: Tensor = self.score(self.norm(h)[:, 0]).squeeze(1)
-        return scores
+        return self.score(self.norm(h)[:, 0]).squeeze(1)
 
 
 class TransGAN(Generate):
-    """See the module."""
+    """TransGAN: G and D are transformers."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 32, "depths": (1, 1), "d_width": 16, "d_depth": 1, "heads": 2}
+    Config = TransGANSettings
+    config: TransGANSettings
+    tiny = {"z": 8, "width": 32, "depths": (1, 1), "d_width": 16, "d_depth": 1, "heads": 2}
     tiny |= {"largest": 4, "critic_steps": 2, "size": 16}
     double_backward = True
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: TransGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         channels, size = shape.channels_in, shape.size
         heads, largest = config.heads, config.largest
-        self.G = Generator(config.z, channels, size, config.width, config.depths, config.shuffles, heads, largest)
-        self.D = Critic(channels, size, config.d_width, config.d_depth, config.patch, heads, largest)
-        self.critic_steps, self.g_batch = config.critic_steps, config.g_batch
-        self.gp, self.drift = config.gp, config.drift
-        self.lr, self.betas = config.lr, (config.beta1, config.beta2)
+        self.G = TransGANGenerator(
+            config.z, channels, size, config.width, config.depths, config.shuffles, heads, largest
+        )
+        self.D = TransGANDiscriminator(channels, size, config.d_width, config.d_depth, config.patch, heads, largest)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2)
 
     def infer(self, batch: Batch) -> Tensor:
         """As `Generate.infer`; what leaves [-1, 1] is cut."""
@@ -196,11 +194,11 @@ class TransGAN(Generate):
         terms = {
             "real": wasserstein.real(scores),
             "fake": wasserstein.fake(self.D(fake)),
-            "gp": self.gp * gradient_penalty(self.D, real, fake, place),
-            "drift": self.drift * (2 * mean * scores.mean() - mean.square()),
+            "gp": self.config.gp * gradient_penalty(self.D, real, fake, place),
+            "drift": self.config.drift * (2 * mean * scores.mean() - mean.square()),
         }
         yield "D", terms
 
-        if now.step % self.critic_steps == self.critic_steps - 1:
-            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.g_batch)])
+        if now.last_of(self.config.critic_steps):
+            z = torch.cat([self.draw(batch, now, f"G/{k}") for k in range(self.config.g_batch)])
             yield "G", {"adv": wasserstein.adv(self.D(self.G(z)))}

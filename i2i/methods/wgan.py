@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch.optim import Optimizer, RMSprop
@@ -26,7 +25,7 @@ from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
 
 @dataclass(frozen=True)
-class Settings:
+class WGANSettings:
     """Settings of WGAN; the defaults are the paper's."""
 
     z: Count = 100  # numbers in the noise
@@ -42,33 +41,32 @@ class Settings:
 
 
 class WGAN(Generate):
-    """See the module."""
+    """WGAN: a critic D whose weights are clamped after each of its steps."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2, "first": 0}
+    Config = WGANSettings
+    config: WGANSettings
+    tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2, "first": 0}
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: WGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
         self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width)
-        self.critic_steps, self.burst = config.critic_steps, config.burst
-        self.first, self.again = config.first, config.again
-        self.clamp, self.lr = config.clamp, config.lr
 
     def optimizers(self) -> dict[str, Optimizer]:
         """RMSProp for D, RMSProp for G; without momentum."""
-        return {"D": RMSprop(self.D.parameters(), self.lr), "G": RMSprop(self.G.parameters(), self.lr)}
+        lr = self.config.lr
+        return {"D": RMSprop(self.D.parameters(), lr), "G": RMSprop(self.G.parameters(), lr)}
 
     def turn(self, step: int) -> bool:
         """Whether G moves in this step, a pure function of the steps made: after five of D, or after a burst."""
-        if step < self.first * self.burst:
-            return step % self.burst == self.burst - 1
-        step -= self.first * self.burst
-        if self.first:
-            step = step % (self.burst + (self.again - 1) * self.critic_steps) - self.burst
+        if step < self.config.first * self.config.burst:
+            return step % self.config.burst == self.config.burst - 1
+        step -= self.config.first * self.config.burst
+        if self.config.first:
+            step = step % (self.config.burst + (self.config.again - 1) * self.config.critic_steps) - self.config.burst
             if step < 0:
                 return step == -1
-        return step % self.critic_steps == self.critic_steps - 1
+        return step % self.config.critic_steps == self.config.critic_steps - 1
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """A step of D; then G, if it is its turn."""
@@ -79,7 +77,7 @@ class WGAN(Generate):
         yield "D", {"real": wasserstein.real(self.D(real)), "fake": wasserstein.fake(self.D(fake))}
         with torch.no_grad():
             for p in self.D.parameters():
-                p.clamp_(-self.clamp, self.clamp)
+                p.clamp_(-self.config.clamp, self.config.clamp)
 
         if self.turn(now.step):
             yield "G", {"adv": wasserstein.adv(self.D(self.G(self.draw(batch, now, "G"))))}

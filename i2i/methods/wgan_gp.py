@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -23,13 +22,13 @@ from torch.optim import Optimizer
 from i2i.core.config import Count, NonNegative, UnderOne
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam, linear, sample_ids
+from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, linear, sample_ids
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.blocks import check
 
 
 @dataclass(frozen=True)
-class Settings:
+class WGANGPSettings:
     """Settings of WGAN-GP; the defaults are those of algorithm 1."""
 
     z: Count = 100  # numbers in the noise; 128 with the paper's ResNet
@@ -46,13 +45,14 @@ class Settings:
 
 
 class WGANGP(Generate):
-    """See the module."""
+    """WGAN-GP: a critic D with a penalty on the length of its gradient."""
 
-    Config: ClassVar[type] = Settings
-    tiny: ClassVar[dict[str, Any]] = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2}
+    Config = WGANGPSettings
+    config: WGANGPSettings
+    tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2}
     double_backward = True
 
-    def __init__(self, config: Settings, shape: Shape) -> None:
+    def __init__(self, config: WGANGPSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         check("network", config.network, ("dcgan", "resnet"))
         self.G: nn.Module
@@ -63,14 +63,13 @@ class WGANGP(Generate):
         else:
             self.G = DCGANGenerator(config.z, shape.channels_in, shape.size, config.width)
             self.D = DCGANDiscriminator(shape.channels_in, shape.size, config.d_width, norm="layer")
-        self.critic_steps, self.gp = config.critic_steps, config.gp
-        self.lr, self.betas = config.lr, (config.beta1, config.beta2)
         check("decay", config.decay, ("constant", "linear"))
         self.falls = config.decay == "linear"
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
-        return {"D": adam([self.D], self.lr, *self.betas), "G": adam([self.G], self.lr, *self.betas)}
+        c = self.config
+        return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2)
 
     def lr_factor(self, fraction: float) -> float:
         """Factor on the learning rate at `fraction` of the run."""
@@ -88,9 +87,9 @@ class WGANGP(Generate):
             {
                 "real": wasserstein.real(self.D(real)),
                 "fake": wasserstein.fake(self.D(fake)),
-                "gp": self.gp * gradient_penalty(self.D, real, fake, place),
+                "gp": self.config.gp * gradient_penalty(self.D, real, fake, place),
             },
         )
 
-        if now.step % self.critic_steps == self.critic_steps - 1:
+        if now.last_of(self.config.critic_steps):
             yield "G", {"adv": wasserstein.adv(self.D(self.G(self.draw(batch, now, "G"))))}

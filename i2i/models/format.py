@@ -106,7 +106,7 @@ def load(path: Path | str, networks: Iterable[str] | None = None) -> SavedModel:
     """
     path = Path(path)
     header, tensors = read(path, networks)
-    return SavedModel(header, {name: _build(path, name, header, state) for name, state in tensors.items()})
+    return SavedModel(header, {name: build(path, name, header, state) for name, state in tensors.items()})
 
 
 def read(path: Path | str, networks: Iterable[str] | None = None) -> tuple[dict[str, Any], dict[str, State]]:
@@ -196,8 +196,8 @@ def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     return header
 
 
-def _build(path: Path, name: str, header: Mapping[str, Any], state: State) -> nn.Module:
-    """The network `name` with the tensors of `state`, in eval mode on the CPU."""
+def build(path: Path, name: str, header: Mapping[str, Any], state: State) -> nn.Module:
+    """The network `name` with the tensors of `state`, in eval mode on the CPU. Raises I2IError if they do not fit."""
     net = _fitting(path, name, header, state)
     if len(state) < len(list(net.parameters())) + len(list(net.buffers())):  # some buffers are not saved: compute them
         description = header["networks"][name]

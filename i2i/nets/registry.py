@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from i2i.core import user_code
 from i2i.core.errors import I2IError, nearest
 
 Kind = TypeVar("Kind", bound=type[nn.Module])
@@ -125,16 +126,22 @@ def register(name: str, former: Mapping[str, Any] | None = None) -> Callable[[Ki
 
     def keep(kind: Kind) -> Kind:
         known = NETWORKS.setdefault(name, kind)
-        if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        if known.__qualname__ != kind.__qualname__ or not _same_home(known.__module__, kind.__module__):
             raise I2IError(
                 f"Two network classes are registered as {name!r}: {known.__qualname__} and {kind.__qualname__}.",
                 "Give one of them another name.",
             )
         NETWORKS[name] = kind
         _FORMER[name] = dict(former or {})
+        kind.registered_as = name  # type: ignore[attr-defined]
         return record(kind)
 
     return keep
+
+
+def _same_home(known: str, new: str) -> bool:
+    """True if two modules are one, or two contents of files that users may edit and import again."""
+    return known == new or (known.startswith(user_code.PREFIX) and new.startswith(user_code.PREFIX))
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
@@ -157,9 +164,9 @@ def build(name: str, **arguments: Any) -> nn.Module:
 
 def network_name(net: nn.Module) -> str:
     """The name under which a network's class is registered. Raises I2IError if it is not registered."""
-    for name, kind in NETWORKS.items():
-        if type(net) is kind:
-            return name
+    name: str = vars(type(net)).get("registered_as", "")
+    if name:
+        return name
     raise I2IError(
         f"{type(net).__name__} cannot be saved, because its class is not registered.",
         "Write `@nets.register('a_name')` above the class (from i2i import nets).",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.losses import gradient_normalized, hinge, input_gradient, orthogonal, vanilla
-from i2i.methods.biggan import D_PLANS, G_PLANS, Generator, plan_for
+from i2i.methods.biggan import D_PLANS, G_PLANS, BigGANGenerator, plan_for
 from i2i.nets import ConditionalBatchNorm, ResNetDiscriminator, SelfAttention, SpectralNorm, spectral_norm
 from i2i.nets.resgan import DownBlock
 from tests.golden_gans.reading import Case, case, fill, gradients, small_discriminator
@@ -171,8 +171,8 @@ def test_biggan_generator():
     z = found.inputs["z"]
     assert o["dim_z"] == o["chunk"] * len(plan)
 
-    def fresh() -> tuple[Generator, dict[str, str]]:
-        net = Generator(o["dim_z"], o["n_classes"], 3, 32, o["ch"], o["shared_dim"], side)
+    def fresh() -> tuple[BigGANGenerator, dict[str, str]]:
+        net = BigGANGenerator(o["dim_z"], o["n_classes"], 3, 32, o["ch"], o["shared_dim"], side)
         names = load_brock(net, found, f"blocks.{(8, 16, 32).index(side)}.1." if side else "")
         with_fresh_sigma(with_eps(net, o["bn_eps"], o["sn_eps"]))
         return net, names
@@ -260,7 +260,7 @@ def test_biggan_generator_of_another_layout():
     found = case("biggan_studio_g32")
     o = found.options
     side = 4 * 2 ** o["attn_after_block"]
-    net = Generator(o["z_dim"], o["classes"], 3, 32, o["g_conv_dim"], o["shared"], side)
+    net = BigGANGenerator(o["z_dim"], o["classes"], 3, 32, o["g_conv_dim"], o["shared"], side)
     fill(net, {studio(k, o["attn_after_block"]): v for k, v in found.weights.items()})
     with_eps(net, 1e-4, 1e-6)
     with torch.no_grad():

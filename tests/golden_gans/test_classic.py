@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from i2i.losses import (
 )
 from i2i.losses import gaussian_nll as library_gaussian_nll
 from i2i.methods._method import Now
-from i2i.methods.acgan import SmallGenerator
+from i2i.methods.acgan import ACGANSmallGenerator
 from i2i.methods.dcgan import DCGAN
 from i2i.methods.sngan import SNGAN
 from i2i.methods.wgan import WGAN
@@ -110,7 +111,7 @@ def test_sngan_step():
     fill(method.G, {ours(k): v for k, v in found.under("G.").items()})
     fill(method.D, {ours(k): v for k, v in found.under("D.").items()})
     method.train()
-    method.critic_steps = method.g_batch = 1
+    method.config = dataclasses.replace(method.config, critic_steps=1, g_batch=1)
     method.draw = lambda *_: found.inputs["z"]  # type: ignore[method-assign]
 
     got: dict[str, Tensor] = {}
@@ -357,7 +358,7 @@ def test_acgan_generator():
     found = case("acgan_g")
     o = found.options
     channels = found.outputs["fake"].shape[1]
-    G = SmallGenerator(o["nz"], o["classes"], channels, o["image"], o["base"])
+    G = ACGANSmallGenerator(o["nz"], o["classes"], channels, o["image"], o["base"])
     with_eps(G.main[1:], batch=0.8)  # the first batch norm has the usual one
     fill(G, found.under("G."), {"label_emb": "embedding", "l1.0": "dense", "conv_blocks": "main"})
     found.check({"fake": G(found.inputs["z"], found.inputs["y"])})

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i.methods.transgan import Critic, Generator
+from i2i.methods.transgan import TransGANDiscriminator, TransGANGenerator
 from i2i.nets.transformer import Attention, TransformerBlock, split_windows
 from i2i.training import discriminator_augment
 from tests.golden_gans.reading import Case, case, fill, gradients
@@ -93,12 +93,12 @@ def test_grid_attention():
     found.check({"y": net(x), "windows": split_windows(x, o["grid"], o["window"])})
 
 
-def generator(found: Case) -> Generator:
+def generator(found: Case) -> TransGANGenerator:
     o, weights = found.options, found.weights
     depths = tuple(int(d) for d in o["depth"].split(","))
     z, channels = weights["l1.weight"].shape[1], weights["deconv.0.weight"].shape[0]
     size = o["bottom_width"] * 2 ** (len(depths) - 1)
-    net = Generator(z, channels, size, o["C"], depths, len(depths) - 1, o["heads"], largest=size)
+    net = TransGANGenerator(z, channels, size, o["C"], depths, len(depths) - 1, o["heads"], largest=size)
     with_norm(net, found)
     table = {f"pos_embed_{k + 1}": f"places.{k}" for k in range(len(depths))}
     table |= {f"upsample_blocks.{k - 1}.block.": f"stages.{k}." for k in range(1, len(depths))}
@@ -117,7 +117,7 @@ def test_transgan_critic():
     o = found.options
     assert o["depth"] == sum(k.startswith("blocks_1") and k.endswith("qkv.weight") for k in found.weights)
     channels, patch = found.weights["fRGB_1.weight"].shape[1], found.weights["fRGB_1.weight"].shape[-1]
-    net = Critic(channels, o["image"], o["C"], o["depth"], patch, o["heads"], largest=o["image"])
+    net = TransGANDiscriminator(channels, o["image"], o["C"], o["depth"], patch, o["heads"], largest=o["image"])
     with_norm(net, found)
     table = {"pos_embed_1": "places.0", "pos_embed_2": "places.1", "cls_token": "token", "fRGB_1": "fine"}
     table |= {"fRGB_2": "coarse", "blocks_1": "stage1", "blocks_2": "stage2", "last_block.0": "last"}

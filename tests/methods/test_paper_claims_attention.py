@@ -14,9 +14,9 @@ from i2i.core.errors import I2IError
 from i2i.data.batch import Shape
 from i2i.losses import orthogonal
 from i2i.methods.biggan import BigGAN
-from i2i.methods.biggan import Generator as BigGenerator
-from i2i.methods.transgan import Critic as TransCritic
-from i2i.methods.transgan import Generator as TransGenerator
+from i2i.methods.biggan import BigGANGenerator as BigGenerator
+from i2i.methods.transgan import TransGANDiscriminator as TransCritic
+from i2i.methods.transgan import TransGANGenerator as TransGenerator
 from i2i.models.generator import LoadedGenerator as Saved
 from i2i.nets import (
     ConditionalBatchNorm,

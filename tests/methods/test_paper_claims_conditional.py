@@ -48,7 +48,6 @@ def test_the_picture_of_one_noise_changes_with_the_class_and_so_does_Ds_opinion(
 
 def test_both_heads_of_acgan_teach_G():
     method = made("acgan").eval()
-    method.cls = 1.0
     batch = batch_of("acgan")
     found: dict[str, Tensor] = {}
     for name, terms in method.step(batch, Now()):
@@ -64,7 +63,7 @@ def test_acgans_class_terms_start_at_chance_and_the_fakes_can_be_left_out():
     method = made("acgan")
     terms = dict(next(iter(method.step(batch_of("acgan"), Now())))[1])
     assert float(terms["cls"].detach()) == pytest.approx(math.log(3), abs=0.4)
-    method.fake_cls = 0.0
+    method = made("acgan", fake_class=0.0)
     terms = dict(next(iter(method.step(batch_of("acgan"), Now())))[1])
     assert set(terms) == {"real", "fake", "cls"}
 

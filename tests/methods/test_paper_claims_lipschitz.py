@@ -271,7 +271,7 @@ def test_the_residual_pair_at_32_pixels_has_the_parameters_of_its_layout():
 
 
 def test_the_plain_pair_of_sngan_is_that_of_table_3():
-    G, D = sngan.PlainGenerator(128), sngan.PlainCritic()
+    G, D = sngan.SNGANPlainGenerator(128), sngan.SNGANPlainDiscriminator()
     # dense 128 -> 4x4x512, transposed 4x4 to 256, 128 and 64 with batch norm, 3x3 to 3
     assert sum(p.numel() for p in G.parameters()) == 1_056_768 + 2_097_408 + 524_416 + 131_136 + 896 + 1731
     # 3x3 and 4x4 of 64, 128 and 256, 3x3 of 512, dense of 8192
