@@ -3,9 +3,7 @@
 `speed_up(network)` changes the class of those convolutions that can gain; parameters, state dict and results (to
 rounding) stay. Two ways are used, each where it is the faster one:
 
-- minimal filtering (Winograd 1980; Lavin and Gray 2015, arXiv 1509.09308) for 3x3 and 4x4 kernels of stride 1: a tile
-  of m x m outputs of an r x r kernel takes (m + r - 1)^2 products instead of m^2 r^2. The products of all tiles and
-  channels are a few large matrix products. The rounding error is a few times that of the direct sum.
+- minimal filtering (`i2i.core.winograd`) for 3x3 and 4x4 kernels of stride 1 with many channels;
 - one matrix product of all positions in the batch for small maps with many channels, as deep in a U-Net: reading the
   weights is what costs there, and the product reads them once. torch's own way takes up to five times as long.
   Positions are the rows of the product: for 2 to 16 of them, BLAS can take ten times as long for the transposed one.
@@ -16,19 +14,17 @@ Both can be differentiated any number of times.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from i2i.core import winograd
 from i2i.core.errors import I2IError
 
 Net = TypeVar("Net", bound=nn.Module)
 
-POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)  # of the interpolation, and infinity: six products a side
 LEAST_CHANNELS = 64  # with fewer, moving data costs more than the products saved
 LEAST_TILES = 48
 MOST_BYTES = 1 << 30  # of the transformed input
@@ -131,7 +127,7 @@ class FastConv2d(Fast, nn.Conv2d):
         """True if x [N, C, H, W] is large enough for minimal filtering, and its transform not too large."""
         if not _can_filter(self) or not _is_plain_float32(x):
             return False
-        m = len(POINTS) + 2 - self.kernel_size[0]
+        m = winograd.tile_side(self.kernel_size[0])
         rows, columns = (-(-side // m) for side in _output_size(self, x))
         tiles = len(x) * rows * columns
         return tiles >= LEAST_TILES and 4 * 36 * self.in_channels * tiles <= MOST_BYTES
@@ -146,7 +142,7 @@ class FastConv2d(Fast, nn.Conv2d):
     # change `forward`, such as ResizeConv, come by here too.
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.uses_filtering(input):
-            return filtered(input, weight, bias, _padding(self))
+            return winograd.correlate(input, weight, bias, _padding(self))
         if not self.uses_product(input):
             return cast(Tensor, super()._conv_forward(input, weight, bias))
         height, width = _output_size(self, input)
@@ -196,125 +192,3 @@ def _with_rows(product: Tensor) -> Tensor:
     if product.requires_grad:
         product.register_hook(Tensor.contiguous)
     return product
-
-
-# ---- minimal filtering ---------------------------------------------------------------------------------------------
-
-
-def filtered(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int] = (0, 0)) -> Tensor:
-    """Correlation of x [N, C, H, W] with weight [K, C, r, r], r 3 or 4, of stride 1 by minimal filtering.
-
-    `padding`: zeros on each side of height and width. Adds bias [K]. Returns [N, K, H', W']."""
-    k, r = weight.shape[0], weight.shape[2]
-    m, to_input, to_kernel, to_output = transforms(r)
-    cut = Tiling.of(x, r, padding)
-    a, c, tiles = cut.a, cut.channels, cut.tiles
-    v = (to_input @ _Cut.apply(x, cut)).view(a * a, c, tiles)
-    u = (to_kernel @ weight.permute(2, 3, 0, 1).reshape(r * r, k * c)).view(a * a, k, c)
-    y = (to_output @ torch.bmm(u, v).view(a * a, k * tiles)).view(m, m, k, cut.images, cut.rows, cut.columns)
-    y = y.permute(3, 2, 4, 0, 5, 1).reshape(cut.images, k, cut.rows * m, cut.columns * m)
-    y = y[:, :, : cut.height + 2 * padding[0] - r + 1, : cut.width + 2 * padding[1] - r + 1]
-    return y.contiguous() if bias is None else y + bias.view(1, -1, 1, 1)
-
-
-@cache
-def transforms(kernel: int) -> tuple[int, Tensor, Tensor, Tensor]:
-    """(m, input, kernel, output) of the two-dimensional algorithm for a `kernel` x `kernel` filter.
-
-    input [a^2, a^2], kernel [a^2, r^2] and output [m^2, a^2] act on flattened tiles (Toom-Cook at POINTS, infinity);
-    a = 6 = m + r - 1."""
-    a = len(POINTS) + 1
-    m = a - kernel + 1
-    outputs = torch.zeros(m, a, dtype=torch.float64)
-    kernels = torch.zeros(a, kernel, dtype=torch.float64)
-    inputs = torch.zeros(a, a, dtype=torch.float64)
-
-    def product(roots: list[float]) -> list[float]:
-        """Coefficients of the polynomial with these roots, lowest power first."""
-        p = [1.0]
-        for root in roots:
-            p = [(p[i - 1] if i else 0.0) - root * (p[i] if i < len(p) else 0.0) for i in range(len(p) + 1)]
-        return p
-
-    for j, p in enumerate(POINTS):
-        others = [q for q in POINTS if q != p]
-        scale = math.prod(p - q for q in others)
-        outputs[:, j] = torch.tensor([p**i for i in range(m)])
-        kernels[j] = torch.tensor([p**k / scale for k in range(kernel)])
-        inputs[j, : a - 1] = torch.tensor(product(others))
-    outputs[m - 1, a - 1] = kernels[a - 1, kernel - 1] = 1.0
-    inputs[a - 1] = torch.tensor(product(list(POINTS)))
-    i, k, o = (torch.kron(t, t).float().contiguous() for t in (inputs, kernels, outputs))
-    return m, i, k, o
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """How maps [images, channels, height, width] are cut in tiles of a x a that overlap by a - m pixels."""
-
-    images: int
-    channels: int
-    height: int
-    width: int
-    padding: tuple[int, int]  # zeros on each side of height and width
-    m: int
-    a: int
-    rows: int  # of tiles in a map
-    columns: int
-
-    @classmethod
-    def of(cls, x: Tensor, kernel: int, padding: tuple[int, int]) -> Tiling:
-        """The tiles that cover the outputs of a `kernel` x `kernel` filter on x."""
-        n, c, height, width = x.shape
-        a = len(POINTS) + 1
-        m = a - kernel + 1
-        rows, columns = (-(-(side + 2 * p - kernel + 1) // m) for side, p in zip((height, width), padding, strict=True))
-        return cls(n, c, height, width, padding, m, a, rows, columns)
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of the whole batch."""
-        return self.images * self.rows * self.columns
-
-
-class _Cut(torch.autograd.Function):
-    """Maps [N, C, H, W] -> their tiles [a a, C T], T tiles in the batch. Linear; `_Add` is its adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cut: Tiling) -> Tensor:
-        ctx.cut = cut
-        a, m, (top, left) = cut.a, cut.m, cut.padding
-        below = cut.rows * m + a - m - cut.height - top
-        right = cut.columns * m + a - m - cut.width - left
-        x = F.pad(x, (left, right, top, below)).contiguous()
-        s = x.stride()
-        shape = (a, a, cut.channels, cut.images, cut.rows, cut.columns)
-        return x.as_strided(shape, (s[2], s[3], s[1], s[0], m * s[2], m * s[3])).reshape(a * a, -1)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return _Add.apply(grad, ctx.cut), None
-
-
-class _Add(torch.autograd.Function):
-    """Tiles [a a, C T] -> maps [N, C, H, W], added up where tiles overlap. Linear; `_Cut` is its adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, tiles: Tensor, cut: Tiling) -> Tensor:
-        ctx.cut = cut
-        a, m, n, c = cut.a, cut.m, cut.images, cut.channels
-        parts = tiles.reshape(a, a, c, n, cut.rows, cut.columns)
-        # First over rows of tiles, then over columns: what sticks out of a tile lies within the next one.
-        down = parts.new_zeros(m, a, c, n, cut.rows + 1, cut.columns)
-        down[..., : cut.rows, :] = parts[:m]
-        down[: a - m, ..., 1:, :] += parts[m:]
-        both = down.new_zeros(m, m, c, n, cut.rows + 1, cut.columns + 1)
-        both[..., : cut.columns] = down[:, :m]
-        both[:, : a - m, ..., 1:] += down[:, m:]
-        x = both.permute(3, 2, 4, 0, 5, 1).reshape(n, c, (cut.rows + 1) * m, (cut.columns + 1) * m)
-        top, left = cut.padding
-        return x[:, :, top : top + cut.height, left : left + cut.width].contiguous()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return _Cut.apply(grad, ctx.cut), None

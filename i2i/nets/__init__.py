@@ -5,6 +5,8 @@ factory        generators and discriminators of image-to-image methods by their 
 unet, resnet   generators of images from images;  patchgan  their discriminators;  patches  CUT's projected features
 dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
 blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
+
+Names of attributes (`main`, `to_picture`, ...) are part of the keys in saved models and stay as they are.
 """
 
 from __future__ import annotations

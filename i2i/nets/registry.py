@@ -99,11 +99,11 @@ def network_arguments(net: nn.Module) -> dict[str, Any]:
     Raises I2IError naming the first argument that JSON cannot hold."""
     arguments: dict[str, Any] = dict(getattr(net, "arguments", {}))
     for name, value in arguments.items():
-        found = _not_json(value)
-        if found is not None:
+        wrong = _not_json(value)
+        if wrong is not None:
             raise I2IError(
                 f"{type(net).__name__} cannot be saved: its argument {name} holds a value that JSON cannot "
-                f"({found.kind}).",
+                f"({wrong.kind}).",
                 "Use numbers, texts, booleans, None, and lists or dicts of them.",
             )
     return arguments
@@ -114,7 +114,7 @@ def _not_json(value: Any) -> NotJSON | None:
     if isinstance(value, NotJSON):
         return value
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next((found for found in map(_not_json, parts) if found is not None), None)
+    return next((wrong for wrong in map(_not_json, parts) if wrong is not None), None)
 
 
 def register(name: str, former: Mapping[str, Any] | None = None) -> Callable[[Kind], Kind]:
@@ -151,9 +151,9 @@ def build(name: str, **arguments: Any) -> nn.Module:
     if name not in NETWORKS:
         raise I2IError(f"There is no network named {name!r}.", nearest(name, NETWORKS))
     for key, value in _FORMER.get(name, {}).items():
-        if key in arguments and (given := arguments.pop(key)) != value:
+        if key in arguments and (argument := arguments.pop(key)) != value:
             raise I2IError(
-                f"The network {name} was made with {key}={given!r}; this version builds it with {value!r} only.",
+                f"The network {name} was made with {key}={argument!r}; this version builds it with {value!r} only.",
                 "Use the version of i2i that saved the model.",
             )
     try:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from i2i import nets
-from i2i.core import fast_conv
+from i2i.core import winograd
 from i2i.core.errors import I2IError
 from i2i.core.fast_conv import Fast, slow_down, speed_up
 from i2i.losses.penalties import gradient_penalty
@@ -308,9 +308,20 @@ def test_parametrizing_a_fast_layer_works_but_cannot_be_undone_by_slow_down():
 
 def test_the_transforms_are_exact():
     for kernel in (3, 4):
-        m, to_input, to_kernel, to_output = fast_conv.transforms(kernel)
+        m, to_input, to_kernel, to_output = winograd.transforms(kernel)
         a = m + kernel - 1
         x, w = torch.randn(a, a, dtype=torch.float64), torch.randn(kernel, kernel, dtype=torch.float64)
         products = (to_kernel.double() @ w.flatten()) * (to_input.double() @ x.flatten())
         y = (to_output.double() @ products).view(m, m)
         assert torch.allclose(y, torch.nn.functional.conv2d(x[None, None], w[None, None])[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [torch.inference_mode, torch.no_grad, lambda: torch.device("meta")])
+def test_training_works_after_a_first_call_in_another_mode(first):
+    """The transforms are kept from the first call on, in which nothing may be learned."""
+    winograd.transforms.cache_clear()
+    layer, x = conv(64, 64, 3), torch.randn(1, 64, 40, 40)
+    with first():
+        layer(x)
+    layer(x.requires_grad_()).square().sum().backward()
+    assert layer.weight.grad.abs().sum() > 0
