@@ -21,7 +21,6 @@ from i2i.core.progress import Progress
 
 HOST = "efrosgans.eecs.berkeley.edu"
 BASES = (f"https://{HOST}", f"http://{HOST}")  # tried in this order
-SOURCE = "github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
 TERMS = (
     "Published by the papers' authors beside their code (BSD licence), without terms of their own for the weights; "
     "the terms of the training images apply."
