@@ -26,14 +26,14 @@ from i2i.data.spec import DataSettings
 from i2i.media import images
 
 SAMPLED = 64  # files whose contents enter the fingerprint, and whose headers tell the channels
-_Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # uint8 [B, C, H, W], same, labels, ids
+_Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # x uint8 [B, C, H, W], y, classes, ids
 
 
 class Data:
-    """One split of a data set. Images come as float32 [B, C, H, W] in [-1, 1].
+    """One split of a data set, as batches; images are float32 [B, C, H, W] in [-1, 1].
 
-    paired: x and y of one place, same crop and flip; unpaired: x from one side in the epoch's order, y drawn from the
-    other by the seed; images: x; labelled: x and the class c (int64 [B]).
+    Layout paired: x and its target y, with the same crop and flip; unpaired: x from one side in the order of the epoch,
+    y drawn from the other side by the seed; images: x; labelled: x and the class c (int64 [B]).
     """
 
     def __init__(
@@ -68,25 +68,25 @@ class Data:
         self.augment = Augment(spec.augment if spec.augment_on == "cpu" else "", paired=self.layout == "paired")
         self.caches = self._caches(cache_folder)
 
-    # ---- what it is --------------------------------------------------------------------------------------------
+    # ---- facts -------------------------------------------------------------------------------------------------
 
     @cached_property
     def names(self) -> list[str]:
-        """The name of each sample: its x file below the folder that was given."""
+        """The name of each sample: the path of its x file relative to the given folder."""
         return [self._name(self.sides[0][i % len(self.sides[0])]) for i in range(self.count)]
 
-    def _name(self, place: Source) -> str:
+    def _name(self, source: Source) -> str:
         for root in self.roots:
-            if place.path.is_relative_to(root):
-                return place.path.relative_to(root).as_posix()
-        return place.path.name
+            if source.path.is_relative_to(root):
+                return source.path.relative_to(root).as_posix()
+        return source.path.name
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What identifies the data: the number of samples and a SHA-256 over names, sizes and sampled contents.
+        """Identifies the data: the number of samples and a SHA-256 over names, sizes and sampled contents.
 
         It does not change when the folder moves."""
-        files = list(dict.fromkeys(place.path for side in self.sides for place in side))
+        files = list(dict.fromkeys(source.path for side in self.sides for source in side))
         digest = hashlib.sha256(self.layout.encode())
         for path in files:
             digest.update(f"{self._name(Source(path))}|{path.stat().st_size}\n".encode(errors="surrogateescape"))
@@ -111,18 +111,17 @@ class Data:
 
     def _plain(self, indices: list[int], rule: Preprocess) -> Batch:
         size = self.spec.size
-        made: list[list[np.ndarray]] = []
+        sides: list[list[np.ndarray]] = []
         for side, channels in zip(self.sides, self.channels, strict=False):
             rows = []
             for i in indices:
-                place = side[i % len(side)]
-                picture = decode.exact(place, channels, lambda w, h: rule.size(w, h, size, size))
+                image = decode.exact(side[i % len(side)], channels, lambda w, h: rule.size(w, h, size, size))
                 if rule.crop:
-                    picture = images.to_array(fit(images.to_pil(picture), "crop", size, size))
-                rows.append(picture)
-            made.append(rows)
+                    image = images.to_array(fit(images.to_pil(image), "crop", size, size))
+                rows.append(image)
+            sides.append(rows)
         labels = [self.labels[i] for i in indices] if self.labels else None
-        x, y = _stack(made[0]), _stack(made[1]) if len(made) == 2 else None
+        x, y = _stack(sides[0]), _stack(sides[1]) if len(sides) == 2 else None
         return _batch((x, y, labels, indices))
 
     def batches(self, start: int = 0, batch: int = 1, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[Batch]:
@@ -161,11 +160,11 @@ class Data:
         return x, y, [r[2] for r in rows] if self.labels else None, numbers
 
     def _sample(self, number: int, seed: int) -> tuple[np.ndarray, np.ndarray | None, int]:
-        """The varied sample: uint8 x [H, W, C], y or None, label or 0."""
+        """The augmented sample: uint8 x [H, W, C], y or None, class or 0."""
         index = sampler.index_of(number, self.count, seed)
         label = self.labels[index] if self.labels else 0
         if len(self.sides) == 1:
-            x = self._cut(self._prepared(0, index), sampler.Draws(seed, number), index)
+            x = self._crop(self._prepared(0, index), sampler.Draws(seed, number), self.sides[0][index])
             return self.augment.one(x, seed, number), None, label
         if self.layout == "paired":
             x, y = self._prepared_pair(index)
@@ -173,32 +172,32 @@ class Data:
                 raise I2IError(
                     f"{self.sides[0][index].path} and {self.sides[1][index].path} are a pair of different sizes "
                     f"({x.shape[1]}x{x.shape[0]} and {y.shape[1]}x{y.shape[0]}).",
-                    "Use preprocess resize_and_crop, or make them equal.",
+                    "Use preprocess resize_and_crop, or give both images the same size.",
                 )
-            x = self._cut(x, sampler.Draws(seed, number), index)
-            y = self._cut(y, sampler.Draws(seed, number), index)
+            x = self._crop(x, sampler.Draws(seed, number), self.sides[0][index])
+            y = self._crop(y, sampler.Draws(seed, number), self.sides[1][index])
             return *self.augment.pair(x, y, seed, number), label
         index %= len(self.sides[0])
         partner = sampler.Draws(seed, number, "partner").below(len(self.sides[1]))
-        x = self._cut(self._prepared(0, index), sampler.Draws(seed, number), index)
-        y = self._cut(self._prepared(1, partner), sampler.Draws(seed, number, "y"), partner)
+        x = self._crop(self._prepared(0, index), sampler.Draws(seed, number), self.sides[0][index])
+        y = self._crop(self._prepared(1, partner), sampler.Draws(seed, number, "y"), self.sides[1][partner])
         return self.augment.one(x, seed, number), self.augment.one(y, seed, number, "y"), label
 
-    def _cut(self, picture: np.ndarray, draws: sampler.Draws, index: int) -> np.ndarray:
-        """The random window and flip, as a view."""
+    def _crop(self, image: np.ndarray, draws: sampler.Draws, source: Source) -> np.ndarray:
+        """The random crop and flip, as a view."""
         size = self.spec.size
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if self.spec.rule.crop and (height != size or width != size):
             if height < size or width < size:
                 raise I2IError(
-                    f"{self.names[index]} has {width}x{height} pixels, too few for a crop of {size}.",
+                    f"{self._name(source)} has {width}x{height} pixels, too few for a crop of {size}.",
                     "Use preprocess resize_and_crop, or a smaller size.",
                 )
             left, top = draws.below(width - size + 1), draws.below(height - size + 1)
-            picture = picture[top : top + size, left : left + size]
+            image = image[top : top + size, left : left + size]
         if self.flip and draws.below(2):
-            picture = cv2.flip(picture, 1).reshape(picture.shape)  # far faster than a negative stride later
-        return picture
+            image = cv2.flip(image, 1).reshape(image.shape)  # a view with a negative stride is far slower later
+        return image
 
     # ---- decoded images --------------------------------------------------------------------------------------
 
@@ -210,14 +209,14 @@ class Data:
         return self.spec.size if self.spec.rule == Preprocess(resize=True) else self.spec.loaded
 
     def _prepared(self, side: int, index: int) -> np.ndarray:
-        """uint8 [H, W, C] before the random crop."""
-        kept = self.caches[side].get(index) if self.caches else None
-        if kept is None:
+        """The image before the random crop, uint8 [H, W, C]; from the cache if it is there."""
+        image = self.caches[side].get(index) if self.caches else None
+        if image is None:
             read = decode.exact if self.spec.exact else decode.fast
-            kept = read(self.sides[side][index], self.channels[side], self._size)
+            image = read(self.sides[side][index], self.channels[side], self._size)
             if self.caches:
-                self.caches[side].put(index, kept)
-        return kept
+                self.caches[side].put(index, image)
+        return image
 
     def _prepared_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         a, b = self.sides[0][index], self.sides[1][index]
@@ -231,15 +230,15 @@ class Data:
             return []
         if self.spec.cache == "disk" and folder is None:
             raise I2IError("The cache is on disk, but no folder was given for it.")
-        made = []
+        caches = []
         limit = self.spec.cache_gb * 1e9 / len(self.sides)
         for side, channels in zip(self.sides, self.channels, strict=False):
             shape = (self._load, self._load, channels)
             path = None
             if self.spec.cache == "disk" and folder is not None:
                 path = folder / f"{cache.key(side, shape, self.spec.exact)}.pictures"
-            made.append(cache.Cache(len(side), shape, limit, path))
-        return made
+            caches.append(cache.Cache(len(side), shape, limit, path))
+        return caches
 
 
 def _batch(raw: _Raw) -> Batch:
@@ -259,19 +258,19 @@ def _floats(array: np.ndarray) -> Tensor:
 
 
 def _stack(rows: list[np.ndarray]) -> np.ndarray:
-    """Images [H, W, C] as one array [B, C, H, W]; splitting channels as bytes costs less than as floats later."""
+    """Images uint8 [H, W, C] as one array [B, C, H, W]. Moving the channels of bytes is cheaper than of floats."""
     if len({r.shape for r in rows}) > 1:
         sizes = ", ".join(sorted({f"{r.shape[1]}x{r.shape[0]}" for r in rows}))
         raise I2IError(f"The images of a batch have different sizes ({sizes}).", "Use a preprocess rule with crop.")
     height, width, channels = rows[0].shape
-    made = np.empty((len(rows), channels, height, width), np.uint8)
-    for planes, row in zip(made, rows, strict=True):
+    batch = np.empty((len(rows), channels, height, width), np.uint8)
+    for planes, row in zip(batch, rows, strict=True):
         for plane, channel in zip(planes, cv2.split(row), strict=True):
             plane[:] = channel
-    return made
+    return batch
 
 
-def _channels(places: Sequence[Source]) -> int:
-    """1 if all sampled images are grey, else 3; transparency is laid on white unless 4 is asked for."""
-    sampled = places[:: max(1, len(places) // SAMPLED)][:SAMPLED]
+def _channels(sources: Sequence[Source]) -> int:
+    """1 if all sampled images are gray, else 3; transparent images get a white background."""
+    sampled = sources[:: max(1, len(sources) // SAMPLED)][:SAMPLED]
     return 1 if all(header(p.path)[2] == 1 for p in sampled) else 3

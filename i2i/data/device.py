@@ -86,17 +86,17 @@ def _color(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:
     from kornia import enhance
 
     color_channels = min(3, x.shape[1])
-    picture = (x[:, :color_channels] + 1) / 2
+    image = (x[:, :color_channels] + 1) / 2
 
     def drawn(name: str, low: float, high: float) -> Tensor:
         return _between(ids, seed, f"color/{name}/{salt}", low, high, x)
 
-    picture = (picture * drawn("brightness", 0.8, 1.2)[:, None, None, None]).clamp(0, 1)
-    picture = enhance.adjust_contrast_with_mean_subtraction(picture, drawn("contrast", 0.8, 1.2))
+    image = (image * drawn("brightness", 0.8, 1.2)[:, None, None, None]).clamp(0, 1)
+    image = enhance.adjust_contrast_with_mean_subtraction(image, drawn("contrast", 0.8, 1.2))
     if color_channels == 3:
-        picture = enhance.adjust_saturation(picture, drawn("saturation", 0.8, 1.2))
-        picture = enhance.adjust_hue(picture, drawn("hue", -0.1, 0.1) * torch.pi)
-    return torch.cat([picture.clamp(0, 1) * 2 - 1, x[:, color_channels:]], 1)
+        image = enhance.adjust_saturation(image, drawn("saturation", 0.8, 1.2))
+        image = enhance.adjust_hue(image, drawn("hue", -0.1, 0.1) * torch.pi)
+    return torch.cat([image.clamp(0, 1) * 2 - 1, x[:, color_channels:]], 1)
 
 
 def _noise(x: Tensor, ids: Tensor, seed: int, salt: str) -> Tensor:

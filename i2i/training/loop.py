@@ -6,7 +6,6 @@ differ from an uninterrupted one.
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from pathlib import Path
@@ -18,18 +17,15 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from i2i.core import distributed
-from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, TrainingData
 from i2i.methods._method import Method, Now
-from i2i.training import checkpoint as checkpoints
 from i2i.training.ema import EMA
 from i2i.training.loss_buffer import LossBuffer
 from i2i.training.report import Observer
-from i2i.training.run import check_same_run
 from i2i.training.saving import Judge, SaveModel, Saver
 from i2i.training.settings import TrainSettings, accelerator_for
 from i2i.training.signals import Interrupted, StopSignal
-from i2i.training.state import pack_state, restore_state
+from i2i.training.state import pack_state
 from i2i.training.step import TrainStep
 
 MAX_SAVES = 200  # checkpoints and sample grids of a run by default; an epoch of a few images takes only seconds
@@ -65,13 +61,6 @@ class Loop:
         self.accelerator = accelerator or accelerator_for(settings)
         self.device, self.rank = self.accelerator.device, self.accelerator.process_index
         self.world = self.accelerator.num_processes
-        parts = self.world * settings.accumulate
-        if settings.batch % parts:
-            raise I2IError(
-                f"batch is {settings.batch}, which cannot be split over {self.world} processes x "
-                f"{settings.accumulate} micro-batches.",
-                f"Give a multiple of {parts}.",
-            )
         self.method, self.data, self.preview = method, data, preview or data
         self.settings, self.folder, self.observer = settings, folder, observer
         self.total, self.facts = total, facts
@@ -195,9 +184,7 @@ class Loop:
         self.save_time = time.monotonic()
         errors: dict[str, Exception] = {}
         if self.rank == 0:
-            tensors, numbers = self.state()
-            facts = {"images": images, "run": self.facts, **numbers}
-            errors = self.saver.save(images, self.method, self.ema, tensors, facts)
+            errors = self.saver.save(images, self.train_step, self.ema, self.facts)
         self.accelerator.wait_for_everyone()
         if errors and needed:
             raise self.saver.error(images, errors) from next(iter(errors.values()))
@@ -206,18 +193,10 @@ class Loop:
         """Restores the newest intact checkpoint and returns its images; 0 if there is none.
 
         Raises I2IError if it belongs to other settings, other data or other networks."""
-
-        def warn(text: str) -> None:
-            self.observer.event(0, "warning", text=text)
-
-        checkpoint = checkpoints.newest(self.saver.checkpoints, warn)
-        if checkpoint is None:
-            return 0
-        tensors, facts = checkpoint
-        check_same_run(facts["run"], json.loads(json.dumps(self.facts)))
-        restore_state(self.train_step, self.ema, tensors, facts)
-        self.observer.event(facts["images"], "resumed")
-        return int(facts["images"])
+        images = self.saver.restore(self.train_step, self.ema, self.facts)
+        if images:
+            self.observer.event(images, "resumed")
+        return images
 
 
 def crossed(before: int, after: int, every: int) -> bool:

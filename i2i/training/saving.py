@@ -1,8 +1,9 @@
-"""What a run saves at a moment: a checkpoint to go on from, and the model to use. Says what could not be written."""
+"""What a run saves: a checkpoint to resume from, and the model to use. Says what could not be written."""
 
 from __future__ import annotations
 
 import errno
+import json
 import math
 import shlex
 from collections.abc import Callable
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.methods._method import Method
 from i2i.training import checkpoint as checkpoints
 from i2i.training.ema import EMA
 from i2i.training.report import Observer
+from i2i.training.run import check_same_run
+from i2i.training.state import pack_state, restore_state
+from i2i.training.step import TrainStep
 
 SaveModel = Callable[[Method, int], None]  # (method with averaged weights, images seen): writes the model
 Judge = Callable[[Method], float | None]  # the score of a method with averaged weights, lower is better; None: no score
@@ -33,20 +36,22 @@ class Saver:
         self.folder, self.checkpoints, self.keep = folder, folder / "checkpoints", keep
         self.observer, self.save_model, self.judge = observer, save_model, judge
 
-    def save(
-        self, images: int, method: Method, ema: EMA, tensors: dict[str, Tensor], facts: dict[str, Any]
-    ) -> dict[str, Exception]:
-        """Writes the checkpoint and the model. Returns the errors by the part that was not written; empty if none."""
+    def save(self, images: int, step: TrainStep, ema: EMA, run_facts: dict[str, Any]) -> dict[str, Exception]:
+        """Writes the checkpoint and the model. Returns the errors by the part that was not written; empty if none.
+
+        run_facts: JSON values that must be the same when the checkpoint is restored."""
         errors: dict[str, Exception] = {}
         checkpoint = score = None
         try:
+            tensors, numbers = pack_state(step, ema)
             # safetensors refuses tensors that share memory and drops strides; plain copies avoid both.
             tensors = {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
+            facts = {"images": images, "run": run_facts, **numbers}
             checkpoint = checkpoints.save(self.checkpoints, images, tensors, facts)
         except (OSError, I2IError) as error:
             errors["checkpoint"] = error
         try:
-            score = self.write_model(images, method, ema)
+            score = self.write_model(images, step.method, ema)
         except (OSError, I2IError) as error:
             errors["model"] = error
         if checkpoint is not None:
@@ -60,6 +65,22 @@ class Saver:
         if errors:
             self.observer.event(images, "save failed", error=_sentence(errors))
         return errors
+
+    def restore(self, step: TrainStep, ema: EMA, run_facts: dict[str, Any]) -> int:
+        """Restores the newest intact checkpoint and returns its images; 0 if there is none.
+
+        Raises I2IError if it belongs to a run with other facts, or to other networks."""
+
+        def warn(text: str) -> None:
+            self.observer.event(0, "warning", text=text)
+
+        checkpoint = checkpoints.newest(self.checkpoints, warn)
+        if checkpoint is None:
+            return 0
+        tensors, facts = checkpoint
+        check_same_run(facts["run"], json.loads(json.dumps(run_facts)))  # as the facts of a checkpoint are read
+        restore_state(step, ema, tensors, facts)
+        return int(facts["images"])
 
     @torch.no_grad()
     def write_model(self, images: int, method: Method, ema: EMA) -> float | None:

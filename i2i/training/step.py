@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from i2i.core import distributed, fast_conv
 from i2i.core.device import keep_memory
+from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now, Terms
@@ -32,12 +33,20 @@ class Losses(NamedTuple):
 class TrainStep:
     """Makes the training steps of a method, whose networks it moves to the device. Call it with a batch.
 
-    Micro-batches advance side by side, so accumulation changes no result."""
+    Micro-batches advance side by side, so accumulation changes no result. Raises I2IError for a batch that cannot be
+    split over the processes and micro-batches."""
 
     def __init__(self, method: Method, settings: TrainSettings, accelerator: Accelerator) -> None:
         self.method, self.settings, self.accelerator = method, settings, accelerator
         self.device, self.rank = accelerator.device, accelerator.process_index
         self.world = accelerator.num_processes
+        parts = self.world * settings.accumulate
+        if settings.batch % parts:
+            raise I2IError(
+                f"batch is {settings.batch}, which cannot be split over {self.world} processes x "
+                f"{settings.accumulate} micro-batches.",
+                f"Give a multiple of {parts}.",
+            )
         use_channels_last = settings.channels_last == "yes" or (
             settings.channels_last == "auto" and self.device.type == "cuda"
         )
