@@ -84,7 +84,10 @@ Subsampling = Annotated[
 ]
 Alpha = Annotated[
     str,
-    Option(help="Transparency: keep it, drop it (onto white), or translate it like a gray image."),
+    Option(
+        help="Transparency: keep it, drop it, or translate it too, as a gray image. "
+        "In all three the colors are laid on white before they are translated."
+    ),
 ]
 Profile = Annotated[str, Option(help="Color profile of outputs: keep that of the input, or srgb to convert into sRGB.")]
 MaxPixels = Annotated[

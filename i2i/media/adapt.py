@@ -134,7 +134,10 @@ def _prepare_tensor(tensor: Tensor, channels: int) -> PreparedImage:
 
 
 def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> PreparedImage:
-    """Prepares an array [H, W] or [H, W, C]: uint8, uint16, or floats in [0, 1]. finish: makes its kind from levels."""
+    """Prepares an array [H, W] or [H, W, C]: uint8, uint16, or floats in [0, 1]. finish: makes its kind from levels.
+
+    An alpha channel that the network does not take is set aside, and the colors are laid on white, as in training: what
+    a file stores under its transparent pixels is arbitrary, and would spill into the opaque ones."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or 0 in array.shape:
@@ -148,7 +151,7 @@ def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray
         _check_range(low, high, "An array of floats", "Give floats in [0, 1], or uint8.")
     alpha = None
     if array.shape[-1] in (2, 4) and array.shape[-1] != channels:
-        alpha, array = array[..., -1:], array[..., :-1]
+        alpha, array = array[..., -1:], images.on_white(array)
     fitted = _fit_channels(array, channels)
 
     def read(rows: slice, columns: slice) -> Tensor:

@@ -2,7 +2,8 @@
 
 Orientation: applied to the pixels, and its tag removed. EXIF, resolution and color profile: kept.
 Color: converted into sRGB for the network, and back into the image's own profile.
-Transparency: carried over, blended with white, or translated alongside.
+Transparency: the network sees the colors laid on white, as in training, and never those stored under transparent
+pixels; the alpha channel is carried over, dropped, or translated alongside.
 16 bits: stay in PNG and TIFF, gray and color (see `uint16`); become 8 in other formats, in CMYK and in animations.
 Frames: animations (GIF, WebP, APNG, AVIF) and TIFFs of several pages are translated frame by frame with their timing;
 as JPEG or BMP, an animation gives its first frame.
@@ -40,7 +41,7 @@ class WriteSettings:
     size: Size = None  # pixels of the shorter side, (width, height), or None: as the input
     quality: int | None = None  # 1 (small) to 100 (good); None: 95 for JPEG and WebP, 90 for AVIF
     subsampling: str = "4:4:4"  # chroma subsampling of JPEG and AVIF outputs: 4:4:4, 4:2:2 or 4:2:0
-    alpha: str = "keep"  # keep: carry over; drop: blend with white; translate: send through the network as gray
+    alpha: str = "keep"  # keep: carry it over; drop: leave it out; translate: send it through the network as gray
     profile: str = "keep"  # keep: colors in the input's profile; srgb: colors stay in sRGB
     max_pixels: int = images.MAX_PIXELS  # of an image, all its frames together
 

@@ -105,7 +105,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 def natural_channels(image: Image.Image) -> int:
     """The channels that an image has by itself: 1 gray, 3 color, 4 with transparency."""
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if image.has_transparency_data:
         return 4
     return 1 if image.mode in ("1", "L", "F") or image.mode.startswith("I") else 3
 
@@ -125,11 +125,31 @@ def convert(image: Image.Image, channels: int | None = 3, source: object = "the 
     if natural == 4:
         image = image.convert("RGBA")
         if mode != "RGBA":
-            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(white, image).convert("RGB")
+            image = _on_white(image)
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if natural == 1 else "RGB")
     return image if image.mode == mode else image.convert(mode)
+
+
+def on_white(array: np.ndarray) -> np.ndarray:
+    """Gray or color [H, W, 1 or 3] of an array whose last channel is alpha [H, W, 2 or 4], laid on white.
+
+    uint8, uint16, or floats in [0, 1]; uint8 exactly as `convert` does it, which training uses."""
+    colors, alpha = array[..., :-1], array[..., -1:]
+    if array.dtype == np.uint8:
+        rgba = array if array.shape[-1] == 4 else array[..., [0, 0, 0, 1]]
+        blended = np.asarray(_on_white(Image.fromarray(np.ascontiguousarray(rgba))))
+        return blended if array.shape[-1] == 4 else blended[..., :1]
+    top = 65535 if array.dtype == np.uint16 else 1
+    share = alpha.astype(np.float32).clip(0, top) / top
+    blended = colors * share + top * (1 - share)
+    return np.where(share < 1, blended.round() if top > 1 else blended, colors).astype(array.dtype)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """RGBA laid on white: RGB."""
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def to_8_bits(array: np.ndarray) -> np.ndarray:

@@ -119,7 +119,7 @@ def _bytes(source: Path | BinaryIO) -> bytes:
 def _add(document: Document, array: np.ndarray, channels: int, options: WriteSettings) -> None:
     """Adds one frame to the parts: its color and, if alpha is translated, its alpha."""
     if options.alpha == "drop" and array.shape[-1] in (2, 4) and channels != array.shape[-1]:
-        array = _blend_with_white(array)
+        array = images.on_white(array)
     prepared = adapt.prepare_array(array, channels, lambda levels: levels)
     if document.per_frame == 1:
         document.parts.append(prepared.resized(options.size))
@@ -133,12 +133,6 @@ def _add(document: Document, array: np.ndarray, channels: int, options: WriteSet
             return
         alpha = np.full((*array.shape[:2], 1), np.iinfo(array.dtype).max, array.dtype)
     document.parts.append(adapt.prepare_array(alpha, channels, lambda levels: levels).resized(options.size))
-
-
-def _blend_with_white(array: np.ndarray) -> np.ndarray:
-    top = np.iinfo(array.dtype).max
-    alpha = array[..., -1:].astype(np.float32) / top
-    return (array[..., :-1] * alpha + top * (1 - alpha)).round().astype(array.dtype)
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------

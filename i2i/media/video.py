@@ -272,9 +272,12 @@ def _exact_conversion(av: Any) -> Any:
 
 
 def _upright(av: Any, frame: Any) -> np.ndarray:
-    """The frame as uint8 [H, W, 3] with the primaries of sRGB, turned as the video says."""
+    """The frame as uint8 [H, W, 3] with the primaries of sRGB, laid on white, and turned as the video says."""
     matrix = frame.colorspace if frame.colorspace in MATRICES else (BT709 if frame.height >= HD_HEIGHT else BT601)
-    rgb = frame.reformat(format="rgb24", src_colorspace=matrix, interpolation=_exact_conversion(av)).to_ndarray()
+    has_alpha = any(component.is_alpha for component in frame.format.components)
+    target = {"format": "rgba" if has_alpha else "rgb24", "src_colorspace": matrix}
+    rgb = frame.reformat(**target, interpolation=_exact_conversion(av)).to_ndarray()
+    rgb = images.on_white(rgb) if has_alpha else rgb
     return np.rot90(rgb, (frame.rotation // 90) % 4) if frame.rotation else cast(np.ndarray, rgb)
 
 

@@ -9,10 +9,10 @@ PIL images, arrays, tensors, paths and lists of them go in. Each comes out as th
 | array [H, W] or [H, W, C]             | uint8, uint16, or floats in [0, 1]  | array of the same dtype             |
 | tensor [C, H, W] or [B, C, H, W]      | floats in [-1, 1], or uint8         | tensor of the same dtype and device |
 
-Gray and color images are converted to the channels of the network; tensors must have them already. An alpha channel is
-put back unchanged. PIL images and files with a color profile are converted to sRGB for the network, and back to their
-profile after it; 16-bit values are not converted. 16 bits stay 16 bits, except for color in PIL images: Pillow has no
-16-bit color.
+Gray and color images are converted to the channels of the network; tensors must have them already. Transparent images
+are laid on white for the network, as in training, and their alpha channel is put back unchanged. PIL images and files
+with a color profile are converted to sRGB for the network, and back to their profile after it; 16-bit values are not
+converted. 16 bits stay 16 bits, except for color in PIL images: Pillow has no 16-bit color.
 """
 
 from __future__ import annotations

@@ -54,7 +54,11 @@ def noise(*shape, dtype=np.uint8):
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_pil_images_come_back_exactly(mode):
-    picture = Image.fromarray(noise(13, 18, len(mode)))
+    array = noise(13, 18, len(mode))
+    if mode == "RGBA":
+        array[..., 3] = 255
+        array[0] = (255, 255, 255, 0)
+    picture = Image.fromarray(array)
     made = same()(picture)
     assert isinstance(made, Image.Image)
     assert made.mode == mode
@@ -88,11 +92,41 @@ def test_alpha_is_put_back_untouched_and_follows_a_new_size():
     array[..., 3] = 0
     array[:, 8:, 3] = 255
     made = same()(Image.fromarray(array))
-    assert np.array_equal(made, array)  # hidden colours as well
+    expected = array.copy()
+    expected[:, :8, :3] = 255  # the network sees white there
+    assert np.array_equal(made, expected)
     large = np.asarray(same()(Image.fromarray(array), size=(32, 24)))
     assert large.shape == (24, 32, 4)
     assert set(np.unique(large[:, :10, 3])) == {0}
     assert set(np.unique(large[:, 22:, 3])) == {255}
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32", "gray", "PIL", "PIL LA", "palette"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_in_memory_are_laid_on_white(kind, channels):
+    """Whatever colours lie under the transparency, the network sees white there, and the opaque pixels as ever."""
+    outputs = []
+    for hidden in (0, 200):
+        array = noise(12, 16, 4) // 2
+        array[:, :8] = (hidden, hidden, hidden, 0)
+        array[:, 8:, 3] = 255
+        image = {
+            "uint8": array,
+            "uint16": array.astype(np.uint16) * 257,
+            "float32": array.astype(np.float32) / 255,
+            "gray": array[..., [0, 3]],
+            "PIL": Image.fromarray(array),
+            "PIL LA": Image.fromarray(array).convert("LA"),
+            "palette": Image.fromarray(array).quantize(200),
+        }[kind]
+        model = same(channels, channels)
+        made = np.asarray(model(image))
+        top = {"uint16": 65535, "float32": 1}.get(kind, 255)
+        assert (made[:, :8, :-1] == top).all()
+        assert (made[:, :8, -1] == 0).all()
+        assert (made[:, 8:, -1] == top).all()
+        outputs.append(made)
+    assert np.array_equal(*outputs) or kind == "palette"
 
 
 def test_sixteen_bits_stay():

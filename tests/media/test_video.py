@@ -235,3 +235,21 @@ def test_kinds_are_not_mixed_up(model, tmp_path):
     assert "is a video" in i2i("translate", source, "-o", tmp_path / "out.png", "--model", model, code=1)[1]
     _, err = i2i("translate", "tests/digits/test.png", "-o", tmp_path / "out.mp4", "--model", model, code=1)
     assert "is not a video" in err
+
+
+def test_transparent_frames_are_laid_on_white(tmp_path):
+    """What H.264 cannot hold is dropped, and not the colours under it shown to the network."""
+    rgba = np.zeros((16, 16, 4), np.uint8)
+    rgba[:, 8:] = (200, 100, 50, 255)
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("qtrle", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "argb"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="argb")))
+        container.mux(stream.encode())
+    seen = []
+    video.translate(tmp_path / "a.mov", tmp_path / "b.mp4", lambda frames: seen.extend(frames) or frames)
+    assert len(seen) == 3
+    for frame in seen:
+        assert (frame[:, :8] == 255).all()
+        assert np.abs(frame[:, 8:].astype(int) - (200, 100, 50)).max() <= 1
