@@ -15,7 +15,7 @@ from i2i.training.report import Report, page
 from i2i.training.report.history import POINTS, RunHistory
 from i2i.training.report.log import Log, json_safe
 from i2i.training.report.report import PAGE_GRIDS, evenly_spaced
-from tests.loop.toy import toy_loop
+from tests.training.toy import toy_loop
 
 
 def report(folder, total=100, live=False, **settings):

@@ -17,7 +17,7 @@ from i2i.methods._method import Method
 from i2i.models import format as model_file
 from i2i.training.loop import Loop
 from i2i.training.settings import TrainSettings
-from tests.loop.toy import Notes
+from tests.training.toy import Notes
 
 COUNT = 8  # images of the data set
 BATCH = 4

@@ -1,4 +1,4 @@
-"""Training craft laid around methods: instance noise, R1, smooth and flipped labels."""
+"""GAN tricks: instance noise, R1, smooth and flipped labels, augmentation of what D sees."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from i2i.core.errors import I2IError
 from i2i.training.loop import crossed
 from i2i.training.signals import Interrupted
-from tests.loop.toy import Notes, toy_loop, weights
+from tests.training.toy import Notes, toy_loop, weights
 
 
 def assert_equal(a, b, tolerance=0.0):

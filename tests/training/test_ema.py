@@ -5,7 +5,7 @@ import torch
 
 from i2i.data.batch import Shape
 from i2i.training.ema import EMA
-from tests.loop.toy import ToyGAN
+from tests.training.toy import ToyGAN
 
 
 def made():

@@ -5,7 +5,7 @@ from safetensors import SafetensorError
 
 from i2i.core.errors import I2IError
 from i2i.training import checkpoint
-from tests.loop.toy import toy_loop, weights
+from tests.training.toy import toy_loop, weights
 
 FULL = SafetensorError("I/O error: No space left on device (os error 28)")
 

@@ -1,4 +1,4 @@
-"""One process of a run over several: python -m tests.loop.worker OUT FOLDER '{"plan": ..., "total": ...}'."""
+"""One process of a run over several: python -m tests.training.worker OUT FOLDER '{"plan": ..., "total": ...}'."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from tests.loop.toy import toy_loop, weights
+from tests.training.toy import toy_loop, weights
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).parents[2]
 
 
-def launch(world, out, folder, module="tests.loop.worker", **options):
+def launch(world, out, folder, module="tests.training.worker", **options):
     """Starts `world` processes of a worker module, waits, and returns what each one saved."""
     out.mkdir(exist_ok=True)
     with socket.socket() as s:

@@ -1,4 +1,4 @@
-"""The guard against collapse and copies: silent on a healthy generator, loud on one that is collapsed on purpose."""
+"""The monitor of collapse and copies: silent on a healthy generator, loud on one that is collapsed on purpose."""
 
 from __future__ import annotations
 
