@@ -182,7 +182,7 @@ def furnish(folder: Path) -> None:
     (folder / "files.txt").write_text("holiday/0.jpg\nholiday/1.jpg\n", encoding="utf-8")
     for kind in ("before", "after"):
         for i in range(6):
-            picture(folder / "mine" / kind / f"{i}.png", i, 32, 32)
+            picture(folder / "shots" / kind / f"{i}.png", i, 32, 32)
     for name, sources in (("mine", ["pairs"]), ("night", ["photos", "paintings"]), ("faces", ["faces"])):
         method = {"mine": "pix2pix", "night": "cyclegan", "faces": "dcgan"}[name]
         i2i(

@@ -250,7 +250,7 @@ def test_the_readme_lists_every_method_and_names_recipes_that_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \| ", text, re.M)) == set(method_names())
     for page in PAGES:
-        named = re.findall(r"i2i (?:train|recipes show) ([a-z]\w+)", page.read_text(encoding="utf-8"))
+        named = re.findall(r"i2i (?:train|recipes show) ([a-z]\w+)\b(?![./])", page.read_text(encoding="utf-8"))
         assert set(named) <= set(recipes.recipes()), title(page)
 
 
@@ -385,6 +385,11 @@ def test_json_of_lists_and_cards(sandbox: Path) -> None:
     (one,) = printed("recipes", "show", "pix2pix_earth_demo", "--json")
     agree(one, "i2i recipes show", also=set(recipes.recipe("pix2pix_earth_demo")) - {"method", "data"})
     assert set(one["settings"][0]) == {"name", "type", "default", "comment", "part", "value"}
+    for value in printed("methods", "list", "--json")[0]:
+        agree(value, "i2i methods list")
+    (one,) = printed("methods", "show", "pix2pix", "--json")
+    agree(one, "i2i methods show")
+    assert set(one["settings"][0]) == {"name", "type", "default", "comment"}
     agree(printed("data", "show", "maps", "--json")[0], "i2i data")
     agree(printed("data", "get", "earth", "--json")[0], "i2i data get")
     (card,) = printed("models", "show", "pix2pix_earth", "--json")
