@@ -61,14 +61,14 @@ class Plain(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         w, h = pair.size
         top, left = random.randint(0, LOAD - SIZE), random.randint(0, LOAD - SIZE)
         flip = random.random() < 0.5
-        made = []
+        pair = []
         for half in (pair.crop((0, 0, w // 2, h)), pair.crop((w // 2, 0, w, h))):
-            picture = tv.resize(half, [LOAD, LOAD], tv.InterpolationMode.BICUBIC)
-            picture = tv.crop(picture, top, left, SIZE, SIZE)
+            image = tv.resize(half, [LOAD, LOAD], tv.InterpolationMode.BICUBIC)
+            image = tv.crop(image, top, left, SIZE, SIZE)
             if flip:
-                picture = tv.hflip(picture)
-            made.append(tv.normalize(tv.to_tensor(picture), [0.5] * 3, [0.5] * 3))
-        return made[0], made[1]
+                image = tv.hflip(image)
+            pair.append(tv.normalize(tv.to_tensor(image), [0.5] * 3, [0.5] * 3))
+        return pair[0], pair[1]
 
 
 def plain(folder: Path, batch: int) -> Iterator[Any]:

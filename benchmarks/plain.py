@@ -146,9 +146,9 @@ class CycleGAN:
         self.D_x, self.D_y = patchgan(3, d_width, "instance"), patchgan(3, d_width, "instance")
         self.networks = {"G": self.G, "F": self.F, "D_x": self.D_x, "D_y": self.D_y}
         generators = [*self.G.parameters(), *self.F.parameters()]
-        critics = [*self.D_x.parameters(), *self.D_y.parameters()]
+        discriminators = [*self.D_x.parameters(), *self.D_y.parameters()]
         self.optimizer_G = torch.optim.Adam(generators, lr=2e-4, betas=(0.5, 0.999))
-        self.optimizer_D = torch.optim.Adam(critics, lr=2e-4, betas=(0.5, 0.999))
+        self.optimizer_D = torch.optim.Adam(discriminators, lr=2e-4, betas=(0.5, 0.999))
         self.mse, self.l1 = nn.MSELoss(), nn.L1Loss()
         self.pool_x, self.pool_y = Pool(), Pool()
 
@@ -194,7 +194,7 @@ def dcgan_generator(z: int, size: int, width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.ConvTranspose2d(w, 3, 4, 2, 1, bias=False), nn.Tanh())
 
 
-def dcgan_critic(size: int, width: int) -> nn.Module:
+def dcgan_discriminator(size: int, width: int) -> nn.Module:
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     w = width
     while w < width * size // 8:
@@ -207,7 +207,7 @@ class DCGAN:
     """One step of DCGAN: D, then G on the same noise. y is not looked at."""
 
     def __init__(self, size: int = 64, width: int = 64, d_width: int = 64, z: int = 100) -> None:
-        self.z, self.G, self.D = z, dcgan_generator(z, size, width), dcgan_critic(size, d_width)
+        self.z, self.G, self.D = z, dcgan_generator(z, size, width), dcgan_discriminator(size, d_width)
         self.networks = {"G": self.G, "D": self.D}
         self.optimizer_G = torch.optim.Adam(self.G.parameters(), lr=2e-4, betas=(0.5, 0.999))
         self.optimizer_D = torch.optim.Adam(self.D.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -271,11 +271,11 @@ class ResGenerator(nn.Module):
         super().__init__()
         self.project = nn.Linear(z, width * 16)
         self.blocks = nn.Sequential(*[Up(width, width) for _ in range((size // 4).bit_length() - 1)])
-        self.norm, self.to_picture = nn.BatchNorm2d(width), nn.Conv2d(width, 3, 3, padding=1)
+        self.norm, self.to_image = nn.BatchNorm2d(width), nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.blocks(self.project(z).view(len(z), -1, 4, 4))
-        return self.to_picture(self.norm(h).relu()).tanh()
+        return self.to_image(self.norm(h).relu()).tanh()
 
 
 class ResCritic(nn.Module):

@@ -183,11 +183,11 @@ class Plain:
         self.last = self.form.step(x, c if looped else y, self.autocast)
 
     def losses(self) -> dict[str, float]:
-        found: dict[str, float] = {}
+        sums: dict[str, float] = {}
         for name, value in self.last.items():
             optimizer = name.split("/")[0]
-            found[optimizer] = found.get(optimizer, 0.0) + value
-        return found
+            sums[optimizer] = sums.get(optimizer, 0.0) + value
+        return sums
 
 
 class Eager:
@@ -204,18 +204,18 @@ class Eager:
         now = Now(images=self.images, total=10**12, batch=self.batch)
         batch = Batch(x, None, c, torch.arange(self.batch, device=x.device) + self.images)
         self.images += self.batch
-        found = {}
+        losses = {}
         steps = self.method.step(batch, now)
         while True:
             with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
                 turn = next(steps, None)
             if turn is None:
-                return found
+                return losses
             name, terms = turn
             self.optimizers[name].zero_grad()
             sum(terms.values()).backward()
             self.optimizers[name].step()
-            found |= {f"{name}/{k}": v.item() for k, v in terms.items()}
+            losses |= {f"{name}/{k}": v.item() for k, v in terms.items()}
 
 
 def copy_weights(form: Any, method: Method) -> None:
@@ -267,7 +267,7 @@ def pair(case: Case, size: int, batch: int, precision: str, device: str) -> tupl
     return method, form
 
 
-def pictures(case: Case, size: int, batch: int, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def images(case: Case, size: int, batch: int, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """x, y [B, 3, size, size] in [-1, 1] and classes c [B]."""
     g = torch.Generator().manual_seed(1)
     x, y = (torch.rand(2, batch, 3, size, size, generator=g) * 2 - 1).to(device, dtype).unbind(0)
@@ -279,7 +279,7 @@ def compare(case: Case, size: int, batch: int, precision: str, device: str, step
     method, form = pair(case, size, batch, precision, device)
     mine, other = Ours(method, batch, precision, device, False, case.start), Plain(form, precision)
     dtype = torch.float64 if precision == "fp64" else torch.float32
-    x, y, c = pictures(case, size, batch, device, dtype)
+    x, y, c = images(case, size, batch, device, dtype)
     mine.reads, worst = False, 0.0
     if hasattr(form, "draw"):  # both from the same noise
         form.draw = lambda x, salt: mine.loop.method.draw(Batch(x, ids=mine.ids(-batch)), mine.now(-batch), salt).to(x)
@@ -325,7 +325,7 @@ def race(
                       case.start), precision)
                 for k in compiled
             ]  # fmt: skip
-    data = pictures(case, size, batch, device, torch.float32)
+    data = images(case, size, batch, device, torch.float32)
     times: dict[tuple[str, str], list[tuple[float, float]]] = {(c.name, p): [] for c, p in contenders}
     for contender, precision in contenders:  # warm up: allocator, cuDNN, compilation
         seconds(contender, precision, case.cycle * (3 if device == "cuda" else 1), data)
@@ -396,8 +396,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 gc.collect()
                 torch.cuda.empty_cache()
                 continue
-            clock = {key: [wall for wall, _ in found] for key, found in times.items()}
-            work = {key: min(cpu for _, cpu in found) for key, found in times.items()}
+            clock = {key: [wall for wall, _ in rounds] for key, rounds in times.items()}
+            work = {key: min(cpu for _, cpu in rounds) for key, rounds in times.items()}
             base = clock["plain", "fp32"]
             for (contender, precision), mine in clock.items():
                 if contender == "plain":
