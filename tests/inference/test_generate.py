@@ -350,6 +350,7 @@ class Growing(nn.Module):
 
 def test_a_growing_model_makes_any_of_its_sizes(tmp_path, monkeypatch):
     monkeypatch.setitem(nets.NETWORKS, "growing", Growing)
+    monkeypatch.setattr(Growing, "registered_as", "growing", raising=False)
     header = {"kind": "generate", "latent": [["normal", 4]], "sizes": [4, 8, 16], "size": 16}
     path = model_file.save(tmp_path / "m.safetensors", {"G": Growing()}, header)
     assert some(path, [0, 1]).shape == (2, 1, 16, 16)

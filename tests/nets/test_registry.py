@@ -21,6 +21,9 @@ def registered_networks():
     yield
     NETWORKS.clear()
     NETWORKS.update(before)
+    for kind in (Tiny, Based, Derived, Inherited):
+        if "registered_as" in vars(kind):
+            del kind.registered_as
 
 
 class Tiny(nn.Module):
