@@ -339,6 +339,8 @@ def test_what_makes_no_sense_is_refused(dcgan, tmp_path, monkeypatch, asked, tex
 class Growing(nn.Module):
     """A generator that makes images of several sizes."""
 
+    registered_as = "growing"
+
     def __init__(self, z: int = 4) -> None:
         super().__init__()
         self.arguments = {"z": z}

@@ -144,6 +144,8 @@ def test_a_packed_model_is_small_and_says_nothing_of_folders(model, tmp_path):
 class OwnAtHome(nn.Module):
     """The network of OWN_METHOD, as its author's machine had it."""
 
+    registered_as = "test_load_own_g"
+
     def __init__(self, channels=3, scale=-2.5, most=100_000):
         super().__init__()
         self.arguments = {"channels": channels, "scale": scale, "most": most}
