@@ -130,7 +130,7 @@ class Session:
         held_out = data.open(run.sources, run.data_settings, split)
         with self.loop.ema.applied(self.method) as averaged:
             # a copy in float32, as the saved model is: the translator changes the network that it gets
-            network = copy.deepcopy(averaged.networks()["G"]).float().to(memory_format=torch.contiguous_format)
+            network = copy.deepcopy(averaged.generator).float().to(memory_format=torch.contiguous_format)
         translator = translator_of({"G": network}, run.header(run.total, self.metrics), run.folder.name)
         scores = conclude(translator, held_out, split, run.folder)
         self.observer.event(run.total, "evaluation", **scores)
