@@ -15,7 +15,7 @@ from PIL import Image
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.data import layouts
-from i2i.media import images
+from i2i.media import images, pixels
 
 NEAR = 6  # of 128 bits that may differ between near duplicates
 
@@ -76,9 +76,10 @@ def _read(path: Path, folder: Path) -> _Image:
     name = path.relative_to(folder).as_posix()
     checked = _Image(path, name, _split(name))
     try:
-        with images.open_image(path) as image:
-            checked.size, checked.channels = image.size, images.natural_channels(image)
-            plain = images.convert(image, 3, source=path)
+        with images.open_image(path, load=False) as image:
+            checked.channels = images.natural_channels(image)
+            plain = pixels.plain(path, image, 3)
+            checked.size = plain.size
             checked.digest = hashlib.sha256(repr(plain.size).encode() + plain.tobytes()).digest()
             checked.hash, checked.raster = _hash(plain)
     except I2IError as error:

@@ -236,7 +236,7 @@ class Data:
             shape = (self._load, self._load, channels)
             path = None
             if self.spec.cache == "disk" and folder is not None:
-                path = folder / f"{cache.key(side, shape, self.spec.exact)}.pictures"
+                path = folder / f"{cache.key(side, shape, self.spec.exact, 'sRGB')}.pictures"
             caches.append(cache.Cache(len(side), shape, limit, path))
         return caches
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch.nn import functional
 
 from i2i.data.layouts import LEFT, WHOLE, Source
-from i2i.media import images
+from i2i.media import color, exif, images, pixels
 
 Size = Callable[[int, int], tuple[int, int]]  # (width, height) of an image -> (width, height) wanted
 
@@ -30,9 +30,8 @@ except (ImportError, RuntimeError, OSError):  # pragma: no cover
 
 
 def exact(source: Source, channels: int, size: Size) -> np.ndarray:
-    """uint8 [H, W, channels], by Pillow. Raises I2IError naming the file."""
-    with images.open_image(source.path) as image:
-        image = images.convert(image, channels, source=source.path)
+    """uint8 [H, W, channels] in sRGB, by Pillow. Raises I2IError naming the file."""
+    with pixels.opened(source.path, channels) as image:
         if source.part != WHOLE:
             middle = image.width // 2
             left, right = (0, middle) if source.part == LEFT else (middle, image.width)
@@ -62,7 +61,7 @@ def half(array: np.ndarray, part: int) -> np.ndarray:
 
 
 def whole(path: Path, channels: int) -> np.ndarray:
-    """uint8 [H, W, channels] of a file; libjpeg-turbo decodes plain JPEGs, Pillow the rest.
+    """uint8 [H, W, channels] of a file, in sRGB; libjpeg-turbo decodes plain JPEGs, Pillow the rest.
 
     Raises I2IError naming the file."""
     if _jpeg is not None and path.suffix.lower() in (".jpg", ".jpeg"):
@@ -70,11 +69,11 @@ def whole(path: Path, channels: int) -> np.ndarray:
             data = np.fromfile(path, np.uint8)
             if _is_plain_jpeg(data, path, channels):
                 mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-                pixels: np.ndarray = _jpeg(torch.from_numpy(data), mode=mode).permute(1, 2, 0).numpy()
-                return pixels
+                array: np.ndarray = _jpeg(torch.from_numpy(data), mode=mode).permute(1, 2, 0).numpy()
+                return array
         except (RuntimeError, OSError, ValueError):
             pass  # Pillow below reads it, or says what is wrong with it
-    return images.read(path, channels)
+    return pixels.read(path, channels)
 
 
 def _is_plain_jpeg(data: np.ndarray, path: Path, channels: int) -> bool:
@@ -85,24 +84,31 @@ def _is_plain_jpeg(data: np.ndarray, path: Path, channels: int) -> bool:
         return components == channels and channels in (1, 3) and width * height <= images.MAX_PIXELS
     with images.open_image(path, load=False) as image:
         plain = image.format == "JPEG" and image.mode == {1: "L", 3: "RGB"}.get(channels)
-        return plain and image.getexif().get(0x0112, 1) == 1
+        return plain and exif.orientation(image) == 1 and color.keeps_numbers(exif.icc_profile(image))
 
 
 def jpeg_frame(head: bytes) -> tuple[int, int, int] | None:
-    """Width, height and components from the beginning of a JPEG file; None if it is none, or carries EXIF or Adobe
-    data (an orientation, another colour space), or if that cannot be told."""
-    at = 2
+    """Width, height and components from the beginning of a JPEG file, up to its pixels; None if it is none, or carries
+    EXIF, Adobe data or a profile (an orientation, another color space), or if that cannot be told."""
+    at, frame = 2, None
     if head[:2] != b"\xff\xd8":
         return None
     while at + 9 < len(head) and head[at] == 0xFF:
         marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
         if marker in (0xC0, 0xC1, 0xC2):
             height, width = (int.from_bytes(head[k : k + 2], "big") for k in (at + 5, at + 7))
-            return width, height, head[at + 9]
-        if marker in (0xE1, 0xEE) or not (0xC4 <= marker <= 0xFE) or length < 2:
+            frame = width, height, head[at + 9]
+        if marker == 0xDA:
+            return frame
+        if (
+            marker in (0xE1, 0xEE)
+            or (marker == 0xE2 and head[at + 4 : at + 15] == b"ICC_PROFILE")
+            or not (0xC4 <= marker <= 0xFE)
+            or length < 2
+        ):
             return None
         at += 2 + length
-    return None
+    return frame
 
 
 def resized(array: np.ndarray, size: Size) -> np.ndarray:

@@ -18,7 +18,7 @@ from i2i.core import resources
 from i2i.core.errors import I2IError, nearest
 from i2i.data import cards
 from i2i.inference.translate import translate_bytes
-from i2i.media import codec, color, exif, images
+from i2i.media import codec, images, pixels
 from i2i.models import zoo
 from i2i.models.load import display_name, load
 from i2i.models.translator import Translator
@@ -120,8 +120,7 @@ class Studio:
 
     def _view(self, data: bytes) -> Image.Image:
         """The (first) image of a file as a browser shows it: upright, sRGB, on white, at most VIEW pixels a side."""
-        with images.open_image(io.BytesIO(data), max(self.settings.max_pixels, images.MAX_PIXELS)) as image:
-            image = images.convert(color.into_srgb(image, exif.icc_profile(image))[0], 3)
+        with pixels.opened(io.BytesIO(data), 3, max(self.settings.max_pixels, images.MAX_PIXELS)) as image:
             image.thumbnail((VIEW, VIEW))
             image.info.clear()
             return image

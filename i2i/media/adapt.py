@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from i2i.core.errors import I2IError
-from i2i.media import color, images
+from i2i.media import color, exif, images, uint16
 from i2i.media.color import ColorState
 
 Size = int | tuple[int, int] | None  # pixels of the shorter side, (width, height), or None: as it is
@@ -90,11 +90,15 @@ def restore(prepared: PreparedImage, levels: np.ndarray) -> Any:
 
 
 def _prepare_pil(image: Image.Image, channels: int) -> PreparedImage:
-    """8-bit images go to the network in sRGB and come back in their own profile; 16 bits keep their numbers."""
-    profile = image.info.get("icc_profile")
+    """Images go to the network in sRGB and come back in their own profile."""
+    profile = exif.icc_profile(image)
     state = ColorState(profile)
-    if not image.mode.startswith("I") and image.mode != "F":
-        image, state = color.into_srgb(image, profile)
+    if image.mode.startswith("I"):
+        array, state = uint16.into_srgb(images.to_array(image), profile)
+    else:
+        if image.mode != "F":
+            image, state = color.into_srgb(image, profile)
+        array = images.to_array(image)
 
     def finish(levels: np.ndarray) -> Image.Image:
         if levels.shape[-1] > 4:
@@ -102,9 +106,15 @@ def _prepare_pil(image: Image.Image, channels: int) -> PreparedImage:
                 f"The model makes {levels.shape[-1]} channels, which no image file holds.",
                 "Give arrays or tensors to this model.",
             )
-        return color.out_of_srgb(images.to_pil(levels), state)
+        if levels.dtype == np.uint8:
+            return color.out_of_srgb(images.to_pil(levels), state)
+        levels, own = uint16.out_of_srgb(uint16.gray_alpha_to_color(levels), state)
+        result = images.to_pil(levels)
+        if own is not None:
+            result.info["icc_profile"] = own
+        return result
 
-    return prepare_array(images.to_array(image), channels, finish)
+    return prepare_array(array, channels, finish)
 
 
 def _prepare_tensor(tensor: Tensor, channels: int) -> PreparedImage:

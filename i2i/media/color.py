@@ -73,6 +73,11 @@ def is_srgb(profile: bytes) -> bool:
     return mode_of(profile) == "RGB" and _transform(profile, False) is _unchanged
 
 
+def keeps_numbers(profile: bytes | None) -> bool:
+    """True if pixels with this profile are in sRGB as they are: there is none, it is sRGB, or it cannot be used."""
+    return not mode_of(profile) or _transform(profile or b"", False) in (None, _unchanged)
+
+
 def into_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, ColorState]:
     """An upright 8-bit image in mode L, LA, RGB or RGBA, its colors in sRGB if `profile` can be read and fits it.
 

@@ -1,4 +1,4 @@
-"""Reading and writing images: any format to uint8, network output to uint8, listing folders, atomic saving.
+"""Opening and writing images: any mode to uint8, network output to uint8, listing folders, atomic saving.
 
 Inside i2i an image is uint8 [H, W, C] as an array and float32 [C, H, W] in [-1, 1] as a tensor.
 """
@@ -31,18 +31,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------
-
-
-def read(source: str | Path | BinaryIO, channels: int | None = 3, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decodes an image to uint8 [H, W, C].
-
-    channels: 1 gray, 3 RGB, 4 RGBA, None: as the file has them (gray 1, color 3, with transparency 4).
-    Transparent pixels are blended with white unless alpha is asked for. Palettes and CMYK become RGB, the EXIF
-    orientation is applied, an animation gives its first frame, and 16 bits are rounded to 8.
-    Raises I2IError naming the file if it is no image, damaged, cut short, or has more than `max_pixels` pixels.
-    """
-    with open_image(source, max_pixels) as image:
-        return to_array(convert(image, channels, source))
 
 
 @contextlib.contextmanager
@@ -111,7 +99,7 @@ def natural_channels(image: Image.Image) -> int:
 
 
 def convert(image: Image.Image, channels: int | None = 3, source: object = "the image") -> Image.Image:
-    """The image in mode L, RGB or RGBA, by the rules of `read`. Raises I2IError naming `source`."""
+    """The image in mode L, RGB or RGBA, by the rules of `pixels.read`. Raises I2IError naming `source`."""
     if channels not in (None, *_MODES):
         raise I2IError(f"{channels} channels were asked for.", "Allowed: 1 (gray), 3 (RGB), 4 (RGBA), or None.")
     natural = natural_channels(image)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -12,9 +11,8 @@ import numpy as np
 from PIL import Image
 
 from i2i.core.errors import I2IError
-from i2i.media import adapt, color, exif, images, uint16
+from i2i.media import adapt, exif, images, pixels
 from i2i.media.codec import MULTI_FRAME, TIFF, Document, WriteSettings
-from i2i.media.color import ColorState
 
 TIFF_SUBFILE, REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a reduced copy of another page
 
@@ -31,7 +29,7 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
         count = len(numbers)
         _check_total(source, image.width * image.height * count, count, options.max_pixels)
         document = Document([], 2 if options.alpha == "translate" else 1)
-        content = functools.cache(lambda: _bytes(source))
+        content = functools.cache(lambda: pixels.content_of(source))
         durations, total = [], 0
         for number in numbers:
             # Sizes are checked from the header, before anything is decoded: later pages may be larger.
@@ -40,7 +38,7 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
             total += image.width * image.height
             _check_total(source, total, count, options.max_pixels)
 
-            array, state, orientation = _read_frame(source, image, number, content)
+            array, state, orientation = pixels.frame(source, image, number, content)
             if number == 0:
                 document.keep = exif.metadata_to_keep(image, options.size is not None, orientation)
             durations.append(float(image.info.get("duration", 0)))
@@ -81,39 +79,6 @@ def _frame_numbers(source: Path | BinaryIO, image: Image.Image, suffix: str) -> 
             f"{images.source_name(source)} has {len(numbers)} pages; {suffix} holds one.", "Give --format tif."
         )
     return numbers
-
-
-def _read_frame(
-    source: Path | BinaryIO, frame: Image.Image, number: int, content: Callable[[], bytes]
-) -> tuple[np.ndarray, ColorState, int]:
-    """The frame at which an opened image stands: its pixels, upright and in sRGB where that is known, how their colors
-    were treated, and the EXIF orientation from which they were turned."""
-    # What the header says has to be asked for before decoding, except for a PNG: its EXIF may stand behind the pixels,
-    # and damage that Pillow meets on the way there is not met again when the pixels are decoded.
-    is_uint16, size = uint16.is_color(frame), exif.stored_size(frame)
-    if frame.format == "PNG":
-        frame.load()
-    orientation = exif.orientation(frame)
-    frame.load()
-    profile = exif.icc_profile(frame)
-
-    array = uint16.decode(content(), size, frame.format == "TIFF", number) if is_uint16 else None
-    if array is not None:
-        return *uint16.into_srgb(uint16.upright(array, orientation), profile), orientation
-    image = images.upright(frame)
-    if image.mode.startswith("I"):
-        return *uint16.into_srgb(images.to_array(image, source), profile), orientation
-    if image.mode == "F":
-        return images.to_array(image, source), ColorState(profile), orientation
-    image, state = color.into_srgb(image, profile)
-    return images.to_array(image, source), state, orientation
-
-
-def _bytes(source: Path | BinaryIO) -> bytes:
-    if isinstance(source, Path):
-        return source.read_bytes()
-    source.seek(0)
-    return source.read()
 
 
 def _add(document: Document, array: np.ndarray, channels: int, options: WriteSettings) -> None:

@@ -11,8 +11,8 @@ PIL images, arrays, tensors, paths and lists of them go in. Each comes out as th
 
 Gray and color images are converted to the channels of the network; tensors must have them already. Transparent images
 are laid on white for the network, as in training, and their alpha channel is put back unchanged. PIL images and files
-with a color profile are converted to sRGB for the network, and back to their profile after it; 16-bit values are not
-converted. 16 bits stay 16 bits, except for color in PIL images: Pillow has no 16-bit color.
+with a color profile are converted to sRGB for the network, and back to their profile after it. 16 bits stay 16 bits,
+except for color in PIL images: Pillow has no 16-bit color.
 """
 
 from __future__ import annotations

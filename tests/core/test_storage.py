@@ -16,7 +16,7 @@ import i2i as library
 from i2i import nets
 from i2i.core import storage
 from i2i.core.errors import I2IError
-from i2i.media import images
+from i2i.media import pixels
 from i2i.models import format as model_file
 from tests.cli.program import ROOT, i2i, picture
 
@@ -286,5 +286,5 @@ def test_a_image_of_a_bucket_is_read_like_a_file(tmp_path):
     there = upath.UPath(f"{name}/a.png")
     there.write_bytes((tmp_path / "a.png").read_bytes())
     assert np.array_equal(
-        images.read(storage.decoder_input(storage.locate(str(there)))), images.read(tmp_path / "a.png")
+        pixels.read(storage.decoder_input(storage.locate(str(there)))), pixels.read(tmp_path / "a.png")
     )

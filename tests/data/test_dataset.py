@@ -14,7 +14,7 @@ from PIL import Image
 from i2i import data
 from i2i.core.errors import I2IError
 from i2i.data import decode, layouts, preprocess
-from i2i.media import images
+from i2i.media import images, pixels
 from tests.golden.reading import to_tensor
 
 RNG = np.random.default_rng(0)
@@ -151,7 +151,7 @@ def test_fast_road_is_close_to_pillow(tmp_path):
         )
         assert difference.max() <= 2
         assert (difference > 0).mean() < 0.01
-    assert np.array_equal(decode.whole(tmp_path / "a.jpg", 3), images.read(tmp_path / "a.jpg"))
+    assert np.array_equal(decode.whole(tmp_path / "a.jpg", 3), pixels.read(tmp_path / "a.jpg"))
     assert decode.jpeg_frame((tmp_path / "a.jpg").read_bytes()[:1000]) == (128, 128, 3)
 
 
@@ -164,7 +164,7 @@ def test_fast_road_minds_exif_cmyk_and_grey(tmp_path):
     colour.convert("L").save(tmp_path / "grey.jpg")
     for name in ("turned.jpg", "cmyk.jpg", "grey.jpg"):
         for channels in (1, 3):
-            assert np.array_equal(decode.whole(tmp_path / name, channels), images.read(tmp_path / name, channels))
+            assert np.array_equal(decode.whole(tmp_path / name, channels), pixels.read(tmp_path / name, channels))
     assert decode.whole(tmp_path / "turned.jpg", 3).shape == (32, 16, 3)
 
 

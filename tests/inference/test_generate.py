@@ -20,7 +20,7 @@ from i2i import nets
 from i2i.cli import generate as command
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, Shape
-from i2i.media import images
+from i2i.media import pixels
 from i2i.methods.acgan import ACGAN
 from i2i.methods.dcgan import DCGAN
 from i2i.methods.infogan import InfoGAN
@@ -253,9 +253,9 @@ def test_a_folder_a_sheet_and_their_names(acgan, tmp_path):
     assert names == {f"{label}-seed00000{seed}.png" for seed, label in enumerate(labels, 3)}
     assert result.count == 5
     assert len(result.files) == 6
-    single = images.read(tmp_path / "out" / "dog-seed000004.png", None)
+    single = pixels.read(tmp_path / "out" / "dog-seed000004.png", None)
     assert single.shape == (16, 16, 1)
-    whole = images.read(tmp_path / "all.png", None)
+    whole = pixels.read(tmp_path / "all.png", None)
     assert whole.shape == (2 * 18 + 2, 3 * 18 + 2, 1)
     assert np.array_equal(whole[2:18, 20:36], single)
     with pytest.raises(I2IError, match=r"cat-seed000003\.png and 4 more exist already"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from i2i.core.errors import I2IError
 from i2i.data import preprocess
-from i2i.media import images
+from i2i.media import images, pixels
 from tests.golden.reading import cut_uint8, to_tensor
 
 RNG = np.random.default_rng(0)
@@ -25,34 +25,34 @@ def written(tmp_path: Path, image: Image.Image, name: str, **options: object) ->
 
 def test_rgb_comes_as_it_is_and_gray_by_pillows_weights(tmp_path):
     path = written(tmp_path, Image.fromarray(PICTURE), "a.png")
-    assert np.array_equal(images.read(path), PICTURE)
-    assert np.array_equal(images.read(path, 1)[..., 0], np.asarray(Image.fromarray(PICTURE).convert("L")))
-    assert images.read(path, 4)[..., 3].min() == 255
+    assert np.array_equal(pixels.read(path), PICTURE)
+    assert np.array_equal(pixels.read(path, 1)[..., 0], np.asarray(Image.fromarray(PICTURE).convert("L")))
+    assert pixels.read(path, 4)[..., 3].min() == 255
 
 
 def test_transparency_is_laid_on_white_or_kept(tmp_path):
     rgba = np.dstack([PICTURE, np.zeros((20, 30), np.uint8)])
     rgba[0, 0] = (10, 20, 30, 255)
     path = written(tmp_path, Image.fromarray(rgba), "a.png")
-    assert images.read(path)[0, 0].tolist() == [10, 20, 30]
-    assert images.read(path)[5, 5].tolist() == [255, 255, 255]
-    assert images.read(path, None).shape == (20, 30, 4)
+    assert pixels.read(path)[0, 0].tolist() == [10, 20, 30]
+    assert pixels.read(path)[5, 5].tolist() == [255, 255, 255]
+    assert pixels.read(path, None).shape == (20, 30, 4)
     half = written(tmp_path, Image.fromarray(np.full((4, 4, 2), (100, 128), np.uint8), "LA"), "la.png")
-    assert abs(int(images.read(half, 1)[0, 0, 0]) - round(100 * 128 / 255 + 255 * 127 / 255)) <= 1
+    assert abs(int(pixels.read(half, 1)[0, 0, 0]) - round(100 * 128 / 255 + 255 * 127 / 255)) <= 1
 
 
 def test_palette_with_and_without_transparency(tmp_path):
     palette = Image.fromarray(PICTURE // 64 * 64).quantize(64)
     path = written(tmp_path, palette, "p.png")
-    assert np.array_equal(images.read(path), np.asarray(palette.convert("RGB")))
+    assert np.array_equal(pixels.read(path), np.asarray(palette.convert("RGB")))
     clear = written(tmp_path, palette, "t.gif", transparency=palette.getpixel((3, 3)))
-    assert images.read(clear)[3, 3].tolist() == [255, 255, 255]
-    assert images.read(clear, None).shape[2] == 4
+    assert pixels.read(clear)[3, 3].tolist() == [255, 255, 255]
+    assert pixels.read(clear, None).shape[2] == 4
 
 
 def test_cmyk_becomes_rgb(tmp_path):
     path = written(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "c.jpg", quality=95)
-    red = images.read(path)[4, 4]
+    red = pixels.read(path)[4, 4]
     assert red[0] > 240
     assert red[1] < 30
     assert red[2] < 30
@@ -62,8 +62,8 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     deep = np.array([[0, 128, 257, 32768, 65535]], np.uint16)
     for name in ("a.png", "a.tif"):
         path = written(tmp_path, Image.fromarray(deep), name)
-        assert images.read(path, 1)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
-        assert images.read(path, 3).shape == (1, 5, 3)
+        assert pixels.read(path, 1)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+        assert pixels.read(path, 3).shape == (1, 5, 3)
         with images.open_image(path) as image:
             array = images.to_array(image)
         assert array.dtype == np.uint16
@@ -76,15 +76,15 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[0x0112] = 6
     for name in ("a.png", "a.webp"):
         path = written(tmp_path, upright.transpose(Image.Transpose.ROTATE_90), name, exif=exif, lossless=True)
-        assert np.array_equal(images.read(path), PICTURE)
+        assert np.array_equal(pixels.read(path), PICTURE)
 
 
 def test_animation_gives_its_first_frame_and_one_bit_images_are_gray(tmp_path):
     frames = [Image.new("RGB", (5, 5), c) for c in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert images.read(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
+    assert pixels.read(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
     path = written(tmp_path, Image.new("1", (5, 5), 1), "one.png")
-    assert images.read(path, None).tolist() == np.full((5, 5, 1), 255).tolist()
+    assert pixels.read(path, None).tolist() == np.full((5, 5, 1), 255).tolist()
 
 
 def test_damaged_files_are_named(tmp_path):
@@ -94,17 +94,17 @@ def test_damaged_files_are_named(tmp_path):
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(I2IError, match=name):
-            images.read(tmp_path / name)
+            pixels.read(tmp_path / name)
     with pytest.raises(I2IError, match="does not exist"):
-        images.read(tmp_path / "none.png")
+        pixels.read(tmp_path / "none.png")
 
 
 def test_bombs_are_refused_before_decoding(tmp_path):
     path = written(tmp_path, Image.new("1", (11000, 11000)), "bomb.png")
     with pytest.raises(I2IError, match=r"bomb\.png"):
-        images.read(path)
+        pixels.read(path)
     with pytest.raises(I2IError, match="limit of 100"):
-        images.read(written(tmp_path, Image.fromarray(PICTURE), "a.png"), max_pixels=100)
+        pixels.read(written(tmp_path, Image.fromarray(PICTURE), "a.png"), max_pixels=100)
 
 
 def test_every_level_survives_the_round_trip_and_the_cut_loses_63():
@@ -160,7 +160,7 @@ def test_find_is_sorted_recursive_and_skips_hidden(tmp_path):
 
 def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
     path = images.save(tmp_path / "deep" / "a.png", PICTURE)
-    assert np.array_equal(images.read(path), PICTURE)
+    assert np.array_equal(pixels.read(path), PICTURE)
     before = path.read_bytes()
 
     def full(*_: object) -> None:
@@ -177,4 +177,4 @@ def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_jpeg_of_a_transparent_image_is_laid_on_white(tmp_path):
     path = images.save(tmp_path / "a.jpg", np.zeros((8, 8, 4), np.uint8))
-    assert images.read(path).min() == 255
+    assert pixels.read(path).min() == 255
