@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli import launch
+from i2i.cli import choices, habits, launch, setting_words
 from i2i.cli.group import CommandGroup
 from i2i.cli.output import print_error
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError
 
 ORDER = (
     "train",
@@ -44,7 +44,15 @@ i2i COMMAND --help explains a command."""
 
 
 class _Program(CommandGroup):
-    """The top group. Exits cleanly on Ctrl-C and on a closed pipe."""
+    """The top group. Exits cleanly on Ctrl-C and on a closed pipe; knows `i2i help [COMMAND]` and `i2i version`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parses the words before the command."""
+        if args and args[0] == "help":
+            args = [*args[1:], "--help"]
+        elif args and args[0] == "version":
+            args = ["--version"]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -159,10 +167,17 @@ def _explain(error: Any, words: list[str]) -> tuple[str, str]:
     hint = f"See {command} --help."
     if hasattr(error, "possibilities"):  # an unknown option
         options = [name for parameter in context.command.params for name in parameter.opts] if context else []
-        return f"No such option: {error.option_name}.", f"{nearest(error.option_name, options)} {hint}"
+        settings = setting_words.settings_of(words) if "--set" in options else {}
+        near = habits.instead_of_option(error.option_name, options, list(settings))
+        return f"There is no option {error.option_name}.", f"{near} {hint}".strip()
+    if type(error).__name__ == "MissingParameter" and "--model" in (error.param.opts if error.param else ()):
+        return "No model was given.", f"{choices.of_models()} {hint}"
     if isinstance(error, typer.BadParameter) and error.message:
         return _explain_value(error), hint
-    return " ".join(error.format_message().split()).rstrip(".") + ".", hint
+    what = " ".join(error.format_message().split()).rstrip(".") + "."
+    if what.startswith("Got unexpected extra argument"):
+        what = f"Too many words: {what.partition('(')[2].rstrip(').')}."
+    return what, hint
 
 
 def _explain_value(error: typer.BadParameter) -> str:

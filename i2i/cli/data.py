@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -69,23 +68,39 @@ def get(
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder of images, in any layout.", show_default=False)],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="A folder in any layout, two folders (A and B), one image, or the name of a data set.",
+            show_default=False,
+            metavar="DATA",
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
 ) -> None:
-    """Check a folder of images for faults that spoil training: unreadable files, images without a partner, odd sizes
-    and channels, copies, and the same image in two splits. The exit code is 1 if there are errors."""
-    from i2i.data import check
+    """Check images for faults that spoil training: unreadable files, images without a partner, odd sizes and channels,
+    copies, and the same image in two splits. The exit code is 1 if there are errors.
 
-    with progress_bar(str(folder), quiet or as_json) as progress:
-        findings = check(folder, progress)
-    errors = sum(finding.serious for finding in findings)
+    \b
+    Examples:
+      i2i data check photos/
+      i2i data check photos/ paintings/
+      i2i data check earth
+    """
+    from i2i.data.check_sources import check_sources
+
+    with progress_bar(" ".join(data), quiet or as_json) as progress:
+        result = check_sources(data, progress)
+    errors = sum(finding.serious for finding in result.findings)
     if as_json:
-        print_json([{**vars(f), "severity": f.severity} for f in findings])
+        print_json([{**vars(f), "severity": f.severity} for f in result.findings])
     else:
-        for finding in findings:
+        for finding in result.findings:
             typer.echo(f"{finding.severity:<8} {finding}")
-        typer.echo(f"Errors: {errors}. Warnings: {len(findings) - errors}." if findings else "No faults found.")
+        warnings = len(result.findings) - errors
+        counts = f"Errors: {errors}. Warnings: {warnings}." if result.findings else "Nothing is wrong."
+        typer.echo(f"{result.summary}. {counts}" if result.summary else counts)
     if errors:
         raise typer.Exit(1)
 

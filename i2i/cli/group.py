@@ -8,7 +8,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from i2i.core.errors import I2IError, nearest
+from i2i.cli import habits
+from i2i.core.errors import I2IError
+from i2i.core.suggest import did_you_mean, similar
+
+LIST_WORDS = ("list", "ls", "all")  # `i2i models list` is `i2i models`
 
 
 class UsageError(I2IError):
@@ -18,14 +22,34 @@ class UsageError(I2IError):
 
 
 class CommandGroup(TyperGroup):
-    """Typer's group, with our sentence for an unknown command."""
+    """Typer's group, with our sentence for an unknown command.
+
+    A group with the command `show` lists by `i2i GROUP list`, and shows by `i2i GROUP NAME`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parses the words of the group: those before the command."""
+        if "show" in self.commands and args and args[0] not in self.commands:
+            plain = [word for word in args if not word.startswith("-")]
+            near_command = similar(args[0], self.commands)
+            if args[0] in LIST_WORDS:
+                args = args[1:]
+            elif args[0] == "help":
+                args = [*args[1:], "--help"]
+            elif len(plain) == 1 and plain[0] == args[0] and not near_command:
+                args = ["show", *args]
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Returns the command that `args` begin with. Raises UsageError if there is none of that name."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            hint = f"{nearest(name, self.list_commands(ctx))} See {ctx.command_path} --help."
-            raise UsageError(f"No such command {name!r}.", hint)
+            commands = self.list_commands(ctx)
+            known = habits.instead_of_command(args) if ctx.parent is None else ""
+            if known:
+                raise UsageError(f"There is no command {name!r}.", known)
+            hint = did_you_mean([f"{ctx.command_path} {command}" for command in similar(name, commands)])
+            hint = hint or f"Known: {', '.join(sorted(commands))}."
+            raise UsageError(f"There is no command {name!r}.", f"{hint} See {ctx.command_path} --help.")
         return super().resolve_command(ctx, args)
 
 

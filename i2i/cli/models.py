@@ -56,7 +56,7 @@ def show(
         facts = {"file": str(source.path), **model_file.read_header(source.path)}
     else:
         card = zoo.card(name)
-        facts = {**vars(card), "addresses": list(card.addresses), "here": _is_on_disk(name)}
+        facts = {**vars(card), "addresses": list(card.addresses), "here": _is_on_disk(card.name)}
         facts.pop("path")
     if as_json:
         print_json(facts)

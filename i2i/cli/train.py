@@ -11,8 +11,10 @@ import typer
 
 from i2i.cli import launch
 from i2i.cli.output import format_value, print_json, print_table, progress_bar
+from i2i.cli.setting_words import SettingsCommand
 from i2i.core.device import DEVICES
 from i2i.core.format import format_bytes
+from i2i.core.suggest import same_name
 
 # ---- arguments and options -----------------------------------------------------------------------------------------
 
@@ -62,7 +64,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progr
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    app.command(name="train")(train)
+    app.command(name="train", cls=SettingsCommand)(train)
 
 
 def train(
@@ -107,7 +109,10 @@ def train(
     words = [*([recipe] if recipe is not None else []), *(folders or [])]
     recipe, sources = recipe_and_data(words, data or [], resume is not None)
     if recipe is None and resume is None:
-        raise typer.BadParameter("Name a recipe of `i2i recipes`, or --resume the folder of a run")
+        raise typer.BadParameter(
+            "Name a recipe of `i2i recipes` and images: i2i train cyclegan photos/ paintings/. "
+            "Or --resume the folder of a run"
+        )
     if resume is not None and (recipe or out):
         raise typer.BadParameter("A run is resumed with its own recipe and in its own folder: give --resume alone")
     if processes > 1 and not dry_run:
@@ -146,6 +151,7 @@ def recipe_and_data(words: list[str], data: list[str], resumed: bool) -> tuple[s
         raise typer.BadParameter("Option '--data' requires an argument")
     known = recipes.recipes()
     by_name = [w for w in words if w in known or w.endswith((".yaml", ".yml", ".py"))]
+    by_name += [w for w in words if same_name(w, known) and not Path(w).is_dir()]
     others = [] if resumed and data else [w for w in words if not Path(w).is_dir()]
     recipe = next(iter([*by_name, *others]), None)
     rest = list(words)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -118,6 +120,7 @@ def _batch(request: Request, report: Report, skip_existing: bool) -> None:
 
     if not request.inputs and request.listed is None:
         raise I2IError("No image was given.", "Give images, folders or patterns, or a list of them with --list.")
+    _refuse_output_among_inputs(request)
     model = request.find_model(report)
     started = time.monotonic()
     with progress_bar("", not report.may_draw, "images") as advance:
@@ -140,6 +143,16 @@ def _batch(request: Request, report: Report, skip_existing: bool) -> None:
             f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing to leave it."
         )
     report.print_result(result, time.monotonic() - started, alone)
+
+
+def _refuse_output_among_inputs(request: Request) -> None:
+    """Raises I2IError for `i2i translate photo.jpg out.jpg`: the output is given by -o."""
+    *inputs, last = request.inputs or [""]
+    if not inputs or request.output is not None or "://" in last or glob.has_magic(last) or Path(last).exists():
+        return
+    if all(Path(entry).exists() for entry in inputs):
+        line = shlex.join(["i2i", "translate", *inputs, "-o", last, "--model", request.model])
+        raise I2IError(f"There is no file or folder {last}.", f"If it is the output, type: {line}")
 
 
 def _watch(request: Request, report: Report, settle: float) -> None:

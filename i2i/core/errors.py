@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from i2i.core.suggest import did_you_mean, similar
 
 
 class I2IError(Exception):
@@ -32,9 +33,11 @@ def among(name: str, allowed: Iterable[str]) -> str:
 
 
 def nearest(name: str, allowed: Iterable[str], most: int = 3) -> str:
-    """A hint after an unknown `name`: the nearest allowed names (at most `most`), or all of them if none is near."""
+    """A hint after an unknown `name`: allowed names that are near or contain it, or all of them if none is near.
+
+    most: of the names that differ in a few letters."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(str(name), names, n=most, cutoff=0.5)
+    close = similar(str(name), names)
     if close:
-        return f"Did you mean {' or '.join(close)}?"
+        return did_you_mean(close, most)
     return f"Known: {', '.join(names)}." if names else "None is known."

@@ -12,6 +12,7 @@ import yaml
 
 from i2i.core.errors import I2IError, nearest
 from i2i.core.resources import shipped
+from i2i.core.suggest import did_you_mean, neighbors, same_name
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ def names() -> list[str]:
 
 
 def card(name: str) -> DataCard:
-    """The card of that name. Raises I2IError with the nearest names if there is none."""
+    """The card of that name, in any case, with - or _. Raises I2IError with the nearest names if there is none."""
     known = names()
+    name = same_name(name, known) or name
     if name not in known:
-        raise I2IError(f"No data set is called {name!r}, and there is no such folder.", nearest(name, known))
+        folders = did_you_mean(neighbors(name, folders_only=True))
+        raise I2IError(f"There is no folder and no data set {name!r}.", folders or nearest(name, known))
     path = shipped("datasets") / f"{name}.yaml"
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     allowed = DataCard.__dataclass_fields__.keys() - {"name"}

@@ -117,19 +117,25 @@ def _partners(folder: Path) -> list[Finding]:
     findings = []
     for split in layouts.splits_of(folder):
         sides = layouts.sides_of(folder, split)
-        if sides is None:
-            continue
-        a, b = images.find_images(sides[0]), images.find_images(sides[1])
-        for side, paths in zip(sides, (a, b), strict=True):
-            if not paths:
-                findings.append(Finding("empty", f"{side} holds no images."))
-        names = [{p.relative_to(s).with_suffix("").as_posix() for p in ps} for s, ps in zip(sides, (a, b), strict=True)]
-        if len(names[0] & names[1]) * 2 < max(1, min(map(len, names))):
-            continue  # hardly a name in common: an unpaired set
-        fault = layouts.match(a, b, sides)
-        if isinstance(fault, I2IError):
-            alone = tuple(sorted(names[0] ^ names[1]))
-            findings.append(Finding("partner", fault.what, alone))
+        if sides is not None:
+            findings += check_partners(sides)
+    return findings
+
+
+def check_partners(sides: tuple[Path, Path]) -> list[Finding]:
+    """Images of the folder A without one of the same name in B, or the other way round, if most names agree."""
+    findings = []
+    a, b = images.find_images(sides[0]), images.find_images(sides[1])
+    for side, paths in zip(sides, (a, b), strict=True):
+        if not paths:
+            findings.append(Finding("empty", f"{side} holds no images."))
+    names = [{p.relative_to(s).with_suffix("").as_posix() for p in ps} for s, ps in zip(sides, (a, b), strict=True)]
+    if len(names[0] & names[1]) * 2 < max(1, min(map(len, names))):
+        return findings  # hardly a name in common: an unpaired set
+    fault = layouts.match(a, b, sides)
+    if isinstance(fault, I2IError):
+        alone = tuple(sorted(names[0] ^ names[1]))
+        findings.append(Finding("partner", fault.what, alone))
     return findings
 
 

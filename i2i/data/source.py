@@ -11,6 +11,7 @@ from i2i.core import resources
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.core.resources import cache_folder
+from i2i.core.suggest import did_you_mean, neighbors
 from i2i.data import archive, cards, download
 
 if TYPE_CHECKING:
@@ -34,20 +35,38 @@ def open(
     spec = spec or DataSettings()
     spec.check()
     given = [sources] if isinstance(sources, str | Path) else list(sources)
-    folders, flip, licence = [], True, ""
-    for source in given:
-        if Path(source).is_dir():
-            folders.append(Path(source))
-            continue
-        if _is_path(source):
-            raise I2IError(f"The folder {source} does not exist.", "Give a folder with images, or a data set's name.")
-        card = cards.card(str(source))
-        if spec.layout not in ("auto", card.layout) and card.twin and cards.card(card.twin).layout == spec.layout:
-            card = cards.card(card.twin)
-        folders.append(get(card.name, progress))
-        flip, licence = flip and card.flip, licence or card.licence
+    chosen = [card if (card := _card(one)) is None else _twin(card, spec.layout) for one in given]
+    folders = [get(card.name, progress) if card else Path(one) for one, card in zip(given, chosen, strict=True)]
+    flip = all(card.flip for card in chosen if card)
+    licence = next((card.licence for card in chosen if card and card.licence), "")
     found = layouts.find(folders, spec.layout, split)
     return Data(found, spec, folders, flip=flip, licence=licence, cache_folder=cache_folder() / "pictures")
+
+
+def folders(sources: Sequence[str | Path], progress: Progress | None = None) -> list[Path]:
+    """The folder of each source: a folder, or a data set by its name, which is fetched on first use.
+
+    Raises I2IError if there is neither."""
+    cards_of = [_card(one) for one in sources]
+    return [get(card.name, progress) if card else Path(one) for one, card in zip(sources, cards_of, strict=True)]
+
+
+def _card(source: str | Path) -> cards.DataCard | None:
+    """The card of a data set; None for a folder. Raises I2IError if `source` is neither."""
+    if Path(source).is_dir():
+        return None
+    if _is_path(source):
+        what = f"{source} is a file." if Path(source).is_file() else f"The folder {source} does not exist."
+        near = did_you_mean(neighbors(source, folders_only=True))
+        raise I2IError(what, near or "Give a folder with images, or a data set's name.")
+    return cards.card(str(source))
+
+
+def _twin(card: cards.DataCard, layout: str) -> cards.DataCard:
+    """The card with the same images in the layout that is asked for, if there is one; else `card`."""
+    if layout not in ("auto", card.layout) and card.twin and cards.card(card.twin).layout == layout:
+        return cards.card(card.twin)
+    return card
 
 
 def _is_path(source: str | Path) -> bool:
@@ -60,6 +79,7 @@ def get(name: str, progress: Progress | None = None) -> Path:
 
     Raises I2IError if the name is unknown or the download fails."""
     card = cards.card(name)
+    name = card.name
     folder = where(name)
     if folder.is_dir():
         return _inner(folder)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from i2i.core import storage
 from i2i.core.errors import I2IError, nearest
+from i2i.core.suggest import did_you_mean, neighbors
 from i2i.inference.outputs import (
     IMAGE_FORMATS,
     VIDEO_FORMATS,
@@ -94,7 +95,7 @@ def _pairs_of_input(
     elif not path.exists() and glob.has_magic(str(path)):
         return _pairs_of_pattern(str(path), out, model)
     elif not path.exists():
-        raise I2IError(f"There is no file or folder {path}.")
+        raise I2IError(f"There is no file or folder {path}.", did_you_mean(neighbors(path)))
     elif not path.is_file():
         raise I2IError(f"{path} is neither a file nor a folder.")
     if out is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from i2i.core import user_code
 from i2i.core.errors import I2IError, nearest
+from i2i.core.suggest import same_name
 from i2i.core.user_code import place_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def load_method(name: str) -> type[Method]:
         _register_networks(module, "method")
         check_config(kind)
         return kind
+    name = same_name(name, method_names()) or name
     if name in builtin_methods():
         return _only_method(importlib.import_module(f"i2i.methods.{name}"), name)
     for point in entry_points(group=GROUP):

@@ -8,6 +8,7 @@ digest          the digest of a translator's weights, without building its netwo
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from i2i.core import plugins
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, among, nearest
 from i2i.core.progress import Progress
+from i2i.core.suggest import did_you_mean, neighbors, same_name, similar
 from i2i.models import format as model_file
 from i2i.models import hub, zoo
 from i2i.models.tiling import TileSettings
@@ -66,8 +68,8 @@ def load(
     """The translator of a saved model.
 
     model: one of
-        - a .safetensors file, or the folder of a finished run;
-        - a .pth file by the authors of pix2pix, CycleGAN or CUT;
+        - a .safetensors file, or the folder of a run that has saved a model;
+        - a .pth file by the authors of pix2pix, CycleGAN or CUT, or a folder of theirs with latest_net_G.pth;
         - an .onnx file that `i2i export` wrote (onnxruntime runs it, on the CPU);
         - a name that `i2i models` lists (downloaded on first use);
         - hf:USER/NAME[@REVISION] on the Hugging Face Hub;
@@ -162,7 +164,9 @@ def display_name(model: str | Path) -> str:
         path = path.resolve().parent
     elif path.is_dir():
         path = path.resolve()
-    return path.stem if path.suffix in SUFFIXES else path.name
+    if path.suffix in SUFFIXES:
+        return path.stem
+    return path.name if path.exists() else same_name(path.name, zoo.names()) or path.name
 
 
 # ---- steps of the above --------------------------------------------------------------------------------------------
@@ -188,19 +192,37 @@ def _path_of(model: str, progress: Progress | None) -> Path:
         return hub.pull(model)
     path = Path(model)
     if path.is_dir():
-        inside = path / "model.safetensors"
-        if inside.is_file():
-            return inside
-        raise I2IError(f"The folder {path} has no model.safetensors.", "Give the folder of a run that has finished.")
+        return _inside(path)
     if path.is_file():
         return path
-    if model in zoo.names():
-        return zoo.get(model, progress=progress)
+    name = same_name(model, zoo.names())
+    if name is not None:
+        return zoo.get(name, progress=progress)
+    near = did_you_mean(neighbors(path))
     if path.suffix in SUFFIXES or len(path.parts) > 1:
         raise I2IError(
-            f"There is no model at {path}.", "Give a file, a run's folder, or a name that `i2i models` lists."
+            f"There is no model at {path}.", near or "Give a file, a run's folder, or a name that `i2i models` lists."
         )
-    raise I2IError(f"No model and no file is called {model!r}.", nearest(model, zoo.names()))
+    hint = near if near and not similar(model, zoo.names()) else nearest(model, zoo.names())
+    raise I2IError(f"No model and no file is called {model!r}.", hint)
+
+
+def _inside(folder: Path) -> Path:
+    """The model's file in a run's folder, or in a folder of checkpoints by the authors of pix2pix and CycleGAN."""
+    for name in ("model.safetensors", "latest_net_G.pth", "latest_net_G_A.pth"):
+        if (folder / name).is_file():
+            return folder / name
+    runs = sorted(str(file.parent) for file in folder.glob("*/model.safetensors"))
+    if runs:
+        listed = " or ".join(map(shlex.quote, runs[:5]))
+        raise I2IError(
+            f"{folder} holds {len(runs)} run{'' if len(runs) == 1 else 's'}.", f"Give one of them: {listed}."
+        )
+    if (folder / "config.yaml").is_file():
+        raise I2IError(
+            f"The run {folder} has saved no model yet.", f"Go on with: i2i train --resume {shlex.quote(str(folder))}"
+        )
+    raise I2IError(f"The folder {folder} holds no model.", "Give a run's folder, or a name that `i2i models` lists.")
 
 
 def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Module]]:

@@ -18,6 +18,7 @@ from i2i.core import resources
 from i2i.core.errors import I2IError, nearest
 from i2i.core.files import sha256_of
 from i2i.core.progress import Progress
+from i2i.core.suggest import same_name
 
 HOST = "efrosgans.eecs.berkeley.edu"
 BASES = (f"https://{HOST}", f"http://{HOST}")  # tried in this order
@@ -123,7 +124,8 @@ def names() -> list[str]:
 
 
 def card(name: str) -> ModelCard:
-    """The card of a model. Raises I2IError for an unknown name."""
+    """The card of a model, whose name may be in any case, with - or _. Raises I2IError for an unknown name."""
+    name = same_name(name, names()) or name
     if name in CARDS:
         return CARDS[name]
     if name not in names():
@@ -149,6 +151,7 @@ def get(name: str, progress: Progress | None = None) -> Path:
     progress: called as progress(bytes so far, bytes in all or 0). Raises I2IError if the name is unknown, no address
     answers, or the downloaded file does not hold the published network."""
     model = card(name)
+    name = model.name
     path = path_of(name)
     if path.is_file():
         return path

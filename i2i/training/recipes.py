@@ -7,6 +7,7 @@ the expected numbers. The name of a method is a recipe, too: that of the method'
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -16,8 +17,16 @@ from typing import Any
 import yaml
 
 from i2i.core import resources
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError
+from i2i.core.suggest import did_you_mean, same_name, similar
 from i2i.methods import builtin_methods, load_method, method_names
+
+LAYOUTS = {  # of the images that a method needs, in a user's words
+    "paired": "For pairs of images",
+    "unpaired": "For two piles of images without pairs",
+    "images": "For one pile of images, to make new ones like them",
+    "labelled": "For one folder per class, to make new images of a class",
+}
 
 
 def recipes() -> list[str]:
@@ -25,11 +34,28 @@ def recipes() -> list[str]:
     return sorted({p.stem for p in resources.shipped("recipes").glob("*.yaml")} | set(method_names()))
 
 
+def canonical(name: str) -> str:
+    """The recipe's own name for a name in any case, with - or _; a path, or an unknown name, stays as it is."""
+    if name.endswith((".yaml", ".yml", ".py")):
+        return name
+    return same_name(name, recipes()) or name
+
+
+def by_layout() -> dict[str, list[str]]:
+    """The names of the methods by the layout of the images that they need: paired, unpaired, images, labelled."""
+    groups: dict[str, list[str]] = {}
+    for name in method_names():
+        with contextlib.suppress(I2IError):  # an installed method may be broken
+            groups.setdefault(load_method(name).needs or "images", []).append(name)
+    return groups
+
+
 def recipe(name: str) -> dict[str, Any]:
     """The settings of a recipe, its "method" and, if it has one, its "data".
 
     name: of a recipe or method, or a path to a .yaml or .py file. Raises I2IError if there is none of that name, or if
     the file is not a recipe."""
+    name = canonical(name)
     path = _recipe_file(name)
     if path is None:
         return {"method": name}
@@ -46,6 +72,7 @@ def recipe(name: str) -> dict[str, Any]:
 
 def about(name: str) -> str:
     """The opening comment of a recipe; for a method, the docstring of its file. Raises I2IError as `recipe` does."""
+    name = canonical(name)
     path = _recipe_file(name)
     if path is None:
         return _docstring(name)
@@ -86,4 +113,14 @@ def _recipe_file(name: str) -> Path | None:
         return path
     if name in method_names():
         return None
-    raise I2IError(f"There is no recipe {name!r}.", nearest(name, recipes()))
+    raise I2IError(f"There is no recipe {name!r}.", _hint(name))
+
+
+def _hint(name: str) -> str:
+    """What to do about an unknown recipe: the names that are near, or else the methods by what they need."""
+    near = did_you_mean(similar(name, recipes()))
+    if near:
+        return near
+    groups = by_layout()
+    parts = [f"{title}: {', '.join(groups[layout])}" for layout, title in LAYOUTS.items() if layout in groups]
+    return f"{'. '.join(parts)}. `i2i recipes` lists all."

@@ -76,6 +76,7 @@ def _resolve(
     progress: Progress | None = None,
 ) -> Run:
     # The method and the data that the recipe and the caller name.
+    recipe = recipes.canonical(recipe)
     values = dict(recipes.recipe(recipe))
     values.update(overrides or {})
     method = load_method(str(values.pop("method")))

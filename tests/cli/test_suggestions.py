@@ -1,0 +1,166 @@
+"""Words that users of other programs type, and near misses: each leads to the command that helps."""
+
+import json
+
+import pytest
+
+from i2i import __version__
+from i2i.core.errors import nearest
+from i2i.core.suggest import neighbors, same_name, similar
+from i2i.models import zoo
+from i2i.training import recipes
+from tests.cli.program import TINY, i2i, picture
+
+
+def test_help_and_version_are_words_too():
+    assert i2i("help") == i2i("--help")
+    assert i2i("help", "train") == i2i("train", "--help")
+    assert i2i("models", "help", "pack") == i2i("models", "pack", "--help")
+    assert i2i("version")[0] == f"i2i {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["predict", "a photo.jpg", "--model", "runs/x"], "i2i translate 'a photo.jpg' --model runs/x"),
+        (["infer", "in", "-m", "x"], "i2i translate in -m x"),
+        (["test", "in", "-m", "x"], "i2i translate in -m x"),
+        (["fit", "cyclegan", "a", "b"], "i2i train cyclegan a b"),
+        (["cyclegan", "--data", "My Photos", "b"], "i2i train cyclegan --data 'My Photos' b"),
+        (["CycleGAN", "a", "b"], "i2i train cyclegan a b"),
+        (["cyclegan_horse2zebra", "x.jpg"], "i2i translate x.jpg --model cyclegan_horse2zebra"),
+        (["eval", "-m", "x"], "i2i evaluate -m x"),
+        (["sample", "-m", "x"], "i2i generate -m x"),
+    ],
+)
+def test_a_habit_leads_to_the_whole_line(words, command):
+    out, err = i2i(*words, code=2)
+    assert out == ""
+    assert err.rstrip("\n").endswith(f"Type: {command}".removeprefix("Type: "))
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        (["recipes", "pix2pix"], ["recipes", "show", "pix2pix"]),
+        (["recipes", "PIX2PIX", "--json"], ["recipes", "show", "pix2pix", "--json"]),
+        (["recipes", "list"], ["recipes"]),
+        (["recipes", "list", "--json"], ["recipes", "--json"]),
+        (["models", "cyclegan_daynight"], ["models", "show", "cyclegan_daynight"]),
+        (["models", "CycleGAN-daynight"], ["models", "show", "cyclegan_daynight"]),
+        (["models", "ls"], ["models"]),
+        (["data", "Earth"], ["data", "show", "earth"]),
+        (["data", "list"], ["data"]),
+    ],
+)
+def test_a_name_alone_shows_and_the_word_list_lists(words, same):
+    out, _ = i2i(*words)
+    wanted, _ = i2i(*same)
+    if "--json" in words and "show" in same:
+        out, wanted = (json.dumps(json.loads(text)["settings"]) for text in (out, wanted))
+    assert out == wanted
+
+
+@pytest.mark.parametrize("typed", ["cyclegan", "CycleGAN", "cycle-gan", "cycle_gan"])
+def test_a_recipe_in_any_case_with_dashes(typed, sides):
+    plan = json.loads(i2i("train", typed, *sides, "--dry-run", "--json", "--size", 16, "--set", "width=4")[0])
+    assert (plan["recipe"], plan["method"]) == ("cyclegan", "cyclegan")
+    assert plan["out"].startswith("runs/cyclegan-")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--lr", "1e-3"],
+        ["--lr=1e-3"],
+        ["lr=1e-3"],
+        ["--set", "lr=1e-3"],
+    ],
+)
+def test_a_setting_typed_like_an_option(pairs, words):
+    plan = json.loads(i2i("train", "pix2pix", pairs, *words, "--dry-run", "--json", *TINY)[0])
+    assert plan["settings"]["lr"] == 1e-3
+    assert plan["data"] == [str(pairs)]
+
+
+def test_switches_and_negative_values(pairs):
+    words = ["--save_every", 4, "--sample-every", "6", "--seed", "3", "size=16", f"data={pairs}"]
+    plan = json.loads(i2i("train", "pix2pix", *words, "--dry-run", "--json", "--set", "width=4", "--set", "depth=3")[0])
+    assert (plan["settings"]["save_every"], plan["settings"]["sample_every"]) == (4, 6)
+    assert (plan["settings"]["seed"], plan["settings"]["size"]) == (3, 16)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--verbose"], "There is no option --verbose. See i2i train --help."),
+        (["--gpu", "0"], "Give --device cuda:0."),
+        (["--fp16"], "Give --precision fp16."),
+        (["--dataroot", "x"], "Give --data."),
+        (["--batch-size", "4"], "Give --batch."),
+        (["--lrr", "4"], "Did you mean the setting --set lr=VALUE?"),
+        (["--learning-rate", "4"], "lr is a setting: --set lr=VALUE."),
+        (["--epoch", "4"], "Did you mean --epochs?"),
+    ],
+)
+def test_an_unknown_option_leads_on_and_never_to_nonsense(words, said):
+    _, err = i2i("train", "pix2pix", "--data", "earth", *words, code=2)
+    assert said in err
+    assert "--resume" not in err
+
+
+def test_parts_of_names_are_found():
+    assert similar("monet", zoo.names()) == ["cyclegan_monet2photo", "cyclegan_style_monet"]
+    assert similar("vangogh", zoo.names()) == ["cyclegan_style_vangogh"]
+    assert "sat2map" not in nearest("horse", zoo.names())
+    assert similar("lr", ["--resume", "--precision"]) == []
+    assert similar("version", ["train", "translate"]) == []
+    assert same_name("Pix2Pix-Earth-Demo", recipes.recipes()) == "pix2pix_earth_demo"
+    assert same_name("pix", recipes.recipes()) is None
+
+
+def test_names_differ_in_more_than_case_and_dashes():
+    for names in (recipes.recipes(), zoo.names()):
+        assert len({same_name(name, names) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("words", [["data", "check", "Photos"], ["train", "pix2pix", "--data", "Photos"],
+                                   ["translate", "my_photos", "-m", "cyclegan_daynight"],
+                                   ["train", "cyclegan", "./photo", "earth"]])  # fmt: skip
+def test_a_folder_beside_a_mistyped_one(words, tmp_path, monkeypatch):
+    picture(tmp_path / "My Photos" / "a.jpg", 1)
+    monkeypatch.chdir(tmp_path)
+    _, err = i2i(*words, code=1)
+    assert "Did you mean 'My Photos'?" in err
+    assert neighbors(tmp_path / "nothing" / "of" / "it") == []
+
+
+def test_an_unknown_recipe_tells_what_fits_which_images():
+    _, err = i2i("train", "style", "--data", "earth", code=1)
+    assert "For pairs of images: pix2pix" in err
+    assert "For two piles of images without pairs: cut, cyclegan" in err
+    assert "dcgan" in err.partition("For one pile of images")[2]
+
+
+def test_an_output_among_the_inputs(tmp_path, monkeypatch):
+    picture(tmp_path / "a b.jpg", 1)
+    monkeypatch.chdir(tmp_path)
+    _, err = i2i("translate", "a b.jpg", "out.jpg", "-m", "cyclegan_daynight", code=1)
+    assert err.endswith("If it is the output, type: i2i translate 'a b.jpg' -o out.jpg --model cyclegan_daynight\n")
+
+
+def test_a_missing_model_names_models_and_the_runs_that_lie_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, err = i2i("translate", "a.jpg", code=2)
+    assert "No model was given. Give --model with a name of `i2i models` (cyclegan_daynight" in err
+    for name in ("a", "b c"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "model.safetensors").touch()
+    for command in ("translate", "evaluate", "generate", "export"):
+        assert "'runs/b c'" in i2i(command, code=2)[1]
+    _, err = i2i("translate", "a.jpg", "--model", "runs", code=1)
+    assert "runs holds 2 runs. Give one of them: runs/a or 'runs/b c'." in err
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "config.yaml").touch()
+    assert "has saved no model yet. Go on with: i2i train --resume new" in i2i("evaluate", "-m", "new", code=1)[1]
