@@ -176,7 +176,7 @@ def _explain(error: Any, words: list[str]) -> tuple[str, str]:
         return _explain_value(error), hint
     what = " ".join(error.format_message().split()).rstrip(".") + "."
     if what.startswith("Got unexpected extra argument"):
-        what = f"Too many words: {what.partition('(')[2].rstrip(').')}."
+        what = f"Too many words: {what.rpartition(' (')[2].rstrip(').')}."
     return what, hint
 
 

@@ -16,7 +16,7 @@ class SettingsCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parses the words, after rewriting the settings among them."""
-        options = {name for parameter in self.params for name in parameter.opts}
+        options = {name for parameter in self.get_params(ctx) for name in parameter.opts}
         return super().parse_args(ctx, with_set(args, options))
 
 

@@ -6,6 +6,7 @@ A `Layout` lists, for each sample, where its image x comes from and, where there
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,10 +150,14 @@ def match(a: list[Path], b: list[Path], sides: tuple[Path, Path]) -> Layout | I2
         lists = [f"only in {s}: {_some(n)}" for s, n in zip(sides, (alone_a, alone_b), strict=True) if n]
         return I2IError(
             "Pairs are matched by file name, and some have no partner: " + "; ".join(lists) + ".",
-            "Rename or remove them. If they are no pairs, use a method that needs none, such as cyclegan or cut.",
+            f"Rename or remove them. If they are no pairs, use a method that needs none: {_unpaired_command(sides)}",
         )
     keys = sorted(keyed[0])
     return Layout("paired", [Source(keyed[0][k]) for k in keys], [Source(keyed[1][k]) for k in keys])
+
+
+def _unpaired_command(sides: tuple[Path, Path]) -> str:
+    return shlex.join(["i2i", "train", "cyclegan", "--data", *map(str, sides)])
 
 
 def _some(names: list[str], most: int = 5) -> str:

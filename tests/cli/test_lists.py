@@ -9,7 +9,7 @@ from i2i.core import resources
 from i2i.data import cards
 from i2i.models import zoo
 from i2i.training import recipes
-from tests.cli.program import i2i, make_pairs
+from tests.cli.program import i2i, make_pairs, picture
 
 
 def test_recipes_are_listed():
@@ -109,7 +109,7 @@ def test_models_are_listed_and_explained(trained):
 def test_check_tells_by_its_exit_code(tmp_path):
     folder = make_pairs(tmp_path / "pairs", (("train", 3), ("test", 1)))
     out, _ = i2i("data", "check", folder)
-    assert "Errors: 0." in out or "No faults found." in out
+    assert out == "4 images of 32x16 pixels, layout paired: train 3, test 1 pairs. Nothing is wrong.\n"
     (folder / "train" / "broken.png").write_bytes(b"no image")
     shutil.copy(folder / "train" / "0.png", folder / "test" / "leaked.png")
     out, _ = i2i("data", "check", folder, code=1)
@@ -118,3 +118,20 @@ def test_check_tells_by_its_exit_code(tmp_path):
     assert any("leaked.png" in line or "0.png" in line for line in serious)
     found = json.loads(i2i("data", "check", folder, "--json", code=1)[0])
     assert sum(f["serious"] for f in found) == len(serious)
+
+
+def test_check_of_two_folders_a_name_and_a_file(tmp_path, sides):
+    out, _ = i2i("data", "check", *sides)
+    assert out.splitlines()[-1] == "23 images of 16x16 pixels, layout unpaired: A 11 and B 12 images. Nothing is wrong."
+    for number in range(3):
+        for side in "AB":
+            picture(tmp_path / side / f"{number}.png", number + 10 * (side == "B"), 20 + number)
+    picture(tmp_path / "A" / "alone.png", 9, 20)
+    out, _ = i2i("data", "check", tmp_path / "A", tmp_path / "B", code=1)
+    assert any(line.startswith("error    partner:") and "alone" in line for line in out.splitlines())
+    assert "7 images of 20x16 to 22x16 pixels" in out
+    out, _ = i2i("data", "check", tmp_path / "A" / "0.png")
+    assert out == "1 image of 20x16 pixels. Nothing is wrong.\n"
+    (tmp_path / "text.png").write_text("no image")
+    assert i2i("data", "check", tmp_path / "text.png", code=1)[0].startswith("error    unreadable:")
+    assert "layout paired: train 683, val 56, test 70 pairs" in i2i("data", "check", "earth")[0]

@@ -64,7 +64,7 @@ def test_a_name_alone_shows_and_the_word_list_lists(words, same):
 
 @pytest.mark.parametrize("typed", ["cyclegan", "CycleGAN", "cycle-gan", "cycle_gan"])
 def test_a_recipe_in_any_case_with_dashes(typed, sides):
-    plan = json.loads(i2i("train", typed, *sides, "--dry-run", "--json", "--size", 16, "--set", "width=4")[0])
+    plan = json.loads(i2i("train", typed, *sides, "--dry-run", "--json", "--size", 32, "--set", "width=4")[0])
     assert (plan["recipe"], plan["method"]) == ("cyclegan", "cyclegan")
     assert plan["out"].startswith("runs/cyclegan-")
 
@@ -85,10 +85,10 @@ def test_a_setting_typed_like_an_option(pairs, words):
 
 
 def test_switches_and_negative_values(pairs):
-    words = ["--save_every", 4, "--sample-every", "6", "--seed", "3", "size=16", f"data={pairs}"]
+    words = ["--save_every", 4, "--sample-every", "6", "--seed", "3", "size=32", f"data={pairs}"]
     plan = json.loads(i2i("train", "pix2pix", *words, "--dry-run", "--json", "--set", "width=4", "--set", "depth=3")[0])
     assert (plan["settings"]["save_every"], plan["settings"]["sample_every"]) == (4, 6)
-    assert (plan["settings"]["seed"], plan["settings"]["size"]) == (3, 16)
+    assert (plan["settings"]["seed"], plan["settings"]["size"]) == (3, 32)
 
 
 @pytest.mark.parametrize(
