@@ -95,17 +95,13 @@ def jpeg_frame(head: bytes) -> tuple[int, int, int] | None:
         return None
     while at + 9 < len(head) and head[at] == 0xFF:
         marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        has_profile = marker == 0xE2 and head[at + 4 : at + 15] == b"ICC_PROFILE"
         if marker in (0xC0, 0xC1, 0xC2):
             height, width = (int.from_bytes(head[k : k + 2], "big") for k in (at + 5, at + 7))
             frame = width, height, head[at + 9]
-        if marker == 0xDA:
+        elif marker == 0xDA:
             return frame
-        if (
-            marker in (0xE1, 0xEE)
-            or (marker == 0xE2 and head[at + 4 : at + 15] == b"ICC_PROFILE")
-            or not (0xC4 <= marker <= 0xFE)
-            or length < 2
-        ):
+        elif marker in (0xE1, 0xEE) or has_profile or not (0xC4 <= marker <= 0xFE) or length < 2:
             return None
         at += 2 + length
     return frame
