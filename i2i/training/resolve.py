@@ -83,7 +83,9 @@ def _resolve(
     recipe_data = values.pop("data", None)
     sources = list(data_sources or ([recipe_data] if isinstance(recipe_data, str) else recipe_data or []))
     if not sources:
-        raise I2IError("No data was given.", "Give --data with a folder, two folders, or a name of `i2i data`.")
+        raise I2IError(
+            "No data was given.", "Give a folder, two folders, or a name of `i2i data`: i2i train RECIPE DATA."
+        )
 
     # All settings, each in its part.
     if method.needs and values.get("layout", "auto") == "auto":
