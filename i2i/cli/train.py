@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,14 +187,9 @@ def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
     typer.echo(f"Model:   {folder / 'model.safetensors'}")
     if (folder / "test.png").is_file():
         typer.echo(f"Samples: {folder / 'test.png'}")
-    use = "generate" if _makes_images_from_noise(folder) else "translate photo.jpg"
-    typer.echo(f"Use it:  i2i {use} --model {shlex.quote(str(folder))}")
+    from i2i.models.use import use_of_run
 
-
-def _makes_images_from_noise(folder: Path) -> bool:
-    from i2i.models.format import read_header
-
-    return read_header(folder / "model.safetensors").get("kind") == "generate"
+    typer.echo(f"Use it:  {use_of_run(folder)}")
 
 
 def _print_plan(plan: dict[str, Any]) -> None:

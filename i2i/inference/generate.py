@@ -129,7 +129,10 @@ def _check_walk(interpolate: int, frames: int) -> None:
 
 def _check_outputs(out: Path | None, sheet: Path | None, is_video: bool, fps: float) -> None:
     if out is None and sheet is None:
-        raise I2IError("No output was given.", "Give --output FOLDER, --output VIDEO.gif or --grid SHEET.png.")
+        raise I2IError(
+            "No output was given.",
+            "Say where the images go: --grid images.png (one sheet), -o FOLDER (files), or -o walk.gif (a video).",
+        )
     if is_video and not MIN_FPS <= fps <= MAX_FPS:
         raise I2IError(
             f"fps is {fps:g}.",

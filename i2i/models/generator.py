@@ -20,6 +20,7 @@ from i2i.core.errors import I2IError, nearest
 from i2i.core.progress import Progress
 from i2i.models import format as model_file
 from i2i.models.load import ModelFile, find
+from i2i.models.use import use_command
 from i2i.nets.latent import Latent
 
 MAX_LISTED = 60  # labels that an error message lists
@@ -45,7 +46,7 @@ def load_generator(
     if header.get("kind") != "generate" or "latent" not in header:
         raise I2IError(
             f"{source.path} translates images; it does not make images from noise.",
-            "Use `i2i translate` with it, or i2i.load in Python.",
+            f"Translate an image with it: {use_command(source.path, False, str(header.get('method') or ''))}",
         )
     network = model_file.load(source.path, ["G"]).networks["G"]
     return LoadedGenerator(network.to(device_of(device)), header, source.name)

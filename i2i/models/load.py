@@ -26,6 +26,7 @@ from i2i.models import format as model_file
 from i2i.models import hub, zoo
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator, weights_digest
+from i2i.models.use import use_command
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file
@@ -247,8 +248,8 @@ def _header(path: Path, direction: str) -> tuple[dict[str, Any], str]:
     header = model_file.read_header(path)
     if header.get("kind") == "generate":
         raise I2IError(
-            f"{path} makes images from noise; this needs a model that translates images.",
-            "Use `i2i generate` with it, or i2i.load_generator in Python.",
+            f"{path} makes images from noise and cannot translate yours.",
+            f"Make images with it: {use_command(path, True, str(header.get('method') or ''))}",
         )
     return header, _network_for(direction, header["networks"], path)
 

@@ -123,7 +123,7 @@ def test_generating_runs_name_their_command(tmp_path):
         picture(tmp_path / "data" / f"{i}.png", i)
     words = ["--size", 16, "--images", 4, "--batch", 2, "--device", "cpu", "--workers", 0, "--set", "hidden=8"]
     out, _ = i2i("train", "gan_small", "--data", tmp_path / "data", "--out", tmp_path / "run", *words)
-    assert f"Use it:  i2i generate --model {tmp_path / 'run'}" in out
+    assert f"Use it:  i2i generate --grid images.png --model {tmp_path / 'run'}" in out
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 

@@ -397,14 +397,14 @@ def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan
     from i2i.models.export import export
 
     path = model_file.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
-    with pytest.raises(I2IError, match="Use `i2i translate` with it"):
+    with pytest.raises(I2IError, match=r"i2i translate photo\.jpg --model"):
         load_generator(path)
     monkeypatch.setattr("i2i.models.onnx.library", lambda name: None)
     for use in (load, evaluate, lambda model: export(model, tmp_path / "m.onnx")):
         with pytest.raises(I2IError) as caught:
             use(dcgan[0])
-        assert caught.value.what.endswith("makes images from noise; this needs a model that translates images.")
-        assert caught.value.hint == "Use `i2i generate` with it, or i2i.load_generator in Python."
+        assert caught.value.what.endswith("makes images from noise and cannot translate yours.")
+        assert caught.value.hint.startswith("Make images with it: i2i generate --grid images.png --model ")
     with pytest.raises(I2IError, match="no model"):
         load_generator(tmp_path / "none.safetensors")
 

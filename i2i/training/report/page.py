@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from i2i.core.format import format_duration, format_number
+from i2i.models.use import use_of_run
 from i2i.training.report.chart import FRAME, Chart, chart
 from i2i.training.report.history import Curve, RunHistory
 
@@ -195,9 +196,14 @@ def _charts(history: RunHistory) -> list[Chart]:
 
 def _commands(folder: Path, state: str) -> list[tuple[str, str]]:
     """Returns (what it does, command) of what can be done next."""
-    path = shlex.quote(str(folder))
-    translate = ("Translate an image with this model", f"i2i translate photo.jpg --model {path}")
-    return [translate] if state == "finished" else [("Continue this run", f"i2i train --resume {path}"), translate]
+    commands = (
+        [] if state == "finished" else [("Continue this run", shlex.join(["i2i", "train", "--resume", str(folder)]))]
+    )
+    use = use_of_run(folder)
+    if use is not None:
+        generates = use.startswith("i2i generate")
+        commands.append(("Make images with this model" if generates else "Translate an image with this model", use))
+    return commands
 
 
 def _environment(history: RunHistory) -> list[Setting]:

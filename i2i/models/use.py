@@ -1,0 +1,29 @@
+"""The command that uses a saved model, as runs, reports and error messages print it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from i2i.core.errors import I2IError
+from i2i.models import format as model_file
+
+
+def use_command(model: str | Path, generates: bool, method: str = "") -> str:
+    """A command that works as it is typed: it makes images from noise, or translates photo.jpg.
+
+    method: the name of the model's method; the path of a file of the user's own is passed on as --method."""
+    words = ["generate", "--grid", "images.png"] if generates else ["translate", "photo.jpg"]
+    words += ["--model", str(model)]
+    if method.endswith(".py"):
+        words += ["--method", method]
+    return shlex.join(["i2i", *words])
+
+
+def use_of_run(folder: str | Path) -> str | None:
+    """The command that uses the model of a run; None if the run has saved no model yet."""
+    try:
+        header = model_file.read_header(Path(folder) / "model.safetensors")
+    except I2IError:
+        return None
+    return use_command(folder, header.get("kind") == "generate", str(header.get("method") or ""))
