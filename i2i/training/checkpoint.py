@@ -31,7 +31,7 @@ def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str,
     for example to a full disk, and leaves nothing of it."""
     folder.mkdir(parents=True, exist_ok=True)
     clean(folder)
-    checkpoint = folder / f"{images:012d}"
+    checkpoint = path_of(folder, images)
     temporary = folder / f"{_TEMPORARY}{os.getpid()}-{checkpoint.name}"
     try:
         # replace: a damaged checkpoint of the same moment, or the same moment saved twice
@@ -44,6 +44,11 @@ def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str,
     except SafetensorError as error:
         raise OSError(str(error)) from error
     return checkpoint
+
+
+def path_of(folder: Path, images: int) -> Path:
+    """The path of the checkpoint of `images` images."""
+    return folder / f"{images:012d}"
 
 
 def clean(folder: Path) -> None:

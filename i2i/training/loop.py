@@ -22,7 +22,7 @@ from i2i.methods._method import Method, Now
 from i2i.training.ema import EMA
 from i2i.training.loss_buffer import LossBuffer
 from i2i.training.report import Observer
-from i2i.training.saving import Judge, SaveModel, Saver
+from i2i.training.saving import Judge, ModelImages, SaveModel, Saver
 from i2i.training.settings import TrainSettings, accelerator_for
 from i2i.training.signals import Interrupted, StopSignal
 from i2i.training.state import pack_state
@@ -39,8 +39,9 @@ class Loop:
 
     folder: receives the checkpoints. observer: receives losses, events and sample grids, from the first process only.
     facts: JSON values that must be the same when the run is resumed. save_model, judge: called at each save with the
-    method, averaged weights in place; the score of `judge` (lower is better) chooses the best checkpoint. preview: data
-    of the sample grids; default: the training data.
+    method, averaged weights in place; the score of `judge` (lower is better) chooses the best checkpoint. model_images:
+    tells of which moment the model is, so that a resumed run writes one that is missing or older than its checkpoint.
+    preview: data of the sample grids; default: the training data.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Loop:
         accelerator: Accelerator | None = None,
         save_model: SaveModel | None = None,
         judge: Judge | None = None,
+        model_images: ModelImages | None = None,
         preview: TrainingData | None = None,
     ) -> None:
         self.accelerator = accelerator or accelerator_for(settings)
@@ -68,7 +70,7 @@ class Loop:
         self.ema = EMA(method, settings.ema)
         self.train_step.compile_networks()  # after the EMA has copied them
         self.losses = LossBuffer(self.world)
-        self.saver = Saver(folder, settings.keep, observer, save_model, judge)
+        self.saver = Saver(folder, settings.keep, observer, save_model, judge, model_images)
         self.stop_signal = StopSignal()
 
     def run(self) -> int:
@@ -84,6 +86,8 @@ class Loop:
             self.log_images = images
             if images == 0 < self.total:
                 self._draw_samples(0)
+            if images:
+                self._complete(images)
             if images < self.total:
                 images = self._train(images)
         return images
@@ -185,6 +189,14 @@ class Loop:
         errors: dict[str, Exception] = {}
         if self.rank == 0:
             errors = self.saver.save(images, self.train_step, self.ema, self.facts)
+        self._after_save(images, errors, needed)
+
+    def _complete(self, images: int) -> None:
+        """Writes the model of the restored checkpoint, if the session that wrote the checkpoint did not get so far."""
+        errors = self.saver.complete(images, self.train_step, self.ema) if self.rank == 0 else {}
+        self._after_save(images, errors, needed=images >= self.total)
+
+    def _after_save(self, images: int, errors: dict[str, Exception], needed: bool) -> None:
         self.accelerator.wait_for_everyone()
         if errors and needed:
             raise self.saver.error(images, errors) from next(iter(errors.values()))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from i2i.core.errors import I2IError
+from i2i.core.random import seed_of
 from i2i.methods._method import Method
 from i2i.training import checkpoint as checkpoints
 from i2i.training.ema import EMA
@@ -22,6 +23,7 @@ from i2i.training.state import pack_state, restore_state
 from i2i.training.step import TrainStep
 
 SaveModel = Callable[[Method, int], None]  # (method with averaged weights, images seen): writes the model
+ModelImages = Callable[[], int]  # images seen by the model that was written last; -1 if there is none
 Judge = Callable[[Method], float | None]  # the score of a method with averaged weights, lower is better; None: no score
 
 
@@ -31,17 +33,23 @@ class Saver:
     A part that cannot be written, for example to a full disk, does not keep the others from being written."""
 
     def __init__(
-        self, folder: Path, keep: int, observer: Observer, save_model: SaveModel | None, judge: Judge | None
+        self,
+        folder: Path,
+        keep: int,
+        observer: Observer,
+        save_model: SaveModel | None,
+        judge: Judge | None,
+        model_images: ModelImages | None = None,
     ) -> None:
         self.folder, self.checkpoints, self.keep = folder, folder / "checkpoints", keep
-        self.observer, self.save_model, self.judge = observer, save_model, judge
+        self.observer, self.save_model, self.judge, self.model_images = observer, save_model, judge, model_images
 
     def save(self, images: int, step: TrainStep, ema: EMA, run_facts: dict[str, Any]) -> dict[str, Exception]:
         """Writes the checkpoint and the model. Returns the errors by the part that was not written; empty if none.
 
         run_facts: JSON values that must be the same when the checkpoint is restored."""
         errors: dict[str, Exception] = {}
-        checkpoint = score = None
+        checkpoint = None
         try:
             tensors, numbers = pack_state(step, ema)
             # safetensors refuses tensors that share memory and drops strides; plain copies avoid both.
@@ -50,17 +58,44 @@ class Saver:
             checkpoint = checkpoints.save(self.checkpoints, images, tensors, facts)
         except (OSError, I2IError) as error:
             errors["checkpoint"] = error
+        return self._finish(images, step, ema, checkpoint, errors)
+
+    def complete(self, images: int, step: TrainStep, ema: EMA) -> dict[str, Exception]:
+        """Writes what follows the checkpoint of `images` images, if a crash or a full disk kept it from being written.
+
+        Returns the errors by the part that was not written; empty if all is there."""
+        if self.model_images is None or self.model_images() >= images:
+            return {}
+        return self._finish(images, step, ema, checkpoints.path_of(self.checkpoints, images), {})
+
+    @torch.no_grad()
+    def _finish(
+        self, images: int, step: TrainStep, ema: EMA, checkpoint: Path | None, errors: dict[str, Exception]
+    ) -> dict[str, Exception]:
+        """Judges the method with averaged weights, marks the best checkpoint, writes the model, and removes old
+        checkpoints. The model comes after the mark, so that a model of this moment says that the mark is there, too."""
+        lists = "list of the best and newest checkpoints"
         try:
-            score = self.write_model(images, step.method, ema)
+            with ema.applied(step.method) as averaged, torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed_of("judge", images))  # the same score after a resume
+                score = self.judge(averaged) if self.judge else None
+                if score is not None:
+                    self.observer.event(images, "score", score=score)
+                if checkpoint is not None and score is not None:
+                    try:
+                        if score < checkpoints.best_of(self.checkpoints).get("score", math.inf):
+                            checkpoints.mark_best(self.checkpoints, checkpoint, score=score, images=images)
+                    except OSError as error:
+                        errors[lists] = error
+                if self.save_model:
+                    self.save_model(averaged, images)
         except (OSError, I2IError) as error:
             errors["model"] = error
         if checkpoint is not None:
             try:
-                if score is not None and score < checkpoints.best_of(self.checkpoints).get("score", math.inf):
-                    checkpoints.mark_best(self.checkpoints, checkpoint, score=score, images=images)
                 checkpoints.rotate(self.checkpoints, self.keep)
             except OSError as error:
-                errors["list of the best and newest checkpoints"] = error
+                errors[lists] = error
             self.observer.event(images, "saved", checkpoint=checkpoint.name)
         if errors:
             self.observer.event(images, "save failed", error=_sentence(errors))
@@ -81,17 +116,6 @@ class Saver:
         check_same_run(facts["run"], json.loads(json.dumps(run_facts)))  # as the facts of a checkpoint are read
         restore_state(step, ema, tensors, facts)
         return int(facts["images"])
-
-    @torch.no_grad()
-    def write_model(self, images: int, method: Method, ema: EMA) -> float | None:
-        """Judges the method with averaged weights, writes it as the model, and returns its score."""
-        with ema.applied(method) as averaged:
-            score = self.judge(averaged) if self.judge else None
-            if self.save_model:
-                self.save_model(averaged, images)
-        if score is not None:
-            self.observer.event(images, "score", score=score)
-        return score
 
     def error(self, images: int, errors: dict[str, Exception]) -> I2IError:
         """The error that ends a run whose last state could not be saved, with a hint by its cause."""

@@ -65,6 +65,7 @@ class Session:
             accelerator=self.accelerator,
             save_model=self._save_model,
             judge=self._judge,
+            model_images=self._model_images,
             preview=run.held_out,
         )
 
@@ -117,9 +118,7 @@ class Session:
 
     def train(self) -> None:
         """Runs the loop to its end. Raises what `Loop.run` raises."""
-        images = self.loop.run()
-        if self.is_main and self.resumed and not self._model_is_of(images):
-            self.loop.saver.write_model(images, self.method, self.loop.ema)
+        self.loop.run()
 
     def conclude(self) -> None:
         """Evaluates the finished model of a paired run on its test images, or else on its validation images."""
@@ -162,12 +161,13 @@ class Session:
     def _model_path(self) -> Path:
         return self.run.folder / "model.safetensors"
 
-    def _model_is_of(self, images: int) -> bool:
-        """True if the saved model is that of `images` images; an earlier session may have failed to write it."""
+    def _model_images(self) -> int:
+        """Images seen by the saved model; -1 if there is none, or if it is damaged."""
         try:
-            return bool(model_file.read_header(self._model_path).get("images") == images)
+            images = model_file.read_header(self._model_path).get("images")
         except I2IError:
-            return False
+            return -1
+        return images if isinstance(images, int) else -1
 
     def _environment(self) -> dict[str, Any]:
         """What the report tells of the machine, and of how the run differs from the defaults."""

@@ -112,6 +112,7 @@ def toy_loop(
     observer: Any = None,
     save_model: Any = None,
     judge: Any = None,
+    model_images: Any = None,
     **changes: Any,
 ) -> Loop:
     """A loop over ToyGAN from seed 0; `changes` override the settings."""
@@ -122,7 +123,7 @@ def toy_loop(
     )
     facts = {"recipe": {"lr": method.config.lr, "batch": settings.batch}, "data set": {"count": 8}, "length": total}
     observer = observer or Notes()
-    calls = {"save_model": save_model, "judge": judge}
+    calls = {"save_model": save_model, "judge": judge, "model_images": model_images}
     return Loop(method, ToyData(), settings, folder, observer, total=total, facts=facts, **calls)
 
 
