@@ -83,7 +83,7 @@ def test_a_resume_at_the_end_that_cannot_write_the_model_is_an_error(tmp_path):
     def refuse(method, images):
         raise I2IError("model.safetensors cannot be written.") from OSError(28, "No space left on device")
 
-    with pytest.raises(I2IError, match="At 32 images the model could not be written.*Free some space"):
+    with pytest.raises(I2IError, match=r"At 32 images the model could not be written.*Free some space"):
         toy_loop(tmp_path, save_model=refuse, model_images=lambda: -1).run()
 
 
