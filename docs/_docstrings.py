@@ -11,7 +11,7 @@ from typing import Any
 
 import griffe
 
-NAMED = re.compile(r"(?<=[^\n\s])\n(?=(?:[a-z_*][\w*]*(?:, )?)+(?: \([^)\n]*\))?: )")
+NAMED = re.compile(r"(?<=[^\n\s])\n(?=[a-z_*][\w*]*(?:, [a-z_*][\w*]*)*(?: \([^)\n]*\))?: )")
 COMMENT = re.compile(r"  # (?!type:|noqa)(.+)$")
 LIST = re.compile(r"(?m)^(?!- |  |\n)(.+)\n(?=- )")
 
