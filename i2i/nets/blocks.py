@@ -66,6 +66,29 @@ class InstanceNorm(nn.InstanceNorm2d):
         return instance_norm(input, self.weight, self.bias, self.eps)
 
 
+class ReLU(nn.ReLU):
+    """ReLU in place, except while gradients are recorded on a GPU.
+
+    There torch's instance norm returns a view, and an activation in place on a view makes autograd copy the whole
+    gradient: 11 % of the forward and backward pass of a ResNet of 9 blocks on an H100."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return fn.relu(input, inplace=_in_place(input))
+
+
+class LeakyReLU(nn.LeakyReLU):
+    """Leaky ReLU in place, except while gradients are recorded on a GPU; see `ReLU`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return fn.leaky_relu(input, self.negative_slope, inplace=_in_place(input))
+
+
+def _in_place(x: Tensor) -> bool:
+    return not (x.is_cuda and torch.is_grad_enabled())
+
+
 def norm_layer(kind: str, channels: int) -> nn.Module:
     """A norm for `channels` channels. kind: batch, instance (without parameters and running statistics) or none.
 

@@ -11,7 +11,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from i2i.nets.blocks import InstanceNorm, check, doublings, init_weights, one_hot
+from i2i.nets.blocks import InstanceNorm, LeakyReLU, check, doublings, init_weights, one_hot
 from i2i.nets.registry import Network, register
 
 DISCRIMINATOR_NORMS = ("batch", "layer", "instance", "none")
@@ -85,10 +85,10 @@ class DCGANDiscriminator(Network):
         self.classes, self.outputs = classes, outputs
         widths = [width * min(16, 2**k) for k in range(doublings(size))]
         layers: list[nn.Module] = [nn.Conv2d(channels + classes, widths[0], 4, 2, 1, bias=False)]
-        layers += [nn.LeakyReLU(0.2, inplace=True)]
+        layers += [LeakyReLU(0.2)]
         for before, after in itertools.pairwise(widths):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), discriminator_norm(norm, after)]
-            layers += [nn.LeakyReLU(0.2, inplace=True)]
+            layers += [LeakyReLU(0.2)]
         layers += [nn.Conv2d(widths[-1], outputs, 4, bias=False)]
         self.main = nn.Sequential(*layers)
         init_weights(self, "normal", std)

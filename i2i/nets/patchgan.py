@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from i2i.nets.blocks import BlurDown, norm_layer, uses_bias
+from i2i.nets.blocks import BlurDown, LeakyReLU, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
 
@@ -30,7 +30,7 @@ class PatchGAN(Network):
             bias = k == 0 or uses_bias(norm)
             parts += [nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=bias)]
             parts += [norm_layer(norm, after)] if k else []
-            parts += [nn.LeakyReLU(0.2, inplace=True)]
+            parts += [LeakyReLU(0.2)]
             parts += [BlurDown(after)] if halve and antialias else []
             before = after
         self.model = nn.Sequential(*parts, nn.Conv2d(before, 1, 4, padding=1))
@@ -51,10 +51,10 @@ class PixelGAN(Network):
         bias = uses_bias(norm)
         self.net = nn.Sequential(
             nn.Conv2d(channels, width, 1),
-            nn.LeakyReLU(0.2, inplace=True),
+            LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 1, bias=bias),
             norm_layer(norm, 2 * width),
-            nn.LeakyReLU(0.2, inplace=True),
+            LeakyReLU(0.2),
             nn.Conv2d(2 * width, 1, 1, bias=bias),
         )
 

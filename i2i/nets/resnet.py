@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
-from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ResizeConv, check, norm_layer, uses_bias
+from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ReLU, ResizeConv, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
 
@@ -21,7 +21,7 @@ class ResidualBlock(nn.Module):
             pad = nn.ReflectionPad2d(1)
             return [pad, nn.Conv2d(width, width, 3, bias=uses_bias(norm)), norm_layer(norm, width)]
 
-        middle: list[nn.Module] = [nn.ReLU(inplace=True)]
+        middle: list[nn.Module] = [ReLU()]
         if dropout:
             middle += [nn.Dropout(0.5)]
         self.conv_block = nn.Sequential(*conv(), *middle, *conv())
@@ -60,7 +60,7 @@ class ResNet(Network):
         bias = uses_bias(norm)
 
         def normed(channels: int) -> list[nn.Module]:
-            return [norm_layer(norm, channels), nn.ReLU(inplace=True)]
+            return [norm_layer(norm, channels), ReLU()]
 
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=bias), *normed(width)]
         for c in (width, 2 * width):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
-from i2i.nets.blocks import ResizeConv, check, norm_layer, uses_bias
+from i2i.nets.blocks import LeakyReLU, ReLU, ResizeConv, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
 
@@ -65,17 +65,17 @@ class UNet(Network):
         level = None
         for k in range(depth - 1, 0, -1):  # from the innermost level outwards
             outer, inner = widths[k - 1], widths[k]
-            layers: list[nn.Module] = [nn.LeakyReLU(0.2, inplace=True), down(outer, inner)]
+            layers: list[nn.Module] = [LeakyReLU(0.2), down(outer, inner)]
             if level is None:
-                layers += [nn.ReLU(inplace=True), up(inner, outer, bias), norm_layer(norm, outer)]
+                layers += [ReLU(), up(inner, outer, bias), norm_layer(norm, outer)]
             else:
-                layers += [norm_layer(norm, inner), level, nn.ReLU(inplace=True), up(2 * inner, outer, bias)]
+                layers += [norm_layer(norm, inner), level, ReLU(), up(2 * inner, outer, bias)]
                 layers += [norm_layer(norm, outer)]
                 if dropout and outer == inner:
                     layers += [nn.Dropout(0.5)]
             level = UNetLevel(layers)
         assert level is not None
-        last = [nn.ReLU(inplace=True), up(2 * width, channels_out, True), nn.Tanh()]
+        last = [ReLU(), up(2 * width, channels_out, True), nn.Tanh()]
         self.model = UNetLevel([down(channels_in, width), level, *last], outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class TrainSettings:
     ema: NonNegative = 0.0  # half-life of the weight average (EMA) in images; 0: no average
     clip: NonNegative = 0.0  # maximum gradient norm of an optimizer; 0: no clipping
     compile: bool = False  # torch.compile the networks, except those that are differentiated twice
-    channels_last: str = "auto"  # store images channels last: auto (yes on GPUs), yes, no
+    channels_last: str = "auto"  # store images channels last: auto (yes on GPUs without instance norm), yes, no
     tf32: bool = True  # TensorFloat-32 for float32 matrix products on GPUs that have it
     device: str = "auto"  # auto, cpu, cuda, mps
     save_every: Natural = 0  # images between checkpoints; 0: every epoch (at most 200 in a run) and every ten minutes

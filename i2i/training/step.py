@@ -18,6 +18,7 @@ from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now, Terms
+from i2i.nets.blocks import InstanceNorm
 from i2i.training.settings import Precision, TrainSettings
 
 
@@ -47,10 +48,7 @@ class TrainStep:
                 f"{settings.accumulate} micro-batches.",
                 f"Give a multiple of {parts}.",
             )
-        use_channels_last = settings.channels_last == "yes" or (
-            settings.channels_last == "auto" and self.device.type == "cuda"
-        )
-        self.layout = torch.channels_last if use_channels_last else torch.contiguous_format
+        self.layout = torch.channels_last if self._use_channels_last() else torch.contiguous_format
         self._setup_networks()
         self.optimizers = method.optimizers()  # after the move: they hold the parameters on the device
         self.precision = Precision.of(settings.precision, self.device, list(self.optimizers))
@@ -58,6 +56,12 @@ class TrainStep:
             fast_conv.speed_up(method)
         self.owned = {name: method.owned(o) for name, o in self.optimizers.items()}
         self.initial_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
+
+    def _use_channels_last(self) -> bool:
+        """The setting channels_last. auto: on GPUs, but not with instance norm, which copies such images twice."""
+        if self.settings.channels_last != "auto":
+            return self.settings.channels_last == "yes"
+        return self.device.type == "cuda" and not any(isinstance(m, InstanceNorm) for m in self.method.modules())
 
     def _setup_networks(self) -> None:
         """Gives every process the same networks, on its device, in the memory layout and precision of the settings."""

@@ -1,0 +1,29 @@
+"""The memory layout that `channels_last` chooses."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from i2i.training.settings import TrainSettings
+from i2i.training.step import TrainStep
+from tests.methods import tiny
+
+
+def chosen(method: str, device: str, channels_last: str = "auto") -> bool:
+    settings = TrainSettings(channels_last=channels_last)
+    step = SimpleNamespace(settings=settings, device=torch.device(device), method=tiny.made(method))
+    return TrainStep._use_channels_last(step)
+
+
+@pytest.mark.parametrize(
+    ("method", "device", "expected"),
+    [("dcgan", "cuda", True), ("cyclegan", "cuda", False), ("dcgan", "cpu", False), ("cyclegan", "cpu", False)],
+)
+def test_auto_is_channels_last_on_gpus_without_instance_norm(method: str, device: str, expected: bool) -> None:
+    assert chosen(method, device) is expected
+
+
+def test_what_the_user_sets_is_kept() -> None:
+    assert chosen("cyclegan", "cpu", "yes")
+    assert not chosen("dcgan", "cuda", "no")
