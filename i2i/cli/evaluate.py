@@ -9,6 +9,7 @@ import typer
 
 from i2i.cli.output import print_json, print_table, progress_bar
 from i2i.core.device import DEVICE_NAMES
+from i2i.core.suggest import same_name
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,14 @@ def evaluate(
         list[str] | None,
         typer.Option("--data", help="The same as DATA: --data A B.", metavar="DIR|NAME", show_default=False),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the data: train, val or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split of the data: train, val or test. [default: test, or all if there are no splits]",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Evaluate only the first N pairs. [default: all]", metavar="N", min=1)
     ] = None,
@@ -50,13 +58,15 @@ def evaluate(
     """Score a model, and beside it two trivial guesses: the mean training image, and the input itself.
 
     L1 is the mean absolute difference of values in [-1, 1]; lower is better. PSNR is in dB and SSIM is at most 1; for
-    both, higher is better. A useful model beats both guesses.
+    both, higher is better. A useful model beats both guesses. Images without pairs have no truth to score by; then the
+    command says what else can be measured.
 
     \b
     Examples:
       i2i evaluate --model runs/mine
       i2i evaluate --model pix2pix_sat2map --data maps --split val --limit 100
       i2i evaluate --model runs/mine --save runs/mine/test
+      i2i evaluate --model runs/mine inputs/ true-outputs/
     """
     from i2i.data import cards, source
     from i2i.inference.evaluate import evaluate as run
@@ -67,7 +77,7 @@ def evaluate(
         with progress_bar(name, as_json) as progress:
             if name == model:
                 find(name, progress)
-            elif name in cards.names() and not Path(name).is_dir():
+            elif same_name(name, cards.names()) and not Path(name).is_dir():
                 source.get(name, progress)
     result = run(model, sources or None, limit, split=split, device=device, save=save, method=method)
     if as_json:
@@ -80,6 +90,14 @@ def evaluate(
 
 def print_scores(result: dict[str, Any]) -> None:
     """Prints what `i2i.evaluate` returns as a table."""
+    if result.get("note"):
+        typer.echo(result["note"])
+    if "unpaired" in result:
+        names = {"changed": "mean change, |G(x) - x|", "way back": "error of the way back, |F(G(x)) - x|"}
+        names["colors"] = "difference of mean colors to the other side"
+        typer.echo(f"Measured on {result['count']} images of {result.get('split') or 'the data'}, values in [-1, 1]:")
+        print_table([[names[key], f"{value:.4f}"] for key, value in result["unpaired"].items()])
+        return
     typer.echo(f"Scores on {result['count']} pairs of {result.get('split') or 'the data'}:")
     rows = [
         [title, *(f"{values[k]:.4f}" if k in values else "-" for k in ("l1", "psnr", "ssim"))]

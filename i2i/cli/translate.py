@@ -17,6 +17,7 @@ from i2i.cli import translate_options as option
 from i2i.cli.output import progress_bar
 from i2i.cli.panels import PanelCommand
 from i2i.cli.translate_report import Report
+from i2i.cli.translate_stop import Stop
 from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def translate(
+    context: typer.Context,
     model: option.Model,
     inputs: option.Inputs = None,
     output: option.Output = None,
@@ -80,7 +82,9 @@ def translate(
         WriteSettings(parse_size(size), quality, subsampling, alpha, profile, max_pixels or MAX_PIXELS),
         TileSettings(tile, overlap, None if memory is None else memory * 2**30, exact),
         NetworkSettings(device, precision, direction, statistics, method, batch, compile),
-        RunSettings(overwrite, resume, None, dry_run, parse_shard(shard) if shard else None, processes, ray),
+        RunSettings(
+            overwrite, skip_existing, resume, None, dry_run, parse_shard(shard) if shard else None, processes, ray
+        ),
     )
     request = Request(inputs or [], listed, null, output, model, format, settings)
     report = Report(as_json, quiet, skip_existing or resume)
@@ -89,7 +93,7 @@ def translate(
     elif watch:
         _watch(request, report, settle)
     else:
-        _batch(request, report, skip_existing)
+        _batch(request, report, skip_existing, context.find_root().obj or [])
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ class Request:
             return find(self.model, progress)
 
 
-def _batch(request: Request, report: Report, skip_existing: bool) -> None:
-    """Images, folders, patterns and lists, until all of them are done."""
+def _batch(request: Request, report: Report, skip_existing: bool, words: list[str]) -> None:
+    """Images, folders, patterns and lists, until all of them are done. words: the command as it was typed."""
     from i2i.core import storage
     from i2i.inference.inputs import read_list
     from i2i.inference.translate import translate as run
@@ -123,14 +127,15 @@ def _batch(request: Request, report: Report, skip_existing: bool) -> None:
     _refuse_output_among_inputs(request)
     model = request.find_model(report)
     started = time.monotonic()
-    with progress_bar("", not report.may_draw, "images") as advance:
+    stop = Stop(words, has_record=request.output is not None or _is_one_folder(request))
+    with stop.explained(), progress_bar("", not report.may_draw, "images") as advance:
         result = run(
             request.inputs,
             request.output,
             request.model if request.settings.run.ray else model,
             listed=read_list(request.listed, request.null) if request.listed else (),
             format=request.format,
-            progress=None if advance is None else lambda done, total, _: advance(done, total),
+            progress=stop.counting(advance),
             settings=request.settings,
         )
 
@@ -143,6 +148,10 @@ def _batch(request: Request, report: Report, skip_existing: bool) -> None:
             f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing to leave it."
         )
     report.print_result(result, time.monotonic() - started, alone)
+
+
+def _is_one_folder(request: Request) -> bool:
+    return len(request.inputs) == 1 and Path(request.inputs[0]).is_dir()
 
 
 def _refuse_output_among_inputs(request: Request) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from i2i.cli.output import printable
+from i2i.core import storage
 from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
@@ -79,11 +83,25 @@ class Report:
         elif counts["done"] == 1:
             parts = [f"{result.done[0]} written in {seconds:.1f} s"]
         else:
-            parts = [f"{_images(counts['done'])} translated in {seconds:.1f} s"]
+            where = f" into {shlex.quote(_common_folder(result.done))}" if result.done else ""
+            parts = [f"{_images(counts['done'])} translated{where} in {seconds:.1f} s"]
         if counts["skipped"]:
             hint = "" if self.expects_skips else " (--overwrite replaces them)"
             parts.append(f"{counts['skipped']} skipped because they exist{hint}")
         return "; ".join(parts) + "."
+
+
+def _common_folder(files: list[Path]) -> str:
+    """The deepest folder that holds all files, with a slash at its end."""
+    folders = [str(file.parent) for file in files]
+    if any(storage.is_address(file) for file in files):
+        parts = [folder.split("/") for folder in folders]
+        common = "/".join(first for first, *rest in zip(*parts) if all(part == first for part in rest))
+        return f"{common}/"
+    common = os.path.commonpath(folders) or "."
+    if os.path.isabs(common) and Path(common).is_relative_to(Path.cwd()):
+        common = os.path.relpath(common)
+    return os.path.join(common, "")
 
 
 def _as_dict(outcome: Outcome) -> dict[str, Any]:
@@ -98,7 +116,7 @@ def _sentence(outcome: Outcome) -> str:
 
 
 def _images(count: int) -> str:
-    return f"{count} image{'' if count == 1 else 's'}"
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _print(text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from i2i import data as datasets
 from i2i.core import files
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError
+from i2i.data import layouts, source
+from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.media import grids, images
 from i2i.metrics.pixel import scores
 from i2i.models.load import load
@@ -34,12 +37,15 @@ def evaluate(
     data: datasets.Data | Source | None = None,
     limit: int | None = None,
     *,
-    split: str = "test",
+    split: str | None = None,
     device: str = "auto",
     save: str | Path | None = None,
     method: str | Path | None = None,
 ) -> dict[str, Any]:
     """Scores a model on the first `limit` pairs of a split (None: all pairs).
+
+    split: train, val or test. None: test; without it val; and all pairs if the data is not divided at all, which the
+    result's "note" says then.
 
     data: an opened split, or where the images lie. None: the data that the model was trained on. Size, direction and
     pre-processing are those of the model's header. save: a folder that gets every translation as PNG. method: the
@@ -50,12 +56,20 @@ def evaluate(
     guess is left out if it does not exist for every pair: there is no training split, the images differ in size, or
     the input has other channels than the target. ssim is left out if an image is smaller than 11 pixels.
 
-    Raises I2IError if the data holds no pairs, or has no such split.
+    Without pairs there is no truth to score by: the result has "note" and "unpaired" then, see
+    `inference.evaluate_unpaired`. Raises I2IError if the data has no such split, or only one kind of images.
     """
     translator = model if isinstance(model, Translator) else load(model, device, method=method)
     if data is None and isinstance(model, str | Path):
         data = _data_of_run(Path(model))
-    opened = data if isinstance(data, datasets.Data) else _open(translator.header, data, split)
+    note = ""
+    if isinstance(data, datasets.Data):
+        opened = data
+    else:
+        opened, split, note = _open(translator.header, data, split)
+    if opened.layout == "unpaired":
+        unpaired = evaluate_unpaired(model, translator, opened, limit, device=device, save=save, method=method)
+        return {"split": split or "", **unpaired}
     if len(opened.sides) != 2 or opened.layout != "paired":
         raise I2IError(
             f"Data of layout {opened.layout!r} has no true images to compare with.",
@@ -80,7 +94,9 @@ def evaluate(
                     for metric, score in scores(guess[None], y[None]).items():
                         values.setdefault(title, {}).setdefault(metric, []).append(score)
 
-    result: dict[str, Any] = {"split": split if not isinstance(data, datasets.Data) else "", "count": count}
+    result: dict[str, Any] = {"split": "" if isinstance(data, datasets.Data) else split, "count": count}
+    if note:
+        result["note"] = note
     for title, metrics in values.items():
         # over all images or not at all: rows over different images could not be compared
         complete = {k: torch.cat(v) for k, v in metrics.items() if sum(map(len, v)) == count}
@@ -116,8 +132,10 @@ def _data_of_run(model: Path) -> list[str] | None:
     return list(config["data"]) if isinstance(config, dict) and config.get("data") else None
 
 
-def _open(header: dict[str, Any], data: Source | None, split: str) -> datasets.Data:
-    """The split of paired data, prepared as the model's header says."""
+def _open(header: dict[str, Any], data: Source | None, split: str | None) -> tuple[datasets.Data, str, str]:
+    """The split of the data, prepared as the model's header says; its name; and a note for the user, or "".
+
+    Pairs if the images are pairs, else the layout unpaired."""
     sources = [data] if isinstance(data, str | Path) else list(data or header.get("data") or [])
     if not sources:
         raise I2IError("The model does not say which data it was trained on.", "Give the data with --data.")
@@ -132,10 +150,34 @@ def _open(header: dict[str, Any], data: Source | None, split: str) -> datasets.D
         channels_out=int(header.get("channels_out") or 0),
         workers=0,
     )
-    opened = datasets.open(sources, settings, split=split)
-    if split not in opened.splits:
-        raise I2IError(f"The data has no split {split!r}.", nearest(split, opened.splits))
-    return opened
+    split, note = _choose_split(sources, split)
+    try:
+        return datasets.open(sources, settings, split=split), split, note
+    except I2IError as error:
+        try:
+            found = layouts.find(source.folders(sources), split=split).name
+        except I2IError:
+            raise error from None
+        if found != "unpaired":
+            raise
+        return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
+
+
+def _choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str, str]:
+    """The split to score, and a note if the images are not divided. Raises I2IError if there is no such split."""
+    folders = source.folders(sources)
+    splits = [s for s in layouts.splits_of(folders[0]) if all(s in layouts.splits_of(f) for f in folders)]
+    if split is None:
+        split = next((s for s in ("test", "val") if s in splits), next(iter(splits), "train"))
+        if split == "train":
+            return split, "The images are not divided into train and test: all of them were scored."
+    if split not in splits:
+        listed = " and ".join(map(str, sources))
+        raise I2IError(
+            f"{listed} {'have' if len(sources) > 1 else 'has'} no split {split!r}.",
+            f"There is {', '.join(splits)}. Without --split, test is scored, or all images if they are not divided.",
+        )
+    return split, ""
 
 
 def _pairs(data: datasets.Data, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -150,14 +192,29 @@ def _mean_target(data: datasets.Data) -> Tensor | None:
     """The mean target [C, H, W] of the training split; None if there is none, or if its images differ in size."""
     if "train" not in data.splits:
         return None
-    training = datasets.open(data.roots, data.spec, split="train")
-    count = min(MEAN_IMAGES, training.count)
     total: Tensor | None = None
-    for _, y in _pairs(training, 0, count):
+    count = 0
+    for y in _training_targets(data):
         if total is not None and total.shape != y.shape:
             return None
-        total = y.double() if total is None else total + y
+        total, count = y.double() if total is None else total + y, count + 1
     return None if total is None else (total / count).float()
+
+
+def _training_targets(data: datasets.Data) -> Iterator[Tensor]:
+    """The targets [C, H, W] of the training split, at most MEAN_IMAGES; they may be images without partners."""
+    try:
+        training = datasets.open(data.roots, data.spec, split="train")
+    except I2IError:  # only the test images are pairs
+        found = layouts.find(data.roots, "unpaired", "train")
+        side = found.a if data.spec.direction == "BtoA" else found.b
+        spec = replace(data.spec, layout="images", direction="AtoB", channels_in=data.channels_out, channels_out=0)
+        alone = datasets.Data(layouts.Layout("images", side), spec, data.roots)
+        for i in range(min(MEAN_IMAGES, alone.count)):
+            yield alone.item(i).x[0]
+        return
+    for _, y in _pairs(training, 0, min(MEAN_IMAGES, training.count)):
+        yield y
 
 
 def _with_channels(x: Tensor, channels: int) -> Tensor | None:

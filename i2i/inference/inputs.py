@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ from i2i.inference.outputs import (
     settle_outputs,
 )
 from i2i.media import images, video
+
+SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")  # of a file's name: out.heic is meant to be a file, out.2024 is not
 
 
 def collect_jobs(
@@ -59,10 +62,12 @@ def collect_jobs(
             raise I2IError(f"Images cannot be written as {suffix}.", nearest(suffix, WRITABLE + video.WRITABLE))
 
     # every input file, with an output that may still have the wrong format
-    alone = len(inputs) == 1 and not listed
+    alone = len(inputs) == 1 and not listed and not str(output).endswith(("/", os.sep))
     pairs: list[FilePair] = []
     for entry in inputs:
         pairs += _pairs_of_input(entry, out, model, recursive, alone, suffix)
+    if out is None:
+        pairs = _without_earlier_outputs(pairs, model)
     pairs += [_pair_of_list(storage.locate(entry), out, model, root) for entry in listed]
     if not pairs:
         raise I2IError(
@@ -106,7 +111,20 @@ def _pairs_of_input(
         return [FilePair(path, out, path.name)]
     if may_be_file and out.suffix.lower() in images.SUFFIXES + video.READABLE:
         raise I2IError(f"Images cannot be written as {out.suffix}.", f"{IMAGE_FORMATS} {VIDEO_FORMATS}")
+    if may_be_file and not storage.is_address(out) and SUFFIX.fullmatch(out.suffix):
+        raise I2IError(
+            f"Images cannot be written as {out.suffix}.",
+            f"{IMAGE_FORMATS} {VIDEO_FORMATS} If {out} is to be a folder, give {out}/.",
+        )
     return [FilePair(path, out / path.name, path.name)]
+
+
+def _without_earlier_outputs(pairs: list[FilePair], model: str) -> list[FilePair]:
+    """The pairs without photo.MODEL.jpg where photo.jpg is an input, too: *.jpg names outputs of an earlier run."""
+    stems = {str(p.source.with_suffix("")) for p in pairs}
+    ending = f".{model}"
+    earlier = {stem for stem in stems if stem.endswith(ending) and stem.removesuffix(ending) in stems}
+    return [p for p in pairs if str(p.source.with_suffix("")) not in earlier]
 
 
 def _pair_of_list(path: Path, out: Path | None, model: str, root: str | Path | None) -> FilePair:

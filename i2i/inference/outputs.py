@@ -12,9 +12,12 @@ from PIL import Image
 
 from i2i.core import storage
 from i2i.core.errors import I2IError
-from i2i.media import video
+from i2i.media import images, video
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
+
+OTHER_FORMATS = (".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".dng", ".cr2", ".nef", ".raw")
+FILE_SUFFIXES = {*WRITABLE, *images.SUFFIXES, *video.WRITABLE, *video.READABLE, *OTHER_FORMATS}  # a folder has none
 
 SYNONYMS = {".jpeg": ".jpg", ".tiff": ".tif"}  # two names of one format
 IMAGE_FORMATS = f"Image formats: {', '.join(WRITABLE)}."
@@ -45,7 +48,7 @@ def must_be_folder(output: str | Path) -> None:
     if out.is_file():
         raise I2IError(f"{out} is a file; several outputs need a folder.", "Give a folder with --output.")
     is_folder = str(output).endswith(("/", os.sep)) or out.is_dir()
-    if out.suffix.lower() in WRITABLE + video.WRITABLE and not is_folder:
+    if out.suffix.lower() in FILE_SUFFIXES and not is_folder:
         raise I2IError(
             f"{out} is the name of one file; several outputs need a folder.",
             f"Give a folder with --output, or {out}/ if the folder is to have that name.",

@@ -68,11 +68,14 @@ def run(
         raise I2IError("A model in memory cannot be sent to a cluster.", "Give its file or its name.")
     model = work.model.path if isinstance(work.model, ModelFile) else work.model
     work = replace(work, model=_for_all_nodes(model))
+    own_record = record
     if record is not None:
         record = record_in(storage.locate(_for_all_nodes(record.folder)), record.settings)
     unanswered = {j.number for j in jobs}
     why = "The cluster ended without an answer for this image."
     with _connected(address) as (ray, data):
+        if own_record is not None:
+            own_record.open()  # only now: an error above leaves no folder behind
         answers = _answers(ray, data, work, jobs, record)
         while True:
             try:

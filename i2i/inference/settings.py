@@ -38,6 +38,7 @@ class RunSettings:
     """Which outputs are made, and who makes them."""
 
     overwrite: bool = False  # replace outputs that exist
+    skip_existing: bool = False  # leave outputs that exist, even those of another model, without an error
     resume: bool = False  # skip outputs that the record says are done and intact; make the others again
     record: bool | None = None  # keep a record in the output folder; None: if several images go into a folder
     dry_run: bool = False  # only say what would be done
@@ -79,6 +80,7 @@ class TranslateOptions(TypedDict, total=False):
     compile: bool
     # RunSettings
     overwrite: bool
+    skip_existing: bool
     resume: bool
     record: bool | None
     dry_run: bool

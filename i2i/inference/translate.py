@@ -106,7 +106,7 @@ def translate(
       profile, max_pixels: see media.codec.WriteSettings;
     - tile and overlap (pixels), memory (bytes), exact: see models.tiling.TileSettings;
     - device, precision, direction, statistics, method, batch, compile: see settings.NetworkSettings;
-    - overwrite, resume, record, dry_run, shard, processes, ray: see settings.RunSettings.
+    - overwrite, skip_existing, resume, record, dry_run, shard, processes, ray: see settings.RunSettings.
 
     Returns what became of each image; an image that cannot be read, translated or written never stops the others.
     Raises I2IError, before anything is read, if an input does not exist, there is no image, two inputs would have one
@@ -171,7 +171,7 @@ def _run(
         if progress:
             progress(len(outcomes), len(pairs), pair.source)
 
-    if jobs and record is not None:
+    if jobs and record is not None and not run.ray:  # a cluster is reached first
         record.open()  # before any work: an archive is not begun without its record
     try:
         if jobs and run.ray:
@@ -189,7 +189,8 @@ def _run(
 
 def _todo(pairs: list[FilePair], record: Record | None, run: RunSettings) -> list[bool]:
     """For each pair, whether it is to be translated; if not, its output stays as it is."""
-    entries = record.entries() if record is not None and run.resume else {}
+    leaves_others = run.overwrite or run.skip_existing  # whoever made the outputs that exist
+    entries = record.entries() if record is not None and (run.resume or not leaves_others) else {}
     sizes = storage.file_sizes(p.target for p in pairs)  # of outputs that exist
     todo, other_settings = [], 0
     for pair in pairs:
@@ -198,6 +199,10 @@ def _todo(pairs: list[FilePair], record: Record | None, run: RunSettings) -> lis
             todo.append(True)
         elif record is None or entry is None:  # an output that no record knows
             todo.append(run.overwrite)
+        elif not run.resume:
+            is_output = entry.get("state") == "done" and entry.get("size") == sizes[pair.target]
+            other_settings += is_output and entry.get("settings") != record.settings
+            todo.append(False)
         else:
             intact = record.intact(entry, pair.source, pair.target, sizes[pair.target])
             if not (intact or run.overwrite) and entry.get("state") == "done" and entry.get("input") != pair.name:
@@ -209,8 +214,8 @@ def _todo(pairs: list[FilePair], record: Record | None, run: RunSettings) -> lis
             todo.append(not intact)
     if other_settings and not run.overwrite:
         raise I2IError(
-            f"{other_settings} outputs were made with another model or other settings.",
-            "Give another output folder, or --overwrite to replace them.",
+            f"{other_settings:,} outputs were made with another model or other settings.",
+            "Give another output folder, --overwrite to replace them, or --skip-existing to leave them.",
         )
     return todo
 

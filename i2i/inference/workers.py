@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -86,7 +88,8 @@ def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell
         network = replace(work.network, device=f"cuda:{k % gpus}") if gpus else work.network
         own = replace(work, network=network)
         child: BaseProcess = context.Process(target=_child, args=(own, threads, record, tasks, results), daemon=True)
-        child.start()
+        with _interrupts_blocked():
+            child.start()
         children.append(child)
 
     try:
@@ -97,12 +100,30 @@ def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell
         codes = sorted({c.exitcode for c in children if c.exitcode})
         for number in sorted(unanswered):
             tell(number, f"The process that worked on it ended with code {codes[0] if codes else 'unknown'}.")
+    except BaseException:  # Ctrl-C, or an error of the caller: what is half done appears nowhere
+        for child in children:
+            child.terminate()
+        raise
     finally:
         tasks.cancel_join_thread()
         for child in children:
             child.join(timeout=5)
             if child.is_alive():
-                child.terminate()
+                child.kill()
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """A process that is started inside never gets SIGINT: Ctrl-C reaches all processes of a terminal, and it is for the
+    parent to end its children. One that arrives here meanwhile comes after the block."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answers(results: Results, children: list[BaseProcess], count: int) -> Iterator[tuple[int, str | None]]:

@@ -68,6 +68,7 @@ class Session:
             model_images=self._model_images,
             preview=run.held_out,
         )
+        self.loop.stop_signal.announces = self.is_main and not quiet
 
     def _observer(self, live: bool) -> Observer:
         """Whom the loop tells: the report, trackers, and for GANs from noise a monitor of mode collapse."""

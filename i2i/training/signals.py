@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -14,15 +15,22 @@ class Interrupted(I2IError):
     """A signal stopped the run, and its state is saved. `code`, the exit code, is 128 + the signal's number."""
 
     def __init__(self, number: int, hint: str) -> None:
-        super().__init__(f"Stopped by {signal.Signals(number).name}; the run is saved.", hint)
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        super().__init__(f"Stopped by {name}; the run is saved.", hint)
         self.code = 128 + number
 
 
+ANNOUNCEMENT = "Stopping: this step is finished and the run is saved. Press Ctrl-C again to stop without saving."
+
+
 class StopSignal:
-    """Remembers the signal that asked the run to stop; `number` is 0 as long as none came."""
+    """Remembers the signal that asked the run to stop; `number` is 0 as long as none came.
+
+    announces: at the first signal, ANNOUNCEMENT is written to stderr at once."""
 
     def __init__(self) -> None:
         self.number = 0
+        self.announces = False
 
     @contextlib.contextmanager
     def remembered(self) -> Iterator[None]:
@@ -31,6 +39,9 @@ class StopSignal:
         Outside of the main thread nothing is caught: there, only the main thread decides about signals."""
 
         def remember(number: int, frame: FrameType | None) -> None:
+            if self.announces and not self.number:
+                with contextlib.suppress(OSError):  # by the system's own write: no lock of Python can be waited for
+                    os.write(2, f"\n{ANNOUNCEMENT}\n".encode())
             self.number = number
             signal.signal(number, signal.SIG_DFL)
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from i2i.cli import launch
 from i2i.core.errors import I2IError
+from i2i.training.signals import ANNOUNCEMENT
 from tests.cli.program import ROOT, TINY, i2i, start
 
 LONG = ["--images", 100_000, "--set", "log_every=1"]
@@ -44,6 +45,7 @@ def test_a_terminated_run_is_saved_and_goes_on(pairs, tmp_path):
     assert process.returncode == 143
     assert out == ""
     said = err.splitlines()[-1]
+    assert err.count(ANNOUNCEMENT) == 1
     assert said == f"Stopped by SIGTERM; the run is saved. Go on with: i2i train --resume '{folder}'"
     assert "Traceback" not in err
     plan = json.loads(i2i("train", "--resume", folder, "--dry-run", "--json")[0])
@@ -58,7 +60,7 @@ def test_a_terminated_run_is_saved_and_goes_on(pairs, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert json.loads(out)["error"].startswith("Stopped by SIGINT")
+    assert json.loads(out)["error"].startswith("Stopped by Ctrl-C")
     images = [e["images"] for e in map(json.loads, (folder / "log.jsonl").read_text().splitlines()) if "rates" in e]
     assert images == sorted(images)
 

@@ -57,10 +57,10 @@ def test_one_image(model, photos):
 
 def test_a_folder_and_nothing_overwritten(model, photos, tmp_path):
     _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--size", "8x6")
-    assert "3 images translated" in err
+    assert "3 images translated into" in err
     assert Image.open(tmp_path / "out" / "sub" / "c.png").size == (8, 6)
     before = (tmp_path / "out" / "a.png").read_bytes()
-    _, err = i2i(photos, "-o", tmp_path / "out", "-m", model)
+    _, err = i2i(photos, "-o", tmp_path / "out", "-m", model, "--size", "8x6")
     assert "0 images to translate" in err
     assert "3 skipped because they exist" in err
     assert (tmp_path / "out" / "a.png").read_bytes() == before

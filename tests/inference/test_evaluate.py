@@ -121,3 +121,52 @@ def test_a_run_is_concluded_with_a_model_in_memory_or_its_file(pairs, tmp_path, 
     assert run == []
     evaluate(path, str(pairs), 1, method="mine.py", device="cpu")
     assert run == ["mine.py"]
+
+
+def test_two_folders_of_ones_own_and_no_splits(pairs, tmp_path):
+    for i in range(5):
+        image = Image.open(pairs / "test" / f"{i:02}.png")
+        for side, box in (("in", (0, 0, 16, 16)), ("out", (16, 0, 32, 16))):
+            (tmp_path / side).mkdir(exist_ok=True)
+            image.crop(box).save(tmp_path / side / f"{i}.png")
+    model = Translator(Negative(), {"size": 16})
+    found = evaluate(model, [tmp_path / "in", tmp_path / "out"])
+    assert (found["count"], found["split"]) == (5, "train")
+    assert "not divided" in found["note"]
+    assert found["model"]["l1"] < 1e-6
+    with pytest.raises(I2IError, match="no split 'test'"):
+        evaluate(model, [tmp_path / "in", tmp_path / "out"], split="test")
+    assert "note" not in evaluate(model, pairs)
+
+
+def test_images_without_pairs_have_no_truth_but_are_measured(pairs, tmp_path):
+    rng = np.random.default_rng(1)
+    for side, level in (("A", 100), ("B", 200)):
+        (tmp_path / side).mkdir()
+        for i in range(3):
+            array = np.full((16, 16, 3), level, np.uint8)
+            Image.fromarray(array).save(tmp_path / side / f"{side}{rng.integers(99999)}{i}.png")
+    found = evaluate(Translator(Negative(), {"size": 16}), [tmp_path / "A", tmp_path / "B"], save=tmp_path / "made")
+    x, y = 100 / 127.5 - 1, 200 / 127.5 - 1
+    assert "no truth" in found["note"]
+    assert found["unpaired"]["changed"] == pytest.approx(abs(2 * x), abs=1e-5)
+    assert found["unpaired"]["colors"] == pytest.approx(abs(-x - y), abs=1e-5)
+    assert "way back" not in found["unpaired"]
+    assert len(list((tmp_path / "made").rglob("*.png"))) == 3
+    torch.manual_seed(0)
+    networks = {name: nets.build("resnet", blocks=1, width=2) for name in "GF"}
+    path = model_file.save(tmp_path / "m.safetensors", networks, {"size": 16})
+    assert evaluate(path, [tmp_path / "A", tmp_path / "B"], device="cpu")["unpaired"]["way back"] > 0
+
+
+def test_the_shipped_unpaired_model_is_scored_on_its_paired_test_split():
+    found = evaluate("cyclegan_daynight", limit=4, device="cpu")
+    assert (found["split"], found["count"]) == ("test", 4)
+    assert set(found) == {"split", "count", "model", "mean image", "input copied"}
+    night = [data.open("daynight", data.DataSettings(size=64, load=64, layout="unpaired"), "train")]
+    side = night[0].sides[1]
+    mean = np.mean([np.asarray(Image.open(s.path).convert("RGB"), float) for s in side], 0) / 127.5 - 1
+    test = data.open("daynight", data.DataSettings(size=64, load=64, layout="paired"), "test")
+    y = np.stack([test.item(i).y[0].numpy() for i in range(4)])
+    wanted = np.abs(y - mean.transpose(2, 0, 1)).mean()
+    assert found["mean image"]["l1"] == pytest.approx(wanted, abs=0.004)
