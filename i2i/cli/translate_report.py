@@ -48,6 +48,13 @@ class Report:
             _print(f"failed: {_sentence(outcome)}")
         else:
             self.note(f"{outcome.state}: {outcome.target}")
+            self._print_notes([outcome])
+
+    def _print_notes(self, outcomes: list[Outcome]) -> None:
+        """What the user should know of images that were translated."""
+        for outcome in outcomes:
+            if outcome.note:
+                self.note(f"note: {outcome.source}: {outcome.note}")
 
     def print_result(self, result: Result, seconds: float, alone: bool = False) -> None:
         """All images of a run. Raises typer.Exit with the exit code if something failed.
@@ -66,6 +73,7 @@ class Report:
             for source, target in result.planned:
                 typer.echo(printable(f"{source} -> {target}"))
             self.note(self._summary(result, counts, seconds))
+            self._print_notes(result.outcomes)
             if result.failed:
                 _print(f"{_images(counts['failed'])} failed:")
             for outcome in result.outcomes:
@@ -106,7 +114,8 @@ def _common_folder(files: list[Path]) -> str:
 
 def _as_dict(outcome: Outcome) -> dict[str, Any]:
     entry = {"input": str(outcome.source), "output": str(outcome.target), "state": outcome.state}
-    return {**entry, "error": outcome.error} if outcome.error else entry
+    texts = {"error": outcome.error, "note": outcome.note}
+    return entry | {key: text for key, text in texts.items() if text}
 
 
 def _sentence(outcome: Outcome) -> str:

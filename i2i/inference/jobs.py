@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -13,7 +14,13 @@ from i2i.core.errors import I2IError
 from i2i.media.adapt import PreparedImage
 from i2i.media.codec import Document
 
-TellNumber = Callable[[int, str | None], None]  # (number of a job, error or None), once for each job
+
+class TellNumber(Protocol):
+    """Called once for each job."""
+
+    def __call__(self, number: int, error: str | None, note: str = "") -> None:
+        """number: of the job. error: why it failed, or None. note: what the user should know of its file."""
+        ...
 
 
 @dataclass
@@ -25,6 +32,7 @@ class Job:
     target: Path
     name: str
     document: Document | None = None  # the file's content: from when it is read until it is written, or has failed
+    note: str = ""  # sentences about the file that the user should read
     outputs: list[Tensor | np.ndarray | None] = field(default_factory=list)  # the network's, one for each part
 
     @property

@@ -93,7 +93,7 @@ class Pipeline:
         source, suffix = storage.decoder_input(job.source), job.target.suffix.lower()
         document = reader.read(source, self.translator.channels_in, self.settings, suffix)
         job.outputs = [None] * len(document.parts)
-        job.document = document
+        job.document, job.note = document, document.note
 
     def _groups(self, jobs: Iterable[Job]) -> Iterator[list[Part]]:
         """Batches of parts of one padded size; few parts wait for others of their size at any time."""

@@ -39,16 +39,19 @@ class Actor:
         self.record = record
 
     def __call__(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        """Columns {number, source, target, name} of some jobs -> {number, error ("" if there is none), node}."""
+        """Columns {number, source, target, name} of some jobs -> {number, error ("" if there is none), note, node}."""
         ray = importlib.import_module("ray")
-        errors: dict[int, str] = {}
+        answers: dict[int, tuple[str, str]] = {}
         columns = (chunk[k].tolist() for k in ("number", "source", "target", "name"))
         jobs = [Job(n, storage.locate(s), storage.locate(t), name) for n, s, t, name in zip(*columns)]
-        self.pipeline.run(jobs, lambda job, error: errors.update({job.number: reason(error) if error else ""}))
+        self.pipeline.run(
+            jobs, lambda job, error: answers.update({job.number: (reason(error) if error else "", job.note)})
+        )
         if self.record is not None:
             self.record.close()  # so that nothing is lost with the actor
         node = ray.get_runtime_context().get_node_id()
-        return {"number": list(errors), "error": list(errors.values()), "node": [node] * len(errors)}
+        errors, notes = [error for error, _ in answers.values()], [note for _, note in answers.values()]
+        return {"number": list(answers), "error": errors, "note": notes, "node": [node] * len(answers)}
 
 
 def run(
@@ -89,13 +92,13 @@ def run(
                 unanswered.discard(row["number"])
                 if tell_node:
                     tell_node(row["number"], row["node"])
-                tell(row["number"], row["error"] or None)
+                tell(row["number"], row["error"] or None, **({"note": row["note"]} if row["note"] else {}))
         for number in sorted(unanswered):
             tell(number, why)
 
 
 def _answers(ray: Any, data: Any, work: Work, jobs: list[Job], record: Record | None) -> Iterator[dict[str, Any]]:
-    """Starts the work. Gives rows {number, error, node}, in the order in which the actors make them."""
+    """Starts the work. Gives rows {number, error, note, node}, in the order in which the actors make them."""
     total = ray.cluster_resources()
     gpus = int(total.get("GPU", 0)) if work.network.device in ("auto", "cuda") else 0
     chunks = -(-len(jobs) // CHUNK)

@@ -47,6 +47,7 @@ class Outcome:
     target: Path
     state: str
     error: str = ""
+    note: str = ""  # what the user should know of the input, although it was translated
 
 
 @dataclass
@@ -162,9 +163,9 @@ def _run(
         except I2IError as error:
             record_errors.append(str(error))
 
-    def tell(number: int, error: str | None) -> None:
+    def tell(number: int, error: str | None, note: str = "") -> None:
         pair = pairs[number]
-        outcomes[number] = Outcome(pair.source, pair.target, "failed" if error else "done", error or "")
+        outcomes[number] = Outcome(pair.source, pair.target, "failed" if error else "done", error or "", note)
         if error and record is not None:
             with noting_record_errors():
                 record.failed(pair.name, pair.target, error)
@@ -179,7 +180,9 @@ def _run(
         elif jobs and run.processes > 1:
             workers.run(work, jobs, min(run.processes, len(jobs)), record, tell)
         elif jobs:
-            work.pipeline(record).run(jobs, lambda job, error: tell(job.number, reason(error) if error else None))
+            work.pipeline(record).run(
+                jobs, lambda job, error: tell(job.number, reason(error) if error else None, job.note)
+            )
     finally:
         if record is not None:
             with noting_record_errors():

@@ -30,7 +30,8 @@ from i2i.models.translator import Translator
 
 CHUNK = 4  # jobs that a process takes from the queue at a time
 Tasks: TypeAlias = "Queue[list[Job] | None]"  # None: no more jobs
-Results: TypeAlias = "Queue[tuple[int, str | None]]"  # (number of a job, error or None)
+Answer: TypeAlias = tuple[int, str | None, str]  # number of a job, error or None, note
+Results: TypeAlias = "Queue[Answer]"
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell
 
     try:
         unanswered = {job.number for job in jobs}
-        for number, error in _answers(results, children, len(jobs)):
+        for number, error, note in _answers(results, children, len(jobs)):
             unanswered.discard(number)
-            tell(number, error)
+            tell(number, error, note)
         codes = sorted({c.exitcode for c in children if c.exitcode})
         for number in sorted(unanswered):
             tell(number, f"The process that worked on it ended with code {codes[0] if codes else 'unknown'}.")
@@ -126,7 +127,7 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _answers(results: Results, children: list[BaseProcess], count: int) -> Iterator[tuple[int, str | None]]:
+def _answers(results: Results, children: list[BaseProcess], count: int) -> Iterator[Answer]:
     """`count` answers of the processes; fewer if all processes end before."""
     answers = 0
     while answers < count:
@@ -152,7 +153,7 @@ def _child(work: Work, threads: int, record: Record | None, tasks: Tasks, result
 
     try:
         pipeline = work.pipeline(record)
-        pipeline.run(jobs(), lambda job, error: results.put((job.number, reason(error) if error else None)))
+        pipeline.run(jobs(), lambda job, error: results.put((job.number, reason(error) if error else None, job.note)))
     finally:
         if record is not None:
             record.close()

@@ -69,6 +69,7 @@ class Document:
     keep: dict[str, Any] = field(default_factory=dict)  # arguments of saving: dpi, exif
     timing: dict[str, Any] = field(default_factory=dict)  # of an animation: duration, loop
     states: list[ColorState] = field(default_factory=list)  # one for each frame
+    note: str = ""  # what the user should know of the file
 
     @property
     def pixels(self) -> int:

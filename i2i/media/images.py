@@ -6,28 +6,43 @@ Inside i2i an image is uint8 [H, W, C] as an array and float32 [C, H, W] in [-1,
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from i2i.core.errors import I2IError, nearest
 from i2i.core.files import atomic_write
+from i2i.media import jpeg, png, tiff
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif", ".jp2", ".tga")
 MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
 JPEG_QUALITY = 95
+MAX_TEXT = 1 << 24  # bytes of an unpacked text of a PNG; a file with a longer one is taken for a bomb
+REPAIR = "i2i repair"  # key of an opened image's info
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT)
 
 # Pillow warns of large images, odd EXIF and odd palettes. The limits here are stricter, and images are decoded in
 # threads, where the filters of warnings.catch_warnings() would leak from one into another; so for the whole process.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was read in place of a file with a fault from which no pixel suffers."""
+
+    content: bytes
+    note: str = ""  # a sentence for the user, if he should know
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------
@@ -42,7 +57,7 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own limit gives way to a higher one that was asked for
     try:
-        with Image.open(source) as image:
+        with _opened(source, max_pixels) as image:
             if image.width * image.height > max_pixels:
                 raise I2IError(
                     f"{name} has {image.width}x{image.height} pixels, more than the limit of {max_pixels:,}.",
@@ -67,8 +82,64 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
     except Exception as error:  # decoders raise nearly anything on damaged files
         if isinstance(error, OSError) and error.errno:  # from the system: permissions, links in a circle, a bad disk
             raise I2IError(f"{name} cannot be read: {error.strerror}.") from error
+        if "MAX_TEXT" in str(error) or "text chunks" in str(error):
+            what = f"{name} has texts of more than {MAX_TEXT >> 20} MB, as a decompression bomb has."
+            raise I2IError(what, "Save it without its texts.") from error
         reason = str(error) or type(error).__name__
         raise I2IError(f"{name} cannot be read: {reason}.", "It is damaged or cut short.") from error
+
+
+def _opened(source: str | Path | BinaryIO, max_pixels: int) -> Image.Image:
+    """The Pillow image of a file, not decoded yet; of a file with a fault that no pixel suffers from, in a form that
+    Pillow reads. Its info then holds a `Repair`."""
+    name = source_name(source)
+    try:
+        image = Image.open(source)
+    except UnidentifiedImageError:
+        data = content_of(source)
+        if data[:4] not in tiff.MAGIC:
+            raise
+        return _repaired(Repair(tiff.rewritten(data, name, max_pixels)))
+    if image.format == "TIFF":
+        tiff.check_sign(image, name)
+        if tiff.is_misread(image):
+            image.close()
+            return _repaired(Repair(tiff.rewritten(content_of(source), name, max_pixels)))
+    elif image.format == "JPEG" and image.width * image.height <= max_pixels:
+        data = b"" if _ends_as_jpeg(image) else content_of(source)
+        whole = jpeg.completed(data) if data else None
+        if whole is not None:
+            image.close()
+            return _repaired(Repair(whole, "The marker at its end is missing; all pixels are there."))
+    elif image.format == "PNG":
+        png.scale_key(image)
+    return image
+
+
+def _repaired(repair: Repair) -> Image.Image:
+    image = Image.open(io.BytesIO(repair.content))
+    image.info[REPAIR] = repair
+    return image
+
+
+def _ends_as_jpeg(image: Image.Image) -> bool:
+    """True if an opened file ends with the marker of a JPEG's end. Leaves it where it stands."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return True
+    place = file.tell()
+    file.seek(-2, os.SEEK_END)
+    end = file.read(2)
+    file.seek(place)
+    return bool(end == jpeg.END)
+
+
+def content_of(source: str | Path | BinaryIO) -> bytes:
+    """All bytes of a file or a stream."""
+    if isinstance(source, str | Path):
+        return Path(source).read_bytes()
+    source.seek(0)
+    return source.read()
 
 
 def source_name(source: object) -> str:
@@ -102,12 +173,15 @@ def convert(image: Image.Image, channels: int | None = 3, source: object = "the 
     """The image in mode L, RGB or RGBA, by the rules of `pixels.read`. Raises I2IError naming `source`."""
     if channels not in (None, *_MODES):
         raise I2IError(f"{channels} channels were asked for.", "Allowed: 1 (gray), 3 (RGB), 4 (RGBA), or None.")
+    if image.mode == "La":
+        image = image.convert("LA")  # Pillow goes no other way
     natural = natural_channels(image)
     mode = _MODES[channels or natural]
-    if image.mode == mode:
+    if image.mode == mode and (natural != 4 or mode == "RGBA"):
         return image
     if image.mode.startswith("I"):
-        image = Image.fromarray(to_8_bits(_uint16(image, source)))
+        array = png.with_alpha(_uint16(image, source)[..., None], image.info.get(png.KEY))
+        image = to_pil(to_8_bits(array))
     elif image.mode == "F":
         image = Image.fromarray(_from_floats(image, source))
     if natural == 4:
@@ -166,7 +240,7 @@ def to_array(image: Image.Image, source: object = "the image") -> np.ndarray:
 
     Raises I2IError naming `source` if its values have no place in 8 or 16 bits."""
     if image.mode.startswith("I"):
-        return _uint16(image, source)[..., None]
+        return png.with_alpha(_uint16(image, source)[..., None], image.info.get(png.KEY))
     array = np.array(convert(image, None, source))
     return array[..., None] if array.ndim == 2 else array
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from i2i.media import color, exif, images, uint16
+from i2i.media import color, exif, images, png, tiff, uint16
 from i2i.media.color import ColorState
 from i2i.media.images import MAX_PIXELS
 
@@ -43,10 +43,10 @@ def opened(
 
 def plain(source: str | Path | BinaryIO, image: Image.Image, channels: int | None = 3) -> Image.Image:
     """The first frame of an opened file that is not decoded yet, by the rules of `read`."""
-    if not color.mode_of(exif.icc_profile(image)):
+    if not color.mode_of(exif.icc_profile(image)) and not png.has_key_of_16_bits(image):
         image.load()
         return images.convert(images.upright(image), channels, source)
-    array, _, _ = frame(source, image, 0, functools.cache(lambda: content_of(source)))
+    array, _, _ = frame(source, image, 0, content_of(source, image))
     return images.convert(images.to_pil(images.to_8_bits(array)), channels, source)
 
 
@@ -59,7 +59,8 @@ def frame(
     number: of that frame. content: gives the file's bytes."""
     # What the header says has to be asked for before decoding, except for a PNG: its EXIF may stand behind the pixels,
     # and damage that Pillow meets on the way there is not met again when the pixels are decoded.
-    is_uint16, size = uint16.is_color(image), exif.stored_size(image)
+    tiff.check_sign(image, images.source_name(source))
+    is_uint16, size, key = uint16.is_color(image), exif.stored_size(image), image.info.get(png.KEY)
     if image.format == "PNG":
         image.load()
     orientation = exif.orientation(image)
@@ -68,7 +69,8 @@ def frame(
 
     array = uint16.decode(content(), size, image.format == "TIFF", number) if is_uint16 else None
     if array is not None:
-        return *uint16.into_srgb(uint16.upright(array, orientation), profile), orientation
+        array = png.with_alpha(uint16.upright(array, orientation), key if image.format == "PNG" else None)
+        return *uint16.into_srgb(array, profile), orientation
     turned = images.upright(image)
     if turned.mode.startswith("I"):
         return *uint16.into_srgb(images.to_array(turned, source), profile), orientation
@@ -78,9 +80,7 @@ def frame(
     return images.to_array(turned, source), state, orientation
 
 
-def content_of(source: str | Path | BinaryIO) -> bytes:
-    """All bytes of a file or a stream."""
-    if isinstance(source, str | Path):
-        return Path(source).read_bytes()
-    source.seek(0)
-    return source.read()
+def content_of(source: str | Path | BinaryIO, image: Image.Image) -> Callable[[], bytes]:
+    """A function that gives the bytes of a file that was opened as `image`, or what was read in their place."""
+    repair = image.info.get(images.REPAIR)
+    return functools.cache(lambda: repair.content if repair else images.content_of(source))

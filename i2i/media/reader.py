@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -29,7 +28,9 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
         count = len(numbers)
         _check_total(source, image.width * image.height * count, count, options.max_pixels)
         document = Document([], 2 if options.alpha == "translate" else 1)
-        content = functools.cache(lambda: pixels.content_of(source))
+        content = pixels.content_of(source, image)
+        repair = image.info.get(images.REPAIR)
+        document.note = repair.note if repair else ""
         durations, total = [], 0
         for number in numbers:
             # Sizes are checked from the header, before anything is decoded: later pages may be larger.

@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint, try_import
-from i2i.media import color
+from i2i.media import color, tiff
 from i2i.media.color import ColorState
 from i2i.media.exif import EXIF_IFD, GPS_IFD, TEXT_TAGS
 
-BITS_PER_SAMPLE, SAMPLE_FORMAT, INTEROP_IFD = 258, 339, 0xA005  # TIFF tags
+BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # TIFF tags
 ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 1, 2  # values of the TIFF tag ExtraSamples
 CMS_MODES = {"L": "gray", "RGB": "rgb"}
 CMS_FLAGS = 0x0040 | 0x0100  # Little CMS: no table in place of the curves, no cache of single colors
@@ -199,7 +198,7 @@ def encode_tiff(pages: Sequence[Page], keep: dict[str, Any]) -> bytes:
     import tifffile
 
     # EXIF goes with the first page. tifffile writes texts, but refuses the tags that point to the directories of EXIF
-    # and GPS: a placeholder under the next number is written for each, and _add_directories turns it into the pointer.
+    # and GPS: a placeholder under the next number is written for each; tiff.add_directories turns it into the pointer.
     exif = Image.Exif()
     if "exif" in keep:
         exif.load(keep["exif"])
@@ -227,24 +226,4 @@ def encode_tiff(pages: Sequence[Page], keep: dict[str, Any]) -> bytes:
                 software=False,
                 contiguous=False,
             )
-    return _add_directories(buffer.getvalue(), directories)
-
-
-def _add_directories(data: bytes, directories: dict[int, dict[int, Any]]) -> bytes:
-    """The TIFF with directories for EXIF and GPS at its end, and the first page's placeholders pointing at them."""
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        placeholders = {tag: file.pages.first.tags[tag + 1].offset for tag in directories}
-    result = bytearray(data)
-    for tag, values in directories.items():
-        directory = ImageFileDirectory_v2(prefix=b"II")
-        for name, value in values.items():
-            if name != INTEROP_IFD:  # an offset in the old file
-                directory[name] = value
-        result += bytes(len(result) % 2)
-        offset = len(result)
-        result += directory.tobytes(offset)
-        struct.pack_into("<H", result, placeholders[tag], tag)
-        struct.pack_into("<I", result, placeholders[tag] + 8, offset)
-    return bytes(result)
+    return tiff.add_directories(buffer.getvalue(), directories)

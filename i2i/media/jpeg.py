@@ -1,0 +1,71 @@
+"""JPEG files whose end is missing although no pixel is: they lack the marker at the end, or a padding before it."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+from PIL import Image
+
+END = b"\xff\xd9"
+SCAN, SCAN_END = 0xDA, 63  # marker of a scan, and the last coefficient of a block
+PADDINGS = (b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64, b"\xfe" * 64)  # more coded pixels, if any are wanted
+RESTARTS = tuple(bytes([0xFF, 0xD0 + i]) + b"\x55" * 64 for i in range(8))  # the same behind a marker of restart
+
+
+def completed(data: bytes) -> bytes | None:
+    """The file with its end, if that alone is missing; None if pixels are missing, or nothing is.
+
+    Where pixels are missing, whatever stands behind the data is decoded as pixels; where none is, it is passed over."""
+    if not _has_all_scans(data):
+        return None
+    body = data[:-1] if data[-1:] == b"\xff" else data
+    first = _decoded(body + END)
+    paddings = PADDINGS + (RESTARTS if b"\xff\xdd" in data else ())
+    if first is None or not all(_equal(first, _decoded(body + padding + END)) for padding in paddings):
+        return None
+    return body + END
+
+
+def _equal(one: np.ndarray, other: np.ndarray | None) -> bool:
+    return other is not None and np.array_equal(one, other)
+
+
+def _decoded(data: bytes) -> np.ndarray | None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image)
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return None
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """True if the file has no end, and its scans hold each coefficient of each component to its last bit. A progressive
+    file without its last scans shows a whole, but blurred image."""
+    todo: set[tuple[int, int]] = set()  # (component, coefficient)
+    at = 2
+    while at + 4 <= len(data):
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at + 4 : at + 2 + length]
+        if data[at] != 0xFF or marker == END[1] or not segment or len(segment) + 2 < length:
+            return False
+        if marker in (0xC0, 0xC1, 0xC2):
+            todo = {(component, k) for component in segment[6::3] for k in range(SCAN_END + 1)}
+        elif marker == SCAN and len(segment) == 4 + 2 * segment[0]:
+            first, last, bits = segment[-3:]
+            if not bits & 15:
+                todo -= {(component, k) for component in segment[1:-3:2] for k in range(first, last + 1)}
+        at += 2 + length
+        if marker == SCAN:
+            at = _behind_coded_pixels(data, at)
+    return not todo and data[at : at + 2] != END
+
+
+def _behind_coded_pixels(data: bytes, at: int) -> int:
+    """The place of the next marker that is neither a stuffed byte nor a restart."""
+    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
+        if data[at + 1] not in (0x00, 0xFF, *range(0xD0, 0xD8)):
+            return at
+        at += 1 if data[at + 1] == 0xFF else 2
+    return len(data)

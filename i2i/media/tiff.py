@@ -1,0 +1,244 @@
+"""TIFF files that Pillow does not read, or reads wrongly, as ones that it reads: decoded by tifffile and written anew.
+
+These are: 0 is white in 16 or 32 bits; 10, 12, 14 and other depths between 1 and 16 bits, scaled to the full range of
+8 or 16; gray with alpha in 16 bits; BigTIFF of big-endian machines; stacks of ImageJ whose slices share one directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from i2i.core.errors import I2IError
+from i2i.core.optional import install_hint
+from i2i.media.exif import EXIF_IFD, GPS_IFD
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, little- and big-endian
+BITS, PHOTOMETRIC, DESCRIPTION, FORMAT, IMAGE_DEPTH = 258, 262, 270, 339, 32997  # tags
+WHITE_IS_ZERO, PALETTE = 0, 3  # photometric interpretations
+UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
+PILLOW_BITS = (1, 2, 4, 8, 16, 32)
+INTEROP_IFD, SUB_IFDS, PROFILE = 40965, 330, 34675
+LAYOUT = (
+    {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325, 338}
+    | {339, 347, 513, 514, 529, 530, 532, 32997, EXIF_IFD, GPS_IFD, INTEROP_IFD, SUB_IFDS, PROFILE}
+    | {50838, 50839}  # ImageJ's own, about its slices
+)  # tags that say how pixels are stored, or point somewhere
+
+
+def is_tiff(file: BinaryIO) -> bool:
+    """True if a file begins as a TIFF does. Leaves the file at its beginning."""
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    return head in MAGIC
+
+
+def check_sign(image: Image.Image, name: str) -> None:
+    """Raises I2IError if the current page of an opened TIFF has signed values, which Pillow takes for unsigned ones."""
+    tags = getattr(image, "tag_v2", {})
+    if SIGNED in _values(tags, FORMAT, UNSIGNED):
+        raise _signed(name, max(_values(tags, BITS, 1)))
+
+
+def is_misread(image: Image.Image) -> bool:
+    """True if Pillow misreads a page of an opened TIFF, or passes pages over. Only headers are read.
+
+    Pages behind a broken one are not looked at."""
+    if _is_stack(image):
+        return True
+    try:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            if _is_misread_page(image):
+                return True
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 (whatever is broken behind the first page)
+        return False
+    finally:
+        with contextlib.suppress(Exception):
+            image.seek(0)
+    return False
+
+
+def _is_misread_page(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    bits = _values(tags, BITS, 1)
+    has_misread_zero = _values(tags, PHOTOMETRIC, 1)[0] == WHITE_IS_ZERO and max(bits) > 8
+    return has_misread_zero or any(b not in PILLOW_BITS for b in bits)
+
+
+def _is_stack(image: Image.Image) -> bool:
+    """True if the only directory stands for several slices."""
+    tags = getattr(image, "tag_v2", {})
+    description = str(tags.get(DESCRIPTION, ""))
+    says_so = ("ImageJ=" in description and "images=" in description) or '"truncated"' in description
+    if not says_so and _values(tags, IMAGE_DEPTH, 1)[0] <= 1:
+        return False
+    return getattr(image, "n_frames", 1) == 1
+
+
+def _values(tags: Any, tag: int, default: int) -> tuple[int, ...]:
+    value = tags.get(tag, default)
+    return tuple(value) if isinstance(value, tuple) and value else (value,)
+
+
+def _signed(name: str, bits: int) -> I2IError:
+    return I2IError(f"{name} has signed values of {bits} bits.", "Save it with unsigned values of 8 or 16 bits.")
+
+
+def rewritten(data: bytes, name: str, max_pixels: int) -> bytes:
+    """The TIFF as one that Pillow and tifffile read alike, with its tags.
+
+    Raises I2IError naming the file if its values have no place in 8 or 16 bits, or it has too many pixels."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            pages = _stack(file, name, max_pixels) or _pages(file, data, name, max_pixels)
+            directories = _directories(data)
+    except (tifffile.TiffFileError, IndexError) as error:
+        raise I2IError(f"{name} cannot be read: {error}.", "It is damaged or cut short.") from error
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, byteorder="<") as writer:
+        for i, (array, options) in enumerate(pages):
+            if i == 0:
+                options["extratags"] += [(tag + 1, "I", 1, 0, True) for tag in directories]
+            writer.write(array, metadata=None, software=False, contiguous=False, **options)
+    return add_directories(buffer.getvalue(), directories)
+
+
+Page = tuple[np.ndarray, dict[str, Any]]  # pixels, and options of writing them
+
+
+def _pages(file: Any, data: bytes, name: str, max_pixels: int) -> list[Page]:
+    """All pages but reduced copies of others."""
+    pages = [page for i, page in enumerate(file.pages) if i == 0 or not page.is_reduced]
+    _check_pixels(sum(p.imagewidth * p.imagelength * p.imagedepth for p in pages), name, max_pixels)
+    return [(_levels(_decoded(page, data, name), page, name), _options(page)) for page in pages]
+
+
+def _stack(file: Any, name: str, max_pixels: int) -> list[Page]:
+    """The slices of a stack in one directory; [] if it is no stack."""
+    page = file.pages[0]
+    if len(file.pages) > 1 or not file.series:
+        return []
+    shape = tuple(file.series[0].shape)
+    slices = int(np.prod(shape)) // max(1, page.imagewidth * page.imagelength * page.samplesperpixel)
+    if slices < 2:
+        return []
+    _check_pixels(slices * page.imagewidth * page.imagelength, name, max_pixels)
+    array = np.asarray(file.series[0].asarray())
+    samples = () if page.samplesperpixel == 1 else (page.samplesperpixel,)
+    if samples and page.planarconfig == 2:
+        raise I2IError(f"{name} is a stack with separate color planes.", "Save each slice as a page of its own.")
+    array = array.reshape(-1, page.imagelength, page.imagewidth, *samples)
+    return [(_levels(one, page, name), _options(page, is_slice=True)) for one in array]
+
+
+def _check_pixels(count: int, name: str, max_pixels: int) -> None:
+    if count > max_pixels:
+        raise I2IError(f"{name} has {count:,} pixels, more than the limit of {max_pixels:,}.", "Raise it (max_pixels).")
+
+
+def _decoded(page: Any, data: bytes, name: str) -> np.ndarray:
+    """The stored values [H, W] or [H, W, C]."""
+    try:
+        array = np.asarray(page.asarray())
+    except (ValueError, KeyError) as error:
+        if "imagecodecs" not in str(error) and "compress" not in str(error).lower():
+            raise
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:  # libtiff knows some compressions
+            image.seek(page.index)
+            if image.mode.startswith("I"):
+                return np.asarray(image)
+        raise I2IError(
+            f"{name} is a TIFF of {page.bitspersample} bits with the compression {page.compression.name}, which cannot "
+            "be read.",
+            f"Install what reads it: {install_hint('uint16')}",
+        ) from error
+    return np.moveaxis(array, 0, -1) if page.planarconfig == 2 and array.ndim == 3 else array
+
+
+def _levels(array: np.ndarray, page: Any, name: str) -> np.ndarray:
+    """Values as uint8, uint16 or float32 over their full range, 0 being black."""
+    bits, kind, photometric = page.bitspersample, int(page.sampleformat), int(page.photometric)
+    if kind == SIGNED:
+        raise _signed(name, bits)
+    is_zero_white = photometric == WHITE_IS_ZERO
+    if kind == FLOAT and bits == 32 and page.samplesperpixel == 1:
+        return (1 - array if is_zero_white else array).astype(np.float32)
+    if kind != UNSIGNED or bits > (32 if is_zero_white else 16) or photometric not in (0, 1, 2):
+        what = "floating-point values" if kind == FLOAT else "a palette" if photometric == PALETTE else "values"
+        raise I2IError(
+            f"{name} is a TIFF with {what} of {bits} bits (channels: {page.samplesperpixel}), which is not read.",
+            "Save it as gray or RGB with 8 or 16 bits.",
+        )
+    top, new_top = 2**bits - 1, 255 if bits <= 8 else 65535
+    levels = array.astype(np.int64)
+    if is_zero_white:
+        colors = levels if levels.ndim == 2 else levels[..., :1]
+        colors[...] = top - colors
+    if top != new_top:
+        levels = (levels * new_top + top // 2) // top
+    levels = levels.astype(np.uint8 if bits <= 8 else np.uint16)
+    if levels.ndim == 3 and levels.shape[-1] == 2 and levels.dtype == np.uint16:
+        return levels[..., [0, 0, 0, 1]]  # Pillow has no gray with alpha of 16 bits
+    return levels
+
+
+def _options(page: Any, is_slice: bool = False) -> dict[str, Any]:
+    """Options of tifffile for writing a page, with its tags."""
+    samples = page.samplesperpixel
+    is_color = int(page.photometric) == 2 or (samples == 2 and page.bitspersample > 8)
+    options: dict[str, Any] = {"photometric": "rgb" if is_color else "minisblack"}
+    if samples > 1:
+        options["planarconfig"] = "contig"
+    if page.extrasamples:
+        options["extrasamples"] = [int(kind) for kind in page.extrasamples]
+    tags = {tag.code: tag for tag in page.tags}
+    if PROFILE in tags:
+        options["iccprofile"] = tags[PROFILE].value
+    if 282 in tags and 283 in tags:
+        options["resolution"] = tuple(tags[code].value for code in (282, 283))
+        options["resolutionunit"] = int(tags[296].value) if 296 in tags else 2
+    left_out = LAYOUT | ({DESCRIPTION} if is_slice else set())
+    options["extratags"] = [
+        (code, int(tag.dtype), tag.count, tag.value, True) for code, tag in tags.items() if code not in left_out
+    ]
+    return options
+
+
+def _directories(data: bytes) -> dict[int, dict[int, Any]]:
+    """The directories of EXIF and GPS, as far as Pillow reads the file."""
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
+        exif = image.getexif()
+        return {tag: values for tag in (EXIF_IFD, GPS_IFD) if (values := dict(exif.get_ifd(tag)))}
+    return {}
+
+
+def add_directories(data: bytes, directories: dict[int, dict[int, Any]]) -> bytes:
+    """The TIFF with directories for EXIF and GPS at its end, and the first page's placeholders pointing at them."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        placeholders = {tag: file.pages.first.tags[tag + 1].offset for tag in directories}
+    result = bytearray(data)
+    for tag, values in directories.items():
+        directory = ImageFileDirectory_v2(prefix=b"II")
+        for name, value in values.items():
+            if name != INTEROP_IFD:  # an offset in the old file
+                directory[name] = value
+        result += bytes(len(result) % 2)
+        offset = len(result)
+        result += directory.tobytes(offset)
+        struct.pack_into("<H", result, placeholders[tag], tag)
+        struct.pack_into("<I", result, placeholders[tag] + 8, offset)
+    return bytes(result)
