@@ -10,6 +10,7 @@ Names are imported on first use, so that `import i2i` costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,13 @@ __all__ = [
 
 
 @register_importer
-def _import_method(method: str, *, own_file: bool) -> None:
+def _import_method(method: str, *, own_file: bool, networks: Sequence[str]) -> bool:
     """Lets saved models find the networks of a method: of an installed one, or of a file the user has named."""
-    from i2i.methods import load_method, method_names
+    from i2i.methods import load_method, method_names, use_networks
 
     if own_file or method in method_names():
-        load_method(method)
+        return use_networks(load_method(method), networks)
+    return False
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -19,7 +21,8 @@ import typer
 from i2i.cli import choices, habits, launch, setting_words
 from i2i.cli.group import CommandGroup
 from i2i.cli.output import print_error
-from i2i.core.errors import I2IError
+from i2i.core import user_code
+from i2i.core.errors import I2IError, I2IWarning, MethodNeeded
 
 ORDER = (
     "train",
@@ -123,6 +126,7 @@ def run(words: list[str]) -> int:
     0 done, 1 error, 2 wrong usage, 3 some images of a batch failed, 128 + the signal's number if interrupted."""
     as_json = "--json" in words
     launch.end_with_parent()
+    warnings.formatwarning = _one_line  # type: ignore[assignment]
     try:
         command: Any = typer.main.get_command(program())
         code = command.main(args=list(words), prog_name="i2i", standalone_mode=False, obj=words)
@@ -130,7 +134,11 @@ def run(words: list[str]) -> int:
     except I2IError as error:
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
-        print_error(error.what, error.hint, as_json, plain=error.code >= 128)
+        hint = error.hint
+        if isinstance(error, MethodNeeded):
+            again = shlex.join(["i2i", *words, "--method", error.file])
+            hint = f"If you trust that file, name it, and its code is run: {again}"
+        print_error(error.what, hint, as_json, plain=error.code >= 128)
         return error.code
     except typer.TyperException as error:
         if not words or error.exit_code != USAGE:
@@ -144,7 +152,10 @@ def run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 (a defect, or trouble outside such as a full disk, is one sentence, too)
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
-        if isinstance(error, OSError) and error.strerror:
+        sentence = user_code.explain(error)
+        if sentence is not None:  # from a method file of the user's own
+            print_error(sentence.what, sentence.hint, as_json)
+        elif isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
             print_error(f"{where}{error.strerror}.", "", as_json)
         elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -155,6 +166,13 @@ def run(words: list[str]) -> int:
             what = f"Unexpected {type(error).__name__}: {text.rstrip('.')}."
             print_error(what, "Set I2I_DEBUG=1 to see where.", as_json)
         return 1
+
+
+def _one_line(message: Warning | str, category: type[Warning], file: str, line: int, source: str | None = None) -> str:
+    """A warning as the user sees it: those of i2i without the line of code that gave them."""
+    if issubclass(category, I2IWarning):
+        return f"Warning: {message}\n"
+    return f"{file}:{line}: {category.__name__}: {message}\n"
 
 
 def _explain(error: Any, words: list[str]) -> tuple[str, str]:

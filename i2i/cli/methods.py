@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from i2i.cli.group import add_group
 from i2i.cli.output import format_value, print_json, print_table
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ LAYOUTS = {
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands to the program."""
-    group = typer.Typer(help="List the training methods, show one, or start one of your own.", no_args_is_help=True)
+    """Adds `i2i methods` to the program."""
+    group = add_group(app, "methods", _bare, show=show, new=new)
     group.command(name="list")(list_methods)
-    group.command(name="show")(show)
-    group.command(name="new")(new)
-    app.add_typer(group, name="methods")
+
+
+def _bare(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the training methods; `i2i methods new NAME` starts one of your own."""
+    if not context.invoked_subcommand:
+        list_methods(as_json)
 
 
 def list_methods(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -90,12 +94,12 @@ def new(
     from i2i.core.errors import I2IError
     from i2i.core.files import atomic_write
 
-    _check_name(name)
     folder = importlib.import_module("i2i.methods").__path__[0]
     files = {output / f"{name}.py": "_template.py", output / f"test_{name}.py": "_template_test.txt"}
     for path in files:
         if path.exists():
             raise I2IError(f"{path} exists already.", "Choose another name, or another folder with --output.")
+    _check_name(name)
     class_name = "".join(part.capitalize() for part in name.split("_"))
     for path, template in files.items():
         text = (Path(folder) / template).read_text(encoding="utf-8")
@@ -116,10 +120,13 @@ def _check_name(name: str) -> None:
 
     hint = "Choose a name such as my_method."
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise I2IError(f"{name!r} cannot be the name of a method: it must be a word of small letters, digits, _.", hint)
+        raise I2IError(
+            f"{name!r} cannot be the name of a method: it must be a word of small letters, digits and _.", hint
+        )
     if name in recipes.recipes():
         raise I2IError(f"A recipe or method of i2i is called {name!r} already.", hint)
-    if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
+    spec = importlib.util.find_spec(name)
+    if spec is not None and Path(spec.origin or ".").parent != Path.cwd():
         raise I2IError(f"An installed Python module is called {name!r}, which {name}.py would hide.", hint)
 
 

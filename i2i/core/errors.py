@@ -23,6 +23,19 @@ class I2IError(Exception):
         return f"{self.what} {self.hint}".strip()
 
 
+class I2IWarning(FutureWarning):
+    """Something that works, but not as the user may expect. The CLI prints it as one sentence."""
+
+
+class MethodNeeded(I2IError):
+    """A saved model whose networks are defined in a method file that the user has not named. `file` is its name."""
+
+    def __init__(self, what: str, hint: str, file: str) -> None:
+        super().__init__(what, hint)
+        self.args = (what, hint, file)  # by which the error travels between processes
+        self.file = file
+
+
 def among(name: str, allowed: Iterable[str]) -> str:
     """A hint after a wrong `name` where few are allowed: the nearest one, if one is near, and all of them."""
     names = list(allowed)

@@ -22,6 +22,7 @@ from i2i.core.errors import I2IError, nearest
 PREFIX = "i2i_method_"  # of the names of modules that were imported here
 
 _files: set[str] = set()  # files whose errors are told with their line, as tracebacks name them
+_given: dict[str, Path] = {}  # such a file -> the file of the same content that was given last
 
 
 def import_file(path: Path) -> ModuleType:
@@ -39,12 +40,15 @@ def import_file(path: Path) -> ModuleType:
     if name in sys.modules:
         module = sys.modules[name]
         module.__i2i_file__ = full  # type: ignore[attr-defined]
+        _given[str(module.__file__)] = full
         return module
     spec = importlib.util.spec_from_file_location(name, full)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     module.__i2i_file__, module.__i2i_sha256__ = full, digest  # type: ignore[attr-defined]
+    module.__i2i_source__ = source  # type: ignore[attr-defined]
     linecache.cache.pop(str(full), None)
+    _given.pop(str(full), None)
     watch(full)
     sys.modules[name] = module
     try:
@@ -66,6 +70,11 @@ def digest_of(module: ModuleType | None) -> str:
     return str(getattr(module, "__i2i_sha256__", ""))
 
 
+def source_of(module: ModuleType | None) -> bytes:
+    """The content of the file that was imported as this module; empty for any other module."""
+    return bytes(getattr(module, "__i2i_source__", b""))
+
+
 def watch(path: Path | str) -> None:
     """Errors that come from this file are told with their line from now on."""
     _files.add(str(path))
@@ -78,7 +87,7 @@ def watched(path: str) -> bool:
 
 def shown(path: Path | str) -> str:
     """A path as a message names it: relative if it lies below the working folder."""
-    full = Path(path)
+    full = _given.get(str(path), Path(path))
     try:
         return str(full.relative_to(Path.cwd()))
     except (ValueError, OSError):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from i2i.methods._registry import load_method as load_method
     from i2i.methods._registry import method_name as method_name
     from i2i.methods._registry import method_names as method_names
+    from i2i.methods._registry import use_networks as use_networks
 
 _NAMES = {
     "i2i.data.batch": ("Batch", "Shape"),
@@ -42,7 +43,10 @@ _NAMES = {
         *("adam", "adam_pair", "sgd_or_adam_pair"),
         *("constant", "cosine", "linear", "schedule", "steps"),
     ),
-    "i2i.methods._registry": ("builtin_methods", "is_builtin", "load_method", "method_name", "method_names"),
+    "i2i.methods._registry": (
+        *("builtin_methods", "load_method", "method_name", "method_names"),
+        *("is_builtin", "use_networks"),
+    ),
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
 __all__ = list(_HOME)

@@ -37,7 +37,7 @@ def check_config(kind: type[Method]) -> None:
     for name, value in vars(Config).items():
         if not name.startswith("_") and name not in fields and isinstance(value, (*PLAIN, tuple, list, dict)):
             raise I2IError(
-                f"{name} in the Config of {kind.__name__} ({_line(Config, name)}) has no type, so it is no setting.",
+                f"{name} in the Config of {kind.__name__} ({_line(Config, name)}) has no type, so it is not a setting.",
                 f"Write `{name}: {type(value).__name__} = {value!r}`.",
             )
     try:
@@ -55,11 +55,11 @@ def _field_fault(field: dataclasses.Field[Any], hint: Any) -> tuple[str, str]:
     if not _settable(hint):
         return f"has the type {getattr(hint, '__name__', hint)}, which no setting can have", ALLOWED
     if field.default is dataclasses.MISSING:
-        return "has no default value", f"Write one behind the type: `{field.name}: {field.type} = ...`."
+        return "has no default value", f"Write one after the type: `{field.name}: {field.type} = ...`."
     try:
         config.convert(field.name, field.default, hint)
     except I2IError as error:
-        return f"has the default {field.default!r}, which its own type refuses", error.hint
+        return f"has the default {field.default!r}", error.hint
     return "", ""
 
 

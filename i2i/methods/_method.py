@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.errors import I2IError
-from i2i.core.user_code import shown
+from i2i.core.errors import I2IError, I2IWarning
+from i2i.core.user_code import place_of, shown
 from i2i.data.batch import Batch, Shape
 from i2i.losses import Adversarial
 
@@ -102,15 +102,16 @@ class Method(nn.Module):
             setattr(cls, new, vars(cls)[old])
             warnings.warn(
                 f"{cls.__name__} in {where} defines {old!r}, which is now called {new!r}. Rename it.",
-                FutureWarning,
+                I2IWarning,
                 stacklevel=2,
             )
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuses a network under a name of the contract, behind which it could never be found again."""
         if isinstance(value, nn.Module) and hasattr(Method, name):
+            where = f"{type(self).__name__} ({place_of(type(self))})"
             raise I2IError(
-                f"{type(self).__name__} calls a network {name!r}, a name that Method uses itself.",
+                f"{where} calls a network {name!r}, a name that Method uses itself.",
                 "Rename the network.",
             )
         super().__setattr__(name, value)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from i2i.methods._method import Method
 
 GROUP = "i2i.methods"  # of entry points
-HELP = "i2i methods new NAME writes a method to start from."
+HELP = "`i2i methods new NAME` writes a method to start from."
 
 
 def method_names() -> list[str]:

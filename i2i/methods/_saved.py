@@ -24,7 +24,7 @@ def saved_header(method: Method) -> dict[str, Any]:
     """The entries of a saved model's header that its networks are run by."""
     shape = method.shape
     sizes = {"channels_in": shape.channels_in, "channels_out": shape.channels_out, "size": shape.size}
-    return {**sizes, **method.facts(method.config)}
+    return {**sizes, "generator": method.averaged[0], **method.facts(method.config)}
 
 
 def build_again(
@@ -44,7 +44,7 @@ def build_again(
         except I2IError as error:
             raise I2IError(
                 f"{type(net).__name__} ({place_of(type(net))}) cannot be built again from a saved model: {error.what}",
-                error.hint,
+                f"A new {type(net).__name__} with the same arguments must have the same layers: make them in __init__.",
             ) from error
         device = next((p.device for p in net.parameters()), torch.device("cpu"))
         rebuilt[name].to(device)
@@ -69,7 +69,7 @@ def _description(kind: type[Method], name: str, net: nn.Module) -> dict[str, Any
     try:
         arguments = nets.network_arguments(net)
     except I2IError as error:
-        raise I2IError(f"{error.what.rstrip('.')} ({place_of(own)}).", error.hint) from error
+        raise I2IError(error.what.replace(own.__name__, f"{own.__name__} ({place_of(own)})", 1), error.hint) from error
     described: dict[str, Any] = json.loads(json.dumps({"type": nets.network_name(net), "arguments": arguments}))
     return described
 
@@ -80,7 +80,7 @@ def images_of(method: Method, networks: Mapping[str, nn.Module], header: Mapping
     network = networks[method.averaged[0]].eval()
     if header.get("kind") != "generate":
         x = batch.x.float()
-        return translator_of({"G": network}, header)(x)
+        return translator_of({method.averaged[0]: network}, header)(x)
     latent = Latent(tuple((kind, width) for kind, width in header["latent"]))
     ids = torch.arange(len(batch), device=batch.x.device) if batch.ids is None else batch.ids
     inputs = [latent.draw(ids).to(batch.x)]

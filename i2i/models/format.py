@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from i2i import nets
 from i2i.core import plugins
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError, MethodNeeded, nearest
 from i2i.core.files import atomic_path
 
 State = dict[str, Tensor]
@@ -213,11 +214,7 @@ def _fitting(path: Path, name: str, header: Mapping[str, Any], state: State) -> 
     if kind not in nets.NETWORKS:  # the file of the method that trained it may define the network
         plugins.import_installed(str(header.get("method", "")))
     if kind not in nets.NETWORKS:
-        raise I2IError(
-            f"{path} needs a network of type {kind!r}, which no installed method defines.",
-            f"{nearest(str(kind), nets.NETWORKS)} If a method file of your own defines it, give that file with "
-            "--method FILE (method= in Python); the code in it is then run.",
-        )
+        raise _unknown_network(path, kind, header)
     # Any odd number in the arguments may lead to any of these errors. The meta device takes no memory and no random
     # numbers for weights that are replaced at once.
     try:
@@ -239,6 +236,38 @@ def _fitting(path: Path, name: str, header: Mapping[str, Any], state: State) -> 
         )
         raise I2IError(f"The tensors of network {name} in {path} do not fit: {faults}.", DAMAGED)
     return net
+
+
+def method_file(path: Path, header: Mapping[str, Any]) -> str:
+    """The method file that the model at `path` needs: the copy beside it in its run's folder, or else its name.
+
+    Empty for a model of an installed method."""
+    if not str(header.get("method", "")).endswith(".py"):
+        return ""
+    beside = path.with_name("method.py")
+    return str(beside) if beside.is_file() else _file_name(header)
+
+
+def _file_name(header: Mapping[str, Any]) -> str:
+    """The name of the method's file; models of version 0.1 hold the whole path on their author's machine."""
+    return str(header.get("method", "")).replace("\\", "/").rpartition("/")[2]
+
+
+def _unknown_network(path: Path, kind: str, header: Mapping[str, Any]) -> I2IError:
+    """The error for a network whose class no installed method defines."""
+    file = method_file(path, header)
+    if not file:
+        installed = [name for name in nets.NETWORKS if not name.startswith("method.")]
+        return I2IError(
+            f"{path} needs a network of type {kind!r}, which no installed method defines.",
+            f"{nearest(kind, installed)} If a method file of your own defines it, give that file with --method FILE "
+            "(method= in Python); the code in it is then run.",
+        )
+    return MethodNeeded(
+        f"{path} was trained by a method of its author's own, {_file_name(header)}, and needs the code in that file.",
+        f"If you trust that file, name it, and its code is run: --method {shlex.quote(file)} (method= in Python).",
+        file,
+    )
 
 
 def _check_bounds(arguments: Mapping[str, Any], values: int) -> None:

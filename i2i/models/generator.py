@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i.core import fast_conv, plugins
+from i2i.core import fast_conv
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
 from i2i.core.progress import Progress
 from i2i.models import format as model_file
-from i2i.models.load import ModelFile, find
+from i2i.models.load import ModelFile, find, import_method
 from i2i.models.use import use_command
 from i2i.nets.latent import Latent
 
@@ -37,18 +37,20 @@ def load_generator(
     is run.** Raises I2IError if the model is missing, damaged, or translates images instead."""
     source = find(model)
     if method is not None:
-        plugins.import_file(method)
+        import_method(method, source.path)
     if source.path.suffix != ".safetensors":
         raise I2IError(
             f"{source.path} is not a model that makes images from noise.", "Give a .safetensors file or a run's folder."
         )
     header = model_file.read_header(source.path)
     if header.get("kind") != "generate" or "latent" not in header:
+        command = use_command(source.path, False, model_file.method_file(source.path, header))
         raise I2IError(
             f"{source.path} translates images; it does not make images from noise.",
-            f"Translate an image with it: {use_command(source.path, False, str(header.get('method') or ''))}",
+            f"Translate an image with it: {command}",
         )
-    network = model_file.load(source.path, ["G"]).networks["G"]
+    name = header.get("generator", "G")
+    network = model_file.load(source.path, [name]).networks[name]
     return LoadedGenerator(network.to(device_of(device)), header, source.name)
 
 

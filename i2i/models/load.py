@@ -88,7 +88,7 @@ def load(
     torch_device = _check_options(device, precision, direction, statistics)
     source = find(model, progress)
     if method is not None:
-        plugins.import_file(method)
+        import_method(method, source.path)
     if source.path.suffix == ".onnx":
         return _load_onnx(source, str(device), precision, direction, statistics, tiling)
     header, networks = _read(source.path, direction)
@@ -117,7 +117,7 @@ def translator_of(
     convolutions become faster ones (i2i.core.fast_conv). Give a copy to go on training with the original.
     Raises I2IError if an option is unknown or there is no network for that direction.
     """
-    network = networks[_network_for(direction, networks, name)]
+    network = networks[_network_for(direction, networks, header, name)]
     if device is None:
         device = next(network.parameters()).device
     torch_device = _check_options(device, precision, direction, statistics)
@@ -142,7 +142,7 @@ def digest(
     if source.path.suffix == ".onnx":
         return load(source, device, precision, direction, statistics).digest
     if method is not None:
-        plugins.import_file(method)
+        import_method(method, source.path)
     if source.path.suffix in (".pth", ".pt"):
         header, networks = _read(source.path, direction)
         state = networks["G"].state_dict()
@@ -154,6 +154,12 @@ def digest(
     if statistics != "auto":
         header = {**header, "train_mode_norm": USES_IMAGE_STATISTICS[statistics]}
     return weights_digest(state, header)
+
+
+def import_method(method: str | Path, model: Path) -> None:
+    """Runs the method file that defines the networks of a model. Raises I2IError if it defines no method."""
+    header = model_file.read_header(model) if model.suffix == ".safetensors" else {"networks": {}}
+    plugins.import_file(method, [described["type"] for described in header["networks"].values()])
 
 
 def display_name(model: str | Path) -> str:
@@ -249,18 +255,19 @@ def _header(path: Path, direction: str) -> tuple[dict[str, Any], str]:
     if header.get("kind") == "generate":
         raise I2IError(
             f"{path} makes images from noise and cannot translate yours.",
-            f"Make images with it: {use_command(path, True, str(header.get('method') or ''))}",
+            f"Make images with it: {use_command(path, True, model_file.method_file(path, header))}",
         )
-    return header, _network_for(direction, header["networks"], path)
+    return header, _network_for(direction, header["networks"], header, path)
 
 
-def _network_for(direction: str, networks: Mapping[str, Any], model: str | Path) -> str:
+def _network_for(direction: str, networks: Mapping[str, Any], header: Mapping[str, Any], model: str | Path) -> str:
     """The name of the network for a direction. Raises I2IError if `networks` lacks it."""
     if direction not in NETWORK_OF:
         raise I2IError(f"The direction {direction!r} is unknown.", among(str(direction), NETWORK_OF))
-    if (name := NETWORK_OF[direction]) in networks:
+    names = {**NETWORK_OF, "AtoB": header.get("generator", NETWORK_OF["AtoB"])}
+    if (name := names[direction]) in networks:
         return name
-    directions = [d for d, n in NETWORK_OF.items() if n in networks]
+    directions = [d for d, n in names.items() if n in networks]
     if not directions:
         raise I2IError(f"{model} has no generator that translates images.", "Give a model of a translation method.")
     raise I2IError(f"{model} cannot translate {direction}.", f"It can translate {' and '.join(directions)}.")

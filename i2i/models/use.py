@@ -23,7 +23,8 @@ def use_command(model: str | Path, generates: bool, method: str = "") -> str:
 def use_of_run(folder: str | Path) -> str | None:
     """The command that uses the model of a run; None if the run has saved no model yet."""
     try:
-        header = model_file.read_header(Path(folder) / "model.safetensors")
+        path = Path(folder) / "model.safetensors"
+        header = model_file.read_header(path)
     except I2IError:
         return None
-    return use_command(folder, header.get("kind") == "generate", str(header.get("method") or ""))
+    return use_command(folder, header.get("kind") == "generate", model_file.method_file(path, header))

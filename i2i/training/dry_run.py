@@ -13,6 +13,7 @@ from i2i.core.distributed import processes
 from i2i.data.batch import Shape
 from i2i.methods import method_name
 from i2i.methods._method import Method
+from i2i.training.check import check_on_data
 from i2i.training.run import Run
 
 
@@ -20,6 +21,7 @@ def describe(run: Run) -> dict[str, Any]:
     """What the run would do: data, networks, memory, time, notes, and all settings; JSON values."""
     with torch.device("cpu"):
         method = run.build()
+        check_on_data(method, run)
     sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in method.networks().items()}
     types = {name: type(net).__name__ for name, net in method.networks().items()}
     parameters = sum(sizes.values())

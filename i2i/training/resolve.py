@@ -12,15 +12,18 @@ from typing import Any
 import yaml
 
 from i2i import data
-from i2i.core import config
+from i2i.core import config, files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.data.batch import Shape
 from i2i.methods import load_method, method_name
+from i2i.methods._check_config import check_names
 from i2i.training import recipes
 from i2i.training.run import Run
 from i2i.training.settings import TrainSettings
 from i2i.training.tricks import TrickSettings
+
+METHOD_COPY = "method.py"  # in a run's folder: the file of a method of the user's own, as the run began
 
 
 def resolve_run(
@@ -60,12 +63,38 @@ def resolve_resume(
     if not isinstance(values, dict) or not {"recipe", "method", "data"} <= values.keys():
         raise I2IError(f"{path} is not the config.yaml of a run.", "Restore the original file.")
     values.pop("versions", None)
+    if str(values["method"]).endswith(".py"):
+        method = _method_file(folder, values, overrides or {})
+    else:
+        method = str(values["method"])
     recipe, absolute = values.pop("recipe"), values.pop("data")
     named = values.pop("data_named", absolute)
-    run = _resolve(str(values["method"]), sources or absolute, folder, {**values, **(overrides or {})})
+    original = values["method"]
+    run = _resolve(method, sources or absolute, folder, {**values, **(overrides or {}), "method": method})
     run.recipe = run.settings["recipe"] = recipe
+    run.settings["method"] = original
     run.named = sources or named
     return run
+
+
+def _method_file(folder: Path, values: dict[str, Any], overrides: dict[str, Any]) -> str:
+    """The method file that a run is resumed with: the run's own copy, if it has one.
+
+    Raises I2IError if that copy, or the file that it was made of, has been edited since the run began."""
+    original, copy, digest = Path(values["method"]), folder / METHOD_COPY, values.pop("method_sha256", None)
+    chosen = overrides.get("method")
+    if digest is None:  # a run of version 0.1, which has no copy
+        return str(chosen or original)
+    go_on = f"i2i train --resume {shlex.quote(str(folder))} --set method={shlex.quote(str(copy))}"
+    for path in [Path(chosen)] if chosen else [copy, original]:
+        if path.is_file() and files.sha256_of(path) != digest:
+            other = f"{copy} is the file that it began with" if path != copy else f"it was copied from {original}"
+            hint = f"To go on with that file: {go_on}" if path != copy else "Put its content back"
+            raise I2IError(
+                f"{path} has been edited since the run began; {other}.",
+                f"{hint}. To train the edited file, start a new run with --out.",
+            )
+    return str(chosen or (copy if copy.is_file() else original))
 
 
 def _resolve(
@@ -90,6 +119,8 @@ def _resolve(
     # All settings, each in its part.
     if method.needs and values.get("layout", "auto") == "auto":
         values["layout"] = method.needs
+    own = [f.name for part in (TrainSettings, TrickSettings, data.DataSettings) for f in dataclasses.fields(part)]
+    check_names(method, own)
     parts = config.resolve(
         values, {"training": TrainSettings, "tricks": TrickSettings, "data": data.DataSettings, "method": method.Config}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import torch
 
 from i2i import __version__
+from i2i.core import user_code
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError
 from i2i.data import Data, DataSettings
 from i2i.data.batch import Shape
 from i2i.methods import method_name
+from i2i.methods._check import check_class
 from i2i.methods._method import Method
 from i2i.training import tricks
 from i2i.training.remarks import remarks
@@ -53,7 +56,9 @@ class Run:
         Raises I2IError if the networks cannot be built with these settings."""
         torch.manual_seed(self.training.seed)
         try:
-            method = self.method(self.config, self.shape)
+            with user_code.told_with_line():
+                check_class(self.method)
+                method = self.method(self.config, self.shape)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise I2IError(
                 f"The networks cannot be built with these settings: {' '.join(str(error).split())}.",
@@ -76,7 +81,29 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What must be the same when a checkpoint is resumed; see `check_same_run`."""
-        return {"recipe": self.settings, "data set": self.data.fingerprint, "length": self.total}
+        facts = {"recipe": self.settings, "data set": self.data.fingerprint, "length": self.total}
+        return {**facts, "method file": self.method_sha256} if self.method_file else facts
+
+    @property
+    def method_file(self) -> Path | None:
+        """The file of a method of the user's own, which the run's folder gets a copy of; None for an installed one."""
+        return user_code.file_of(sys.modules.get(self.method.__module__))
+
+    def _method_entries(self) -> dict[str, str]:
+        """How the saved model names the method: a file without its folder, and with its digest."""
+        if self.method_file is None:
+            return {"method": method_name(self.method)}
+        return {"method": Path(self.settings["method"]).name, "method_sha256": self.method_sha256}
+
+    @property
+    def method_source(self) -> bytes:
+        """The content of `method_file` as it was imported."""
+        return user_code.source_of(sys.modules.get(self.method.__module__))
+
+    @property
+    def method_sha256(self) -> str:
+        """The digest of `method_file`; empty without one."""
+        return user_code.digest_of(sys.modules.get(self.method.__module__))
 
     def changed(self) -> list[str]:
         """Names of the settings that differ from their default."""
@@ -87,13 +114,14 @@ class Run:
     def header(self, images: int, metrics: dict[str, float]) -> dict[str, Any]:
         """The header of the model saved at `images` images; `metrics` are scores on held-out images."""
         return {
-            "method": method_name(self.method),
-            "recipe": self.recipe,
-            "data": self.named,
+            **self._method_entries(),
+            "recipe": _without_folder(self.recipe),
+            "data": [_without_folder(name) for name in self.named],
             "channels_in": self.shape.channels_in,
             "channels_out": self.shape.channels_out,
             "size": self.shape.size,
             **({"class_names": self.data.class_names} if self.data.class_names else {}),
+            **({"generator": self.method.averaged[0]} if self.method.averaged[0] != "G" else {}),
             "range": [-1, 1],
             "preprocess": self.data_settings.preprocess,
             "direction": self.data_settings.direction,
@@ -103,6 +131,12 @@ class Run:
             "licence": self.data.licence,
             **self.method.facts(self.config),
         }
+
+
+def _without_folder(name: str) -> str:
+    """A name or path as a saved model tells it: of an absolute path only the last part, for where the author's files
+    lie is nobody else's business."""
+    return Path(name).name if Path(name).expanduser().is_absolute() else name
 
 
 def check_same_run(before: dict[str, Any], now: dict[str, Any]) -> None:

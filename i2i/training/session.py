@@ -26,10 +26,11 @@ from i2i.methods._method import Method
 from i2i.metrics.pixel import l1
 from i2i.models import format as model_file
 from i2i.models.load import translator_of
+from i2i.training.check import check_on_data
 from i2i.training.collapse import CollapseMonitor
 from i2i.training.loop import Loop
 from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
-from i2i.training.resolve import check_new_folder
+from i2i.training.resolve import METHOD_COPY, check_new_folder
 from i2i.training.run import Run
 from i2i.training.settings import TrainSettings, accelerator_for
 
@@ -69,6 +70,8 @@ class Session:
             preview=run.held_out,
         )
         self.loop.stop_signal.announces = self.is_main and not quiet
+        if not resumed:
+            self._check_method()
 
     def _observer(self, live: bool) -> Observer:
         """Whom the loop tells: the report, trackers, and for GANs from noise a monitor of mode collapse."""
@@ -81,6 +84,10 @@ class Session:
         if isinstance(self.method, Generate) and self.is_main:
             observer = CollapseMonitor(observer, run.data, run.held_out, early=run.total // 20)
         return observer
+
+    def _check_method(self) -> None:
+        """Raises I2IError if the method breaks its contract, on the device and before anything is written."""
+        check_on_data(self.method, self.run, self.loop.train_step.move)
 
     def prepare(self) -> None:
         """Makes the folder of a new run, starts the trackers, and reports the environment and the notes.
@@ -131,7 +138,9 @@ class Session:
         with self.loop.ema.applied(self.method) as averaged:
             # a copy in float32, as the saved model is: the translator changes the network that it gets
             network = copy.deepcopy(averaged.generator).float().to(memory_format=torch.contiguous_format)
-        translator = translator_of({"G": network}, run.header(run.total, self.metrics), run.folder.name)
+        translator = translator_of(
+            {run.method.averaged[0]: network}, run.header(run.total, self.metrics), run.folder.name
+        )
         scores = conclude(translator, held_out, split, run.folder)
         self.observer.event(run.total, "evaluation", **scores)
 
@@ -198,10 +207,14 @@ def _make_folder(run: Run) -> None:
     """Makes the run's folder with its config.yaml by one rename, so that any run's folder can be resumed."""
     check_new_folder(run.folder)
     values = {**run.settings, "data_named": run.named, "versions": versions()}
+    if run.method_file is not None:
+        values["method_sha256"] = run.method_sha256
     try:
         with atomic_folder(run.folder) as folder:
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
             (folder / "config.yaml").write_text(text, encoding="utf-8")
+            if run.method_file is not None:
+                (folder / METHOD_COPY).write_bytes(run.method_source)
     except OSError as error:
         raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
 

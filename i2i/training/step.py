@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from i2i.core.device import keep_memory
 from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.data.batch import Batch
+from i2i.methods._check import check_item, line_of
 from i2i.methods._method import Method, Now, Terms
 from i2i.nets.blocks import InstanceNorm
 from i2i.training.settings import Precision, TrainSettings
@@ -105,15 +106,24 @@ class TrainStep:
             with self._autocast():
                 for steps in running:
                     with contextlib.suppress(StopIteration):
-                        name, terms = next(steps)
-                        self._backward(name, terms)
-                        yielded.append((name, {term: value.detach() for term, value in terms.items()}))
+                        item = next(steps)
+                        yielded.append(self._learn(item, steps))
             if not yielded:
                 return losses
             name, first = yielded[0]
             self._update(name, factor, momentum)
             values = torch.stack([torch.stack([terms[term].float() for term in first]) for _, terms in yielded])
             losses.append(Losses(now.images, name, list(first), values.mean(0)))
+
+    def _learn(self, item: tuple[str, Terms], steps: Iterator[tuple[str, Terms]]) -> tuple[str, Terms]:
+        """Makes the backward pass of what a step has yielded; returns it without its graph."""
+        try:
+            name, terms = item
+            self._backward(name, terms)
+            return name, {term: value.detach() for term, value in terms.items()}
+        except Exception:
+            check_item(item, self.optimizers, line_of(self.method, steps))  # raises the sentence that says why
+            raise
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision.autocast is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from i2i.core import user_code
 from i2i.training.resolve import resolve_resume, resolve_run
 from i2i.training.run import Run
 from i2i.training.session import Session
@@ -44,9 +45,10 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False) -> Path:
 
     Raises Interrupted after SIGINT or SIGTERM, when the state is saved, and I2IError if a loss is not finite, the
     checkpoint does not fit, or the last state cannot be saved."""
-    session = Session(run, quiet=quiet, resumed=resumed)
-    session.prepare()
-    with session.reported():
-        session.train()
-        session.conclude()
+    with user_code.told_with_line():
+        session = Session(run, quiet=quiet, resumed=resumed)
+        session.prepare()
+        with session.reported():
+            session.train()
+            session.conclude()
     return run.folder

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from i2i import nets
-from i2i.core.errors import I2IError
+from i2i.core.errors import I2IError, MethodNeeded
 from i2i.models import format as model_file
 from i2i.models import load as loading
 from i2i.models.load import ModelFile, digest, find, load, translator_of
@@ -160,7 +160,7 @@ def test_the_code_of_an_own_method_runs_only_by_consent(tmp_path):
         patch.setattr(OwnAtHome, "registered_as", "test_load_own_g", raising=False)
         model_file.save(path, {"G": OwnAtHome()}, {"method": str(file)})
     for refused in (load, digest):
-        with pytest.raises(I2IError, match="--method FILE"):
+        with pytest.raises(MethodNeeded, match=r"its author's own, mine.py, and needs .*: --method mine.py"):
             refused(path, "cpu")
     translator = load(path, "cpu", method=file)
     assert type(translator.network).__name__ == "Own"
