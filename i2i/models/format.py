@@ -25,6 +25,7 @@ from i2i import nets
 from i2i.core import plugins
 from i2i.core.errors import I2IError, MethodNeeded, nearest
 from i2i.core.files import atomic_path
+from i2i.models import content
 
 State = dict[str, Tensor]
 
@@ -133,6 +134,7 @@ def read(path: Path | str, networks: Iterable[str] | None = None) -> tuple[dict[
         dtype = torch.float32 if value.is_floating_point() else value.dtype
         if name in states:
             states[name][rest] = value.to(dtype, copy=True)
+    content.require_numbers(path, tensors)
     return header, states
 
 
@@ -162,6 +164,7 @@ def _open(path: Path) -> Any:
         raise I2IError(f"{path} is a folder, not a model.", "Give the .safetensors file inside it.")
     if not path.is_file():
         raise I2IError(f"There is no model at {path}.", "Give the path of a .safetensors file.")
+    content.refuse_pretenders(path)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:

@@ -18,8 +18,10 @@ from i2i.core import fast_conv
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
 from i2i.core.progress import Progress
+from i2i.models import content
 from i2i.models import format as model_file
 from i2i.models.load import ModelFile, find, import_method
+from i2i.models.runner import require_numbers
 from i2i.models.use import use_command
 from i2i.nets.latent import Latent
 
@@ -38,7 +40,7 @@ def load_generator(
     source = find(model)
     if method is not None:
         import_method(method, source.path)
-    if source.path.suffix != ".safetensors":
+    if content.kind_of(source.path) != content.SAFETENSORS:
         raise I2IError(
             f"{source.path} is not a model that makes images from noise.", "Give a .safetensors file or a run's folder."
         )
@@ -166,7 +168,7 @@ class LoadedGenerator:
             if c is not None:
                 inputs.append(c.new_zeros(self.batch_size).index_copy(0, index, c[start:end]).to(self.device))
             images = self.network(*inputs, **({} if size in (None, self.sizes[-1]) else {"size": size}))
-            yield from images.float().cpu()[index]
+            yield from require_numbers(images.float().cpu()[index])
             if progress:
                 progress(end, len(z))
             start = end

@@ -8,6 +8,7 @@ digest          the digest of a translator's weights, without building its netwo
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from i2i.core.device import device_of
 from i2i.core.errors import I2IError, among, nearest
 from i2i.core.progress import Progress
 from i2i.core.suggest import did_you_mean, neighbors, same_name, similar
+from i2i.models import content, hub, zoo
 from i2i.models import format as model_file
-from i2i.models import hub, zoo
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator, weights_digest
 from i2i.models.use import use_command
@@ -33,7 +34,6 @@ NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file
 USES_IMAGE_STATISTICS = {"image": True, "picture": True, "stored": False}  # `picture`: the name until version 0.1
 STATISTICS = ("auto", "image", "stored")
 GENERATORS = ("unet", "resnet")  # networks of a .pth file that translate images
-SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def load(
 
     model: one of
         - a .safetensors file, or the folder of a run that has saved a model;
-        - a .pth file by the authors of pix2pix, CycleGAN or CUT, or a folder of theirs with latest_net_G.pth;
+        - a .pth file by the authors of pix2pix, CycleGAN or CUT, whatever its suffix (.pth.tar, .pt, .ckpt, .bin), or
+          a folder of theirs with latest_net_G.pth;
         - an .onnx file that `i2i export` wrote (onnxruntime runs it, on the CPU);
         - a name that `i2i models` lists (downloaded on first use);
         - hf:USER/NAME[@REVISION] on the Hugging Face Hub;
@@ -89,7 +90,7 @@ def load(
     source = find(model, progress)
     if method is not None:
         import_method(method, source.path)
-    if source.path.suffix == ".onnx":
+    if content.kind_of(source.path) == content.ONNX:
         return _load_onnx(source, str(device), precision, direction, statistics, tiling)
     header, networks = _read(source.path, direction)
     return translator_of(networks, header, source.name, torch_device, precision, direction, statistics, tiling)
@@ -139,11 +140,12 @@ def digest(
     Raises I2IError wherever `load` would, so that a program can stop before it starts processes that load the model."""
     _check_options(device, precision, direction, statistics)
     source = find(model)
-    if source.path.suffix == ".onnx":
+    kind = content.kind_of(source.path)
+    if kind == content.ONNX:
         return load(source, device, precision, direction, statistics).digest
     if method is not None:
         import_method(method, source.path)
-    if source.path.suffix in (".pth", ".pt"):
+    if kind == content.PTH:
         header, networks = _read(source.path, direction)
         state = networks["G"].state_dict()
     else:
@@ -171,8 +173,8 @@ def display_name(model: str | Path) -> str:
         path = path.resolve().parent
     elif path.is_dir():
         path = path.resolve()
-    if path.suffix in SUFFIXES:
-        return path.stem
+    if content.has_suffix(path.name):
+        return content.stem(path.name)
     return path.name if path.exists() else same_name(path.name, zoo.names()) or path.name
 
 
@@ -206,7 +208,7 @@ def _path_of(model: str, progress: Progress | None) -> Path:
     if name is not None:
         return zoo.get(name, progress=progress)
     near = did_you_mean(neighbors(path))
-    if path.suffix in SUFFIXES or len(path.parts) > 1:
+    if content.has_suffix(path.name) or len(path.parts) > 1:
         raise I2IError(
             f"There is no model at {path}.", near or "Give a file, a run's folder, or a name that `i2i models` lists."
         )
@@ -216,10 +218,10 @@ def _path_of(model: str, progress: Progress | None) -> Path:
 
 def _inside(folder: Path) -> Path:
     """The model's file in a run's folder, or in a folder of checkpoints by the authors of pix2pix and CycleGAN."""
-    for name in ("model.safetensors", "latest_net_G.pth", "latest_net_G_A.pth"):
-        if (folder / name).is_file():
-            return folder / name
-    runs = sorted(str(file.parent) for file in folder.glob("*/model.safetensors"))
+    file = _model_in(folder)
+    if file is not None:
+        return file
+    runs = sorted(str(inner) for inner in folder.iterdir() if inner.is_dir() and _model_in(inner) is not None)
     if runs:
         listed = " or ".join(map(shlex.quote, runs[:5]))
         raise I2IError(
@@ -232,9 +234,23 @@ def _inside(folder: Path) -> Path:
     raise I2IError(f"The folder {folder} holds no model.", "Give a run's folder, or a name that `i2i models` lists.")
 
 
+def _model_in(folder: Path) -> Path | None:
+    """model.safetensors, else the latest generator of the authors' checkpoints, for A to B if there are two."""
+    names = ("model.safetensors", "latest_net_G.pth", "latest_net_G_A.pth")
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    epochs = {
+        int(m[1]): file
+        for file in folder.glob("*_net_G*.pth")
+        if (m := re.fullmatch(r"(\d+)_net_G(_A)?.pth", file.name))
+    }
+    return epochs[max(epochs)] if epochs else None
+
+
 def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Module]]:
     """The header of a model file, and the network for `direction` by its name."""
-    if path.suffix not in (".pth", ".pt"):
+    if content.kind_of(path) != content.PTH:
         header, network = _header(path, direction)
         return header, model_file.load(path, [network]).networks
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from i2i.core.errors import I2IError
 from i2i.core.files import sha256_of
 from i2i.core.optional import require
+from i2i.models import content
 
 KEY = "i2i"
 
@@ -40,6 +41,7 @@ class OnnxNet(nn.Module):
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # errors are raised below
         options.intra_op_num_threads = torch.get_num_threads()
+        content.refuse_pretenders(path)
         data = path.read_bytes()
         try:
             self.session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

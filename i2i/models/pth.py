@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
+from i2i.models import content
 from i2i.nets import build
 
 State = dict[str, Tensor]
@@ -24,6 +25,7 @@ Shapes = Mapping[str, tuple[int, ...]]  # of the tensors of a state dict, by key
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _WRAPPERS = ("module.", "_orig_mod.")  # prefixes by DataParallel and by torch.compile
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "netG", "net_G", "generator", "G")
 _KNOWN = "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT."
 _AGAIN = "Download or copy the file again."
 
@@ -35,12 +37,14 @@ def load_pth(path: str | Path) -> nn.Module:
     state = read(path)
     try:
         name, arguments = recognize(state)
+        weights = repair(state)
     except I2IError as error:
         raise I2IError(f"{path}: {error.what}", error.hint) from None
+    content.require_numbers(Path(path), weights)
     with torch.device("meta"):
         network = build(name, **arguments)
     network = network.to_empty(device="cpu")
-    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in repair(state).items()})
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     return network.eval()
 
 
@@ -51,7 +55,11 @@ def read(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise I2IError(f"There is no file {path}.")
+    content.refuse_pretenders(path)
     try:
+        if path.suffix == ".safetensors":  # torch goes by this suffix, not by the content
+            with path.open("rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "Unsupported" in str(error):
@@ -68,15 +76,15 @@ def read(path: str | Path) -> Any:
 def repair(state: Mapping[str, Any]) -> State:
     """A plain state dict as PyTorch writes it today, from one of any age; the tensors are not copied.
 
-    Removes the container "state_dict", the prefixes of DataParallel and torch.compile, and the statistics that instance
-    norm once saved and never used. Adds the batch counters that batch norm did not save before PyTorch 0.4.1.
-    Raises I2IError if it is not a state dict.
+    Removes the container (such as "state_dict"), the prefixes of DataParallel and torch.compile, and the statistics
+    that instance norm once saved and never used. Adds the batch counters that batch norm did not save before PyTorch
+    0.4.1. Raises I2IError if it is not a state dict.
     """
     # Unpack the state dict, and check that it is one.
     if not isinstance(state, Mapping) or not state:
         raise I2IError(f"This is {_kind(state)}, not a state dict.", _KNOWN)
-    if isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
+    inner = next((state[k] for k in _CONTAINERS if isinstance(state.get(k), Mapping)), None)
+    state = state if inner is None else inner
     odd = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
     if odd or not state:
         fault = f"{odd[0]!r} is {_kind(state[odd[0]])}" if odd else "it is empty"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from i2i.core import fast_conv
 from i2i.core.device import device_of
+from i2i.core.errors import I2IError
 from i2i.models import flat
 
 NARROW = 32  # channels; a CPU computes networks that are nowhere wider faster with channels last
@@ -78,7 +79,17 @@ class Runner:
         lower = self.dtype is not None and not exact
         with torch.autocast(device.type, self.dtype or torch.bfloat16, enabled=lower):
             y = torch.cat([_seeded(network, image[None]) for image in x]) if self.noisy else network(x)
-        return y.float().cpu()
+        return require_numbers(y.float().cpu(), lower)
+
+
+def require_numbers(y: Tensor, lower: bool = False) -> Tensor:
+    """The output of a network, unchanged. Raises I2IError if a value is NaN or infinite: no file may hold that.
+
+    lower: the network computed in a lower precision than float32."""
+    if not y.isfinite().all():
+        hint = "Give --precision fp32." if lower else "The model is damaged, or its training failed: use another one."
+        raise I2IError("The network's output holds NaN or infinite values, which are no image.", hint)
+    return y
 
 
 def _is_narrow(network: nn.Module) -> bool:

@@ -1,0 +1,77 @@
+"""What a model file holds, told by its first bytes and its numbers: names and suffixes may say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from i2i.core.errors import I2IError
+
+SAFETENSORS, PTH, ONNX = "safetensors", "pth", "onnx"
+PTH_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".bin")  # names of PyTorch's files
+SUFFIXES = (".safetensors", ".onnx", *PTH_SUFFIXES)
+HEAD = 512  # bytes that are read
+
+
+def kind_of(path: Path) -> str:
+    """SAFETENSORS, PTH (a file by torch.save) or ONNX. A file that looks like none of them is judged by its suffix.
+
+    Raises I2IError if the file is a Git LFS pointer, a web page, or empty."""
+    head = refuse_pretenders(path)
+    if path.suffix.lower() == ".onnx":
+        return ONNX
+    if head[8:9] == b"{":
+        return SAFETENSORS
+    if head[:2] in (b"PK", b"\x80\x02") or path.name.lower().endswith(PTH_SUFFIXES):
+        return PTH
+    return SAFETENSORS
+
+
+def refuse_pretenders(path: Path) -> bytes:
+    """The first bytes of a model file. Raises I2IError if they are those of what came in its place.
+
+    Git leaves a small text file instead of a large one without Git LFS; servers send a page instead of a file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise I2IError(f"{path} cannot be read: {error.strerror}.") from error
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"version https://git-lfs", b"version https://hawser", b"version http://git-media")):
+        raise I2IError(
+            f"{path} is a Git LFS pointer, a small text file that stands for the model.",
+            "Fetch the model itself with `git lfs pull` in its repository, or download it from the repository's page.",
+        )
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")) or (
+        text[:1] == b"<" and b"<html" in text
+    ):
+        raise I2IError(
+            f"{path} is a web page (HTML), not a model; a server sent it instead of the file.",
+            "Download the file again, and use the link to the file itself.",
+        )
+    if not head:
+        raise I2IError(f"{path} is empty: it was cut short.", "Copy or download the file again.")
+    return head
+
+
+def stem(name: str) -> str:
+    """The name of a model file without its suffix: mine.pth.tar -> mine."""
+    suffix = next((s for s in SUFFIXES if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)] or name
+
+
+def has_suffix(name: str) -> bool:
+    """Whether a name ends like that of a model file."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def require_numbers(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises I2IError if a weight is NaN or infinite: the model makes no images."""
+    for key, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise I2IError(
+                f"{path} has weights that are NaN or infinite (the first is in {key}): its training has failed.",
+                "Use a checkpoint or a model that was saved before.",
+            )
