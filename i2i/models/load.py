@@ -160,7 +160,8 @@ def digest(
 
 def import_method(method: str | Path, model: Path) -> None:
     """Runs the method file that defines the networks of a model. Raises I2IError if it defines no method."""
-    header = model_file.read_header(model) if model.suffix == ".safetensors" else {"networks": {}}
+    is_ours = content.kind_of(model) == content.SAFETENSORS
+    header = model_file.read_header(model) if is_ours else {"networks": {}}
     plugins.import_file(method, [described["type"] for described in header["networks"].values()])
 
 
