@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from i2i.models.generator import load_generator as load_generator
     from i2i.models.load import load as load
     from i2i.training.recipes import recipes as recipes
+    from i2i.training.signals import Interrupted as Interrupted
+    from i2i.training.train import resume as resume
     from i2i.training.train import train as train
 
 __version__ = "0.2.0"
 
 _HOME = {
     "I2IError": "i2i.core.errors",
+    "Interrupted": "i2i.training.signals",
     "Method": "i2i.methods",
     "evaluate": "i2i.inference.evaluate",
     "export": "i2i.models.export",
@@ -39,11 +42,13 @@ _HOME = {
     "load": "i2i.models.load",
     "load_generator": "i2i.models.generator",
     "recipes": "i2i.training.recipes",
+    "resume": "i2i.training.train",
     "train": "i2i.training.train",
     "translate": "i2i.inference.translate",
 }
 __all__ = [
     "I2IError",
+    "Interrupted",
     "Method",
     "evaluate",
     "export",
@@ -51,6 +56,7 @@ __all__ = [
     "load",
     "load_generator",
     "recipes",
+    "resume",
     "train",
     "translate",
 ]

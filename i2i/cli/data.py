@@ -31,7 +31,7 @@ def _list(
         return
     print_table(
         [(c.name, c.layout, _size(c), "yes" if _here(c.name) else "no", c.summary, c.licence) for c in listed],
-        ["data", "layout", "download", "here", "about", "terms"],
+        ["data", "layout", "download", "on this disk", "about", "terms"],
         wrapped=2,
     )
 

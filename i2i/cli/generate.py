@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli.output import progress_bar
+from i2i.cli.output import print_json, progress_bar
 from i2i.core.device import DEVICE_NAMES
 
 
@@ -60,19 +60,23 @@ def generate(
         Path | None,
         typer.Option(help="Your own method file, if the model was trained with one. Its code is run.", metavar="FILE"),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the files and the number of images as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Makes the images and prints where they are (see HELP)."""
     from i2i.inference.generate import generate as run
 
     started = time.monotonic()
-    with progress_bar("", quiet, "images") as progress:
+    with progress_bar("", quiet or as_json, "images") as progress:
         result = run(
             model, n, seed, output=output, grid=grid, label=label, truncation=truncation, size=size,
             interpolate=interpolate, frames=frames, fps=fps, columns=columns, overwrite=overwrite, device=device,
             method=method, progress=progress,
         )  # fmt: skip
-    if not quiet:
+    if as_json:
+        seconds = round(time.monotonic() - started, 3)
+        print_json({"images": result.count, "files": list(map(str, result.files)), "seconds": seconds})
+    elif not quiet:
         images = f"{result.count} image{'' if result.count == 1 else 's'}"
         first, more = result.files[0], len(result.files) - 1
         where = f"{first} and {more} more file{'' if more == 1 else 's'}" if more else str(first)

@@ -37,7 +37,7 @@ def _list(
         return
     print_table(
         [(card.name, f"{card.reads} -> {card.makes}", "yes" if _is_on_disk(card.name) else "no") for card in cards],
-        ["model", "translates", "here"],
+        ["model", "translates", "on this disk"],
     )
 
 
@@ -49,11 +49,10 @@ def show(
     from i2i.models import zoo
 
     if Path(name).exists():
-        from i2i.models import format as model_file
+        from i2i.models.facts import facts_of
         from i2i.models.load import find
 
-        source = find(name)
-        facts = {"file": str(source.path), **model_file.read_header(source.path)}
+        facts = facts_of(find(name).path)
     else:
         card = zoo.card(name)
         facts = {**vars(card), "addresses": list(card.addresses), "here": _is_on_disk(card.name)}
@@ -72,6 +71,7 @@ def pack(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Keep 32 bits for each weight. [default: 16]")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the file and its size as JSON.")] = False,
 ) -> None:
     """Write a smaller copy of a model to pass on to others. The paths of its training data are left out."""
     import torch
@@ -83,6 +83,9 @@ def pack(
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
     model_file.pack(find(model).path, output, only, torch.float32 if full else torch.float16)
+    if as_json:
+        print_json({"path": str(output), "bytes": output.stat().st_size})
+        return
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 

@@ -120,8 +120,10 @@ def _pairs_of_input(
 
 
 def _without_earlier_outputs(pairs: list[FilePair], model: str) -> list[FilePair]:
-    """The pairs without photo.MODEL.jpg where photo.jpg is an input, too: *.jpg names outputs of an earlier run."""
-    stems = {str(p.source.with_suffix("")) for p in pairs}
+    """The pairs without photo.MODEL.jpg where photo.jpg is an input, too: *.jpg names outputs of an earlier run.
+
+    A folder's outputs do not lie beside its images, so that nothing of it is left out."""
+    stems = {str(p.source.with_suffix("")) for p in pairs if p.source.parent == p.target.parent}
     ending = f".{model}"
     earlier = {stem for stem in stems if stem.endswith(ending) and stem.removesuffix(ending) in stems}
     return [p for p in pairs if str(p.source.with_suffix("")) not in earlier]

@@ -70,6 +70,7 @@ def read(path: str | Path) -> Any:
         raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch.", _AGAIN) from None
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         detail = str(error).split("\n", 1)[0]
+        detail = detail if " " in detail else ""  # some errors hold only a key, such as 105
         raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch. {detail}".strip(), _AGAIN) from None
 
 

@@ -20,10 +20,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, TypeVar, overload
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
@@ -34,6 +36,8 @@ from i2i.models.runner import Runner
 from i2i.models.tiling import TileSettings, Tiling
 from i2i.nets.blocks import eval_mode
 
+Kind = TypeVar("Kind", Image.Image, np.ndarray, Tensor)  # what comes out as it went in
+Files: TypeAlias = list[str] | list[Path] | list[str | Path] | list[bytes] | tuple[str | Path, ...]
 SMALLEST = 8  # pixels; smaller images are padded, because norms and paddings cannot work on inner maps of one pixel
 
 
@@ -71,6 +75,27 @@ class Translator:
         return f"Translator({self.name!r}, {kind} {self.channels_in} -> {self.channels_out} channels, {self.device})"
 
     # ---- images in, images out -------------------------------------------------------------------------------------
+
+    @overload
+    def __call__(self, images: str | Path | bytes | BinaryIO, *, size: Size = None, batch: int = 8) -> Image.Image: ...
+
+    @overload
+    def __call__(self, images: Image.Image, *, size: Size = None, batch: int = 8) -> Image.Image: ...
+
+    @overload
+    def __call__(self, images: np.ndarray, *, size: Size = None, batch: int = 8) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, images: Tensor, *, size: Size = None, batch: int = 8) -> Tensor: ...
+
+    @overload
+    def __call__(self, images: Files, *, size: Size = None, batch: int = 8) -> list[Image.Image]: ...
+
+    @overload
+    def __call__(self, images: list[Kind] | tuple[Kind, ...], *, size: Size = None, batch: int = 8) -> list[Kind]: ...
+
+    @overload
+    def __call__(self, images: list[Any] | tuple[Any, ...], *, size: Size = None, batch: int = 8) -> list[Any]: ...
 
     def __call__(self, images: Any, *, size: Size = None, batch: int = 8) -> Any:
         """Translates an image or a list of images.

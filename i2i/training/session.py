@@ -30,6 +30,7 @@ from i2i.training.check import check_on_data
 from i2i.training.collapse import CollapseMonitor
 from i2i.training.loop import Loop
 from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
+from i2i.training.report.observer import ProgressObserver, TrainProgress
 from i2i.training.resolve import METHOD_COPY, check_new_folder
 from i2i.training.run import Run
 from i2i.training.settings import TrainSettings, accelerator_for
@@ -44,7 +45,7 @@ class Session:
     The constructor builds everything in memory and raises I2IError for settings that do not go together; nothing is
     written before `prepare`."""
 
-    def __init__(self, run: Run, *, quiet: bool, resumed: bool) -> None:
+    def __init__(self, run: Run, *, quiet: bool, resumed: bool, progress: TrainProgress | None = None) -> None:
         _check_device_count(run.training)
         self.run, self.resumed = run, resumed
         self.accelerator = accelerator_for(run.training, run.folder)
@@ -54,7 +55,7 @@ class Session:
         self.method = run.build()
         self.notes = run.notes(self.method)
         self.metrics: dict[str, float] = {}  # scores on held-out images, which go into the model's header
-        self.observer = self._observer(live=not quiet)
+        self.observer = self._observer(not quiet, progress)
         self.loop = Loop(
             self.method,
             run.data,
@@ -73,12 +74,14 @@ class Session:
         if not resumed:
             self._check_method()
 
-    def _observer(self, live: bool) -> Observer:
-        """Whom the loop tells: the report, trackers, and for GANs from noise a monitor of mode collapse."""
+    def _observer(self, live: bool, progress: TrainProgress | None) -> Observer:
+        """Whom the loop tells: the report, the caller, trackers, and for GANs from noise a monitor of mode collapse."""
         run = self.run
         observer: Observer = SilentObserver()
         if self.is_main:
             observer = Report(run.folder, run.recipe, run.settings, run.total, live=live)
+        if progress is not None and self.is_main:
+            observer = ProgressObserver(observer, progress, run.total)
         if run.training.tracked:
             observer = TrackerObserver(observer, self.accelerator)
         if isinstance(self.method, Generate) and self.is_main:

@@ -1,6 +1,7 @@
 """Every command that a run prints, and every command in its report, works as it is printed."""
 
 import html
+import json
 import re
 import shlex
 import shutil
@@ -81,3 +82,14 @@ def test_the_report_of_a_stopped_run_goes_on(pairs, here):
     run_printed(use, here / "photo.a copy.jpg")
     (folder / "model.safetensors").unlink()
     assert [title for title, _ in _commands(folder, "running")] == ["Continue this run"]
+
+
+def test_generate_and_pack_tell_machines(sides, here):
+    i2i("train", "dcgan", sides[0], "--out", "runs/g", *GAN, "-q")
+    words = ["generate", "-m", "runs/g", "-n", 3, "-o", "made", "--grid", "grid.png", "--json"]
+    made = json.loads(i2i(*words)[0])
+    assert made["images"] == 3
+    assert len(made["files"]) == 4
+    assert all((here / file).is_file() for file in made["files"])
+    packed = json.loads(i2i("models", "pack", "runs/g", "-o", "small.safetensors", "--json")[0])
+    assert packed == {"path": "small.safetensors", "bytes": (here / "small.safetensors").stat().st_size}

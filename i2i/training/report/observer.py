@@ -6,12 +6,15 @@ add to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
+
+TrainProgress = Callable[[int, int, dict[str, float]], None]
+"""Called as progress(images seen, images in all, mean losses by "optimizer/term")."""
 
 
 class Observer(Protocol):
@@ -78,6 +81,19 @@ class ForwardingObserver:
     def close(self, reason: str = "") -> None:
         """Closes the inner observer."""
         self.inner.close(reason)
+
+
+class ProgressObserver(ForwardingObserver):
+    """Also tells the caller of `i2i.train` how far the run has come, whenever losses are logged."""
+
+    def __init__(self, inner: Observer, progress: TrainProgress, total: int) -> None:
+        super().__init__(inner)
+        self.progress, self.total = progress, total
+
+    def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
+        """Passes the losses on and calls the function."""
+        self.inner.losses(images, terms, rates, speed)
+        self.progress(images, self.total, dict(terms))
 
 
 class TrackerObserver(ForwardingObserver):

@@ -1,0 +1,40 @@
+"""What a model's file says of itself, whatever its format: `i2i models show FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from i2i.core.errors import I2IError
+from i2i.models import format as model_file
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """The facts about a model's file: .safetensors, .onnx, or .pth by the authors of pix2pix, CycleGAN and CUT.
+
+    Raises I2IError if the file is damaged or no model."""
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        from i2i.models.onnx import OnnxNet
+
+        network = OnnxNet(path)
+        return {"file": str(path), "format of the file": "ONNX, written by i2i export", **network.header}
+    if suffix in (".pth", ".pt"):
+        return _facts_of_pth(path)
+    if suffix != ".safetensors":
+        raise I2IError(f"{path} is not a model.", "Give a .safetensors, .onnx or .pth file, or a run's folder.")
+    return {"file": str(path), **model_file.read_header(path)}
+
+
+def _facts_of_pth(path: Path) -> dict[str, Any]:
+    from i2i import nets
+    from i2i.models import pth
+
+    network = pth.load_pth(path)
+    return {
+        "file": str(path),
+        "format of the file": "state dict of PyTorch",
+        "network": nets.network_name(network),
+        **nets.network_arguments(network),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
