@@ -61,14 +61,14 @@ class Plain(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         w, h = pair.size
         top, left = random.randint(0, LOAD - SIZE), random.randint(0, LOAD - SIZE)
         flip = random.random() < 0.5
-        pair = []
+        sides = []
         for half in (pair.crop((0, 0, w // 2, h)), pair.crop((w // 2, 0, w, h))):
             image = tv.resize(half, [LOAD, LOAD], tv.InterpolationMode.BICUBIC)
             image = tv.crop(image, top, left, SIZE, SIZE)
             if flip:
                 image = tv.hflip(image)
-            pair.append(tv.normalize(tv.to_tensor(image), [0.5] * 3, [0.5] * 3))
-        return pair[0], pair[1]
+            sides.append(tv.normalize(tv.to_tensor(image), [0.5] * 3, [0.5] * 3))
+        return sides[0], sides[1]
 
 
 def plain(folder: Path, batch: int) -> Iterator[Any]:

@@ -31,7 +31,7 @@ from i2i.inference.outputs import WRITABLE, FilePair, has_frames
 from i2i.inference.record import Record, record_in
 from i2i.inference.settings import RunSettings, TranslateOptions, TranslateSettings
 from i2i.inference.workers import Work
-from i2i.media import codec, reader
+from i2i.media import codec, reader, tiff
 from i2i.media.codec import WriteSettings
 from i2i.models.load import ModelFile, find
 from i2i.models.translator import Translator
@@ -285,7 +285,7 @@ def _format_of_bytes(data: bytes) -> str:
     try:
         kind = (Image.open(io.BytesIO(data)).format or "").lower()
     except (OSError, Image.DecompressionBombError):
-        kind = ""
+        kind = "tiff" if data[:4] in tiff.MAGIC else ""  # Pillow does not know all of them
     kind = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
     still = kind == "gif" and not has_frames(io.BytesIO(data))
     return kind if f".{kind}" in WRITABLE and not still else "png"

@@ -6,11 +6,9 @@ Inside i2i an image is uint8 [H, W, C] as an array and float32 [C, H, W] in [-1,
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,13 +19,12 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError, nearest
 from i2i.core.files import atomic_write
-from i2i.media import jpeg, png, tiff
+from i2i.media import png, repair
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif", ".jp2", ".tga")
 MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
 JPEG_QUALITY = 95
 MAX_TEXT = 1 << 24  # bytes of an unpacked text of a PNG; a file with a longer one is taken for a bomb
-REPAIR = "i2i repair"  # key of an opened image's info
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT)
@@ -35,14 +32,6 @@ PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT)
 # Pillow warns of large images, odd EXIF and odd palettes. The limits here are stricter, and images are decoded in
 # threads, where the filters of warnings.catch_warnings() would leak from one into another; so for the whole process.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-@dataclass(frozen=True)
-class Repair:
-    """What was read in place of a file with a fault from which no pixel suffers."""
-
-    content: bytes
-    note: str = ""  # a sentence for the user, if he should know
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------
@@ -57,7 +46,7 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own limit gives way to a higher one that was asked for
     try:
-        with _opened(source, max_pixels) as image:
+        with repair.opened(source, name, max_pixels) as image:
             if image.width * image.height > max_pixels:
                 raise I2IError(
                     f"{name} has {image.width}x{image.height} pixels, more than the limit of {max_pixels:,}.",
@@ -87,59 +76,6 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
             raise I2IError(what, "Save it without its texts.") from error
         reason = str(error) or type(error).__name__
         raise I2IError(f"{name} cannot be read: {reason}.", "It is damaged or cut short.") from error
-
-
-def _opened(source: str | Path | BinaryIO, max_pixels: int) -> Image.Image:
-    """The Pillow image of a file, not decoded yet; of a file with a fault that no pixel suffers from, in a form that
-    Pillow reads. Its info then holds a `Repair`."""
-    name = source_name(source)
-    try:
-        image = Image.open(source)
-    except UnidentifiedImageError:
-        data = content_of(source)
-        if data[:4] not in tiff.MAGIC:
-            raise
-        return _repaired(Repair(tiff.rewritten(data, name, max_pixels)))
-    if image.format == "TIFF":
-        tiff.check_sign(image, name)
-        if tiff.is_misread(image):
-            image.close()
-            return _repaired(Repair(tiff.rewritten(content_of(source), name, max_pixels)))
-    elif image.format == "JPEG" and image.width * image.height <= max_pixels:
-        data = b"" if _ends_as_jpeg(image) else content_of(source)
-        whole = jpeg.completed(data) if data else None
-        if whole is not None:
-            image.close()
-            return _repaired(Repair(whole, "The marker at its end is missing; all pixels are there."))
-    elif image.format == "PNG":
-        png.scale_key(image)
-    return image
-
-
-def _repaired(repair: Repair) -> Image.Image:
-    image = Image.open(io.BytesIO(repair.content))
-    image.info[REPAIR] = repair
-    return image
-
-
-def _ends_as_jpeg(image: Image.Image) -> bool:
-    """True if an opened file ends with the marker of a JPEG's end. Leaves it where it stands."""
-    file = getattr(image, "fp", None)
-    if file is None:
-        return True
-    place = file.tell()
-    file.seek(-2, os.SEEK_END)
-    end = file.read(2)
-    file.seek(place)
-    return bool(end == jpeg.END)
-
-
-def content_of(source: str | Path | BinaryIO) -> bytes:
-    """All bytes of a file or a stream."""
-    if isinstance(source, str | Path):
-        return Path(source).read_bytes()
-    source.seek(0)
-    return source.read()
 
 
 def source_name(source: object) -> str:

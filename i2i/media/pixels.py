@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from i2i.media import color, exif, images, png, tiff, uint16
+from i2i.media import color, exif, images, png, repair, tiff, uint16
 from i2i.media.color import ColorState
 from i2i.media.images import MAX_PIXELS
 
@@ -82,5 +82,5 @@ def frame(
 
 def content_of(source: str | Path | BinaryIO, image: Image.Image) -> Callable[[], bytes]:
     """A function that gives the bytes of a file that was opened as `image`, or what was read in their place."""
-    repair = image.info.get(images.REPAIR)
-    return functools.cache(lambda: repair.content if repair else images.content_of(source))
+    in_its_place = image.info.get(repair.REPAIR)
+    return functools.cache(lambda: in_its_place.content if in_its_place else repair.content_of(source))

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from i2i.core.errors import I2IError
-from i2i.media import adapt, exif, images, pixels
+from i2i.media import adapt, exif, images, pixels, repair
 from i2i.media.codec import MULTI_FRAME, TIFF, Document, WriteSettings
 
 TIFF_SUBFILE, REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a reduced copy of another page
@@ -29,8 +29,7 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
         _check_total(source, image.width * image.height * count, count, options.max_pixels)
         document = Document([], 2 if options.alpha == "translate" else 1)
         content = pixels.content_of(source, image)
-        repair = image.info.get(images.REPAIR)
-        document.note = repair.note if repair else ""
+        document.note = getattr(image.info.get(repair.REPAIR), "note", "")
         durations, total = [], 0
         for number in numbers:
             # Sizes are checked from the header, before anything is decoded: later pages may be larger.

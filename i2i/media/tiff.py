@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,14 +30,6 @@ LAYOUT = (
     | {339, 347, 513, 514, 529, 530, 532, 32997, EXIF_IFD, GPS_IFD, INTEROP_IFD, SUB_IFDS, PROFILE}
     | {50838, 50839}  # ImageJ's own, about its slices
 )  # tags that say how pixels are stored, or point somewhere
-
-
-def is_tiff(file: BinaryIO) -> bool:
-    """True if a file begins as a TIFF does. Leaves the file at its beginning."""
-    file.seek(0)
-    head = file.read(4)
-    file.seek(0)
-    return head in MAGIC
 
 
 def check_sign(image: Image.Image, name: str) -> None:

@@ -9,8 +9,8 @@ import tifffile
 from PIL import Image
 
 from i2i.core.errors import I2IError
-from i2i.inference.translate import translate
-from i2i.media import codec, images, pixels, reader, uint16
+from i2i.inference.translate import translate, translate_bytes
+from i2i.media import codec, images, pixels, reader, repair, uint16
 from tests.media.test_codec import CASES, same, soft
 
 WHITE_TO_BLACK = {"photometric": "miniswhite"}
@@ -237,4 +237,15 @@ def test_ordinary_files_are_not_rewritten(tmp_path):
     for name, array in (("a", soft(8, 8)), ("b", ramp(16)), ("c", ramp(8)), ("d", ramp(1))):
         Image.fromarray(array).save(tmp_path / f"{name}.tif")
         with images.open_image(tmp_path / f"{name}.tif") as image:
-            assert images.REPAIR not in image.info
+            assert repair.REPAIR not in image.info
+
+
+@pytest.mark.parametrize("name", ["white_is_zero_16.tif", "big_8.tif", "stack_one_ifd.tif", "grey_12_packed.tif"])
+def test_streams_are_read_as_files_and_stay_open(tmp_path, name):
+    data = (CASES / name).read_bytes()
+    stream = io.BytesIO(data)
+    assert np.array_equal(pixels.read(stream), pixels.read(CASES / name))
+    assert not stream.closed
+    assert translate(CASES / name, tmp_path / name, same()).failed == []
+    assert translate_bytes(data, same()) == (tmp_path / name).read_bytes()
+    assert np.array_equal(np.asarray(same()(CASES / name).convert("RGB")).shape, pixels.read(CASES / name).shape)

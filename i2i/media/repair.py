@@ -1,0 +1,90 @@
+"""Opening image files with a fault from which no pixel suffers: what Pillow would refuse or misread."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from i2i.media import jpeg, png, tiff
+
+REPAIR = "i2i repair"  # key of an opened image's info
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was read in place of a file with a fault from which no pixel suffers."""
+
+    content: bytes
+    note: str = ""  # a sentence for the user, if he should know
+
+
+def opened(source: str | Path | BinaryIO, name: str, max_pixels: int) -> Image.Image:
+    """The Pillow image of a file, not decoded yet; of a file with a fault that no pixel suffers from, in a form that
+    Pillow reads. Its info then holds a `Repair`. name: what errors call the file."""
+    try:
+        image = Image.open(source)
+    except UnidentifiedImageError:
+        if _head_of(source) not in tiff.MAGIC:
+            raise
+        return _repaired(Repair(tiff.rewritten(content_of(source), name, max_pixels)))
+    try:
+        repair = _repair_of(image, source, name, max_pixels)
+    except BaseException:
+        with image:  # closes the file, but not a stream that the caller has opened
+            raise
+    if repair is None:
+        return image
+    with image:
+        return _repaired(repair)
+
+
+def _repair_of(image: Image.Image, source: str | Path | BinaryIO, name: str, max_pixels: int) -> Repair | None:
+    """What is read in place of an opened file; None if that can stay. Raises I2IError if it has signed values."""
+    if image.format == "TIFF":
+        tiff.check_sign(image, name)
+        return Repair(tiff.rewritten(content_of(source), name, max_pixels)) if tiff.is_misread(image) else None
+    if image.format == "PNG":
+        png.scale_key(image)
+    is_jpeg = image.format == "JPEG" and image.width * image.height <= max_pixels
+    whole = jpeg.completed(content_of(source)) if is_jpeg and not _ends_as_jpeg(image) else None
+    return Repair(whole, "The marker at its end is missing; all pixels are there.") if whole else None
+
+
+def _repaired(repair: Repair) -> Image.Image:
+    image = Image.open(io.BytesIO(repair.content))
+    image.info[REPAIR] = repair
+    return image
+
+
+def _ends_as_jpeg(image: Image.Image) -> bool:
+    """True if an opened file ends with the marker of a JPEG's end. Leaves it where it stands."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return True
+    place = file.tell()
+    file.seek(-2, os.SEEK_END)
+    end = file.read(2)
+    file.seek(place)
+    return bool(end == jpeg.END)
+
+
+def content_of(source: str | Path | BinaryIO) -> bytes:
+    """All bytes of a file or a stream."""
+    if isinstance(source, str | Path):
+        return Path(source).read_bytes()
+    source.seek(0)
+    return source.read()
+
+
+def _head_of(source: str | Path | BinaryIO) -> bytes:
+    """The first four bytes of a file or a stream."""
+    if isinstance(source, str | Path):
+        with open(source, "rb") as file:
+            return file.read(4)
+    source.seek(0)
+    return source.read(4)
