@@ -147,7 +147,7 @@ def run(words: list[str]) -> int:
             print_error(*_explain(error, words), as_json)
         return error.exit_code
     except typer.Abort:
-        print_error("Interrupted.", "", as_json, plain=True)
+        print_error("Stopped by Ctrl-C.", "", as_json, plain=True)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (a defect, or trouble outside such as a full disk, is one sentence, too)
         if os.environ.get("I2I_DEBUG") == "1":

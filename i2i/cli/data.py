@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from i2i.cli.group import add_group
-from i2i.cli.output import print_json, print_table, progress_bar
+from i2i.cli.output import fact_rows, print_json, print_table, progress_bar
 from i2i.core.format import format_bytes
 
 
@@ -47,8 +47,7 @@ def show(
     if as_json:
         print_json(facts)
         return
-    rows = [(k, "\n".join(v) if isinstance(v, tuple) else v) for k, v in facts.items()]
-    print_table([(k, v) for k, v in rows if v not in ("", 0, ())])
+    print_table(fact_rows(facts))
 
 
 def get(

@@ -128,6 +128,6 @@ def _conclude(code: int, printed: bool, received: int, as_json: bool) -> int:
                 "Resume the run with `i2i train --resume FOLDER`; with fewer processes if the memory was full.",
             )
         # The signal came before the training had begun, which would have saved its state and said so.
-        print_error("Interrupted.", "", as_json, plain=True)
+        print_error("Stopped before the training had begun.", "", as_json, plain=True)
         return 128 + received
     return code if code >= 0 else 128 - code

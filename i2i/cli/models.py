@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from i2i.cli.group import add_group
-from i2i.cli.output import print_json, print_table
+from i2i.cli.output import fact_rows, print_json, print_table
 from i2i.core.optional import install_hint
 
 MODEL_HELP = "Model file, run folder, or a name of `i2i models`."
@@ -60,7 +60,7 @@ def show(
     if as_json:
         print_json(facts)
         return
-    print_table([(key, value) for key, value in facts.items() if value not in ("", None)])
+    print_table(fact_rows(facts))
 
 
 def pack(

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +69,17 @@ def format_value(value: Any) -> str:
 def print_json(value: Any) -> None:
     """Prints one JSON value on a line of stdout."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The facts about a model or data set as rows of a table: without empty ones, yes or no for booleans."""
+    rows = []
+    for name, value in facts.items():
+        if value in ("", None, (), []) or (isinstance(value, int) and not isinstance(value, bool) and value == 0):
+            continue
+        text = "\n".join(map(str, value)) if isinstance(value, tuple) else value
+        rows.append(("on this disk" if name == "here" else name, format_value(text) if text in (True, False) else text))
+    return rows
 
 
 def print_table(rows: Iterable[Sequence[object]], titles: Sequence[str] = (), wrapped: int = 1) -> None:

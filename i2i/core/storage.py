@@ -51,7 +51,7 @@ def locate(name: str | Path) -> Path:
         path.fs  # noqa: B018  (creates the connection's object, which may need another package)
     except ImportError as error:
         hint = f"{install_hint('remote')}. Addresses other than s3:// also need fsspec's package for them."
-        raise I2IError(f"{text} needs a package that is not installed: {error}.", hint) from error
+        raise I2IError(f"{text} is an address, and addresses need an extra: {error}.", hint) from error
     except Exception as error:
         raise I2IError(f"The address {text} cannot be used: {_first_line(error)}.") from error
     return cast(Path, path)

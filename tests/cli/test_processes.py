@@ -129,7 +129,7 @@ def test_a_signal_reaches_every_process(monkeypatch, tmp_path, capsys):
     threading.Thread(target=terminate).start()
     assert launch.launch(["train"], 2) == 143
     assert (tmp_path / "0").read_text() == (tmp_path / "1").read_text() == "got\n"
-    assert capsys.readouterr().err == "Interrupted.\n"
+    assert capsys.readouterr().err == "Stopped before the training had begun.\n"
     assert signal.getsignal(signal.SIGTERM) == before
 
 

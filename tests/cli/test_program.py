@@ -89,8 +89,8 @@ def test_words_that_are_not_understood(words, expected):
             "Error: Unexpected ValueError: of many lines. Set I2I_DEBUG=1",
         ),
         (MemoryError(), 1, "Error: The memory is full. A smaller --batch"),
-        (KeyboardInterrupt(), 130, "Interrupted.\n"),
-        (typer.Abort(), 130, "Interrupted.\n"),
+        (KeyboardInterrupt(), 130, "Stopped by Ctrl-C.\n"),
+        (typer.Abort(), 130, "Stopped by Ctrl-C.\n"),
     ],
 )
 def test_errors_are_one_sentence(monkeypatch, error, code, expected):
