@@ -19,6 +19,7 @@ from i2i.core.errors import I2IError, nearest
 from i2i.data import cards
 from i2i.inference.translate import translate_bytes
 from i2i.media import codec, images, pixels
+from i2i.media.formats import open_pillow
 from i2i.models import zoo
 from i2i.models.load import display_name, load
 from i2i.models.translator import Translator
@@ -112,7 +113,7 @@ class Studio:
         before, after = self._view(data), self._view(translated)
         if before.size != after.size:  # the network enlarges
             before = before.resize(after.size, Image.Resampling.BICUBIC)
-        with Image.open(io.BytesIO(translated)) as image:
+        with open_pillow(io.BytesIO(translated)) as image:
             kind, size = (image.format or "png").lower(), image.size
         suffix = {"jpeg": "jpg", "tiff": "tif"}.get(kind, kind)
         name_of_result = f"{Path(file).stem or 'image'}.{display_name(name)}.{suffix}"

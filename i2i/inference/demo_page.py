@@ -13,13 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from i2i.core.errors import I2IError
 from i2i.core.format import format_bytes
 from i2i.core.optional import require
 from i2i.inference.demo import Studio
 from i2i.inference.jobs import reason
+from i2i.media.formats import open_pillow
 
 QUEUE = 8  # requests that wait; further ones are refused with a message
 KEEP = 3600  # seconds that uploads and results stay on the disk
@@ -100,7 +99,7 @@ class _Handlers:
 
     def gallery(self, name: str) -> Any:
         """Model -> its examples."""
-        examples = [Image.open(io.BytesIO(data)) for _, data in self.studio.examples(name)]
+        examples = [open_pillow(io.BytesIO(data)) for _, data in self.studio.examples(name)]
         return self.gr.Gallery(examples, visible=bool(examples), selected_index=None)
 
     def example_handler(self) -> Any:

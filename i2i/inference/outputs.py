@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from PIL import Image
-
 from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.media import images, video
+from i2i.media.formats import open_pillow
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 
@@ -159,7 +158,7 @@ def _output_suffix(pair: FilePair, suffix: str | None, named: bool) -> str:
 def has_frames(file: Path | BinaryIO) -> bool:
     """Whether an image file has several frames; False for what cannot be read (its error comes when it is read)."""
     try:
-        with Image.open(file) as image:
+        with open_pillow(file) as image:
             return bool(getattr(image, "is_animated", False))
     except MemoryError:
         raise

@@ -33,6 +33,7 @@ from i2i.inference.settings import RunSettings, TranslateOptions, TranslateSetti
 from i2i.inference.workers import Work
 from i2i.media import codec, reader, tiff
 from i2i.media.codec import WriteSettings
+from i2i.media.formats import open_pillow
 from i2i.models.load import ModelFile, find
 from i2i.models.translator import Translator
 
@@ -283,7 +284,7 @@ def translate_bytes(
 def _format_of_bytes(data: bytes) -> str:
     """The format that an image is translated into, as if it were a file with the suffix of its own format."""
     try:
-        kind = (Image.open(io.BytesIO(data)).format or "").lower()
+        kind = (open_pillow(io.BytesIO(data)).format or "").lower()
     except (OSError, Image.DecompressionBombError):
         kind = "tiff" if data[:4] in tiff.MAGIC else ""  # Pillow does not know all of them
     kind = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from i2i.core.files import atomic_write
+from i2i.media.formats import open_pillow
 from i2i.media.images import to_pil, to_uint8
 
 # Grids with titled columns; lengths in pixels.
@@ -147,7 +148,7 @@ def enlarge(image: np.ndarray, least: int = 128) -> np.ndarray:
 
 def thumbnail(path: Path, width: int = 1200, height: int = 1000) -> bytes:
     """An image file as a JPEG that fits into width x height pixels. Raises OSError if it is missing or damaged."""
-    with Image.open(path) as image:
+    with open_pillow(path) as image:
         small = image.convert("RGB")
     small.thumbnail((width, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -175,7 +176,7 @@ def timelapse(paths: Sequence[Path], max_bytes: int = 2_500_000, width: int = 64
     Below 160 pixels they shrink no more. The last frame stays a while. Raises OSError if a file is not readable."""
     frames: list[Image.Image] = []
     for path in paths:
-        with Image.open(path) as image:
+        with open_pillow(path) as image:
             frame = image.convert("RGB")
         if frames:
             frame = frame.resize(frames[0].size, Image.Resampling.LANCZOS)

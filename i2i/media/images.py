@@ -65,7 +65,9 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
         problem = "is a link to a file that does not exist" if os.path.islink(name) else "does not exist"
         raise I2IError(f"{name} {problem}.") from error
     except UnidentifiedImageError as error:
-        raise I2IError(f"{name} is not an image, or has a format that Pillow does not read.") from error
+        raise I2IError(
+            f"{name} is not an image, or has a format that is not read.", f"Formats: {' '.join(sorted(SUFFIXES))}."
+        ) from error
     except MemoryError as error:
         raise I2IError(f"{name} is too large for the memory.", "Shrink it first.") from error
     except Exception as error:  # decoders raise nearly anything on damaged files

@@ -6,7 +6,8 @@ import io
 import struct
 
 import numpy as np
-from PIL import Image
+
+from i2i.media.formats import open_pillow
 
 END = b"\xff\xd9"
 SCAN, SCAN_END = 0xDA, 63  # marker of a scan, and the last coefficient of a block
@@ -34,7 +35,7 @@ def _equal(one: np.ndarray, other: np.ndarray | None) -> bool:
 
 def _decoded(data: bytes) -> np.ndarray | None:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_pillow(io.BytesIO(data)) as image:
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError, struct.error):
         return None

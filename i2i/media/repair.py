@@ -11,6 +11,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from i2i.media import jpeg, png, tiff
+from i2i.media.formats import open_pillow
 
 REPAIR = "i2i repair"  # key of an opened image's info
 
@@ -27,7 +28,7 @@ def opened(source: str | Path | BinaryIO, name: str, max_pixels: int) -> Image.I
     """The Pillow image of a file, not decoded yet; of a file with a fault that no pixel suffers from, in a form that
     Pillow reads. Its info then holds a `Repair`. name: what errors call the file."""
     try:
-        image = Image.open(source)
+        image = open_pillow(source)
     except UnidentifiedImageError:
         if _head_of(source) not in tiff.MAGIC:
             raise
@@ -56,7 +57,7 @@ def _repair_of(image: Image.Image, source: str | Path | BinaryIO, name: str, max
 
 
 def _repaired(repair: Repair) -> Image.Image:
-    image = Image.open(io.BytesIO(repair.content))
+    image = open_pillow(io.BytesIO(repair.content))
     image.info[REPAIR] = repair
     return image
 

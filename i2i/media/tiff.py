@@ -18,6 +18,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint
 from i2i.media.exif import EXIF_IFD, GPS_IFD
+from i2i.media.formats import open_pillow
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, little- and big-endian
 BITS, PHOTOMETRIC, DESCRIPTION, FORMAT, IMAGE_DEPTH = 258, 262, 270, 339, 32997  # tags
@@ -147,7 +148,7 @@ def _decoded(page: Any, data: bytes, name: str) -> np.ndarray:
     except (ValueError, KeyError) as error:
         if "imagecodecs" not in str(error) and "compress" not in str(error).lower():
             raise
-        with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:  # libtiff knows some compressions
+        with contextlib.suppress(Exception), open_pillow(io.BytesIO(data)) as image:  # libtiff knows some compressions
             image.seek(page.index)
             if image.mode.startswith("I"):
                 return np.asarray(image)
@@ -210,7 +211,7 @@ def _options(page: Any, is_slice: bool = False) -> dict[str, Any]:
 
 def _directories(data: bytes) -> dict[int, dict[int, Any]]:
     """The directories of EXIF and GPS, as far as Pillow reads the file."""
-    with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
+    with contextlib.suppress(Exception), open_pillow(io.BytesIO(data)) as image:
         exif = image.getexif()
         return {tag: values for tag in (EXIF_IFD, GPS_IFD) if (values := dict(exif.get_ifd(tag)))}
     return {}

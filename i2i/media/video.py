@@ -25,6 +25,7 @@ from i2i.media.tracks import Track
 READABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # FFmpeg's names
 WRITABLE = tuple(FORMATS)
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,asf"  # FFmpeg's names of what READABLE holds
 CRF = {"libx264": (18, 51), "libvpx-vp9": (24, 63)}  # constant rate factor: visually lossless, and the worst there is
 BT709, BT601, LIMITED = 1, 5, 1  # FFmpeg's numbers of color matrices, and of the range 16 to 235
 MATRICES = (BT709, 4, BT601, 6, 7, 9)  # color matrices that can be undone
@@ -284,7 +285,9 @@ def _upright(av: Any, frame: Any) -> np.ndarray:
 @contextlib.contextmanager
 def _open(av: Any, source: Path) -> Iterator[Any]:
     with _reading(av, source):
-        container = av.open(str(source))
+        # FFmpeg knows a format by its content: without these limits, a list named x.mp4 makes it open other files.
+        limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+        container = av.open(f"file:{source}", options=limits)
     with container:
         yield container
 
