@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from i2i.cli.output import format_value, print_json, print_table, progress_bar
 from i2i.cli.setting_words import SettingsCommand
 from i2i.core.device import DEVICES
 from i2i.core.format import format_bytes
+from i2i.core.reading import read_json
 from i2i.core.suggest import same_name
 
 # ---- arguments and options -----------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def pairs(words: list[str]) -> dict[str, Any]:
 def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
     """Prints the scores, and where the run left what."""
     path = folder / "metrics.json"
-    metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    metrics = read_json(path, {str: object}) if path.is_file() else None
     if as_json:
         print_json({"folder": str(folder), "model": str(folder / "model.safetensors"), "metrics": metrics})
         return

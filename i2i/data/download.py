@@ -18,6 +18,7 @@ from filelock import FileLock
 from i2i.core.errors import I2IError
 from i2i.core.files import fsync_path, sha256_of
 from i2i.core.progress import Progress
+from i2i.core.reading import read_json
 
 CHUNK = 1 << 18
 TRIES = 5  # for each address
@@ -185,10 +186,9 @@ def _total(answer: http.client.HTTPResponse, begun: int) -> int:
 
 def _read_note(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return dict(read_json(path, {str: object}))
+    except I2IError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _remove_part(part: Path) -> None:

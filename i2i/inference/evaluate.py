@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from i2i import data as datasets
 from i2i.core import files
 from i2i.core.errors import I2IError
+from i2i.core.reading import has_form, read_yaml
 from i2i.data import layouts, source
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.media import grids, images
@@ -128,8 +128,8 @@ def _data_of_run(model: Path) -> list[str] | None:
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return None
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return list(config["data"]) if isinstance(config, dict) and config.get("data") else None
+    config = read_yaml(path)
+    return list(config["data"]) if has_form(config, {"data": [str]}) and config["data"] else None
 
 
 def _open(header: dict[str, Any], data: Source | None, split: str | None) -> tuple[datasets.Data, str, str]:

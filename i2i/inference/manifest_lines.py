@@ -19,6 +19,7 @@ from typing import Any
 
 from i2i.core import storage
 from i2i.core.files import blake2b_of
+from i2i.core.reading import has_form, parse_json
 
 Entry = dict[str, Any]  # one line
 
@@ -46,12 +47,12 @@ def to_line(entry: Entry, settings: str) -> bytes:
 
 
 def last_entries(lines: Iterable[bytes]) -> dict[str, Entry]:
-    """The last entry of each output, by the output's name. A line that a crash tore is left out."""
+    """The last entry of each output, by the output's name. A line that is torn or damaged is left out."""
     entries: dict[str, Entry] = {}
     for line in lines:
         with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, dict) and isinstance(entry.get("output"), str):
+            entry = parse_json(line)
+            if has_form(entry, {"output": str}):
                 entries[entry["output"]] = entry
     return entries
 

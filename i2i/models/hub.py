@@ -7,7 +7,6 @@ uploads, and brings its cache, its tokens, and the environment variables HF_ENDP
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_folder
 from i2i.core.optional import require
+from i2i.core.reading import read_json, read_text
 from i2i.models import format as model_file
 
 PREFIX = "hf:"
@@ -128,7 +128,7 @@ def card(folder: Path, name: str) -> str:
     if (folder / "metrics.json").is_file():
         lines += ["## Scores", "", *_score_table(folder / "metrics.json"), ""]
     if (folder / "config.yaml").is_file():
-        settings = (folder / "config.yaml").read_text(encoding="utf-8").rstrip()
+        settings = read_text(folder / "config.yaml").rstrip()
         lines += ["## Settings", "", "```yaml", settings, "```", ""]
 
     license_text = str(header.get("licence") or "Not stated. The terms of the training images apply.")
@@ -137,7 +137,7 @@ def card(folder: Path, name: str) -> str:
 
 def _score_table(path: Path) -> list[str]:
     """The rows of a Markdown table of what `i2i evaluate` found, such as | model | 0.0412 | 24.7 |."""
-    scores = json.loads(path.read_text(encoding="utf-8"))
+    scores: dict[str, Any] = read_json(path, {str: object})
     rows = {title: row for title, row in scores.items() if isinstance(row, dict)} or {"model": scores}
     columns = sorted({key for row in rows.values() for key, value in row.items() if isinstance(value, int | float)})
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]

@@ -6,6 +6,7 @@ A reader takes the newest folder whose files match its manifest, so it never use
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,8 +20,12 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_folder, atomic_path, sha256_of
+from i2i.core.reading import read_json
 
 FORMAT = 1
+FILES = ("state.safetensors", "state.json")  # whose digests a manifest holds
+FACTS: dict[str, Any] = {"images": int}  # the form of state.json, at least
+MANIFEST = {"format": int, "images": int, "sha256": dict.fromkeys(FILES, str)}
 _TEMPORARY = ".writing-"
 
 
@@ -38,7 +43,7 @@ def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str,
         with atomic_folder(checkpoint, temporary, replace=True):
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary / "state.safetensors")
             (temporary / "state.json").write_text(json.dumps(facts), encoding="utf-8")
-            digests = {name: sha256_of(temporary / name) for name in ("state.safetensors", "state.json")}
+            digests = {name: sha256_of(temporary / name) for name in FILES}
             manifest = {"format": FORMAT, "images": images, "sha256": digests}
             (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     except SafetensorError as error:
@@ -80,34 +85,37 @@ def mark_best(folder: Path, checkpoint: Path, **facts: Any) -> None:
 
 
 def best_of(folder: Path) -> dict[str, Any]:
-    """{"checkpoint": name, ...} as `mark_best` wrote it last; empty if there is none."""
+    """{"checkpoint": name, ...} as `mark_best` wrote it last; empty if there is none, or if it is damaged."""
     try:
-        return dict(json.loads((folder / "best.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return dict(read_json(folder / "best.json", {"checkpoint": str, "score?": float, "images?": int}))
+    except I2IError:
         return {}
 
 
 def intact(checkpoint: Path) -> bool:
     """True if every file of `checkpoint` exists and has the digest that its manifest gives."""
     try:
-        manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
-        return all(sha256_of(checkpoint / name) == digest for name, digest in manifest["sha256"].items())
-    except (OSError, ValueError, KeyError):
+        digests = read_json(checkpoint / "manifest.json", MANIFEST)["sha256"]
+        return all((checkpoint / name).is_file() and sha256_of(checkpoint / name) == digests[name] for name in FILES)
+    except (OSError, I2IError):
         return False
 
 
-def newest(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def newest(
+    folder: Path, warn: Callable[[str], None], form: dict[str, Any] = FACTS
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Tensors and facts of the newest intact checkpoint; None if `folder` has no checkpoint.
 
-    Calls `warn` with a sentence for each damaged checkpoint that it skips. Raises I2IError if all are damaged."""
+    Calls `warn` with a sentence for each damaged checkpoint that it skips; one whose facts have not the `form`
+    (core.reading.has_form) is damaged, too. Raises I2IError if all are damaged."""
     checkpoints = listed(folder)
     for checkpoint in reversed(checkpoints):
-        if not intact(checkpoint):
-            warn(f"Checkpoint {checkpoint.name} is damaged and is skipped.")
-            continue
-        with safe_open(checkpoint / "state.safetensors", framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        return tensors, json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        if intact(checkpoint):
+            with contextlib.suppress(SafetensorError, OSError, I2IError):
+                facts = read_json(checkpoint / "state.json", form)
+                with safe_open(checkpoint / "state.safetensors", framework="pt") as file:
+                    return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
+        warn(f"Checkpoint {checkpoint.name} is damaged and is skipped.")
     if checkpoints:
         raise I2IError(f"All {len(checkpoints)} checkpoints in {folder} are damaged.", "Start a new run with --out.")
     return None

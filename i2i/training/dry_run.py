@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -14,6 +13,7 @@ from i2i.data.batch import Shape
 from i2i.methods import method_name
 from i2i.methods._method import Method
 from i2i.training.check import check_on_data
+from i2i.training.report.log import records
 from i2i.training.run import Run
 
 
@@ -54,11 +54,10 @@ def remaining_seconds(run: Run) -> float | None:
     """Seconds that the rest of the run takes at the last speed in its log; None for a run that has not begun."""
     images = speed = 0.0
     try:
-        lines = (run.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        for line in map(json.loads, lines):
-            if line.get("kind") == "losses" and line.get("speed"):
+        for line in records(run.folder / "log.jsonl"):
+            if line["kind"] == "losses" and line.get("speed"):
                 images, speed = line["images"], line["speed"]
-    except (OSError, ValueError):
+    except OSError:
         return None
     return max(0.0, run.total - images) / speed if speed else None
 

@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from i2i.core import resources
 from i2i.core.errors import I2IError
+from i2i.core.reading import has_form, read_text, read_yaml
 from i2i.core.suggest import did_you_mean, same_name, similar
 from i2i.methods import builtin_methods, load_method, method_names
 
@@ -59,11 +58,8 @@ def recipe(name: str) -> dict[str, Any]:
     path = _recipe_file(name)
     if path is None:
         return {"method": name}
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise I2IError(f"{path} is not readable as YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+    values: dict[str, Any] = read_yaml(path)
+    if not has_form(values, {str: object, "method": str}):
         raise I2IError(f"{path} is not a recipe.", "A recipe has a line `method: NAME` and lines `setting: value`.")
     if values["method"].endswith(".py"):  # the path is relative to the recipe's folder
         values["method"] = str(path.parent / values["method"])
@@ -77,7 +73,7 @@ def about(name: str) -> str:
     if path is None:
         return _docstring(name)
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").removeprefix(" "))
@@ -92,8 +88,8 @@ def _docstring(name: str) -> str:
     if source is None:
         return (sys.modules[load_method(name).__module__].__doc__ or "").strip()
     try:
-        return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").strip()
-    except SyntaxError as error:
+        return (ast.get_docstring(ast.parse(read_text(source))) or "").strip()
+    except (SyntaxError, ValueError, RecursionError) as error:
         raise I2IError(f"{source} cannot be read: {error}.", "Correct the syntax of the file.") from error
 
 

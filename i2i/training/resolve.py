@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from i2i import data
 from i2i.core import config, files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
+from i2i.core.reading import has_form, read_yaml
 from i2i.data.batch import Shape
 from i2i.methods import load_method, method_name
 from i2i.methods._check_config import check_names
@@ -24,6 +23,8 @@ from i2i.training.settings import TrainSettings
 from i2i.training.tricks import TrickSettings
 
 METHOD_COPY = "method.py"  # in a run's folder: the file of a method of the user's own, as the run began
+# The form of a run's config.yaml (core.reading.has_form); config.resolve checks the settings.
+CONFIG: dict[Any, Any] = {str: object, "recipe": str, "method": str, "data": [str], "data_named?": [str]}
 
 
 def resolve_run(
@@ -54,13 +55,8 @@ def resolve_resume(
     path = folder / "config.yaml"
     if not path.is_file():
         raise I2IError(f"{folder} holds no run: it has no config.yaml.", "Give the folder that `i2i train` printed.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise I2IError(
-            f"{path} is not readable as YAML: {' '.join(str(error).split())}.", "Restore the original file."
-        ) from error
-    if not isinstance(values, dict) or not {"recipe", "method", "data"} <= values.keys():
+    values = read_yaml(path, "Restore the original file.")
+    if not has_form(values, CONFIG):
         raise I2IError(f"{path} is not the config.yaml of a run.", "Restore the original file.")
     values.pop("versions", None)
     if str(values["method"]).endswith(".py"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -10,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from i2i.core.errors import I2IError
+from i2i.core.reading import has_form, parse_json, read_json, read_yaml
 from i2i.core.suggest import did_you_mean, neighbors
 
+# The form of a line of the log, as far as it is read here (core.reading.has_form)
+LINE: dict[str, Any] = {"kind": str, "images": int, "seconds?": float, "terms?": {str: float | None}}
 NOT_SETTINGS = ("recipe", "method", "data", "data_named", "versions")  # keys of config.yaml
 
 
@@ -65,17 +65,14 @@ def read_run(folder: str | Path) -> RunFacts:
     if not path.is_file():
         near = did_you_mean(neighbors(folder, folders_only=True)) if not folder.exists() else ""
         raise I2IError(f"{folder} holds no run: it has no config.yaml.", near or "`i2i runs` lists the runs here.")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise I2IError(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
-    if not isinstance(config, dict):
+    config = read_yaml(path)
+    if not has_form(config, {str: object, "data?": [str], "data_named?": [str]}):
         raise I2IError(f"{path} is not the config.yaml of a run.")
 
     # The log says how far the run came; a line that a crash tore is left out.
     lines = _log_lines(folder / "log.jsonl")
     images = max((int(line.get("images") or 0) for line in lines), default=0)
-    losses: dict[str, float] = next((line["terms"] for line in reversed(lines) if line.get("kind") == "losses"), {})
+    losses: dict[str, float] = next((line["terms"] for line in reversed(lines) if "terms" in line), {})
     last = lines[-1] if lines else {}
     reason = str(last.get("reason") or "") if last.get("kind") == "ended" else ""
     is_finished = last.get("kind") == "ended" and not reason
@@ -134,10 +131,10 @@ def _log_lines(path: Path) -> list[dict[str, Any]]:
     try:
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                line = json.loads(text)
+                line = parse_json(text)
             except ValueError:
                 continue
-            if isinstance(line, dict):
+            if has_form(line, LINE):
                 lines.append(line)
     except OSError:
         return []
@@ -146,7 +143,6 @@ def _log_lines(path: Path) -> list[dict[str, Any]]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return dict(read_json(path, {str: object, "score?": float, "model?": {str: float | None}}))
+    except I2IError:
         return {}
-    return value if isinstance(value, dict) else {}

@@ -22,6 +22,13 @@ from i2i.training.run import check_same_run
 from i2i.training.state import pack_state, restore_state
 from i2i.training.step import TrainStep
 
+# the form of a checkpoint's state.json (core.reading.has_form)
+FACTS: dict[str, Any] = {
+    "images": int,
+    "run": dict,
+    "optimizers": {str: {str: float | bool | None}},
+    "scalers": {str: dict},
+}
 SaveModel = Callable[[Method, int], None]  # (method with averaged weights, images seen): writes the model
 ModelImages = Callable[[], int]  # images seen by the model that was written last; -1 if there is none
 Judge = Callable[[Method], float | None]  # the score of a method with averaged weights, lower is better; None: no score
@@ -109,12 +116,19 @@ class Saver:
         def warn(text: str) -> None:
             self.observer.event(0, "warning", text=text)
 
-        checkpoint = checkpoints.newest(self.checkpoints, warn)
+        checkpoint = checkpoints.newest(self.checkpoints, warn, FACTS)
         if checkpoint is None:
             return 0
         tensors, facts = checkpoint
         check_same_run(facts["run"], json.loads(json.dumps(run_facts)))  # as the facts of a checkpoint are read
-        restore_state(step, ema, tensors, facts)
+        try:
+            restore_state(step, ema, tensors, facts)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            path = checkpoints.path_of(self.checkpoints, facts["images"])
+            raise I2IError(
+                f"The checkpoint {path} does not fit this run: {error!r}.",
+                "Remove it to go on from an older one, or start a new run with --out.",
+            ) from error
         return int(facts["images"])
 
     def error(self, images: int, errors: dict[str, Exception]) -> I2IError:

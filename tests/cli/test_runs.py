@@ -62,7 +62,7 @@ def test_what_is_no_run_is_said(here):
     assert "Did you mean runs/first?" in i2i("runs", "show", "runs/frist", code=1)[1]
     (here / "runs" / "broken").mkdir()
     (here / "runs" / "broken" / "config.yaml").write_text("a: [")
-    assert "cannot be read" in i2i("runs", code=1)[1]
+    assert "not readable as YAML" in i2i("runs", code=1)[1]
     (here / "runs" / "broken" / "config.yaml").write_text("recipe: pix2pix\nmethod: pix2pix\ndata: [a]\n")
     (here / "runs" / "broken" / "log.jsonl").write_text('{"kind": "losses", "images": 3, "terms": {}}\n{"torn')
     found = {run["folder"]: run for run in json.loads(i2i("runs", "--json")[0])}

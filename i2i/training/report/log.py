@@ -15,7 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core.files import atomic_write
+from i2i.core.reading import has_form, parse_json
 
+_NUMBERS = {str: float | None}
+# What the lines hold (core.reading.has_form). A line of another form is left out, as a torn one is.
+FORM: dict[str, Any] = {
+    "kind": str,
+    "images": int,
+    "time?": str,
+    "seconds?": float,
+    "score?": float | None,
+    "speed?": float | None,
+    "terms?": _NUMBERS,
+    "rates?": _NUMBERS,
+    "versions?": dict,
+    "changed?": list,
+}
 TIMELESS = ("note", "environment")  # kinds that belong to no moment of training: no rewind drops them
 
 
@@ -24,6 +39,9 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damaged = 0  # lines that are complete, but not as i2i writes them; they are removed
+        if path.exists() and not path.is_file():
+            raise OSError(f"{path} is not a file")
         self._repair()
         self.earlier_bytes = path.stat().st_size if path.exists() else 0  # length of the earlier sessions' lines
 
@@ -32,20 +50,18 @@ class Log:
 
     def _complete_lines(self) -> Iterator[tuple[dict[str, Any], bytes, int]]:
         """Yields (record, line, offset of its first byte) of every complete line."""
-        if not self.path.exists():
-            return
         offset = 0
-        with open(self.path, "rb") as file:
-            for line in file:
-                record = _parse(line)
-                if record is not None:
-                    yield record, line, offset
-                offset += len(line)
+        for line in _lines(self.path):
+            record = _parse(line)
+            if record is not None:
+                yield record, line, offset
+            offset += len(line)
 
     def _repair(self) -> None:
         """Removes incomplete lines."""
         complete_bytes = sum(len(line) for _, line, _ in self._complete_lines())
-        if self.path.exists() and complete_bytes != self.path.stat().st_size:
+        if self.path.is_file() and complete_bytes != self.path.stat().st_size:
+            self.damaged = sum(line.endswith(b"\n") and _parse(line) is None for line in _lines(self.path))
             self._rewrite([line for _, line, _ in self._complete_lines()])
 
     def _rewrite(self, lines: list[bytes]) -> None:
@@ -81,16 +97,26 @@ class Log:
         return dropped
 
 
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of the complete lines of the log at `path`, which is left as it is; none if there is no log."""
+    return (record for record in map(_parse, _lines(path)) if record is not None)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    if path.is_file():
+        with open(path, "rb") as file:
+            yield from file
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     """Returns the record of a complete line, else None."""
     if not line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:  # also raised for bytes that are no text
         return None
-    valid = isinstance(record, dict) and isinstance(record.get("images"), int) and isinstance(record.get("kind"), str)
-    return record if valid else None
+    return record if has_form(record, FORM) else None
 
 
 def json_safe(value: Any) -> Any:

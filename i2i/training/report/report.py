@@ -138,6 +138,9 @@ class Report:
         with self._warn_on_failure("log"):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.log = Log(self.folder / "log.jsonl")
+            if self.log.damaged:
+                text = f"{self.log.damaged} damaged lines were removed from {self.log.path}."
+                self.printer.message(f"Warning: {text}", warning=True)
             self.history = RunHistory.of(self.log)
             self.seconds, self.since = self.history.seconds, time.monotonic()
 
