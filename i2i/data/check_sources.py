@@ -10,7 +10,7 @@ from pathlib import Path
 
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.data import layouts, source
+from i2i.data import folder_names, layouts, source
 from i2i.data.checks import Finding, check, check_partners
 from i2i.media import images
 
@@ -92,4 +92,4 @@ def _layout(folders: list[Path]) -> str:
 
 
 def _first_split(folders: list[Path]) -> str:
-    return layouts.splits_of(folders[0])[0]
+    return folder_names.splits_of(folders[0])[0]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.data import layouts
+from i2i.data import folder_names, layouts
 from i2i.media import images, pixels
 
 NEAR = 6  # of 128 bits that may differ between near duplicates
@@ -100,23 +100,23 @@ def _hash(image: Image.Image) -> tuple[int, np.ndarray | None]:
 def _split(name: str) -> str:
     """train, val or test, from the folders in a path; "" if none is named."""
     for part in name.split("/")[:-1]:
-        for split in layouts.SPLITS:
-            if part in (split, f"{split}A", f"{split}B"):
-                return split
+        if split := folder_names.split_of(part)[0]:
+            return split
     return ""
 
 
 def _side(name: str) -> str:
     """The folders of a path without its split: images of A and B may look alike on purpose."""
-    parts = [p[-1] if p in {f"{s}{x}" for s in layouts.SPLITS for x in "AB"} else p for p in name.split("/")[:-1]]
-    return "/".join(p for p in parts if p not in layouts.SPLITS)
+    sides = [folder_names.split_of(part) for part in name.split("/")[:-1]]
+    parts = [side if split else part for part, (split, side) in zip(name.split("/")[:-1], sides, strict=True)]
+    return "/".join(part for part in parts if part)
 
 
 def _partners(folder: Path) -> list[Finding]:
     """Images of A without one of the same name in B, where the names are meant to agree."""
-    findings = []
-    for split in layouts.splits_of(folder):
-        sides = layouts.sides_of(folder, split)
+    findings = [Finding("split", note, serious=False) for note in folder_names.split_notes(folder)]
+    for split in folder_names.splits_of(folder):
+        sides = folder_names.sides_of(folder, split)
         if sides is not None:
             findings += check_partners(sides)
     return findings
@@ -129,7 +129,7 @@ def check_partners(sides: tuple[Path, Path]) -> list[Finding]:
     for side, paths in zip(sides, (a, b), strict=True):
         if not paths:
             findings.append(Finding("empty", f"{side} holds no images."))
-    names = [{p.relative_to(s).with_suffix("").as_posix() for p in ps} for s, ps in zip(sides, (a, b), strict=True)]
+    names = [{layouts.pair_key(p, s) for p in ps} for s, ps in zip(sides, (a, b), strict=True)]
     if len(names[0] & names[1]) * 2 < max(1, min(map(len, names))):
         return findings  # hardly a name in common: an unpaired set
     fault = layouts.match(a, b, sides)

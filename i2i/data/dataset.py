@@ -51,6 +51,7 @@ class Data:
         self.roots = [Path(r) for r in roots]
         self.layout = layout.name
         self.splits = layout.splits
+        self.notes = list(layout.notes)
         self.licence = licence
         self.size = spec.size
         self.class_names = layout.class_names

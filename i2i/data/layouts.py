@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import shlex
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from i2i.core.errors import I2IError
+from i2i.data import folder_names
 from i2i.media import images
 
-SPLITS = ("train", "val", "test")
 # "joined" is paired, in files that hold A and B side by side, whatever their shape
 LAYOUTS = ("auto", "paired", "unpaired", "images", "labelled", "joined")
 WHOLE, LEFT, RIGHT = -1, 0, 1  # part of a file that an image is
@@ -38,6 +39,7 @@ class Layout:
     labels: list[int] = field(default_factory=list)
     class_names: list[str] = field(default_factory=list)
     splits: tuple[str, ...] = ("train",)
+    notes: list[str] = field(default_factory=list)  # sentences on what is left out
 
 
 def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") -> Layout:
@@ -57,26 +59,30 @@ def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") ->
     return _one(sources[0], layout, split)
 
 
-def splits_of(source: Path) -> tuple[str, ...]:
-    """The splits that a folder has, ("train",) if it has none by name."""
-    splits = tuple(s for s in SPLITS if (source / s).is_dir() or ((source / f"{s}A").is_dir()))
-    if not splits and (source / "A").is_dir() and (source / "B").is_dir():
-        splits = tuple(s for s in SPLITS if (source / "A" / s).is_dir() and (source / "B" / s).is_dir())
-    return splits or ("train",)
-
-
-def _need_split(source: Path, splits: tuple[str, ...], split: str) -> None:
-    if split not in splits:
-        raise I2IError(f"{source} has no split {split!r}.", f"It has: {', '.join(splits)}.")
+def pair_key(path: Path, side: Path) -> str:
+    """What two images of a pair have in common: the path below their side without suffix, its letters composed."""
+    return unicodedata.normalize("NFC", path.relative_to(side).with_suffix("").as_posix())
 
 
 def _one(source: Path, layout: str, split: str) -> Layout:
-    splits = splits_of(source)
-    _need_split(source, splits, split)
-    pair = sides_of(source, split)
+    splits, notes = folder_names.splits_and_notes(source)
+    folder_names.need_split(str(source), splits, split, notes)
+    layout_found = _in_split(source, layout, split, splits)
+    layout_found.notes = notes
+    return layout_found
+
+
+def _in_split(source: Path, layout: str, split: str, splits: tuple[str, ...]) -> Layout:
+    """The layout of one split of one folder."""
+    pair = folder_names.sides_of(source, split)
     if pair:
         return _two_lists(_images_in(pair[0]), _images_in(pair[1]), pair, layout, splits)
-    folder = source / split if (source / split).is_dir() else source
+    named = folder_names.split_folders(source)
+    folder = named.get((split, ""), source)
+    lone = named.get((split, "A"), named.get((split, "B"))) if folder == source else None
+    if lone is not None:
+        missing = lone.name[:-1] + ("B" if lone.name[-1:].upper() == "A" else "A")
+        raise I2IError(f"{source} holds {lone.name} without {missing}.", f"Add the folder {source / missing}.")
     classes = _classes(folder)
     if layout == "labelled" or (layout == "auto" and len(classes) > 1):
         return _labelled(folder, classes, splits)
@@ -99,24 +105,13 @@ def _one(source: Path, layout: str, split: str) -> Layout:
 def _two(a: Path, b: Path, layout: str, split: str) -> Layout:
     if layout in ("images", "labelled", "joined"):
         raise I2IError(f"Two folders were given, but the layout {layout} takes one.", "Give one folder.")
-    splits = tuple(s for s in splits_of(a) if s in splits_of(b))
-    _need_split(Path(f"{a} and {b}"), splits, split)
-    sides = (a / split if (a / split).is_dir() else a, b / split if (b / split).is_dir() else b)
-    return _two_lists(_images_in(sides[0]), _images_in(sides[1]), sides, layout, splits)
-
-
-def sides_of(source: Path, split: str) -> tuple[Path, Path] | None:
-    """The folders of A and B inside one folder, if it has them."""
-    candidates = [
-        (source / f"{split}A", source / f"{split}B"),
-        (source / split / "A", source / split / "B"),
-        (source / "A" / split, source / "B" / split),
-        (source / "A", source / "B"),
-    ]
-    for a, b in candidates:
-        if a.is_dir() and b.is_dir():
-            return a, b
-    return None
+    (in_a, notes_a), (in_b, notes_b) = folder_names.splits_and_notes(a), folder_names.splits_and_notes(b)
+    splits, notes = tuple(s for s in in_a if s in in_b), [*notes_a, *notes_b]
+    folder_names.need_split(f"{a} and {b}", splits, split, notes)
+    sides = (folder_names.split_folders(a).get((split, ""), a), folder_names.split_folders(b).get((split, ""), b))
+    layout_found = _two_lists(_images_in(sides[0]), _images_in(sides[1]), sides, layout, splits)
+    layout_found.notes = notes
+    return layout_found
 
 
 def _two_lists(a: list[Path], b: list[Path], sides: tuple[Path, Path], layout: str, splits: tuple[str, ...]) -> Layout:
@@ -138,7 +133,7 @@ def match(a: list[Path], b: list[Path], sides: tuple[Path, Path]) -> Layout | I2
     for paths, side in zip((a, b), sides, strict=True):
         names: dict[str, Path] = {}
         for path in paths:
-            key = path.relative_to(side).with_suffix("").as_posix()
+            key = pair_key(path, side)
             if key in names:
                 return I2IError(
                     f"{names[key]} and {path} have the same name, so their partner is not clear.", "Rename one."

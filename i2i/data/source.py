@@ -106,10 +106,10 @@ def where(name: str) -> Path:
 
 def _inner(folder: Path) -> Path:
     """The folder in which the images begin: archives hold one folder of the set's name."""
-    from i2i.data import layouts
+    from i2i.data import folder_names
 
     inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
-    while len(inside) == 1 and inside[0].is_dir() and inside[0].name not in layouts.SPLITS:
+    while len(inside) == 1 and inside[0].is_dir() and not folder_names.split_of(inside[0].name)[0]:
         folder = inside[0]
         inside = [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     return folder

@@ -19,7 +19,7 @@ from i2i import data as datasets
 from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.reading import has_form, read_yaml
-from i2i.data import layouts, source
+from i2i.data import folder_names, layouts, source
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.media import grids, images
 from i2i.metrics.pixel import scores
@@ -166,7 +166,7 @@ def _open(header: dict[str, Any], data: Source | None, split: str | None) -> tup
 def _choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str, str]:
     """The split to score, and a note if the images are not divided. Raises I2IError if there is no such split."""
     folders = source.folders(sources)
-    splits = [s for s in layouts.splits_of(folders[0]) if all(s in layouts.splits_of(f) for f in folders)]
+    splits = [s for s in folder_names.splits_of(folders[0]) if all(s in folder_names.splits_of(f) for f in folders)]
     if split is None:
         split = next((s for s in ("test", "val") if s in splits), next(iter(splits), "train"))
         if split == "train":

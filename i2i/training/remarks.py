@@ -10,8 +10,8 @@ HEADERS = 500  # images of a side whose sizes are read, at most
 
 
 def remarks(data: Data) -> list[str]:
-    """Sentences about images that are few or small. Raises I2IError naming a file that is not an image."""
-    sentences = []
+    """Sentences about images that are few, small or left out. Raises I2IError naming a file that is not an image."""
+    sentences = list(data.notes)
     fewest = min(len(side) for side in data.sides)
     if fewest == 1:
         sentences.append("There is only 1 training image: hardly enough.")
