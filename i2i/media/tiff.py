@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import struct
 from typing import Any
 
@@ -107,6 +108,9 @@ def rewritten(data: bytes, name: str, max_pixels: int) -> bytes:
             writer.write(array, metadata=None, software=False, contiguous=False, **options)
     return add_directories(buffer.getvalue(), directories)
 
+
+# tifffile logs what is damaged; the error says it. Who has set up logging still gets its lines.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 Page = tuple[np.ndarray, dict[str, Any]]  # pixels, and options of writing them
 

@@ -224,13 +224,14 @@ def test_what_else_a_rewritten_file_holds_is_kept(tmp_path):
         assert made.getexif().get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
 
 
-def test_damaged_ones_are_refused_in_a_sentence(tmp_path):
+def test_damaged_ones_are_refused_in_a_sentence(tmp_path, capfd):
     for name in ("white_is_zero_16.tif", "big_8.tif", "stack_one_ifd.tif", "grey_12_packed.tif"):
         data = (CASES / name).read_bytes()
         for length in range(4, len(data), max(1, len(data) // 40)):
             (tmp_path / "a.tif").write_bytes(data[:length])
             with contextlib.suppress(I2IError), images.open_image(tmp_path / "a.tif"):
                 pass  # any other error fails the test
+    assert capfd.readouterr().err == ""
 
 
 def test_ordinary_files_are_not_rewritten(tmp_path):
