@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from i2i.core.machine import share_processors
 from i2i.core.plugins import register_importer
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from i2i.training.train import train as train
 
 __version__ = "0.2.0"
+
+share_processors()  # before anything loads torch
 
 _HOME = {
     "I2IError": "i2i.core.errors",

@@ -20,6 +20,7 @@ from types import FrameType
 
 from i2i.cli.output import ERROR_FILE, error_was_printed, print_error
 from i2i.core.errors import I2IError
+from i2i.core.machine import cpu_count
 
 GRACE = 20.0  # seconds that the other processes have to end by themselves after one has failed
 LAUNCHED = "I2I_LAUNCHED"  # environment variable of the processes that `launch` starts
@@ -86,7 +87,7 @@ def _environment(count: int) -> dict[str, str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return {
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
+        "OMP_NUM_THREADS": str(max(1, cpu_count() // count)),
         **os.environ,
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from i2i.core.errors import I2IError
+from i2i.core.machine import cpu_count
 from i2i.core.progress import Progress
 from i2i.data import folder_names, layouts
 from i2i.media import images, pixels
@@ -62,7 +62,7 @@ def check(folder: str | Path, progress: Progress | None = None) -> list[Finding]
     if not paths:
         return [Finding("empty", f"{folder} holds no images.")]
     checked: list[_Image] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, cpu_count())) as pool:
         for one in pool.map(lambda p: _read(p, folder), paths):
             checked.append(one)
             if progress:

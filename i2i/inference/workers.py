@@ -19,6 +19,7 @@ import torch
 from torch import multiprocessing
 
 from i2i.core.errors import I2IError
+from i2i.core.machine import cpu_count
 from i2i.inference.jobs import Job, TellNumber, reason
 from i2i.inference.pipeline import Pipeline
 from i2i.inference.record import Record
@@ -83,7 +84,7 @@ def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell
 
     # one process after the other: each on its GPU, or with its share of the processors
     gpus = torch.cuda.device_count() if work.network.device in ("auto", "cuda") else 0
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    threads = max(1, cpu_count() // processes)
     children: list[BaseProcess] = []
     for k in range(processes):
         network = replace(work.network, device=f"cuda:{k % gpus}") if gpus else work.network

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
+from i2i.core.machine import free_memory
 from i2i.models import norm_stats, probe, tiles
 from i2i.models.norm_stats import Read
 from i2i.models.onnx import OnnxNet
@@ -129,16 +129,8 @@ class Tiling:
         device = next(self.network.parameters()).device
         if device.type == "cuda":
             return float(torch.cuda.mem_get_info(device)[0]) / 2
-        return min(MAX_CPU_MEMORY, _free_memory() / 2)
+        return min(MAX_CPU_MEMORY, free_memory() / 2)
 
     @property
     def _only_whole(self) -> bool:
         return self.onnx is not None and self.onnx.whole
-
-
-def _free_memory() -> float:
-    """Bytes of free main memory; 4 GiB where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError, AttributeError):
-        return 2.0**32

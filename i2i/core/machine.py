@@ -1,0 +1,102 @@
+"""How much of this machine the process may use: processors and memory, within a container's limits."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+UNKNOWN_MEMORY = 2.0**32  # bytes that count as free where the system does not tell
+
+
+def cpu_count(root: Path = Path("/")) -> int:
+    """Processors that this process may use: its affinity mask, and the CPU quota of its container, rounded up.
+
+    root: where /proc and /sys lie; tests give another folder."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = []
+    for folder in _cgroup_folders(root, "cpu"):
+        words = _words(folder / "cpu.max")  # version 2: quota or "max", and period, in microseconds
+        if not words:  # version 1; a quota of -1 is none
+            words = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+        if len(words) == 2 and words[0] not in ("max", "-1"):
+            with contextlib.suppress(ValueError, ZeroDivisionError):
+                quotas.append(int(words[0]) / int(words[1]))
+    return max(1, min(affinity, *(math.ceil(q) for q in quotas))) if quotas else affinity
+
+
+def free_memory(root: Path = Path("/")) -> float:
+    """Bytes of main memory that this process may still take: free on the machine, and left to its container."""
+    try:
+        free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError, AttributeError):
+        free = UNKNOWN_MEMORY
+    for folder in _cgroup_folders(root, "memory"):
+        for limit_name, used_name in (
+            ("memory.max", "memory.current"),  # version 2
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),  # version 1
+        ):
+            limit, used = _words(folder / limit_name), _words(folder / used_name)
+            with contextlib.suppress(ValueError):
+                if limit and used and limit[0] != "max":
+                    free = min(free, max(0.0, float(limit[0]) - float(used[0]) + _file_cache(folder)))
+    return free
+
+
+def share_processors() -> None:
+    """Lets idle threads of OpenMP sleep instead of spin, and makes no more threads than a container's quota allows.
+
+    Threads that spin take the processors from those that work as soon as other programs are busy too. It must be called
+    before torch is loaded, and keeps what the user has set."""
+    if "torch" in sys.modules:
+        return
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # GNU and LLVM OpenMP
+    os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel's, in milliseconds
+    if "OMP_NUM_THREADS" not in os.environ:
+        allowed = cpu_count()
+        affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if allowed < affinity:  # OpenMP sees the affinity by itself, but not the quota
+            os.environ["OMP_NUM_THREADS"] = str(allowed)
+
+
+def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of this process's control group and of its parents, for version 2 and version 1 of cgroups."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" and not controllers:
+            top = root / "sys/fs/cgroup"
+        elif controller in controllers.split(","):
+            top = next((p for c in (controllers, controller) if (p := root / "sys/fs/cgroup" / c).is_dir()), root)
+        else:
+            continue
+        folder = top / path.lstrip("/")
+        if not folder.is_dir():  # inside a container the path is often that of the host
+            folder = top
+        while True:
+            yield folder
+            if folder == top or folder == folder.parent:
+                break
+            folder = folder.parent
+
+
+def _file_cache(folder: Path) -> float:
+    """Bytes of cached files of a control group, which the system gives back when memory is needed."""
+    for line in _text(folder / "memory.stat").splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0] in ("inactive_file", "total_inactive_file") and words[1].isdecimal():
+            return float(words[1])
+    return 0.0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def _words(path: Path) -> list[str]:
+    return _text(path).split()
