@@ -8,6 +8,7 @@ sets and models lie in the cache in a tiny form. A comment on the line before a 
     <!-- needs: gpu -->        the same; also `needs: cluster`, `needs: page` (gradio), `needs: git`
     <!-- slow -->              run by the slow tests only
     <!-- exit: 1 -->           the block's last command ends with this exit code
+    <!-- file: name.py -->     the block is the content of that file, which later blocks use
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Block:
     needs: set[str] = field(default_factory=set)
     slow: bool = False
     exit: int = 0
+    file: str = ""
 
     @property
     def where(self) -> str:
@@ -82,6 +84,8 @@ def blocks(page: Path) -> Iterator[Block]:
                 block.slow = True
             elif key == "exit":
                 block.exit = int(value)
+            elif key == "file":
+                block.file = value
             else:
                 raise AssertionError(f"{block.where}: the mark {part!r} is unknown")
         yield block

@@ -74,7 +74,9 @@ def run_page(page: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch, slow: b
     with small_training(monkeypatch):
         for block in docs.blocks(page):
             try:
-                if block.language == "bash":
+                if block.file:
+                    (sandbox / block.file).write_text(block.text, encoding="utf-8")
+                elif block.language == "bash":
                     run_commands(block, sandbox, not block.needs and (slow or not block.slow))
                 elif block.language == "python" and not block.needs and (slow or not block.slow):
                     exec(compile(block.text, block.where, "exec"), names)
@@ -100,6 +102,8 @@ def run_commands(block: Block, sandbox: Path, run: bool) -> None:
                 i2i(*docs.shrunk(words[1:]), code=block.exit if last else 0)
         elif words[:2] == ["python", "-m"] and words[2] == "pytest":
             assert all((ROOT / w).exists() for w in words if w.startswith("tests/")), line
+            if run and (sandbox / words[-1]).is_file():  # a test that an earlier command of the page wrote
+                run_in_shell(line, sandbox)
         elif words[0] == "python" and words[1].startswith("benchmarks/"):
             if run:
                 run_benchmark(words[1:], sandbox)
@@ -211,7 +215,7 @@ def test_links_and_images_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
 def test_every_block_says_its_language(page: Path) -> None:
-    assert {b.language for b in docs.blocks(page)} <= {"bash", "python", "text", "yaml", "json"}
+    assert {b.language for b in docs.blocks(page)} <= {"bash", "python", "text", "toml", "yaml", "json"}
 
 
 def test_the_navigation_lists_every_page() -> None:

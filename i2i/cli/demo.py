@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,6 +61,10 @@ def demo(
             min=1, help="Refuse images with more than N pixels. [default: 100 million]", show_default=False, metavar="N"
         ),
     ] = None,
+    method: Annotated[
+        Path | None,
+        typer.Option(help="Your own method file, if a model was trained with one. Its code is run.", metavar="FILE"),
+    ] = None,
     device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -77,7 +82,7 @@ def demo(
     for name in model or ():
         with progress_bar(name, quiet or as_json) as progress:
             find(name, progress)
-    studio = Studio(model or (), device, max_pixels or MAX_PIXELS)
+    studio = Studio(model or (), device, max_pixels or MAX_PIXELS, method)
 
     def ready(address: str) -> None:
         if as_json:

@@ -43,13 +43,20 @@ class Studio:
     """What the page does, without a server. Safe to call from threads; the network runs for one image at a time.
 
     models: as `i2i.load` takes them; they are loaded at once. None: the published models that are on this disk; they
-    are loaded when they are chosen. max_pixels: of an upload, all its frames together. Raises I2IError if a model is
-    unknown, or there is none.
+    are loaded when they are chosen. max_pixels: of an upload, all its frames together. method: the user's own method
+    file that defines the networks of a model; **its code is run**. Raises I2IError if a model is unknown, or there is
+    none.
     """
 
-    def __init__(self, models: Sequence[str] = (), device: str = "auto", max_pixels: int = images.MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        models: Sequence[str] = (),
+        device: str = "auto",
+        max_pixels: int = images.MAX_PIXELS,
+        method: str | Path | None = None,
+    ) -> None:
         self.settings = codec.WriteSettings(max_pixels=max_pixels)
-        self._device, self._loaded = device, dict[str, Translator]()
+        self._device, self._method, self._loaded = device, method, dict[str, Translator]()
         self._loading, self._running = threading.Lock(), threading.Lock()
         sources = list(dict.fromkeys(map(str, models))) or [n for n in zoo.names() if zoo.path_of(n).is_file()]
         if not sources:
@@ -66,7 +73,7 @@ class Studio:
             raise I2IError(f"This page has no model {name!r}.", nearest(str(name), self.models))
         with self._loading:
             if name not in self._loaded:
-                self._loaded[name] = load(self.models[name], self._device)
+                self._loaded[name] = load(self.models[name], self._device, method=self._method)
             return self._loaded[name]
 
     def about(self, name: str) -> str:

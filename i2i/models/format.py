@@ -218,13 +218,11 @@ def _fitting(path: Path, name: str, header: Mapping[str, Any], state: State) -> 
         plugins.import_installed(str(header.get("method", "")))
     if kind not in nets.NETWORKS:
         raise _unknown_network(path, kind, header)
-    # Any odd number in the arguments may lead to any of these errors. The meta device takes no memory and no random
-    # numbers for weights that are replaced at once.
+    # Any odd number in the arguments may lead to any of these errors.
     try:
         if nets.NETWORKS[kind].__module__.startswith("i2i."):  # a user's own network may take any number
             _check_bounds(arguments, sum(v.numel() for v in state.values()))
-        with torch.device("meta"):
-            net = nets.build(kind, **arguments)
+        net = _skeleton(kind, arguments)
     except (I2IError, RuntimeError, ArithmeticError, ValueError, TypeError) as error:
         raise I2IError(f"{path} describes its network {name} in a way this version cannot build: {error}") from error
     expected = net.state_dict()
@@ -239,6 +237,21 @@ def _fitting(path: Path, name: str, header: Mapping[str, Any], state: State) -> 
         )
         raise I2IError(f"The tensors of network {name} in {path} do not fit: {faults}.", DAMAGED)
     return net
+
+
+def _skeleton(kind: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A network whose weights are to be replaced: on the meta device, where they take no memory and no random numbers.
+
+    A network of the user's own that reads values while it is built, such as torch.linspace(...).tolist(), cannot be
+    built there; it is built on the CPU."""
+    try:
+        with torch.device("meta"):
+            return nets.build(kind, **arguments)
+    except RuntimeError:
+        if nets.NETWORKS[kind].__module__.startswith("i2i."):
+            raise
+        with torch.random.fork_rng([]):
+            return nets.build(kind, **arguments)
 
 
 def method_file(path: Path, header: Mapping[str, Any]) -> str:

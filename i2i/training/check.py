@@ -7,6 +7,7 @@ from collections.abc import Callable
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch
+from i2i.methods import is_builtin
 from i2i.methods._method import Method, Now
 from i2i.training.run import Run
 
@@ -16,8 +17,10 @@ FEW_IMAGES = 2  # in the first try: a step of so few is cheap, and batch norm ca
 def check_on_data(method: Method, run: Run, move: Callable[[Batch], Batch] = lambda batch: batch) -> None:
     """Checks a method on the first images of a run, which `move` brings to its device; see `Method.check`.
 
-    What fails on a few images is tried again on as many as the run's micro-batches have: a method may need them all.
-    Raises I2IError for a fault that shows then."""
+    The methods of i2i itself are left out; its tests check them. What fails on a few images is tried again on as many
+    as a micro-batch of the run has, for a method may need them all. Raises I2IError for a fault that shows then."""
+    if is_builtin(run.method):
+        return
     settings = run.training
     micro_batch = max(1, settings.batch // max(1, processes()) // settings.accumulate)
     few = min(micro_batch, FEW_IMAGES)

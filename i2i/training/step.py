@@ -17,7 +17,7 @@ from i2i.core.device import keep_memory
 from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.data.batch import Batch
-from i2i.methods._check import check_item, line_of
+from i2i.methods._check_step import check_item, line_of
 from i2i.methods._method import Method, Now, Terms
 from i2i.nets.blocks import InstanceNorm
 from i2i.training.settings import Precision, TrainSettings
