@@ -203,7 +203,7 @@ SENTENCES = {
         "l1(self.G(batch.x), batch.y)}"
     ),
     "no optimizers": (
-        'Toy (toy.py, line 25) has no optimizers(self). For example: return {"G": adam([self.G], lr=2e-4, beta1=0.5)}'
+        'Toy (toy.py, line 25) has no optimizers(self). For example: return {"G": adam(self.G, lr=2e-4, beta1=0.5)}'
     ),
     "no infer": ("Toy (toy.py, line 25) has no infer(self, batch). For example: return self.G(batch.x)"),
     "averaged is a text": (
