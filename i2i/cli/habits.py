@@ -13,7 +13,7 @@ COMMANDS = {
     **dict.fromkeys(("fit", "training", "finetune", "new"), "train"),
     **dict.fromkeys(("eval", "val", "validate", "score", "metrics", "benchmark"), "evaluate"),
     **dict.fromkeys(("sample", "gen", "create", "draw"), "generate"),
-    **dict.fromkeys(("methods", "configs", "config"), "recipes"),
+    **dict.fromkeys(("configs", "config"), "recipes"),
     **dict.fromkeys(("dataset", "datasets"), "data"),
     **dict.fromkeys(("zoo", "weights", "list"), "models"),
     **dict.fromkeys(("onnx",), "export"),

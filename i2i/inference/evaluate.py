@@ -175,7 +175,7 @@ def _choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str
         listed = " and ".join(map(str, sources))
         raise I2IError(
             f"{listed} {'have' if len(sources) > 1 else 'has'} no split {split!r}.",
-            f"There is {', '.join(splits)}. Without --split, test is scored, or all images if they are not divided.",
+            f"It has: {', '.join(splits)}. Without --split, test is scored, or all images if they are not divided.",
         )
     return split, ""
 
