@@ -86,16 +86,29 @@ def get(name: str, progress: Progress | None = None) -> Path:
     if not card.urls:
         raise I2IError(f"The data set {name} cannot be downloaded.", card.note)
     packed = cache_folder() / "downloads" / f"{card.name}{''.join(PurePosixPath(card.urls[0]).suffixes[-2:])}"
+    was_there = packed.is_file()
+    try:
+        _fetch_and_unpack(card, packed, folder, progress)
+    except archive.DamagedArchive as error:  # without a known hash, only unpacking finds damage
+        if not was_there:
+            raise I2IError(error.what, f"The archive was removed. Try again: i2i data get {name}") from error
+        _fetch_and_unpack(card, packed, folder, progress)  # what an earlier process left was damaged
+    return _inner(folder)
+
+
+def _fetch_and_unpack(card: cards.DataCard, packed: Path, folder: Path, progress: Progress | None) -> None:
+    """Downloads the archive of a data set to `packed`, unpacks it into `folder`, and removes it.
+
+    Raises I2IError: DamagedArchive after removing the archive, others (a full disk, ...) without."""
     download.fetch(card.urls, packed, card.sha256 or None, card.bytes or None, progress)
     with download.locked(folder):
         if not folder.is_dir():  # another process may have been here meanwhile
             try:
                 archive.extract(packed, folder)
-            except I2IError as error:
-                packed.unlink(missing_ok=True)  # without a known hash, only unpacking finds damage
-                raise I2IError(error.what, "The archive was removed; try again.") from error
+            except archive.DamagedArchive:
+                packed.unlink(missing_ok=True)
+                raise
         packed.unlink(missing_ok=True)
-    return _inner(folder)
 
 
 def where(name: str) -> Path:
