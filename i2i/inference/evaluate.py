@@ -79,21 +79,7 @@ def evaluate(
     if count < 1:
         raise I2IError(f"There is no pair to evaluate: the data has {opened.count}, the limit is {limit}.")
 
-    # per guess and metric: the values of all images it exists for
-    values: dict[str, dict[str, list[Tensor]]] = {}
-    mean = _mean_target(opened)
-    for start in range(0, count, BATCH):
-        pairs = list(_pairs(opened, start, min(start + BATCH, count)))
-        translations = translator([x for x, _ in pairs], batch=BATCH)
-        for i, ((x, y), translation) in enumerate(zip(pairs, translations), start):
-            if save is not None:
-                images.save((Path(save) / opened.names[i]).with_suffix(".png"), images.to_uint8(translation))
-            copied = _with_channels(x, int(y.shape[0]))
-            for title, guess in (("model", translation), ("mean image", mean), ("input copied", copied)):
-                if guess is not None and guess.shape == y.shape:
-                    for metric, score in scores(guess[None], y[None]).items():
-                        values.setdefault(title, {}).setdefault(metric, []).append(score)
-
+    values = _score_pairs(translator, opened, count, save)
     result: dict[str, Any] = {"split": "" if isinstance(data, datasets.Data) else split, "count": count}
     if note:
         result["note"] = note
@@ -103,6 +89,26 @@ def evaluate(
         if complete:
             result[title] = {k: float(v.mean()) for k, v in complete.items()}
     return result
+
+
+def _score_pairs(
+    translator: Translator, data: datasets.Data, count: int, save: str | Path | None
+) -> dict[str, dict[str, list[Tensor]]]:
+    """Per guess and metric: the values of all of the first `count` images that the guess exists for."""
+    values: dict[str, dict[str, list[Tensor]]] = {}
+    mean = _mean_target(data)
+    for start in range(0, count, BATCH):
+        pairs = list(_pairs(data, start, min(start + BATCH, count)))
+        translations = translator([x for x, _ in pairs], batch=BATCH)
+        for i, ((x, y), translation) in enumerate(zip(pairs, translations), start):
+            if save is not None:
+                images.save((Path(save) / data.names[i]).with_suffix(".png"), images.to_uint8(translation))
+            copied = _with_channels(x, int(y.shape[0]))
+            for title, guess in (("model", translation), ("mean image", mean), ("input copied", copied)):
+                if guess is not None and guess.shape == y.shape:
+                    for metric, score in scores(guess[None], y[None]).items():
+                        values.setdefault(title, {}).setdefault(metric, []).append(score)
+    return values
 
 
 def conclude(

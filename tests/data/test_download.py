@@ -355,7 +355,7 @@ def test_a_damaged_set_is_removed_and_can_be_fetched_again(server, tmp_path, mon
     server.files["/tiny.zip"] = b"an error page"
     with pytest.raises(I2IError, match="no zip or tar archive"):
         data.get("tiny")
-    server.files["/tiny.zip"] = zipped(tmp_path / "tiny.zip", {"trainA/1.png": _png()}).read_bytes()
+    server.files["/tiny.zip"] = zipped(tmp_path / "tiny.zip", {"tiny/1.png": _png()}).read_bytes()
     assert (data.get("tiny") / "1.png").exists()
 
 
