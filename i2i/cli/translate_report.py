@@ -79,6 +79,8 @@ class Report:
             for outcome in result.outcomes:
                 if outcome.state == "failed":
                     _print(f"  {_sentence(outcome)}")
+        if result.left_out:
+            self.note(result.left_out)
         if result.record:
             self.note(f"The record in the output folder is incomplete. {result.record}")
         if result.failed or result.record:

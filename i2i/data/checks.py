@@ -15,7 +15,7 @@ from i2i.core.errors import I2IError
 from i2i.core.machine import cpu_count
 from i2i.core.progress import Progress
 from i2i.data import folder_names, layouts
-from i2i.media import images, pixels
+from i2i.media import formats, images, pixels
 
 NEAR = 6  # of 128 bits that may differ between near duplicates
 
@@ -58,9 +58,11 @@ def check(folder: str | Path, progress: Progress | None = None) -> list[Finding]
     folder = Path(folder)
     if not folder.is_dir():
         raise I2IError(f"The folder {folder} does not exist.")
-    paths = images.find_images(folder)
+    others: list[Path] = []
+    paths = images.find_images(folder, others=others)
+    line = formats.left_out(others)
     if not paths:
-        return [Finding("empty", f"{folder} holds no images.")]
+        return [Finding("empty", f"{folder} holds no images. {line}".strip())]
     checked: list[_Image] = []
     with ThreadPoolExecutor(min(8, cpu_count())) as pool:
         for one in pool.map(lambda p: _read(p, folder), paths):
@@ -69,6 +71,7 @@ def check(folder: str | Path, progress: Progress | None = None) -> list[Finding]
                 progress(len(checked), len(paths))
     findings = [Finding("unreadable", s.error, (s.name,)) for s in checked if s.error]
     good = [s for s in checked if not s.error]
+    findings += [Finding("left out", line, serious=False)] if line else []
     return findings + _partners(folder) + _splits_and_copies(good) + _surprises(good)
 
 

@@ -64,7 +64,7 @@ def whole(path: Path, channels: int) -> np.ndarray:
     """uint8 [H, W, channels] of a file, in sRGB; libjpeg-turbo decodes plain JPEGs, Pillow the rest.
 
     Raises I2IError naming the file."""
-    if _jpeg is not None and path.suffix.lower() in (".jpg", ".jpeg"):
+    if _jpeg is not None and path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif"):
         try:
             data = np.fromfile(path, np.uint8)
             if _is_plain_jpeg(data, path, channels):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from i2i.core.errors import I2IError
 from i2i.data import folder_names
-from i2i.media import images
+from i2i.media import formats, images
 
 # "joined" is paired, in files that hold A and B side by side, whatever their shape
 LAYOUTS = ("auto", "paired", "unpaired", "images", "labelled", "joined")
@@ -52,11 +52,18 @@ def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") ->
     for source in sources:
         if not source.is_dir():
             raise I2IError(f"The folder {source} does not exist.", "Give a folder with images, or a data set's name.")
-    if len(sources) == 2:
-        return _two(sources[0], sources[1], layout, split)
-    if len(sources) != 1:
+    if len(sources) not in (1, 2):
         raise I2IError(f"{len(sources)} data folders were given.", "Give one folder, or two: A and B.")
-    return _one(sources[0], layout, split)
+    if len(sources) == 2:
+        layout_found = _two(sources[0], sources[1], layout, split)
+    else:
+        layout_found = _one(sources[0], layout, split)
+    others: list[Path] = []
+    for source in sources:
+        images.find_images(source, others=others)
+    if line := formats.left_out(others):
+        layout_found.notes = [*layout_found.notes, line]
+    return layout_found
 
 
 def pair_key(path: Path, side: Path) -> str:
@@ -161,9 +168,11 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    paths = images.find_images(folder)
+    others: list[Path] = []
+    paths = images.find_images(folder, others=others)
     if not paths:
-        raise I2IError(f"{folder} holds no images.", f"Known suffixes: {' '.join(images.SUFFIXES)}.")
+        line = formats.left_out(others)
+        raise I2IError(f"{folder} holds no images. {line}".strip(), f"Known suffixes: {' '.join(formats.readable())}.")
     return paths
 
 
@@ -175,7 +184,7 @@ def _classes(folder: Path) -> list[str]:
             continue
         if entry.is_dir() and images.find_images(entry.path):
             names.append(entry.name)
-        elif entry.is_file() and entry.name.lower().endswith(images.SUFFIXES):
+        elif entry.is_file() and entry.name.lower().endswith(formats.readable()):
             return []
     return names
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.media import grids, images, video
+from i2i.media import formats, grids, images, video
 from i2i.models.generator import LoadedGenerator, load_generator
 
 VIDEOS = (".gif", ".mp4", ".webm")
@@ -140,7 +140,7 @@ def _check_outputs(out: Path | None, sheet: Path | None, is_video: bool, fps: fl
         )
     if out is None:
         return
-    if not is_video and out.suffix.lower() in (*images.SUFFIXES, ".avi", ".mov"):
+    if not is_video and out.suffix.lower() in (*formats.SUFFIXES, ".avi", ".mov"):
         raise I2IError(
             f"{out} is neither a folder nor a video.", f"Give a folder, a video ({', '.join(VIDEOS)}), or use --grid."
         )

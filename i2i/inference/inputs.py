@@ -29,7 +29,7 @@ from i2i.inference.outputs import (
     refuse_escapes,
     settle_outputs,
 )
-from i2i.media import images, video
+from i2i.media import formats, images, video
 
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")  # of a file's name: out.heic is meant to be a file, out.2024 is not
 
@@ -43,17 +43,19 @@ def collect_jobs(
     suffix: str | None = None,
     listed: Iterable[str | Path] = (),
     root: str | Path | None = None,
+    others: list[Path] | None = None,
 ) -> list[FilePair]:
     """The images of `inputs` and of the list `listed`, and the output of each.
 
     output: a folder, or a file's name if there is one input file. None: `photo.MODEL.jpg` beside `photo.jpg`, and
     `holiday.MODEL/` beside `holiday/`. model: the name that stands for MODEL. recursive: whether folders below a folder
     count too. suffix: of all outputs, such as ".png"; None keeps each input's if it can be written, else takes .png.
-    root: a folder; listed files below it keep their tree.
+    root: a folder; listed files below it keep their tree. others: gets a folder's files that are no readable images.
 
     Raises I2IError if an input does not exist (a listed file may be missing: it fails later, alone), there is no image,
     two inputs would have one output, or an output would replace an input or lie outside the output folder.
     """
+    others = [] if others is None else others
     out = None if output is None else storage.locate(output)
     listed = list(listed)
     if suffix is not None:
@@ -65,14 +67,14 @@ def collect_jobs(
     alone = len(inputs) == 1 and not listed and not str(output).endswith(("/", os.sep))
     pairs: list[FilePair] = []
     for entry in inputs:
-        pairs += _pairs_of_input(entry, out, model, recursive, alone, suffix)
+        pairs += _pairs_of_input(entry, out, model, recursive, alone, suffix, others)
     if out is None:
         pairs = _without_earlier_outputs(pairs, model)
     pairs += [_pair_of_list(storage.locate(entry), out, model, root) for entry in listed]
     if not pairs:
         raise I2IError(
             f"There is no image in {', '.join(map(str, inputs)) or 'the list'}.",
-            f"Formats that can be read: {' '.join(sorted(images.SUFFIXES))}.",
+            f"Formats that can be read: {' '.join(sorted(formats.readable()))}. {formats.left_out(others)}",
         )
 
     # the outputs' formats, and that each output is a file of its own inside the output folder
@@ -87,7 +89,13 @@ def collect_jobs(
 
 
 def _pairs_of_input(
-    entry: str | Path, out: Path | None, model: str, recursive: bool, alone: bool, suffix: str | None
+    entry: str | Path,
+    out: Path | None,
+    model: str,
+    recursive: bool,
+    alone: bool,
+    suffix: str | None,
+    others: list[Path],
 ) -> list[FilePair]:
     """The pairs of one file, folder or pattern; alone: there is no other input, so that `out` may name its output."""
     path = storage.locate(entry)
@@ -96,7 +104,7 @@ def _pairs_of_input(
         if pairs is not None:
             return pairs
     elif path.is_dir():
-        return _pairs_of_folder(path, out, model, recursive)
+        return _pairs_of_folder(path, out, model, recursive, others)
     elif not path.exists() and glob.has_magic(str(path)):
         return _pairs_of_pattern(str(path), out, model)
     elif not path.exists():
@@ -109,7 +117,7 @@ def _pairs_of_input(
     if may_be_file and out.suffix.lower() in WRITABLE + video.WRITABLE:
         output_format(out, suffix)
         return [FilePair(path, out, path.name)]
-    if may_be_file and out.suffix.lower() in images.SUFFIXES + video.READABLE:
+    if may_be_file and out.suffix.lower() in (*formats.SUFFIXES, *formats.PLUGINS, *video.READABLE):
         raise I2IError(f"Images cannot be written as {out.suffix}.", f"{IMAGE_FORMATS} {VIDEO_FORMATS}")
     if may_be_file and not storage.is_address(out) and SUFFIX.fullmatch(out.suffix):
         raise I2IError(
@@ -137,14 +145,18 @@ def _pair_of_list(path: Path, out: Path | None, model: str, root: str | Path | N
     return FilePair(path, beside(path, model) if out is None else out / name, name)
 
 
-def _pairs_of_folder(folder: Path, out: Path | None, model: str, recursive: bool) -> list[FilePair]:
+def _pairs_of_folder(folder: Path, out: Path | None, model: str, recursive: bool, others: list[Path]) -> list[FilePair]:
     base = folder.resolve().with_name(f"{folder.resolve().name}.{model}") if out is None else out
-    paths = [p for p in images.find_images(folder, broken=True) if recursive or p.parent == folder]
+    rest: list[Path] = []
+    paths = [p for p in images.find_images(folder, broken=True, others=rest) if recursive or p.parent == folder]
+    rest = [p for p in rest if recursive or p.parent == folder]
     if storage.is_address(base):
         return [FilePair(p, base / p.relative_to(folder).as_posix(), p.relative_to(folder).as_posix()) for p in paths]
     inside = base.resolve()
     if inside != folder.resolve() and inside.is_relative_to(folder.resolve()):
         paths = [p for p in paths if not _is_below(p, inside)]  # outputs of an earlier run are no inputs
+        rest = [p for p in rest if not _is_below(p, inside)]
+    others += rest
     return [FilePair(p, base / p.relative_to(folder), p.relative_to(folder).as_posix()) for p in paths]
 
 
@@ -152,7 +164,7 @@ def _pairs_of_pattern(pattern: str, out: Path | None, model: str) -> list[FilePa
     fixed = Path(*(_before_wildcards(Path(pattern).parts) or ["."]))
     matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
     paths = [p for p in matches if p.is_file() or (p.is_symlink() and not p.exists())]
-    paths = [p for p in paths if p.suffix.lower() in images.SUFFIXES + video.READABLE]
+    paths = [p for p in paths if p.suffix.lower() in formats.readable() + video.READABLE]
     if out is None:
         paths = [p for p in paths if not p.stem.endswith(f".{model}")]  # outputs of an earlier run beside their inputs
         return [FilePair(p, beside(p, model), p.relative_to(fixed).as_posix()) for p in paths]
@@ -168,7 +180,7 @@ def _pairs_at_address(path: Path, out: Path | None, model: str, recursive: bool)
     if glob.has_magic(str(path)):
         first = next(part for part in str(path).split("/") if glob.has_magic(part))
         fixed = storage.locate(str(path)[: str(path).index(first)].rpartition("/")[0])
-        paths = storage.glob(str(path), images.SUFFIXES + video.READABLE)
+        paths = storage.glob(str(path), formats.readable() + video.READABLE)
         base = out
         if out is None:
             paths = [p for p in paths if not p.stem.endswith(f".{model}")]
@@ -178,7 +190,7 @@ def _pairs_at_address(path: Path, out: Path | None, model: str, recursive: bool)
                 raise I2IError(f"There is no file or folder {path}.")
             if path.is_file():
                 return None
-        fixed, paths = path, storage.list_files(path, images.SUFFIXES)
+        fixed, paths = path, storage.list_files(path, formats.readable())
         base = path.with_name(f"{path.name}.{model}") if out is None else out
     pairs = []
     for one in paths:

@@ -10,13 +10,13 @@ from typing import BinaryIO
 
 from i2i.core import storage
 from i2i.core.errors import I2IError
-from i2i.media import images, video
+from i2i.media import formats, video
 from i2i.media.formats import open_pillow
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 
 OTHER_FORMATS = (".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".dng", ".cr2", ".nef", ".raw")
-FILE_SUFFIXES = {*WRITABLE, *images.SUFFIXES, *video.WRITABLE, *video.READABLE, *OTHER_FORMATS}  # a folder has none
+FILE_SUFFIXES = {*WRITABLE, *formats.SUFFIXES, *video.WRITABLE, *video.READABLE, *OTHER_FORMATS}  # a folder has none
 
 SYNONYMS = {".jpeg": ".jpg", ".tiff": ".tif"}  # two names of one format
 IMAGE_FORMATS = f"Image formats: {', '.join(WRITABLE)}."

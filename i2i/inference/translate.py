@@ -31,7 +31,7 @@ from i2i.inference.outputs import WRITABLE, FilePair, has_frames
 from i2i.inference.record import Record, record_in
 from i2i.inference.settings import RunSettings, TranslateOptions, TranslateSettings
 from i2i.inference.workers import Work
-from i2i.media import codec, reader, tiff
+from i2i.media import codec, formats, reader, tiff
 from i2i.media.codec import WriteSettings
 from i2i.media.formats import open_pillow
 from i2i.models.load import ModelFile, find
@@ -57,6 +57,7 @@ class Result:
 
     outcomes: list[Outcome] = field(default_factory=list)
     record: str = ""  # error that made the record incomplete; empty if there was none
+    left_out: str = ""  # a line on files of the folders that are no readable images; empty if there were none
 
     def _with_state(self, state: str) -> list[Outcome]:
         return [o for o in self.outcomes if o.state == state]
@@ -127,7 +128,11 @@ def translate(
 
     # the images, and the names of their outputs
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    pairs = collect_jobs(inputs, output, source.name, recursive=recursive, suffix=format, listed=listed, root=root)
+    others: list[Path] = []
+    pairs = collect_jobs(
+        inputs, output, source.name, recursive=recursive, suffix=format, listed=listed, root=root, others=others
+    )
+    line = formats.left_out(others)
     if run.shard is not None:
         pairs = [p for p in pairs if in_shard(p.name, run.shard)]
 
@@ -137,10 +142,10 @@ def translate(
     todo = _todo(pairs, record, run)
     if run.dry_run:
         states = ["planned" if t else "skipped" for t in todo]
-        return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)])
+        return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)], left_out=line)
 
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
-    return _run(work, pairs, todo, record, run, progress)
+    return dataclasses.replace(_run(work, pairs, todo, record, run, progress), left_out=line)
 
 
 def _run(

@@ -20,8 +20,8 @@ from torch import Tensor
 from i2i.core.errors import I2IError, nearest
 from i2i.core.files import atomic_write
 from i2i.media import png, repair
+from i2i.media.formats import readable
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif", ".jp2", ".tga")
 MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
 JPEG_QUALITY = 95
 MAX_TEXT = 1 << 24  # bytes of an unpacked text of a PNG; a file with a longer one is taken for a bomb
@@ -66,7 +66,7 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
         raise I2IError(f"{name} {problem}.") from error
     except UnidentifiedImageError as error:
         raise I2IError(
-            f"{name} is not an image, or has a format that is not read.", f"Formats: {' '.join(sorted(SUFFIXES))}."
+            f"{name} is not an image, or has a format that is not read.", f"Formats: {' '.join(sorted(readable()))}."
         ) from error
     except MemoryError as error:
         raise I2IError(f"{name} is too large for the memory.", "Shrink it first.") from error
@@ -207,13 +207,15 @@ def to_uint8(image: Tensor) -> np.ndarray:
 # ---- files -----------------------------------------------------------------------------------------------------
 
 
-def find_images(folder: str | Path, broken: bool = False) -> list[Path]:
+def find_images(folder: str | Path, broken: bool = False, others: list[Path] | None = None) -> list[Path]:
     """All images under `folder` by suffix, recursively, sorted by path; hidden files and folders are skipped.
 
     A linked folder is followed once, so a loop of links ends. broken: include links that lead nowhere, so that reading
-    them names them. Raises I2IError if a folder cannot be read."""
+    them names them. others: gets the files that are no readable images, for `formats.left_out`.
+    Raises I2IError if a folder cannot be read."""
     paths: list[Path] = []
     seen: set[tuple[int, int]] = set()
+    suffixes = readable()
     todo = [str(folder)]
     while todo:
         current = todo.pop()
@@ -229,7 +231,10 @@ def find_images(folder: str | Path, broken: bool = False) -> list[Path]:
                     kind = _kind(entry)
                     if kind == "folder":
                         todo.append(entry.path)
-                    elif entry.name.lower().endswith(SUFFIXES) and (kind == "file" or (broken and kind == "link")):
+                    elif not entry.name.lower().endswith(suffixes):
+                        if others is not None and kind == "file":
+                            others.append(Path(entry.path))
+                    elif kind == "file" or (broken and kind == "link"):
                         paths.append(Path(entry.path))
         except OSError as error:
             raise I2IError(f"The folder {current} cannot be read: {error.strerror}.") from error

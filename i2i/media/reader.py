@@ -58,7 +58,7 @@ def _frame_numbers(source: Path | BinaryIO, image: Image.Image, suffix: str) -> 
 
     Left out are the further images of an MPO (previews, depth maps, second views) and a TIFF's reduced copies of other
     pages. Raises I2IError if pages of a TIFF would be lost; an animation may become a still image."""
-    if image.format == "MPO" or (suffix not in MULTI_FRAME and image.format != "TIFF"):
+    if image.format in ("MPO", "HEIF") or (suffix not in MULTI_FRAME and image.format != "TIFF"):
         return [0]
     try:
         count = getattr(image, "n_frames", 1)

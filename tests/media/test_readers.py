@@ -14,7 +14,7 @@ from i2i.core.errors import I2IError
 from i2i.data.checks import check
 from i2i.inference.outputs import has_frames
 from i2i.inference.translate import translate_bytes
-from i2i.media import grids, images, pixels, video
+from i2i.media import formats, grids, pixels, video
 
 PACKAGE = Path(i2i.__file__).parent
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
@@ -74,7 +74,7 @@ def test_other_formats_of_pillow_are_refused(kind):
         pixels.read(io.BytesIO(buffer.getvalue()))
 
 
-@pytest.mark.parametrize("suffix", images.SUFFIXES)
+@pytest.mark.parametrize("suffix", formats.SUFFIXES)
 def test_every_promised_suffix_is_read(tmp_path, suffix):
     array = np.full((16, 16) if suffix == ".pgm" else (16, 16, 3), 90, np.uint8)
     Image.fromarray(array).save(tmp_path / f"a{suffix}")
