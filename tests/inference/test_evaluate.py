@@ -109,7 +109,7 @@ def test_a_run_is_concluded_with_a_model_in_memory_or_its_file(pairs, tmp_path, 
     net = nets.build("resnet", blocks=1, width=2)
     path = model_file.save(tmp_path / "m.safetensors", {"G": net})
     run = []
-    monkeypatch.setattr("i2i.core.plugins.import_file", run.append)
+    monkeypatch.setattr("i2i.core.plugins.import_file", lambda file, networks: run.append(file))
     results = []
     for name, model in (("memory", Translator(net, {})), ("file", path)):
         (tmp_path / name).mkdir()
