@@ -161,11 +161,12 @@ def _open(header: dict[str, Any], data: Source | None, split: str | None) -> tup
         return datasets.open(sources, settings, split=split), split, note
     except I2IError as error:
         try:
-            found = layouts.find(source.folders(sources), split=split).name
+            found = layouts.find(source.folders(sources), split=split)
         except I2IError:
             raise error from None
-        if found != "unpaired":
-            raise
+        stems = [{one.path.stem for one in side} for side in (found.a, found.b)]
+        if found.name != "unpaired" or 2 * len(stems[0] & stems[1]) >= min(map(len, stems)):
+            raise  # most names agree: these are pairs, and some lack a partner
         return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from i2i.models.format import read_header
-from tests.cli.program import TINY, i2i, make_pairs
+from tests.cli.program import TINY, i2i, make_pairs, picture
 
 
 def test_a_dry_run_prints_the_plan_and_leaves_nothing(pairs, tmp_path, monkeypatch):
@@ -139,12 +139,16 @@ def test_evaluate_prints_and_saves(trained, pairs, tmp_path):
     assert f"The translations are in {tmp_path / 'made'}." in out
 
 
-def test_evaluate_refuses(trained, sides):
+def test_evaluate_refuses(trained, sides, tmp_path):
     assert "No model and no file is called 'nothing'" in i2i("evaluate", "-m", "nothing", code=1)[1]
     _, err = i2i("evaluate", "-m", trained[0], "--split", "tset", code=1)
     assert "has no split 'tset'. It has: train, val, test." in err
-    _, err = i2i("evaluate", "-m", trained[0], "--data", *sides, code=1)
-    assert err.startswith("Error: ")
+    assert "no truth to score by" in i2i("evaluate", "-m", trained[0], "--data", *sides)[0]
+    for side, count in (("in", 3), ("out", 2)):
+        for number in range(count):
+            picture(tmp_path / side / f"{number}.png", number)
+    _, err = i2i("evaluate", "-m", trained[0], "--data", tmp_path / "in", tmp_path / "out", code=1)
+    assert "some have no partner" in err
 
 
 def test_a_model_says_what_made_it(trained, pairs):
