@@ -286,7 +286,7 @@ def test_watching_needs_two_folders(model, photos, tmp_path):
 
 def test_a_method_file_is_run_only_if_it_is_given(model, photos, tmp_path, monkeypatch):
     run = []
-    monkeypatch.setattr("i2i.core.plugins.import_file", run.append)
+    monkeypatch.setattr("i2i.core.plugins.import_file", lambda path, names=(): run.append(path))
     i2i(photos / "a.png", "-m", model, "-o", tmp_path / "a.png")
     assert run == []
     i2i(photos / "a.png", "-m", model, "-o", tmp_path / "b.png", "--method", "mine.py")
@@ -315,3 +315,12 @@ def test_expert_options_stand_apart_in_the_help():
         assert option in advanced
     assert "--quality" in usual
     assert "--quality" not in advanced
+
+
+def test_the_program_counts_the_files_that_it_left_out(model, tmp_path):
+    program.picture(tmp_path / "in" / "a.png", 1)
+    (tmp_path / "in" / "b.psd").write_bytes(b"x")
+    (tmp_path / "in" / "c.dng").write_bytes(b"x")
+    for out in (tmp_path / "out", tmp_path / "in" / "out", tmp_path / "in" / "out"):  # its record is not counted
+        _, errors = i2i(tmp_path / "in", "-m", model, "-o", out)
+        assert "2 files were left out: 1 .dng, 1 .psd." in errors
