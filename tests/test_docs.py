@@ -442,7 +442,7 @@ def test_a_run_folder_holds_what_the_specification_lists(sandbox: Path) -> None:
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     assert {p.name for p in run.iterdir()} == {
         "config.yaml", "log.jsonl", "samples", "report.html", "checkpoints", "model.safetensors", "metrics.json",
-        "test.png",
+        "test.png", ".lock",
     }  # fmt: skip
     assert [p.name for p in run.iterdir() if f"`{p.name}" not in text] == []
     table = re.findall(r"^\| (`.*?`) \| (.*) \|$", text.split("Kinds of lines")[1].split("## Checkpoint")[0], re.M)

@@ -33,6 +33,7 @@ from i2i.training.report import Observer, Report, SilentObserver, TrackerObserve
 from i2i.training.report.observer import ProgressObserver, TrainProgress
 from i2i.training.resolve import METHOD_COPY, check_new_folder
 from i2i.training.run import Run
+from i2i.training.run_lock import RunLock
 from i2i.training.settings import TrainSettings, accelerator_for
 
 JUDGED_IMAGES = 64  # held-out images that choose the best checkpoint, at most
@@ -48,6 +49,7 @@ class Session:
     def __init__(self, run: Run, *, quiet: bool, resumed: bool, progress: TrainProgress | None = None) -> None:
         _check_device_count(run.training)
         self.run, self.resumed = run, resumed
+        self.lock = RunLock(run)
         self.accelerator = accelerator_for(run.training, run.folder)
         self.is_main = self.accelerator.is_main_process
         if self.accelerator.num_processes > 1:  # the time in the folder's name may differ between processes
@@ -95,17 +97,18 @@ class Session:
     def prepare(self) -> None:
         """Makes the folder of a new run, starts the trackers, and reports the environment and the notes.
 
-        Raises I2IError, in every process, if the folder cannot be made."""
-        if not self.resumed:
-            failure: list[I2IError | None] = [None]
-            if self.is_main:
-                try:
+        Raises I2IError, in every process, if the folder cannot be made, or if another process trains this run."""
+        failure: list[I2IError | None] = [None]
+        if self.is_main:
+            try:
+                if not self.resumed:
                     _make_folder(self.run)
-                except I2IError as error:
-                    failure = [error]
-            everywhere = broadcast_object_list(failure)[0]
-            if everywhere is not None:
-                raise everywhere
+                self.lock.take()
+            except I2IError as error:
+                failure = [error]
+        everywhere = broadcast_object_list(failure)[0]
+        if everywhere is not None:
+            raise everywhere
         if self.run.training.tracked:
             flat = {k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in self.run.settings.items()}
             self.accelerator.init_trackers(f"i2i-{self.run.recipe}".replace("/", "-"), config=flat)
@@ -124,6 +127,7 @@ class Session:
             raise
         finally:
             self.observer.close(reason)
+            self.lock.release()
             if self.run.training.tracked:
                 self.accelerator.end_training()
 
