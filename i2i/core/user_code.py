@@ -22,7 +22,7 @@ from i2i.core.errors import I2IError, nearest
 PREFIX = "i2i_method_"  # of the names of modules that were imported here
 
 _files: set[str] = set()  # files whose errors are told with their line, as tracebacks name them
-_given: dict[str, Path] = {}  # such a file -> the file of the same content that was given last
+_latest: dict[str, Path] = {}  # such a file -> the file with the same content that was imported last
 
 
 def import_file(path: Path) -> ModuleType:
@@ -40,7 +40,7 @@ def import_file(path: Path) -> ModuleType:
     if name in sys.modules:
         module = sys.modules[name]
         module.__i2i_file__ = full  # type: ignore[attr-defined]
-        _given[str(module.__file__)] = full
+        _latest[str(module.__file__)] = full
         return module
     spec = importlib.util.spec_from_file_location(name, full)
     assert spec is not None
@@ -48,7 +48,7 @@ def import_file(path: Path) -> ModuleType:
     module.__i2i_file__, module.__i2i_sha256__ = full, digest  # type: ignore[attr-defined]
     module.__i2i_source__ = source  # type: ignore[attr-defined]
     linecache.cache.pop(str(full), None)
-    _given.pop(str(full), None)
+    _latest.pop(str(full), None)
     watch(full)
     sys.modules[name] = module
     try:
@@ -87,7 +87,7 @@ def watched(path: str) -> bool:
 
 def shown(path: Path | str) -> str:
     """A path as a message names it: relative if it lies below the working folder."""
-    full = _given.get(str(path), Path(path))
+    full = _latest.get(str(path), Path(path))
     try:
         return str(full.relative_to(Path.cwd()))
     except (ValueError, OSError):

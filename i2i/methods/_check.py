@@ -157,7 +157,8 @@ def _check_saved(method: Method, batch: Batch, expected: Tensor) -> None:
 
 
 def _difference(images: Callable[[], Tensor], expected: Tensor) -> float:
-    made = images()
-    if made.shape != expected.shape:
+    """The largest difference of what `images` gives from `expected`; infinite if the shapes differ."""
+    actual = images()
+    if actual.shape != expected.shape:
         return float("inf")
-    return float((made.float().cpu() - expected.float().cpu().clamp(-1, 1)).abs().max())
+    return float((actual.float().cpu() - expected.float().cpu().clamp(-1, 1)).abs().max())

@@ -24,8 +24,10 @@ def check_optimizers(method: Method, optimizers: Any) -> None:
     """Raises I2IError unless `optimizers` is {name: optimizer} and each optimizer owns whole networks."""
     where = f"optimizers() of {titled(type(method), 'optimizers')}"
     if not isinstance(optimizers, dict) or not optimizers:
-        given = f"returns {typed(optimizers)}" if not isinstance(optimizers, dict) else "returns an empty dict"
-        raise I2IError(f"{where} {given}.", 'It must return a dict {name: optimizer}, such as {"D": ..., "G": ...}.')
+        returned = typed(optimizers) if not isinstance(optimizers, dict) else "an empty dict"
+        raise I2IError(
+            f"{where} returns {returned}.", 'It must return a dict {name: optimizer}, such as {"D": ..., "G": ...}.'
+        )
     for name, optimizer in optimizers.items():
         if not isinstance(name, str) or not isinstance(optimizer, Optimizer):
             raise I2IError(
@@ -60,8 +62,8 @@ def check_optimizers(method: Method, optimizers: Any) -> None:
 
 
 def _network_of(method: Method, parameter: Tensor) -> str:
-    found = (n for n, net in method.networks().items() if any(p is parameter for p in net.parameters()))
-    return next(found, "the method")
+    names = (name for name, net in method.networks().items() if any(p is parameter for p in net.parameters()))
+    return next(names, "the method")
 
 
 # ---- the step ------------------------------------------------------------------------------------------------------
@@ -71,9 +73,9 @@ def check_step(method: Method, batch: Batch, now: Now, optimizers: dict[str, Opt
     """Runs one step and its backward passes, without an update."""
     steps = method.step(batch, now)
     if not isinstance(steps, Iterator):
-        given = "nothing" if steps is None else typed(steps)
+        returned = "nothing" if steps is None else typed(steps)
         raise I2IError(
-            f"step of {titled(type(method), 'step')} returns {given}; it must be a generator.",
+            f"step of {titled(type(method), 'step')} returns {returned}; it must be a generator.",
             f"Yield each optimizer's turn: {EXAMPLES['step']}",
         )
     for count, item in enumerate(steps, 1):
@@ -119,9 +121,9 @@ def check_item(item: Any, optimizers: dict[str, Optimizer], where: str) -> None:
             f"{where}: step yields {name!r}, but optimizers() has no optimizer of that name.", f"It has {names}."
         )
     if not isinstance(terms, dict) or not terms:
-        given = "an empty dict" if isinstance(terms, dict) else typed(terms)
+        yielded = "an empty dict" if isinstance(terms, dict) else typed(terms)
         raise I2IError(
-            f"{where}: step yields {given} as the terms of {name!r}.",
+            f"{where}: step yields {yielded} as the terms of {name!r}.",
             'The terms are a dict {term: loss}, such as {"l1": loss}.',
         )
     for term, value in terms.items():

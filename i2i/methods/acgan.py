@@ -1,13 +1,15 @@
 """AC-GAN: Conditional Image Synthesis with Auxiliary Classifier GANs.
 
-Odena, Olah, Shlens, 2016, arXiv 1610.09585. D tells real from fake (source) and names the class; with the likelihoods
+Odena, Olah, Shlens, 2016, arXiv 1610.09585. D tells real images from fakes (source) and names their class. With
 
     L_S = E log P(real | x) + E log P(fake | G(z, c))        L_C = E log P(c | x) + E log P(c | G(z, c))
 
-D maximises L_S + L_C and G maximises L_C - L_S (equations 2 and 3; G's source term in the form -log P(real)). What is
-unusual: D is not told the class, it has to see it. Both class terms train D as in the paper; `fake_class` 0 leaves out
-the fakes', which keeps bad samples from teaching it. The networks are the paper's for CIFAR-10 (class one-hot beside z,
-kernels 5x5 in G, dropout and noise in D), or a small pair in which the embedded class is multiplied with z.
+D maximises L_S + L_C, and G maximises L_C - L_S (equations 2 and 3; the source term of G is -log P(real)).
+
+What is unusual: D does not get the class as an input, but must see it in the image. Both class terms train D, as in the
+paper; `fake_class` 0 leaves out the term of the fakes, so that bad samples do not teach D. The networks are the paper's
+for CIFAR-10 (the one-hot class joins z, kernels 5x5 in G, dropout and noise in D), or a small pair that multiplies the
+embedded class with z.
 """
 
 from __future__ import annotations
@@ -31,17 +33,17 @@ from i2i.nets.blocks import check, one_hot
 class ACGANSettings:
     """Settings of AC-GAN; the defaults are the paper's for CIFAR-10."""
 
-    z: Count = 100  # numbers in the noise
-    noise: str = "uniform"  # uniform (on [-1, 1]), normal
-    network: str = "paper"  # paper, small
-    width: Count = 384  # channels of G's first map (paper), of its maps (small: 128)
+    z: Count = 100  # numbers in the noise vector z
+    noise: str = "uniform"  # distribution of the noise: uniform on [-1, 1], or normal
+    network: str = "paper"  # pair of networks: paper (of the paper), small
+    width: Count = 384  # channels of G's first map; 128 suits the small pair
     d_width: Count = 16  # channels of D's first layer
-    dropout: UnderOne = 0.5  # paper: share of D's units left out
-    std: NonNegative = 0.0  # paper: standard deviation of noise on D's maps; it tried 0, 0.1 and 0.2
+    dropout: UnderOne = 0.5  # paper: dropout probability in D
+    std: NonNegative = 0.0  # paper: standard deviation of noise added to D's maps; the paper tried 0, 0.1 and 0.2
     cls: NonNegative = 1.0  # weight of the class terms
-    fake_class: NonNegative = 1.0  # weight, beside cls, of D's class term on fakes; 0: real images only
+    fake_class: NonNegative = 1.0  # weight of D's class term on fakes, times cls; 0: no such term
     lr: NonNegative = 2e-4  # learning rate of both Adams
-    beta1: UnderOne = 0.5  # first momentum of both Adams
+    beta1: UnderOne = 0.5  # beta1 of both Adams
 
 
 @register("acgan_g")
@@ -51,7 +53,9 @@ class ACGANGenerator(Network):
     def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 384) -> None:
         super().__init__()
         if size % 8:
-            raise I2IError(f"AC-GAN makes sides that are multiples of 8; size is {size}.", "Choose 32 or 64.")
+            raise I2IError(
+                f"size is {size}, but AC-GAN makes images whose side is a multiple of 8.", "Choose 32 or 64."
+            )
         self.classes, self.side = classes, size // 8
         self.dense = nn.Sequential(nn.Linear(z + classes, width * self.side**2), nn.ReLU())
         a, b = width // 2, width // 4
@@ -75,11 +79,11 @@ class ACGANDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.std = std
-        found: list[nn.Module] = []
+        layers: list[nn.Module] = []
         before = channels
         for k in range(6):
             after = width * 2**k
-            found.append(
+            layers.append(
                 nn.Sequential(
                     nn.Conv2d(before, after, 3, 1 + (k % 2 == 0), 1, bias=k == 0),
                     nn.BatchNorm2d(after) if k else nn.Identity(),
@@ -88,7 +92,7 @@ class ACGANDiscriminator(nn.Module):
                 )
             )
             before = after
-        self.layers = nn.ModuleList(found)
+        self.layers = nn.ModuleList(layers)
         self.heads = nn.Linear(before * (size // 8) ** 2, 1 + classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,7 +111,9 @@ class ACGANSmallGenerator(Network):
     def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 128) -> None:
         super().__init__()
         if size % 4:
-            raise I2IError(f"AC-GAN's small pair makes sides that are multiples of 4; size is {size}.", "Choose 32.")
+            raise I2IError(
+                f"size is {size}, but AC-GAN's small pair makes images whose side is a multiple of 4.", "Choose 32."
+            )
         self.side = size // 4
         self.embedding = nn.Embedding(classes, z)
         self.dense = nn.Linear(z, width * self.side**2)
@@ -162,7 +168,7 @@ class ACGAN(Generate):
         return scores[:, 0], scores[:, 1:]
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D first, then G against the updated D on the same noise; fakes are asked for the classes of the batch."""
+        """D, then G against the updated D on the same noise. The fakes have the classes of the batch."""
         real, c, cls = batch.x, batch.c, self.config.cls
         assert c is not None
         fake = self.G(self.draw(batch, now, "G"), c)

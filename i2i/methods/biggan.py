@@ -1,15 +1,15 @@
 """BigGAN: Large Scale GAN Training for High Fidelity Natural Image Synthesis.
 
-Brock, Donahue, Simonyan, 2018, arXiv 1809.11096. SAGAN's pair, wider, on larger batches, with the hinge loss and
+Brock, Donahue, Simonyan, 2018, arXiv 1809.11096. The networks of SAGAN, wider, with larger batches, the hinge loss and
 
-    R = beta || W^T W * (1 - I) ||_F^2        (equation 3, on G's weights but the embedding)
+    R = beta || W^T W * (1 - I) ||_F^2        (equation 3, on all weights of G but the embedding)
 
-What is unusual: z is cut in chunks, the first of which starts the image while each block's batch norm is conditioned
-on the next one beside the class (skip-z); all norms share one class embedding; orthogonal first weights; D makes two
-steps for one of G. Once trained, numbers of z that exceed a threshold are drawn again (truncation: better images of
-fewer kinds), with batch norm's statistics taken anew (standing statistics); `i2i generate --truncation` does both. R is
-counted with the half that makes its gradient that of the authors' code. Batches too large for the memory are computed
-in micro-batches (`accumulate`): spectral and batch norm then move once a micro-batch.
+What is unusual: z is cut into chunks. The first chunk starts the image; each other chunk joins the class and conditions
+the batch norm of one block (skip-z). All norms share one class embedding. The initial weights are orthogonal. D makes
+two steps for each step of G. After training, `i2i generate --truncation` draws the large numbers of z again (better
+images, less variety) and recomputes the batch-norm statistics (standing statistics). R has a factor of one half, which
+gives the gradient of the authors' code. A batch that is too large for the memory can be split (`accumulate`); spectral
+norm and batch norm then change with each micro-batch.
 """
 
 from __future__ import annotations
@@ -53,29 +53,29 @@ D_PLANS = {
 class BigGANSettings:
     """Settings of BigGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
-    z: Count = 120  # numbers in the noise, a multiple of the number of chunks: one and one for each block of G
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: Count = 96  # channels of G's last block; others are 1 to 16 times as wide
-    d_width: Count = 96  # the same for D's first block
-    shared: Count = 128  # numbers in the class embedding that G's norms share
-    attention: Natural = 64  # side in pixels of the maps that attend, in G and in D; 0: none
-    critic_steps: Count = 2  # steps of D for one of G
-    ortho: NonNegative = 1e-4  # weight of the orthogonal regularisation of G; 0: none
-    init: str = "orthogonal"  # first weights: orthogonal, normal (N(0, 0.02), as for CIFAR)
+    z: Count = 120  # numbers in the noise vector z; a multiple of its chunks, 1 plus the blocks of G
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    width: Count = 96  # channels of G's last block; the other blocks are 1 to 16 times as wide
+    d_width: Count = 96  # channels of D's first block; the other blocks are 1 to 16 times as wide
+    shared: Count = 128  # numbers in the class embedding, which all norms of G share
+    attention: Natural = 64  # side in pixels of the maps with self-attention, in G and in D; 0: no attention
+    critic_steps: Count = 2  # steps of D for each step of G
+    ortho: NonNegative = 1e-4  # weight of the orthogonal regularisation of G; 0: off
+    init: str = "orthogonal"  # initial weights: orthogonal, or normal (N(0, 0.02), as for CIFAR)
     lr: NonNegative = 5e-5  # learning rate of G's Adam
     d_lr: NonNegative = 2e-4  # learning rate of D's Adam
-    beta1: UnderOne = 0.0  # first momentum of both Adams
-    beta2: UnderOne = 0.999  # second momentum of both Adams
-    adam_eps: NonNegative = 1e-8  # added to the root of the second momentum (the public recipe for one node: 1e-6)
+    beta1: UnderOne = 0.0  # beta1 of both Adams
+    beta2: UnderOne = 0.999  # beta2 of both Adams
+    adam_eps: NonNegative = 1e-8  # epsilon of both Adams; the public recipe for one node has 1e-6
 
 
 def plan_for(plans: dict[int, tuple[int, ...]], size: int, width: int) -> list[int]:
-    """The channels of the maps for images of side `size`; below 32 pixels as at 32. Raises I2IError if unknown."""
+    """Channels of the maps for images of side `size`; below 32 pixels as at 32. Raises I2IError for other sides."""
     count = doublings(size)
     if size < 32:
         return [width * 4] * (count + 1 if plans is G_PLANS else 4)
     if size not in plans:
-        raise I2IError(f"BigGAN makes no images of {size} pixels.", f"Choose 8, 16, {', '.join(map(str, plans))}.")
+        raise I2IError(f"BigGAN cannot make images of {size} pixels.", f"Choose 8, 16, {', '.join(map(str, plans))}.")
     return [width * k for k in plans[size]]
 
 
@@ -99,7 +99,7 @@ class BigGANGenerator(Network):
         self.chunk = z // len(plan)
         if z % len(plan) or not z:
             near = max(1, round(z / len(plan))) * len(plan)
-            raise I2IError(f"z is {z}, which cannot be cut in {len(plan)} equal chunks.", f"Choose {near}.")
+            raise I2IError(f"z is {z}, which cannot be cut into {len(plan)} equal chunks.", f"Choose {near}.")
         self.classes = classes
         first = weight_init(init)
 
@@ -128,7 +128,7 @@ class BigGANGenerator(Network):
         return self.to_picture(self.norm(h).relu()).tanh()
 
     def filters(self) -> list[Tensor]:
-        """The learned weights under orthogonal regularisation: all of two axes and more, but the embedding's."""
+        """The weights that are regularised: all with two axes or more, without those of the embedding."""
         return [p for name, p in self.named_parameters() if p.ndim > 1 and not name.startswith("shared.")]
 
 
@@ -158,7 +158,7 @@ class BigGAN(Generate):
 
     @classmethod
     def facts(cls, config: BigGANSettings) -> dict[str, Any]:
-        """Truncated noise asks for statistics of batch norm taken anew, over sixteen batches."""
+        """With truncation, batch-norm statistics are recomputed over 16 batches (standing statistics)."""
         return {**super().facts(config), "standing": 16}
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -167,7 +167,7 @@ class BigGAN(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr, eps=c.adam_eps)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """A step of D; then G, each time D has made its two. Fakes are asked for the classes of the batch."""
+        """D; then G, on the last of `critic_steps` steps. The fakes have the classes of the batch."""
         real, c = batch.x, batch.c
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"), c)

@@ -1,13 +1,13 @@
 """cGAN: Conditional Generative Adversarial Nets.
 
-Mirza and Osindero, 2014, arXiv 1411.1784. Both networks are told the class c:
+Mirza and Osindero, 2014, arXiv 1411.1784. Both networks get the class c as a second input:
 
     min_G max_D  E log D(x | c) + E log(1 - D(G(z | c) | c))        (equation 2)
 
-What is unusual: nothing but the condition. In the paper's perceptrons noise and class (one-hot) have layers of their
-own before they meet; in the convolutional form, which makes better images, the class is joined to z and shown to D as
-constant maps beside the image. Fakes are asked for the classes of the real images in the batch, so that classes
-alone give nothing away. G minimises -log D.
+What is unusual: only the condition. In the paper's perceptrons, noise and one-hot class have layers of their own before
+they meet. In the convolutional form, which makes better images, the class joins z, and D sees it as constant maps
+beside the image. The fakes have the classes of the real images in the batch, so that D cannot tell them by their
+classes. G minimises -log D.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from i2i.nets.blocks import check, one_hot
 class CGANSettings:
     """Settings of cGAN; the defaults are the paper's for MNIST."""
 
-    z: Count = 100  # numbers in the noise
-    noise: str = "uniform"  # uniform (on [-1, 1]), normal
-    network: str = "mlp"  # mlp (the paper's), dcgan
-    width: Count = 64  # dcgan: channels of G before its last layer
+    z: Count = 100  # numbers in the noise vector z
+    noise: str = "uniform"  # distribution of the noise: uniform on [-1, 1], or normal
+    network: str = "mlp"  # networks: mlp (the paper's perceptrons), dcgan (convolutions)
+    width: Count = 64  # dcgan: channels of G at the full size
     d_width: Count = 64  # dcgan: channels of D's first layer
     units: Positive = 1.0  # mlp: factor on all widths of the paper
-    dropout: UnderOne = 0.5  # mlp: share of hidden units left out in both
-    optimizer: str = "sgd"  # sgd (falling to a hundred-thousandth), adam (beta1 as momentum)
-    lr: NonNegative = 0.1  # learning rate of both
-    momentum: UnderOne = 0.5  # of gradient descent at first; of Adam the first one, beta1
-    last_momentum: UnderOne = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
+    dropout: UnderOne = 0.5  # mlp: dropout probability in the hidden layers of both
+    optimizer: str = "sgd"  # optimizer: sgd (its learning rate falls to a hundred-thousandth), adam
+    lr: NonNegative = 0.1  # learning rate of both optimizers
+    momentum: UnderOne = 0.5  # momentum of sgd at the start; beta1 of adam
+    last_momentum: UnderOne = 0.7  # momentum of sgd at the end; it rises in a straight line
 
 
 @register("cgan_g")
@@ -113,16 +113,16 @@ class CGAN(Generate):
         return sgd_or_adam_pair(self.D, self.G, c.optimizer, c.lr, c.momentum)
 
     def lr_factor(self, fraction: float) -> float:
-        """With gradient descent from 0.1 to 1e-6 along an exponential curve, as the paper's divisor 1.00004 a step."""
+        """With sgd, from 1 down to 1e-5 exponentially, as by the paper's divisor of 1.00004 in each step."""
         return 1.0 if self.config.optimizer == "adam" else float(1e-5**fraction)
 
     def momentum_at(self, fraction: float) -> float | None:
-        """In a straight line from the first to the last, as the authors' over 250 epochs."""
+        """With sgd, from `momentum` to `last_momentum` in a straight line, as in the authors' 250 epochs."""
         c = self.config
         return None if c.optimizer == "adam" else c.momentum + (c.last_momentum - c.momentum) * fraction
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D first, then G against the updated D on the same noise; all on the classes of the batch."""
+        """D, then G against the updated D on the same noise, all with the classes of the batch."""
         real, c = batch.x, batch.c
         fake = self.G(self.draw(batch, now, "G"), c)
 

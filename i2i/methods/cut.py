@@ -1,14 +1,17 @@
 """CUT: Contrastive Learning for Unpaired Image-to-Image Translation.
 
-Park, Efros, Zhang, Zhu, 2020, arXiv 2007.15651. From images x of one kind and y of another, without pairs, one way:
+Park, Efros, Zhang, Zhu, 2020, arXiv 2007.15651. From images x of one kind and y of another, without pairs, G learns to
+translate x:
 
     L_GAN(G, D, x, y) + L_PatchNCE(G, H, x) + L_PatchNCE(G, H, y)        (equation 5)
 
-A patch of the translation must be told, among the other patches of the same input, to come from its own place: features
-of G's own encoder at 256 places of five layers, through small perceptrons H, are compared (equations 2 to 4). What is
-unusual: no second generator and no cycle; G is queried inside; down- and upsampling are antialiased; the second term on
-y, through G(y), keeps what needs no change. FastCUT leaves that out, with weight 10 on the first and, half of the time,
-mirrored images (`identity`, `nce`, `mirror`).
+Each patch of the translation must resemble the patch at the same position of the input more than it resembles the other
+patches of that input. What is compared are features of G's own encoder, at 256 positions of five layers, after small
+perceptrons H (equations 2 to 4).
+
+What is unusual: there is no second generator and no cycle; the features come from inside G; down- and upsampling are
+antialiased; the patch loss of y, through G(y), keeps what needs no change. FastCUT leaves the loss of y out, weights
+that of x by 10, and mirrors the images in half of the steps (`identity`, `nce`, `mirror`).
 """
 
 from __future__ import annotations
@@ -36,26 +39,26 @@ class CUTSettings:
 
     blocks: Natural = 9  # residual blocks of the generator
     width: Count = 64  # channels of the generator's first layer
-    norm: str = "instance"  # instance, batch, none
-    dropout: bool = False  # half of the units in each residual block
-    antialias: bool = True  # blur before subsampling, in G and D, and fixed filters in upsampling
-    init: str = "xavier"  # first weights: normal, xavier, kaiming, orthogonal
-    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
+    norm: str = "instance"  # normalisation: instance, batch, none
+    dropout: bool = False  # dropout of 0.5 in each residual block
+    antialias: bool = True  # blur before each subsampling in G and D, and upsample with a fixed filter
+    init: str = "xavier"  # initial weights: normal, xavier, kaiming, orthogonal
+    gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the initial weights
     layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
     d_width: Count = 64  # channels of the discriminator's first layer
-    loss: str = "lsgan"  # lsgan, vanilla, hinge
+    loss: str = "lsgan"  # adversarial loss: lsgan, vanilla, hinge
     adv: NonNegative = 1.0  # weight of the adversarial loss
     nce: NonNegative = 1.0  # weight of the patch losses
-    identity: bool = True  # the patch loss on y too; both then count half
-    mirror: bool = False  # mirror what G sees half of the time, and its features back
-    taps: tuple[Natural, ...] = (0, 4, 8, 12, 16)  # positions in G's list of layers; 0 is the padded image itself
-    patches: Count = 256  # places compared in each layer
-    dim: Count = 256  # numbers in a projected patch
-    temperature: Positive = 0.07  # of the softmax over patches
-    all_negatives: bool = False  # the batch's other images (in one process) give negatives too
+    identity: bool = True  # add the patch loss of y; both patch losses then count half
+    mirror: bool = False  # mirror G's input in half of the steps, and mirror its features back
+    taps: tuple[Natural, ...] = (0, 4, 8, 12, 16)  # layers of G whose features are compared; 0 is the padded image
+    patches: Count = 256  # positions compared in each layer
+    dim: Count = 256  # numbers in the projection of a patch
+    temperature: Positive = 0.07  # temperature of the softmax over patches
+    all_negatives: bool = False  # take negatives from the other images of the batch (of one process), too
     lr: NonNegative = 2e-4  # learning rate of both Adams
-    beta1: UnderOne = 0.5  # first momentum of both Adams
-    hold: Share = 0.5  # share of the run before the learning rate falls, linearly to 0
+    beta1: UnderOne = 0.5  # beta1 of both Adams
+    hold: Share = 0.5  # share of the run with a constant learning rate, before it falls in a straight line to 0
 
 
 class CUT(Translate):
@@ -80,11 +83,11 @@ class CUT(Translate):
         channels = shape.channels_in
         if channels != shape.channels_out:
             raise I2IError(
-                f"CUT sees inputs and outputs by one encoder; they have {channels} and {shape.channels_out} channels.",
+                f"CUT has one encoder for both sides, but they have {channels} and {shape.channels_out} channels.",
                 "Set channels_in and channels_out to the same number, or train cyclegan.",
             )
         if not config.taps:
-            raise I2IError("taps is empty.", "Give at least one position in G's list of layers.")
+            raise I2IError("taps is empty.", "Give at least one layer of G, by its position.")
         upsample = "blur" if config.antialias else "transposed"
         G = ResNet(
             channels, channels, config.blocks, config.width, config.norm, config.dropout, upsample, config.antialias
@@ -104,17 +107,17 @@ class CUT(Translate):
         return adam_pair(self.D, [self.G, self.H], c.lr, c.beta1)
 
     def lr_factor(self, fraction: float) -> float:
-        """Factor on the learning rate at `fraction` of the run."""
+        """Constant until `hold`, then in a straight line down to 0."""
         return linear(fraction, self.config.hold)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D first, then G and H against the updated D."""
+        """D, then G and H against the updated D."""
         x, y = batch.x, batch.y
         assert y is not None
         mirrored = self.config.mirror and self.mirrored(now)
         seen = torch.cat([x, y]) if self.config.identity else x
-        made = self.G(seen.flip(3) if mirrored else seen)
-        fake = made[: len(x)]
+        translated = self.G(seen.flip(3) if mirrored else seen)
+        fake = translated[: len(x)]
 
         shown = fake.detach().to(y.dtype)
         if self.joint:
@@ -135,30 +138,30 @@ class CUT(Translate):
             "nce": half * self.config.nce * self.contrast(x, fake, mirrored, now, "x"),
         }
         if self.config.identity:
-            terms["nce_identity"] = half * self.config.nce * self.contrast(y, made[len(x) :], mirrored, now, "y")
+            terms["nce_identity"] = half * self.config.nce * self.contrast(y, translated[len(x) :], mirrored, now, "y")
         yield "G", terms
 
-    def contrast(self, source: Tensor, made: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
-        """L_PatchNCE of images [B, C, H, W] and what was made of them, a mean over the tapped layers (equation 4)."""
-        queries = self.G(made, self.config.taps)
+    def contrast(self, source: Tensor, translated: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
+        """L_PatchNCE (equation 4) of images [B, C, H, W] and their translations: the mean over the layers in `taps`."""
+        queries = self.G(translated, self.config.taps)
         if mirrored:
             queries = [f.flip(3) for f in queries]
-        places = self.places(queries, now, side)
+        positions = self.positions(queries, now, side)
         with torch.no_grad():
-            keys = self.H(self.G(source, self.config.taps), places)
+            keys = self.H(self.G(source, self.config.taps), positions)
         images = 1 if self.config.all_negatives else len(source)
-        pairs = zip(self.H(queries, places), keys, strict=True)
+        pairs = zip(self.H(queries, positions), keys, strict=True)
         return torch.stack([patch_nce(q, k, images, self.config.temperature) for q, k in pairs]).mean()
 
-    def places(self, features: list[Tensor], now: Now, side: str) -> list[Tensor]:
-        """Places to compare in each layer, int64 [P], the same in every image: pure functions of the moment."""
-        found = []
+    def positions(self, features: list[Tensor], now: Now, side: str) -> list[Tensor]:
+        """The positions to compare in each layer, int64 [P], the same for all images; a function of the images seen."""
+        positions = []
         for i, f in enumerate(features):
             random = torch.Generator().manual_seed(seed_of(now.seed, "cut/places", now.images, side, i))
             chosen = torch.randperm(f.shape[2] * f.shape[3], generator=random)[: self.config.patches]
-            found.append(chosen.to(f.device, non_blocking=True))
-        return found
+            positions.append(chosen.to(f.device, non_blocking=True))
+        return positions
 
     def mirrored(self, now: Now) -> bool:
-        """Whether G sees mirrored images in this step, a pure function of the moment."""
+        """True if G sees mirrored images in this step; a function of the images seen."""
         return seed_of(now.seed, "cut/mirror", now.images) % 2 == 0

@@ -1,12 +1,15 @@
 """CycleGAN: Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks.
 
-Zhu, Park, Isola, Efros, 2017, arXiv 1703.10593. From images x of one kind and y of another, without pairs:
+Zhu, Park, Isola, Efros, 2017, arXiv 1703.10593. From images x of one kind and y of another, without pairs, G learns to
+translate x and F to translate y:
 
     L(G, D_y) + L(F, D_x) + 10 * (E || F(G(x)) - x ||_1 + E || G(F(y)) - y ||_1)         (equations 1 to 3)
 
-with least-squares adversarial losses, and for photographs 0.5 * 10 * || G(y) - y ||_1 (identity, section 5.2), which
-keeps colours. What is unusual: both generators share one optimizer and one backward pass. The discriminators then see
-fakes made before that step, half of them old ones from a pool of 50, and their objectives are halved.
+with least-squares adversarial losses, and for photographs the identity loss 0.5 * 10 * || G(y) - y ||_1 (section 5.2),
+which keeps colors.
+
+What is unusual: both generators share one optimizer and one backward pass. The discriminators then see the fakes from
+before that update, half of them replaced by older ones from a pool of 50. Their objectives are halved.
 """
 
 from __future__ import annotations
@@ -31,15 +34,15 @@ from i2i.nets import ImagePool, factory
 class CycleGANSettings(factory.TranslationNets):
     """Settings of CycleGAN; the defaults are the paper's."""
 
-    loss: str = "lsgan"  # lsgan, vanilla, wasserstein, hinge
+    loss: str = "lsgan"  # adversarial loss: lsgan, vanilla, wasserstein, hinge
     cycle_x: NonNegative = 10.0  # weight of |F(G(x)) - x|
     cycle_y: NonNegative = 10.0  # weight of |G(F(y)) - y|
-    identity: NonNegative = 0.5  # weight of |G(y) - y| and |F(x) - x|, relative to the cycle weight of that side
-    pool: Natural = 50  # former fakes kept for each discriminator; 0: none
-    gp: NonNegative = 10.0  # weight of the gradient penalty (wasserstein only)
+    identity: NonNegative = 0.5  # weight of |G(y) - y| and |F(x) - x|, times the cycle weight of that side
+    pool: Natural = 50  # size of each discriminator's pool of earlier fakes; 0: no pool
+    gp: NonNegative = 10.0  # weight of the gradient penalty; it is used by the loss wasserstein only
     lr: NonNegative = 2e-4  # learning rate of both Adams
-    beta1: UnderOne = 0.5  # first momentum of both Adams
-    decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
+    beta1: UnderOne = 0.5  # beta1 of both Adams
+    decay: str = "linear"  # learning-rate schedule: linear (to 0 over the second half), cosine, step, constant
 
 
 class CycleGAN(TwoWay):
@@ -69,9 +72,9 @@ class CycleGAN(TwoWay):
         self.joint = config.norm != "batch"
 
     def notes(self) -> list[str]:
-        """What the data made different from the paper."""
+        """Tells that the identity loss is left out, if it is."""
         if self.left_out:
-            return ["The identity loss is left out: it cannot exist, as the two sides differ in channels."]
+            return ["The identity loss is left out, because the two sides have different numbers of channels."]
         return []
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -80,11 +83,11 @@ class CycleGAN(TwoWay):
         return {"G": adam([self.G, self.F], c.lr, c.beta1), "D": adam([self.D_y, self.D_x], c.lr, c.beta1)}
 
     def lr_factor(self, fraction: float) -> float:
-        """Factor on the learning rate at `fraction` of the run."""
+        """The schedule that `decay` names."""
         return self.curve(fraction)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """Both generators first, then both discriminators on the fakes made before."""
+        """Both generators, then both discriminators on the fakes from before that update."""
         x, y = batch.x, batch.y
         assert y is not None
         same_x = same_y = None
@@ -120,7 +123,7 @@ class CycleGAN(TwoWay):
         )
 
     def _judge(self, D: nn.Module, real: Tensor, fake: Tensor, ids: Tensor, seed: int, side: str) -> Terms:
-        """Terms of one discriminator, all halved."""
+        """The terms of one discriminator, all halved."""
         if self.joint:
             real_scores, fake_scores = D(torch.cat([real, fake])).chunk(2)
         else:

@@ -1,14 +1,14 @@
 """DCGAN: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks.
 
-Radford, Metz, Chintala, 2015, arXiv 1511.06434. The first GAN of convolutions that trains reliably:
+Radford, Metz, Chintala, 2015, arXiv 1511.06434. The first convolutional GAN that trains reliably:
 
     min_D  -E log D(x) - E log(1 - D(G(z)))        min_G  -E log D(G(z))
 
-What is unusual: nothing but strided convolutions, no pooling, no hidden dense layer; batch norm everywhere but at G's
-output and D's input; weights from N(0, 0.02); Adam with beta1 0.5. Real images and fakes go through D apart, for its
-batch norm must not mix them. The networks have the kernels 4x4 of the well-known PyTorch example (the paper's figure
-shows 5x5 and wider layers), for sides of 8, 16, 32, 64, 128, ... The variant of the lecture notes (`project`,
-`real_target` 0.9) projects z by a dense layer and smooths the real target on one side.
+What is unusual: all layers are strided convolutions, without pooling and hidden dense layers; batch norm is everywhere
+except at G's output and D's input; the initial weights are from N(0, 0.02); Adam has beta1 0.5. Real images and fakes
+go through D separately, because its batch norm must not mix them. The networks have the 4x4 kernels of the well-known
+PyTorch example (the paper's figure shows 5x5 and wider layers), for sides of 8, 16, 32, 64, 128, ... In the variant of
+the lecture notes (`project`, `real_target` 0.9), a dense layer projects z, and the real target is smoothed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from i2i.nets import DCGANDiscriminator, DCGANGenerator
 class DCGANSettings:
     """Settings of DCGAN; the defaults are those of the PyTorch example."""
 
-    z: Count = 100  # numbers in the noise
-    noise: str = "normal"  # normal, uniform (on [-1, 1], the paper's)
-    width: Count = 64  # channels of G before its last layer; doubled for each halving of the size
+    z: Count = 100  # numbers in the noise vector z
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1] (the paper's)
+    width: Count = 64  # channels of G at the full size; they double at each halving of the size
     d_width: Count = 64  # channels of D's first layer
-    project: bool = False  # a dense layer with bias makes G's first map, without norm and ReLU
-    std: NonNegative = 0.02  # standard deviation of the first weights
-    real_target: Share = 1.0  # what D is to say of real images; 0.9: one-sided label smoothing
-    adv_target: Share = 1.0  # what G wants D to say of fakes
+    project: bool = False  # make G's first map by a dense layer with bias, without norm and ReLU
+    std: NonNegative = 0.02  # standard deviation of the initial weights
+    real_target: Share = 1.0  # D's target for real images; 0.9: one-sided label smoothing
+    adv_target: Share = 1.0  # G's target: what D shall say of fakes
     lr: NonNegative = 2e-4  # learning rate of both Adams
-    beta1: UnderOne = 0.5  # first momentum of both Adams
+    beta1: UnderOne = 0.5  # beta1 of both Adams
 
 
 class DCGAN(Generate):
@@ -60,7 +60,7 @@ class DCGAN(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D first, then G against the updated D on the same noise."""
+        """D, then G against the updated D on the same noise."""
         real = batch.x
         fake = self.G(self.draw(batch, now, "G"))
 

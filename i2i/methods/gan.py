@@ -5,10 +5,10 @@ Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio, 20
     min_G max_D  V = E log D(x) + E log(1 - D(G(z)))        (equation 1)
 
 What is unusual: the best D is p_data / (p_data + p_g) (proposition 1), and then V = 2 JSD(p_data, p_g) - log 4 (theorem
-1). G's part of V dies where D is sure, so G minimises -log D(G(z)) instead (end of section 3), which has the same fixed
-point and a gradient that lives: `loss` vanilla is that form, minimax the one of V. The networks and numbers are those
-of the authors' code for MNIST: maxout layers and dropout in D, gradient descent whose momentum rises. Images lie in
-[-1, 1] behind a tanh instead of [0, 1] behind a sigmoid, which is the same but for a scale.
+1). The gradient of G's part of V vanishes where D is sure. So G minimises -log D(G(z)) instead (end of section 3),
+which has the same fixed point and a useful gradient: this is `loss` vanilla, and minimax is the loss of V. The networks
+and settings are those of the authors' code for MNIST: maxout layers and dropout in D, gradient descent with a rising
+momentum. Images lie in [-1, 1] after a tanh, instead of [0, 1] after a sigmoid, which differs only in scale.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from i2i.nets.mlp import uniform_weights
 class GANSettings:
     """Settings of the GAN; the defaults are those of the authors' code."""
 
-    z: Count = 100  # numbers in the noise
-    noise: str = "cube"  # cube (uniform of variance 1), uniform (on [-1, 1]), normal
-    hidden: tuple[Count, ...] = (1200, 1200)  # units in G's layers
-    d_hidden: tuple[Count, ...] = (240, 240)  # units in D's layers
-    pieces: Count = 5  # linear pieces of D's maxout units; 1: leaky ReLU instead
-    slope: NonNegative = 0.0  # leaky ReLU's slope below 0; 0: ReLU
-    norm: bool = False  # batch norm in G, but in its first layer
-    dropout: UnderOne = 0.5  # share of D's hidden units left out
-    input_dropout: UnderOne = 0.2  # share of D's inputs left out
-    spread: NonNegative = 0.05  # G's first weights are uniform on +-spread; 0: torch's own
-    d_spread: NonNegative = 0.005  # the same for D
-    loss: str = "vanilla"  # vanilla (G maximises log D(G(z))), minimax (G minimises log(1 - D(G(z))))
-    optimizer: str = "sgd"  # sgd (falling to 0.55 of its rate), adam (beta1 as momentum)
-    lr: NonNegative = 0.1  # learning rate of both
-    momentum: UnderOne = 0.5  # of gradient descent at first; of Adam the first one, beta1
-    last_momentum: UnderOne = 0.7  # of gradient descent at the end of the run, to which it rises in a straight line
+    z: Count = 100  # numbers in the noise vector z
+    noise: str = "cube"  # distribution of the noise: cube (uniform, variance 1), uniform on [-1, 1], normal
+    hidden: tuple[Count, ...] = (1200, 1200)  # units of G's hidden layers
+    d_hidden: tuple[Count, ...] = (240, 240)  # units of D's hidden layers
+    pieces: Count = 5  # linear pieces of D's maxout units; 1: leaky ReLU instead of maxout
+    slope: NonNegative = 0.0  # slope of the leaky ReLU below 0; 0: ReLU
+    norm: bool = False  # batch norm in all hidden layers of G except the first
+    dropout: UnderOne = 0.5  # dropout probability of D's hidden units
+    input_dropout: UnderOne = 0.2  # dropout probability of D's inputs
+    spread: NonNegative = 0.05  # G's initial weights are uniform in [-spread, spread]; 0: torch's default
+    d_spread: NonNegative = 0.005  # D's initial weights are uniform in [-d_spread, d_spread]; 0: torch's default
+    loss: str = "vanilla"  # loss of G: vanilla (maximises log D(G(z))), minimax (minimises log(1 - D(G(z))))
+    optimizer: str = "sgd"  # optimizer: sgd (its learning rate falls to 0.55 of itself), adam
+    lr: NonNegative = 0.1  # learning rate of both optimizers
+    momentum: UnderOne = 0.5  # momentum of sgd at the start; beta1 of adam
+    last_momentum: UnderOne = 0.7  # momentum of sgd at the end; it rises in a straight line
 
 
 class GAN(Generate):
@@ -74,16 +74,16 @@ class GAN(Generate):
         return sgd_or_adam_pair(self.D, self.G, c.optimizer, c.lr, c.momentum)
 
     def lr_factor(self, fraction: float) -> float:
-        """1.000004 to the power of minus the steps, over the authors' 250 epochs of MNIST: down to 0.55."""
+        """With sgd, from 1 down to 0.55 exponentially: 1.000004^-steps over the authors' 250 epochs of MNIST."""
         return 1.0 if self.config.optimizer == "adam" else float(0.55**fraction)
 
     def momentum_at(self, fraction: float) -> float | None:
-        """In a straight line from the first to the last, as the authors' over 250 epochs."""
+        """With sgd, from `momentum` to `last_momentum` in a straight line, as in the authors' 250 epochs."""
         c = self.config
         return None if c.optimizer == "adam" else c.momentum + (c.last_momentum - c.momentum) * fraction
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D first, then G against the updated D on the same noise."""
+        """D, then G against the updated D on the same noise."""
         real = batch.x
         fake = self.G(self.draw(batch, now, "G"))
 

@@ -1,13 +1,15 @@
 """GN-GAN: Gradient Normalization for Generative Adversarial Networks.
 
-Wu, Shuai, Tam, Chiu, 2021, arXiv 2109.02235. D's score f is divided by the length of its own gradient:
+Wu, Shuai, Tam, Chiu, 2021, arXiv 2109.02235. The score f of D is divided by the length of its own gradient:
 
     f^(x) = f(x) / (|| grad f(x) ||_2 + |f(x)|)        (equation 7)
 
-so that f^ is 1-Lipschitz where D is piecewise linear, and lies in (-1, 1). What is unusual: the bound is hard (no
-penalty), holds at every image (no sampling), and for D as a whole (not layer by layer as with spectral norm). It is
-laid over real images and fakes, in D's and in G's step, and gradients flow through both parts. D must have no batch
-norm, and its last layer may have any size. D makes five steps for one of G, G's on twice as many fakes.
+so that f^ lies in (-1, 1), and is 1-Lipschitz where D is piecewise linear.
+
+What is unusual: the bound is exact (not a penalty), holds at every image (not at samples), and for D as a whole (not
+for each layer, as spectral norm). It applies to real images and fakes, in the steps of D and of G, and gradients flow
+through both numerator and denominator. D must have no batch norm; its last layer may have any size. D makes five steps
+for each step of G, which has twice as many fakes.
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ from i2i.nets.blocks import check
 class GNGANSettings:
     """Settings of GN-GAN; the defaults are the paper's for CIFAR-10 with residual networks."""
 
-    z: Count = 128  # numbers in the noise
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    network: str = "resnet"  # resnet, dcgan
-    width: Count = 256  # channels of G's blocks up to 32 pixels; above, of the last one, doubled for each halving
-    d_width: Count = 128  # the same for D's blocks, above 32 pixels of the first one
-    loss: str = "hinge"  # of the normalised scores: hinge, vanilla (the paper's for plain convolutions), wasserstein
-    critic_steps: Count = 5  # steps of D for one of G
-    g_batch: Count = 2  # fakes in a step of G, in batches
+    z: Count = 128  # numbers in the noise vector z
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    network: str = "resnet"  # networks: resnet, dcgan
+    width: Count = 256  # channels of G's blocks; above 32 pixels of the last block, doubled backwards
+    d_width: Count = 128  # channels of D's blocks; above 32 pixels of the first block, doubled forwards
+    loss: str = "hinge"  # adversarial loss: hinge, vanilla (the paper's for plain convolutions), wasserstein
+    critic_steps: Count = 5  # steps of D for each step of G
+    g_batch: Count = 2  # batches of fakes in each step of G
     lr: NonNegative = 2e-4  # learning rate of G's Adam
     d_lr: NonNegative = 4e-4  # learning rate of D's Adam
-    beta1: UnderOne = 0.0  # first momentum of both Adams
-    beta2: UnderOne = 0.9  # second momentum of both Adams
+    beta1: UnderOne = 0.0  # beta1 of both Adams
+    beta2: UnderOne = 0.9  # beta2 of both Adams
 
 
 class GNGAN(Generate):
@@ -74,7 +76,7 @@ class GNGAN(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr)
 
     def lr_factor(self, fraction: float) -> float:
-        """Factor on the learning rate at `fraction` of the run: straight down to 0."""
+        """In a straight line down to 0."""
         return linear(fraction, hold=0.0)
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -82,7 +84,7 @@ class GNGAN(Generate):
         return gradient_normalized(self.D, x)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """A step of D; then G, each time D has made its five."""
+        """D; then G, on the last of `critic_steps` steps."""
         real = batch.x
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))

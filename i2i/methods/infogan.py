@@ -1,14 +1,14 @@
 """InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets.
 
-Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, 2016, arXiv 1606.03657. Part of the noise is a code c (a category
-and some numbers), and G has to leave it legible:
+Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, 2016, arXiv 1606.03657. Part of the noise is a code c, a category
+and some numbers, and G must make images from which Q can read it:
 
     min_{G, Q} max_D  V(D, G) - lambda L_I(G, Q),    L_I = E log Q(c | G(z, c)) + H(c) <= I(c; G(z, c))   (5 and 6)
 
-What is unusual: without any label the category comes to mean the digit, and the numbers its slant and width. Q reads
-the code that made the image, from features it shares with D; Q's own layers learn with G, the shared ones with D. Q
-is never shown a real image. H(c) is a constant, so the terms below are -log Q alone: `category` starts at log K and
-is 0 when the code is read without fail. The networks are the paper's for MNIST (table 1); sides are multiples of 4.
+What is unusual: without any label, the category learns to mean the digit, and the numbers learn its slant and width. Q
+reads the code from features that it shares with D. Q's own layers learn with G, the shared layers with D, and Q never
+sees a real image. H(c) is constant, so the terms below are -log Q alone: `category` starts at log K, and is 0 when
+every code is read correctly. The networks are the paper's for MNIST (table 1); sides are multiples of 4.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from i2i.nets.latent import Latent
 class InfoGANSettings:
     """Settings of InfoGAN; the defaults are the paper's for MNIST."""
 
-    z: Natural = 62  # numbers in the noise that mean nothing
-    noise: str = "uniform"  # uniform (on [-1, 1]), normal
-    categories: Count = 10  # values of the categorical code
-    numbers: Natural = 2  # continuous codes, uniform on [-1, 1]
-    units: Count = 1024  # width of the dense layers; the maps have an eighth and a sixteenth
-    slope: NonNegative = 0.1  # leaky ReLU's in D and Q
-    mutual: NonNegative = 1.0  # weight lambda of the categorical code
-    mutual_numbers: NonNegative = 1.0  # the same for the continuous codes
-    lr: NonNegative = 1e-3  # learning rate of G's and Q's Adam
-    d_lr: NonNegative = 2e-4  # learning rate of D's Adam; as high as G's it kills the information
-    beta1: UnderOne = 0.5  # first momentum of both Adams
+    z: Natural = 62  # numbers in the noise vector z, without the codes
+    noise: str = "uniform"  # distribution of the noise: uniform on [-1, 1], or normal
+    categories: Count = 10  # values that the categorical code can have
+    numbers: Natural = 2  # number of continuous codes, each uniform on [-1, 1]
+    units: Count = 1024  # units of the dense layers; the maps have an eighth and a sixteenth as many channels
+    slope: NonNegative = 0.1  # slope of the leaky ReLU in D and Q
+    mutual: NonNegative = 1.0  # weight lambda of the information about the categorical code
+    mutual_numbers: NonNegative = 1.0  # weight lambda of the information about the continuous codes
+    lr: NonNegative = 1e-3  # learning rate of the Adam of G and Q
+    d_lr: NonNegative = 2e-4  # learning rate of D's Adam; if it is as high as G's, the codes lose their meaning
+    beta1: UnderOne = 0.5  # beta1 of both Adams
 
 
 @register("infogan_g")
@@ -51,7 +51,9 @@ class InfoGANGenerator(Network):
     def __init__(self, z: int = 74, channels: int = 1, size: int = 28, units: int = 1024) -> None:
         super().__init__()
         if size % 4:
-            raise I2IError(f"InfoGAN makes sides that are multiples of 4; size is {size}.", "Choose 28 or 32.")
+            raise I2IError(
+                f"size is {size}, but InfoGAN makes images whose side is a multiple of 4.", "Choose 28 or 32."
+            )
         self.side, wide, thin = size // 4, units // 8, units // 16
         self.dense = nn.Sequential(
             *[nn.Linear(z, units, bias=False), nn.BatchNorm1d(units), nn.ReLU()],
@@ -68,7 +70,7 @@ class InfoGANGenerator(Network):
 
 
 def trunk(channels: int, size: int, units: int, slope: float) -> nn.Sequential:
-    """What D and Q share: [B, channels, size, size] -> features [B, units]."""
+    """The layers that D and Q share: [B, channels, size, size] -> features [B, units]."""
     wide, thin = units // 8, units // 16
     return nn.Sequential(
         *[nn.Conv2d(channels, thin, 4, 2, 1), nn.LeakyReLU(slope)],
@@ -118,7 +120,7 @@ class InfoGAN(Generate):
         return self.D(self.shared(x)).squeeze(1)
 
     def information(self, features: Tensor, z: Tensor) -> Terms:
-        """-lambda log Q of the code that is in z [B, width], read from the features [B, units] of its image."""
+        """-lambda log Q of the codes in z [B, width], read from the features [B, units] of the images made from z."""
         _, code, numbers = z.split(self.parts, 1)
         logits, means = self.Q(features).split(self.parts[1:], 1)
         terms = {"category": self.config.mutual * category(logits, code.argmax(1))}
@@ -127,7 +129,7 @@ class InfoGAN(Generate):
         return terms
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D and the shared layers first, then G and Q against them on the same noise and code."""
+        """D and the shared layers, then G and Q against them on the same noise and codes."""
         real = batch.x
         z = self.draw(batch, now, "G")
         fake = self.G(z)

@@ -4,10 +4,10 @@ Mao, Li, Xie, Lau, Wang, Smolley, 2016, arXiv 1611.04076. Squares instead of log
 
     min_D  1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2        min_G  1/2 E (D(G(z)) - c)^2
 
-What is unusual: D has no sigmoid, and fakes that lie far on the right side of the boundary still get a gradient. With
-(a, b, c) = (0, 1, 1) the targets are the usual ones (equation 9, the default); (-1, 1, 0) minimises Pearson's
-chi-square between p_data + p_g and 2 p_g (equation 8). The networks are those of DCGAN; the paper's for LSUN at 112
-pixels have kernels 5x5.
+What is unusual: D has no sigmoid, so that fakes which D takes for real, but which lie far from the boundary, still get
+a gradient. The targets (a, b, c) = (0, 1, 1) are the usual ones (equation 9, the default); (-1, 1, 0) minimises
+Pearson's chi-square between p_data + p_g and 2 p_g (equation 8). The networks are those of DCGAN; the paper's networks
+for LSUN at 112 pixels have 5x5 kernels.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from i2i.nets import DCGANDiscriminator, DCGANGenerator
 class LSGANSettings:
     """Settings of LSGAN; the defaults are the paper's for images other than LSUN."""
 
-    z: Count = 100  # numbers in the noise
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: Count = 64  # channels of G before its last layer; doubled for each halving of the size
+    z: Count = 100  # numbers in the noise vector z
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    width: Count = 64  # channels of G at the full size; they double at each halving of the size
     d_width: Count = 64  # channels of D's first layer
     a: float = 0.0  # D's target for fakes
     b: float = 1.0  # D's target for real images
     c: float = 1.0  # G's target
-    lr: NonNegative = 2e-4  # learning rate of both Adams; the paper's for LSUN is 1e-3
-    beta1: UnderOne = 0.5  # first momentum of both Adams
+    lr: NonNegative = 2e-4  # learning rate of both Adams; the paper has 1e-3 for LSUN
+    beta1: UnderOne = 0.5  # beta1 of both Adams
 
 
 class LSGAN(Generate):
@@ -58,7 +58,7 @@ class LSGAN(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D first, then G against the updated D on the same noise."""
+        """D, then G against the updated D on the same noise."""
         real = batch.x
         fake = self.G(self.draw(batch, now, "G"))
 

@@ -1,13 +1,13 @@
 """pix2pix: Image-to-Image Translation with Conditional Adversarial Networks.
 
-Isola, Zhu, Zhou, Efros, 2016, arXiv 1611.07004. From pairs (x, y) a generator learns G(x) ~ y:
+Isola, Zhu, Zhou, Efros, 2016, arXiv 1611.07004. From pairs (x, y), G learns to make y from x:
 
     min_G max_D  E log D(x, y) + E log(1 - D(x, G(x))) + 100 * E || y - G(x) ||_1        (equations 1 to 4)
 
-What is unusual: D sees the source beside the image it judges, and judges patches of 70x70; its objective is halved,
-which slows it against G; at test time batch norm takes the statistics of the image itself. In the paper dropout stays
-on at test time as the only noise; here that is a choice (`dropout_at_test`), off so that an image always gives the
-same translation.
+What is unusual: D sees the source beside the image that it judges, and judges patches of 70x70 pixels. Its objective is
+halved, which slows it down against G. In translation, batch norm uses the statistics of the image itself. In the paper,
+dropout stays on in translation as the only noise. Here it is off by default (`dropout_at_test`), so that an image
+always gets the same translation.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from i2i.nets import factory
 class Pix2PixSettings(factory.TranslationNets):
     """Settings of pix2pix; the defaults are the paper's."""
 
-    generator: str = "unet"  # unet, resnet
-    norm: str = "batch"  # batch, instance, none
-    dropout: bool = True  # half of the units in the widest decoder levels (U-Net) or in each block (ResNet)
-    loss: str = "vanilla"  # vanilla, lsgan, wasserstein, hinge
-    l1: NonNegative = 100.0  # weight of the distance to y
-    gp: NonNegative = 10.0  # weight of the gradient penalty (wasserstein only)
+    generator: str = "unet"  # generator: unet, resnet
+    norm: str = "batch"  # normalisation: batch, instance, none
+    dropout: bool = True  # dropout of 0.5 in the widest decoder levels (U-Net) or in each block (ResNet)
+    loss: str = "vanilla"  # adversarial loss: vanilla, lsgan, wasserstein, hinge
+    l1: NonNegative = 100.0  # weight of the L1 distance to y
+    gp: NonNegative = 10.0  # weight of the gradient penalty; it is used by the loss wasserstein only
     lr: NonNegative = 2e-4  # learning rate of both Adams
-    beta1: UnderOne = 0.5  # first momentum of both Adams
-    decay: str = "linear"  # learning rate: linear (to 0 over the second half), cosine, step, constant
-    own_statistics: bool = True  # at test time batch norm takes the statistics of each image itself
-    dropout_at_test: bool = False  # keep dropout on at test time, as noise
+    beta1: UnderOne = 0.5  # beta1 of both Adams
+    decay: str = "linear"  # learning-rate schedule: linear (to 0 over the second half), cosine, step, constant
+    own_statistics: bool = True  # in translation, batch norm uses the statistics of each image itself
+    dropout_at_test: bool = False  # keep dropout on in translation, as noise
 
 
 class Pix2Pix(Translate):
@@ -67,15 +67,17 @@ class Pix2Pix(Translate):
 
     @classmethod
     def facts(cls, config: Pix2PixSettings) -> dict[str, Any]:
-        """What a saved model must know to be run as this method tests it."""
+        """Tells a saved model which statistics batch norm uses, and whether dropout stays on."""
         own = config.norm == "batch" and config.own_statistics
         return {"train_mode_norm": own, "dropout_at_test": config.dropout and config.dropout_at_test}
 
     def notes(self) -> list[str]:
-        """What the settings made different from the paper."""
+        """Tells that the U-Net is shallow, if it is."""
         depth = getattr(self.G, "arguments", {}).get("depth", 8)
         if depth < 5:
-            return [f"The U-Net has only {depth} levels, as many as divide the size: it sees little of the image."]
+            return [
+                f"The U-Net has only {depth} levels, as the size can be halved no more: it sees little of the image."
+            ]
         return []
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -84,11 +86,11 @@ class Pix2Pix(Translate):
         return adam_pair(self.D, self.G, c.lr, c.beta1)
 
     def lr_factor(self, fraction: float) -> float:
-        """Factor on the learning rate at `fraction` of the run."""
+        """The schedule that `decay` names."""
         return self.curve(fraction)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """D first, then G against the updated D."""
+        """D, then G against the updated D."""
         x, y = batch.x, batch.y
         assert y is not None
         fake = self.G(x)
@@ -112,5 +114,5 @@ class Pix2Pix(Translate):
         yield "G", {"adv": self.adversarial.adv(scores), "l1": self.config.l1 * l1(fake, y)}
 
     def infer(self, batch: Batch) -> Tensor:
-        """G(x) [B, C, H, W] in [-1, 1], as the paper tests it (see `own_statistics`, `dropout_at_test`)."""
+        """G(x) [B, C, H, W] in [-1, 1], with `own_statistics` and `dropout_at_test` as the settings say."""
         return eval_forward(self.G, batch.x, self.own, self.noisy)

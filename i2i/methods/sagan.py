@@ -1,13 +1,13 @@
 """SAGAN: Self-Attention Generative Adversarial Networks.
 
-Zhang, Goodfellow, Metaxas, Odena, 2018, arXiv 1805.08318. In one layer of G and of D each place looks at all others
-(`nets.SelfAttention`, the released code's form), so that far parts of an image fit together:
+Zhang, Goodfellow, Metaxas, Odena, 2018, arXiv 1805.08318. In one layer of G and of D, each position attends to all
+others (`nets.SelfAttention`, as in the released code), so that distant parts of an image fit together:
 
     min_D  E max(0, 1 - D(x, c)) + E max(0, 1 + D(G(z, c), c))        min_G  -E D(G(z, c), c)        (equation 4)
 
-What is unusual: the attention's weight gamma starts at 0, so that the network is first a plain residual one; spectral
-normalisation in G too; instead of more steps D has a four times larger learning rate (two time-scales, section 4).
-Classes come in by conditional batch norm in G and by projection in D. Fakes are asked for the classes of the batch.
+What is unusual: the weight gamma of the attention starts at 0, so that the networks first are plain residual networks.
+G has spectral normalisation, too. D does not make more steps, but has a four times larger learning rate (two
+time-scales, section 4). The class enters G by conditional batch norm, and D by projection.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from i2i.nets import ResNetDiscriminator, ResNetGenerator
 class SAGANSettings:
     """Settings of SAGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
-    z: Count = 128  # numbers in the noise
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: Count = 64  # channels of G's last block, doubled for each halving; up to 32 pixels of all its blocks
-    d_width: Count = 64  # the same for D's blocks, above 32 pixels of the first one
-    attention: Natural = 32  # side in pixels of the maps that attend, in G and in D; 0: none
-    critic_steps: Count = 1  # steps of D for one of G
+    z: Count = 128  # numbers in the noise vector z
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    width: Count = 64  # channels of G's blocks; above 32 pixels of the last block, doubled backwards
+    d_width: Count = 64  # channels of D's blocks; above 32 pixels of the first block, doubled forwards
+    attention: Natural = 32  # side in pixels of the maps with self-attention, in G and in D; 0: no attention
+    critic_steps: Count = 1  # steps of D for each step of G
     lr: NonNegative = 1e-4  # learning rate of G's Adam
     d_lr: NonNegative = 4e-4  # learning rate of D's Adam
-    beta1: UnderOne = 0.0  # first momentum of both Adams
-    beta2: UnderOne = 0.9  # second momentum of both Adams (released code: 0.999)
+    beta1: UnderOne = 0.0  # beta1 of both Adams
+    beta2: UnderOne = 0.9  # beta2 of both Adams (released code: 0.999)
 
 
 class SAGAN(Generate):
@@ -61,7 +61,7 @@ class SAGAN(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """A step of D, then one of G on fresh noise."""
+        """D, then G on new noise, on the last of `critic_steps` steps. The fakes have the classes of the batch."""
         real, c = batch.x, batch.c
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"), c)

@@ -1,14 +1,15 @@
 """SN-GAN: Spectral Normalization for Generative Adversarial Networks.
 
-Miyato, Kataoka, Koyama, Yoshida, 2018, arXiv 1802.05957. Every weight of D is divided by its largest singular value,
-found by one step of power iteration a forward pass (algorithm 1), so that D is Lipschitz by its making:
+Miyato, Kataoka, Koyama, Yoshida, 2018, arXiv 1802.05957. Every weight of D is divided by its largest singular value.
+One step of power iteration in each forward pass estimates it (algorithm 1). So D is Lipschitz by construction:
 
     min_D  E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))        min_G  -E D(G(z))        (equations 16 and 17)
 
-What is unusual: no penalty, no clamping; real images and fakes pass D apart, so that its vectors move at each pass;
-D makes five steps for one of G, G's on twice as many fakes; both learning rates fall to 0 in a straight line. The
-networks are the paper's residual ones (table 4) or its plain convolutions (table 3), which took one step of D, one
-batch of fakes and momenta 0.5 and 0.999; for small discriminators see the recipe's remark.
+What is unusual: there is no penalty and no clamping. Real images and fakes go through D separately, each with a step of
+power iteration. D makes five steps for each step of G, which has twice as many fakes. Both learning rates fall to 0 in
+a straight line. The networks are the paper's residual networks (table 4), or its plain convolutions (table 3), for
+which the paper has one step of D, one batch of fakes, and betas of 0.5 and 0.999. The recipe tells what small
+discriminators need.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from i2i.nets.blocks import check, doublings
 class SNGANSettings:
     """Settings of SN-GAN; the defaults are the paper's for CIFAR-10."""
 
-    z: Count = 128  # numbers in the noise
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    network: str = "resnet"  # resnet, plain
-    width: Count = 256  # channels of G's blocks up to 32 pixels; above (and plain: 64) of the last, doubled backwards
-    d_width: Count = 128  # the same for D's blocks, above 32 pixels (and plain: 64) of the first one
-    critic_steps: Count = 5  # steps of D for one of G
-    g_batch: Count = 2  # fakes in a step of G, in batches
+    z: Count = 128  # numbers in the noise vector z
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    network: str = "resnet"  # networks: resnet (table 4), plain (table 3)
+    width: Count = 256  # channels of G's blocks; above 32 pixels of the last block, doubled backwards; plain: 64
+    d_width: Count = 128  # channels of D's blocks; above 32 pixels of the first block, doubled forwards; plain: 64
+    critic_steps: Count = 5  # steps of D for each step of G
+    g_batch: Count = 2  # batches of fakes in each step of G
     lr: NonNegative = 2e-4  # learning rate of G's Adam
     d_lr: NonNegative = 2e-4  # learning rate of D's Adam
-    beta1: UnderOne = 0.0  # first momentum of both Adams
-    beta2: UnderOne = 0.9  # second momentum of both Adams
+    beta1: UnderOne = 0.0  # beta1 of both Adams
+    beta2: UnderOne = 0.9  # beta2 of both Adams
 
 
 @register("sngan_plain_g")
@@ -65,7 +66,7 @@ class SNGANPlainGenerator(Network):
 
 
 class SNGANPlainDiscriminator(nn.Module):
-    """Convolutions 3x3 and 4/2/1 by turns down to 4x4, one more 3x3, dense: all normalised (table 3)."""
+    """Convolutions 3x3 and 4/2/1 in turn down to 4x4, one more 3x3, dense; all normalised (table 3)."""
 
     def __init__(self, channels: int = 3, size: int = 32, width: int = 64) -> None:
         super().__init__()
@@ -113,11 +114,11 @@ class SNGAN(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2, d_lr=c.d_lr)
 
     def lr_factor(self, fraction: float) -> float:
-        """Factor on the learning rate at `fraction` of the run: straight down to 0."""
+        """In a straight line down to 0."""
         return linear(fraction, hold=0.0)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """A step of D; then G, each time D has made its five."""
+        """D; then G, on the last of `critic_steps` steps."""
         real = batch.x
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))

@@ -1,15 +1,16 @@
 """TransGAN: Two Pure Transformers Can Make One Strong GAN, and That Can Scale Up.
 
-Jiang, Chang, Wang, 2021, arXiv 2102.07074 (second version and released code). No convolution but those that cut
-images into patches: G grows a map of tokens, 8x8 at first, by pixel shuffles between transformers; D reads patches of
-two sizes, the larger of which join half-way, and judges by a class token.
+Jiang, Chang, Wang, 2021, arXiv 2102.07074 (second version and released code). The only convolutions are those that cut
+images into patches. G grows a map of tokens, 8x8 at first, by pixel shuffles between transformer blocks. D reads
+patches of two sizes, of which the larger join after its first blocks, and scores by a class token.
 
     min_D  E D(G(z)) - E D(x) + 10 E (|| grad D(m) ||_2 - 1)^2 + 0.001 (E D(x))^2        min_G  -E D(G(z))
 
-What is unusual: maps above 32x32 tokens attend within windows only (grid attention), with learned biases for relative
-positions; G ends linearly; D makes four steps for one of G, G's on twice as many fakes. It needs what D sees to be
-varied, real images and fakes alike (`diffaugment` in the recipe), and gradients no longer than 5 (`clip`). The first
-version's co-training with super-resolution and its widening windows are not in the released code, nor here.
+What is unusual: maps above 32x32 tokens attend only within windows (grid attention), with learned biases for relative
+positions. G ends without tanh. D makes four steps for each step of G, which has twice as many fakes. The recipe
+augments everything that D sees (`diffaugment`) and clips gradients at 5 (`clip`); training needs both. The paper's
+first version also has co-training with super-resolution and growing windows, which are neither in the released code nor
+here.
 """
 
 from __future__ import annotations
@@ -44,28 +45,29 @@ from i2i.nets.transformer import (
 class TransGANSettings:
     """Settings of TransGAN; the defaults are the released code's for CIFAR-10."""
 
-    z: Count = 256  # numbers in the noise
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: Count = 1024  # channels of G's first tokens; each pixel shuffle leaves a quarter
-    depths: tuple[Natural, ...] = (5, 4, 2)  # blocks of G at each size; each size is twice the one before
-    shuffles: Natural = 2  # of G's doublings so many, the last, are pixel shuffles; earlier ones bicubic (256 px: 3)
+    z: Count = 256  # numbers in the noise vector z
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    width: Count = 1024  # channels of G's first tokens; each pixel shuffle divides them by 4
+    depths: tuple[Natural, ...] = (5, 4, 2)  # transformer blocks of G at each size; each size is twice the one before
+    shuffles: Natural = 2  # the last N upsamplings are pixel shuffles, those before are bicubic (256 px: 3)
     d_width: Count = 384  # channels of D's tokens
-    d_depth: Natural = 3  # blocks of D at each of its two sizes
-    patch: Count = 2  # side of D's smaller patches, in pixels
-    heads: Count = 4  # of all attention
-    largest: Count = 32  # side of the largest maps that attend as a whole; larger ones in windows of half of it
-    critic_steps: Count = 4  # steps of D for one of G
-    g_batch: Count = 2  # fakes in a step of G, in batches
+    d_depth: Natural = 3  # transformer blocks of D at each of its two sizes
+    patch: Count = 2  # side of D's smaller patches in pixels
+    heads: Count = 4  # attention heads of every block
+    largest: Count = 32  # side of the largest maps with full attention; larger maps attend in windows of half of it
+    critic_steps: Count = 4  # steps of D for each step of G
+    g_batch: Count = 2  # batches of fakes in each step of G
     gp: NonNegative = 10.0  # weight of the gradient penalty
-    drift: NonNegative = 1e-3  # weight of the square of D's mean score of real images
+    drift: NonNegative = 1e-3  # weight of the squared mean score of real images
     lr: NonNegative = 1e-4  # learning rate of both Adams
-    beta1: UnderOne = 0.0  # first momentum of both Adams
-    beta2: UnderOne = 0.99  # second momentum of both Adams
+    beta1: UnderOne = 0.0  # beta1 of both Adams
+    beta2: UnderOne = 0.99  # beta2 of both Adams
 
 
 @register("transgan_g")
 class TransGANGenerator(Network):
-    """z [B, z] -> images [B, channels, size, size], linear; `depths` says how often the first map is doubled."""
+    """z [B, z] -> images [B, channels, size, size], without a final tanh; each entry of `depths` after the first
+    doubles the map."""
 
     def __init__(
         self,
@@ -80,15 +82,18 @@ class TransGANGenerator(Network):
     ) -> None:
         super().__init__()
         if not depths:
-            raise I2IError("depths is empty.", "Give the blocks of G at one size or more.")
+            raise I2IError("depths is empty.", "Give the number of blocks of G at each size.")
         doublings = len(depths) - 1
         self.side = size >> doublings
         if self.side < 2 or self.side << doublings != size:
-            raise I2IError(f"{len(depths)} depths double a map {doublings} times, which never makes {size} pixels.")
+            raise I2IError(
+                f"depths has {len(depths)} entries, which double a map {doublings} times: never to {size} pixels.",
+                "Give another --size, or another number of depths.",
+            )
         shuffles = min(shuffles, doublings)
         if width % (4**shuffles * heads):
             raise I2IError(f"width is {width}.", f"It must be a multiple of {4**shuffles * heads}.")
-        self.shuffled_from = doublings - shuffles  # the doubling that is the first pixel shuffle
+        self.shuffled_from = doublings - shuffles  # index of the first upsampling that is a pixel shuffle
         plan = [width // 4 ** max(0, k - self.shuffled_from) for k in range(len(depths))]
         sides = [self.side << k for k in range(len(depths))]
         self.dense = nn.Linear(z, width * self.side**2)
@@ -114,7 +119,7 @@ class TransGANGenerator(Network):
 
 
 class TransGANDiscriminator(nn.Module):
-    """Images [B, channels, size, size] -> raw scores [B]; patches of `patch` and twice as many pixels a side."""
+    """Images [B, channels, size, size] -> raw scores [B]. It reads patches of side `patch`, and of twice that side."""
 
     def __init__(
         self,
@@ -130,7 +135,7 @@ class TransGANDiscriminator(nn.Module):
         if width % (4 * heads) or size % (2 * patch):
             raise I2IError(
                 f"d_width is {width} and patch {patch} for images of {size} pixels.",
-                f"d_width must be a multiple of {4 * heads}, and twice the patch must divide {size}.",
+                f"d_width must be a multiple of {4 * heads}, and {size} a multiple of twice the patch.",
             )
         side, fine = size // patch, width * 3 // 4
         self.fine = nn.Conv2d(channels, fine, patch, patch)
@@ -177,24 +182,23 @@ class TransGAN(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2)
 
     def infer(self, batch: Batch) -> Tensor:
-        """As `Generate.infer`; what leaves [-1, 1] is cut."""
+        """As `Generate.infer`, clamped to [-1, 1]."""
         return super().infer(batch).clamp(-1, 1)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """A step of D; then G, each time D has made its four."""
+        """D; then G, on the last of `critic_steps` steps."""
         real = batch.x
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))
 
-        place = counter_uniform(sample_ids(batch, now), 1, now.seed, "gp").to(real)
+        alpha = counter_uniform(sample_ids(batch, now), 1, now.seed, "gp").to(real)
         scores = self.D(real)
-        mean = gather_rows(
-            scores
-        ).mean()  # of all processes: 2 m E D - m^2 has the value and the gradient of (E D)^2 at m
+        # The mean m over all processes: 2 m E D - m^2 has the value and the gradient of (E D)^2 at E D = m.
+        mean = gather_rows(scores).mean()
         terms = {
             "real": wasserstein.real(scores),
             "fake": wasserstein.fake(self.D(fake)),
-            "gp": self.config.gp * gradient_penalty(self.D, real, fake, place),
+            "gp": self.config.gp * gradient_penalty(self.D, real, fake, alpha),
             "drift": self.config.drift * (2 * mean * scores.mean() - mean.square()),
         }
         yield "D", terms

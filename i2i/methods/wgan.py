@@ -4,10 +4,11 @@ Arjovsky, Chintala, Bottou, 2017, arXiv 1701.07875. The critic D estimates the W
 
     max_D  E D(x) - E D(G(z))  over Lipschitz D        min_G  -E D(G(z))        (equations 2 and 3, algorithm 1)
 
-What is unusual: D has no sigmoid and no logarithm; after each of its steps all its weights are clamped to
-[-0.01, 0.01], which keeps it Lipschitz; RMSProp, for momentum makes it unstable; D makes five steps for one of G, each
-on fresh images, and a hundred in G's first 25 turns and in each 500th, as in the authors' code. Minus D's loss is a
-measure of progress: it falls as the samples get better. The networks are those of DCGAN.
+What is unusual: D has no sigmoid and no logarithm. After each of its steps, all its weights are clamped to [-0.01,
+0.01], which keeps it Lipschitz. The optimizer is RMSProp, because momentum makes training unstable. D makes five steps
+for each step of G, all on new images; before each of G's first 25 steps, and later before each 500th, it makes a
+hundred, as in the authors' code. Minus the loss of D measures progress: it falls as the samples get better. The
+networks are those of DCGAN.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from i2i.nets import DCGANDiscriminator, DCGANGenerator
 class WGANSettings:
     """Settings of WGAN; the defaults are the paper's."""
 
-    z: Count = 100  # numbers in the noise
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    width: Count = 64  # channels of G before its last layer; doubled for each halving of the size
+    z: Count = 100  # numbers in the noise vector z
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    width: Count = 64  # channels of G at the full size; they double at each halving of the size
     d_width: Count = 64  # channels of D's first layer
-    critic_steps: Count = 5  # steps of D for one of G
-    burst: Count = 100  # steps of D in the first turns of G and now and then
-    first: Natural = 25  # turns of G at the start with a burst before each; 0: no bursts at all
-    again: Count = 500  # turns of G from burst to burst later
+    critic_steps: Count = 5  # steps of D for each step of G
+    burst: Count = 100  # steps of D before G's first steps, and before each `again`-th step of G
+    first: Natural = 25  # steps of G at the start that have such a burst before them; 0: no bursts at all
+    again: Count = 500  # later: steps of G from one burst to the next
     clamp: Positive = 0.01  # largest absolute weight of D
     lr: NonNegative = 5e-5  # learning rate of both RMSProps
 
@@ -58,7 +59,7 @@ class WGAN(Generate):
         return {"D": RMSprop(self.D.parameters(), lr), "G": RMSprop(self.G.parameters(), lr)}
 
     def turn(self, step: int) -> bool:
-        """Whether G moves in this step, a pure function of the steps made: after five of D, or after a burst."""
+        """True if G learns in this step: after `critic_steps` steps of D, or after a burst."""
         if step < self.config.first * self.config.burst:
             return step % self.config.burst == self.config.burst - 1
         step -= self.config.first * self.config.burst
@@ -69,7 +70,7 @@ class WGAN(Generate):
         return step % self.config.critic_steps == self.config.critic_steps - 1
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """A step of D; then G, if it is its turn."""
+        """D, whose weights are then clamped; then G, if it is its turn."""
         real = batch.x
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))

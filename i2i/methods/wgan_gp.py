@@ -4,10 +4,10 @@ Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, 2017, arXiv 1704.00028. WGAN wi
 
     max_D  E D(x) - E D(G(z)) - 10 E (|| grad D(m) ||_2 - 1)^2        min_G  -E D(G(z))        (equation 3, algorithm 1)
 
-What is unusual: m lies on the line from a real image to a fake, at a random place, one for each image; D has no
-batch norm, for an image's gradient would depend on the others (layer norm here, none in the ResNet); Adam without
-first momentum; D makes five steps for one of G, each on fresh images. The networks are those of DCGAN, or the paper's
-ResNet for CIFAR-10.
+What is unusual: m is a random point on the line between a real image and a fake, one for each image. D has no batch
+norm, with which the gradient of an image would depend on the other images (here it has layer norm, and no norm in the
+ResNet). Adam has beta1 0. D makes five steps for each step of G, all on new images. The networks are those of DCGAN, or
+the paper's ResNet for CIFAR-10.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from i2i.nets.blocks import check
 class WGANGPSettings:
     """Settings of WGAN-GP; the defaults are those of algorithm 1."""
 
-    z: Count = 100  # numbers in the noise; 128 with the paper's ResNet
-    noise: str = "normal"  # normal, uniform (on [-1, 1])
-    network: str = "dcgan"  # dcgan, resnet
-    width: Count = 64  # channels of G before its last layer; ResNet: of all its blocks up to 32 pixels (paper: 128)
+    z: Count = 100  # numbers in the noise vector z; the paper's ResNet has 128
+    noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
+    network: str = "dcgan"  # networks: dcgan, resnet
+    width: Count = 64  # channels of G at the full size; resnet: of its blocks up to 32 pixels (paper: 128)
     d_width: Count = 64  # channels of D's first layer
-    critic_steps: Count = 5  # steps of D for one of G
+    critic_steps: Count = 5  # steps of D for each step of G
     gp: NonNegative = 10.0  # weight of the gradient penalty
     lr: NonNegative = 1e-4  # learning rate of both Adams
-    beta1: UnderOne = 0.0  # first momentum of both Adams
-    beta2: UnderOne = 0.9  # second momentum of both Adams
-    decay: str = "constant"  # learning rate: constant, linear (from the start to 0, as for the ResNet)
+    beta1: UnderOne = 0.0  # beta1 of both Adams
+    beta2: UnderOne = 0.9  # beta2 of both Adams
+    decay: str = "constant"  # learning-rate schedule: constant, linear (from the start down to 0, as for the ResNet)
 
 
 class WGANGP(Generate):
@@ -72,22 +72,22 @@ class WGANGP(Generate):
         return adam_pair(self.D, self.G, c.lr, c.beta1, c.beta2)
 
     def lr_factor(self, fraction: float) -> float:
-        """Factor on the learning rate at `fraction` of the run."""
+        """The schedule that `decay` names."""
         return linear(fraction, hold=0.0) if self.falls else 1.0
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
-        """A step of D; then G, each time D has made its five."""
+        """D; then G, on the last of `critic_steps` steps."""
         real = batch.x
         with torch.no_grad():
             fake = self.G(self.draw(batch, now, "D"))
 
-        place = counter_uniform(sample_ids(batch, now), 1, now.seed, "gp").to(real)
+        alpha = counter_uniform(sample_ids(batch, now), 1, now.seed, "gp").to(real)
         yield (
             "D",
             {
                 "real": wasserstein.real(self.D(real)),
                 "fake": wasserstein.fake(self.D(fake)),
-                "gp": self.config.gp * gradient_penalty(self.D, real, fake, place),
+                "gp": self.config.gp * gradient_penalty(self.D, real, fake, alpha),
             },
         )
 

@@ -166,7 +166,7 @@ def watch(method: Method, case: Case, trace: Trace) -> None:
             name = {"x": "NCE", "y": "NCE_Y"}[side]
             return [case.tensors[f"ids_step{now.step + 1}_{name}_{i}"].long() for i in range(len(features))]
 
-        method.places = places  # type: ignore[method-assign]
+        method.positions = places  # type: ignore[method-assign]
 
 
 def transposed(features: Tensor, places: Tensor) -> Tensor:
