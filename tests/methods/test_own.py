@@ -9,6 +9,8 @@ import random
 import re
 import shutil
 import subprocess
+import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ import yaml
 from PIL import Image
 
 import i2i
+from i2i import nets
 from i2i.core.errors import I2IError, I2IWarning, MethodNeeded
 from i2i.core.user_code import told_with_line
 from i2i.data.batch import Batch, Shape
-from i2i.methods import Method, Now, load_method, method_names
+from i2i.methods import Method, Now, _registry, load_method, method_name, method_names
 from i2i.methods._check import check_class
 from i2i.methods._check_config import check_names
 from i2i.models import format as model_file
@@ -406,3 +409,37 @@ def test_warnings_of_i2i_are_one_sentence_on_the_command_line(
 def test_a_model_of_an_own_file_in_python(run: Path) -> None:
     translator = i2i.load("run", device="cpu", method="run/method.py")
     assert translator(Image.new("RGB", (20, 16))).size == (20, 16)
+
+
+def test_the_web_page_takes_a_method_file(run: Path) -> None:
+    from i2i.inference.demo import Studio
+
+    assert Studio(["run"], "cpu", method="run/method.py").translator("run").name == "run"
+
+
+def test_networks_of_an_installed_method_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installing a package is the consent; its networks are known by the method's name and their class."""
+    (tmp_path / "their_package.py").write_text(RIGHT)
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("theirs", "their_package:Toy", _registry.GROUP)
+    monkeypatch.setattr(_registry, "entry_points", lambda group: [point])
+    kind = load_method("theirs")
+    method = kind(kind.Config(), Shape(3, 3, 16))
+    method.check(pair_batch())
+    path = model_file.save(tmp_path / "m.safetensors", {"G": method.generator}, {"method": method_name(kind)})
+    assert model_file.read_header(path)["networks"]["G"]["type"] == "theirs.Generator"
+    del nets.NETWORKS["theirs.Generator"], sys.modules["their_package"]  # as in a process of its own
+    assert i2i.load(path, device="cpu")(Image.new("RGB", (16, 16))).size == (16, 16)
+    del nets.NETWORKS["theirs.Generator"], sys.modules["their_package"]
+
+
+def test_a_network_that_reads_values_while_it_is_built_can_be_saved(tmp_path: Path) -> None:
+    path = tmp_path / "toy.py"
+    rates = "        self.rates = torch.linspace(0, 1, width).tolist()\n"
+    path.write_text(RIGHT.replace("        self.layers = ", rates + "        self.layers = "))
+    method = checked(path)
+    saved = model_file.save(tmp_path / "m.safetensors", {"G": method.generator}, {"method": "toy.py"})
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert len(model_file.load(saved).networks["G"].rates) == 4
+    assert torch.equal(torch.get_rng_state(), before)
