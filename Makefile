@@ -11,11 +11,11 @@ demo: .venv/installed
 	echo "Open $$out/report.html in a browser, and look at $$out/test.png and $$out/translated/."
 
 test: .venv/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # Tests that take longer than the default ones.
 test-slow: .venv/tested
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist load
 
 # Tests of the web page and of report.html in chromium. Without chromium they are skipped, or fail if CI=true. Their
 # packages have a folder of their own, because gradio requires Pillow below 13, which rounds differently when it resizes:

@@ -86,7 +86,7 @@ def test_one_sentence_for_all(capfd):
     """Every process fails by itself, and says so; the one command says it once."""
     assert launch.launch(["data", "show", "erth"], 3) == 1
     out, err = capfd.readouterr()
-    assert err == "Error: No data set is called 'erth', and there is no such folder. Did you mean earth?\n"
+    assert err == "Error: There is no folder and no data set 'erth'. Did you mean earth?\n"
     assert out == ""
 
 
