@@ -59,7 +59,7 @@ def test_runs_are_removed_only_if_they_are_runs_and_it_is_wanted(here, monkeypat
 
 def test_what_is_no_run_is_said(here):
     assert "There is no folder nowhere." in i2i("runs", "--in", "nowhere", code=1)[1]
-    assert "Did you mean runs/first?" in i2i("runs", "show", "runs/frist", code=1)[1]
+    assert "Did you mean runs/first?" in i2i("runs", "show", "runs/frist", code=1)[1]  # codespell:ignore
     (here / "runs" / "broken").mkdir()
     (here / "runs" / "broken" / "config.yaml").write_text("a: [")
     assert "not readable as YAML" in i2i("runs", code=1)[1]

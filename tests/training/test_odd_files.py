@@ -125,7 +125,7 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
 )
 MERGES = "a: &a {x: 1}\n" + "".join(f"{b}: &{b} {{<<: [{','.join(['*' + a] * 9)}]}}\n" for a, b in zip("abcd", "bcde"))
-TEXTS = ["# caf\xe9\n", CYCLE, BOMB, MERGES, "x: " + "[" * 3000, "x: 2001-99-99\n", "x: !!int ''\n"]
+TEXTS = ["# caf\xe9\n", CYCLE, BOMB, MERGES, "x: " + "[" * 3000, "x: 2001-99-99\n", "x: !!int ''\n"]  # codespell:ignore
 TEXTS += ["x: !!python/name:os.system\n", "? [1]\n: 2\n"]
 
 
