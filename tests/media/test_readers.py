@@ -41,10 +41,11 @@ def test_no_image_starts_ghostscript(ghostscript, tmp_path, name):
     path.write_bytes(POSTSCRIPT)
     with pytest.raises(I2IError, match=r"is not an image, or has a format that is not read. Formats: .*\.png"):
         pixels.read(path)
-    with pytest.raises(I2IError):
-        translate_bytes(POSTSCRIPT, i2i.load("daynight"))
-    with pytest.raises(I2IError):
-        i2i.load("daynight")(POSTSCRIPT)
+    model = i2i.load("cyclegan_daynight", device="cpu")
+    with pytest.raises(I2IError, match="not an image"):
+        translate_bytes(POSTSCRIPT, model)
+    with pytest.raises(I2IError, match="not an image"):
+        model(POSTSCRIPT)
     assert [f.kind for f in check(path.parent)] == ["unreadable"]
     assert not has_frames(path)
     with pytest.raises(OSError, match="cannot identify"):
