@@ -1,3 +1,15 @@
 """Imported before all tests: i2i lets idle threads sleep, which only works before torch is loaded."""
 
+from collections.abc import Generator
+
+import pytest
+
 import i2i  # noqa: F401
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed travels between pytest-xdist's processes as UTF-8, which odd file names are not."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
