@@ -1,10 +1,15 @@
 """Imported before all tests: i2i lets idle threads sleep, which only works before torch is loaded."""
 
+import signal
 from collections.abc import Generator
 
 import pytest
 
 import i2i  # noqa: F401
+
+# Programs started in the background of a shell ignore Ctrl-C, and so would the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
