@@ -10,7 +10,7 @@ import typer
 from i2i.cli import launch
 from i2i.cli.output import format_value, print_json, print_table, progress_bar
 from i2i.cli.setting_words import SettingsCommand
-from i2i.core.device import DEVICES
+from i2i.core.device import DEVICE_NAMES
 from i2i.core.format import format_bytes
 from i2i.core.reading import read_json
 from i2i.core.suggest import same_name
@@ -46,7 +46,7 @@ DirectionOption = Annotated[
     str | None, typer.Option(help="Which side of the pairs is the input: AtoB or BtoA.", metavar="AtoB|BtoA")
 ]
 PrecisionOption = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", metavar="NAME")]
-DeviceOption = Annotated[str | None, typer.Option(help=f"Device to train on: {', '.join(DEVICES)}.", metavar="NAME")]
+DeviceOption = Annotated[str | None, typer.Option(help=f"Device to train on: {DEVICE_NAMES}.", metavar="NAME")]
 SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same run.", metavar="N")]
 WorkersOption = Annotated[int | None, typer.Option(help="Threads that prepare images.", metavar="N")]
 ProcessesOption = Annotated[int, typer.Option(help="Processes on this machine, one per GPU.", metavar="N", min=1)]

@@ -11,8 +11,7 @@ from i2i.core.errors import I2IError
 if TYPE_CHECKING:  # the command line lists devices before it can wait for torch
     import torch
 
-DEVICES = ("auto", "cpu", "cuda", "mps")  # kinds of devices; auto: the GPU if there is one
-DEVICE_NAMES = "auto, cpu, cuda, cuda:1, mps"  # what --device takes, for help texts
+DEVICE_NAMES = "auto, cpu, cuda, cuda:1, mps"  # what --device and the setting `device` take, for help texts
 ALLOWED_DEVICES = f"Allowed: {DEVICE_NAMES}."
 
 
@@ -30,7 +29,10 @@ def keep_memory(most: int = 2**31 - 1) -> None:
 
 
 def device_of(name: str | torch.device) -> torch.device:
-    """The torch device of that name; auto: the GPU if there is one. Raises I2IError if it cannot be used."""
+    """The torch device of that name. auto: CUDA if there is one, else MPS (a Mac's GPU), else the CPU.
+
+    Training, translating, generating, evaluating and the web page all ask here. Nothing is put onto a GPU. Raises
+    I2IError if the device is unknown, or if it cannot be used on this machine."""
     import torch
 
     if isinstance(name, str) and name == "auto":
@@ -41,11 +43,31 @@ def device_of(name: str | torch.device) -> torch.device:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:  # its text lists three dozen kinds of devices
         raise I2IError(f"There is no device {name!r}.", ALLOWED_DEVICES) from error
+    why = _why_not(device)
+    if why:
+        raise I2IError(f"The device {str(name)!r} cannot be used: {why}.", ALLOWED_DEVICES)
+    return device
+
+
+def _why_not(device: torch.device) -> str:
+    """Why a device cannot be used on this machine; empty if it can."""
+    import torch
+
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            return "no CUDA device is available here"
+        count = torch.cuda.device_count()
+        if device.index is not None and device.index >= count:
+            return f"there {'is' if count == 1 else 'are'} {count} here, cuda:0" + (
+                f" to cuda:{count - 1}" * (count > 1)
+            )
+        return ""
+    if device.type == "mps":
+        return "" if torch.backends.mps.is_available() else "no MPS device (the GPU of a Mac) is available here"
+    if device.type == "meta":
+        return "it holds no values"
     try:
-        if device.type == "meta":
-            raise RuntimeError("it holds no values")
         torch.empty(0, device=device)
-        return device
+        return ""
     except (RuntimeError, AssertionError) as error:
-        why = str(error).splitlines()[0].split(". ")[0].rstrip(".")  # pages of advice follow
-        raise I2IError(f"The device {str(name)!r} cannot be used: {why}.", ALLOWED_DEVICES) from error
+        return str(error).splitlines()[0].split(". ")[0].rstrip(".")  # pages of advice follow

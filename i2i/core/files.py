@@ -44,6 +44,28 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def umask() -> int:
+    """The bits that this process takes from the modes of new files."""
+    with contextlib.suppress(OSError, ValueError, IndexError):  # Linux; the other way is seen by all threads
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.split("\nUmask:")[1].split()[0], 8)
+    value = os.umask(0o077)
+    os.umask(value)
+    return value
+
+
+def use_umask(path: Path) -> None:
+    """Gives a file that a library made for its owner alone (mode 0600) the mode of any other new file.
+
+    Folders: all files in them. safetensors and tempfile make such files; another user's service could not read them."""
+    files = [Path(folder) / name for folder, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    mode = 0o666 & ~umask()
+    for file in files:
+        with contextlib.suppress(OSError):
+            if not file.is_symlink() and file.stat().st_mode & 0o777 == 0o600 != mode:
+                file.chmod(mode)
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """A temporary path beside `path` to create a file at; at the end it is synced and renamed to `path`.
@@ -54,6 +76,7 @@ def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        use_umask(temporary)
         fsync_path(temporary)
         os.replace(temporary, path)
         fsync_path(path.parent)
@@ -100,6 +123,7 @@ def atomic_folder(
     temporary.mkdir()
     try:
         yield temporary
+        use_umask(temporary)
         if sync:
             for folder, _, names in os.walk(temporary):
                 for name in names:

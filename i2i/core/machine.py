@@ -55,6 +55,7 @@ def share_processors() -> None:
         return
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # GNU and LLVM OpenMP
     os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel's, in milliseconds
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks runs on its CPU; torch says so
     if "OMP_NUM_THREADS" not in os.environ:
         allowed = cpu_count()
         affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,6 +17,7 @@ import yaml
 from accelerate.utils import broadcast_object_list
 
 from i2i import __version__, data
+from i2i.core.device import device_of
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_folder
 from i2i.data.batch import Batch
@@ -229,7 +230,7 @@ def _make_folder(run: Run) -> None:
 def _check_device_count(settings: TrainSettings) -> None:
     """Raises I2IError if this host has fewer GPUs than processes."""
     count, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
-    if settings.device in ("auto", "cuda") and 0 < gpus < count:
+    if device_of(settings.device).type == "cuda" and 0 < gpus < count:
         raise I2IError(
             f"{count} processes need a GPU each, but this machine has {gpus}.",
             f"Give --processes {gpus}, or --device cpu.",

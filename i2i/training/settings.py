@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
 
 from i2i.core.config import Count, Natural, NonNegative, Range
-from i2i.core.device import DEVICES
+from i2i.core.device import ALLOWED_DEVICES, device_of
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError, nearest
 from i2i.core.optional import install_hint, is_installed
 
+ACCELERATE_DEVICE = "ACCELERATE_TORCH_DEVICE"  # the environment variable that Accelerate reads
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
 TRACKERS = ("tensorboard", "wandb")
 
@@ -33,8 +38,8 @@ class TrainSettings:
     clip: NonNegative = 0.0  # maximum gradient norm of an optimizer; 0: no clipping
     compile: bool = False  # torch.compile the networks, except those that are differentiated twice
     channels_last: str = "auto"  # store images channels last: auto (yes on GPUs without instance norm), yes, no
-    tf32: bool = True  # TensorFloat-32 for float32 matrix products on GPUs that have it
-    device: str = "auto"  # auto, cpu, cuda, mps
+    tf32: bool = True  # TensorFloat-32 for float32 convolutions and matrix products on GPUs that have it
+    device: str = "auto"  # auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps
     save_every: Natural = 0  # images between checkpoints; 0: every epoch (at most 200 in a run) and every ten minutes
     sample_every: Natural = 0  # images between sample grids; 0: every epoch (at most 200 in a run)
     keep: Count = 3  # newest checkpoints to keep, in addition to the best one
@@ -43,10 +48,20 @@ class TrainSettings:
 
     def check(self) -> None:
         """Raises I2IError for a value that is not allowed. (`i2i.core.config` has checked the ranges of numbers.)"""
-        choices = {"precision": PRECISIONS, "device": DEVICES, "channels_last": ("auto", "yes", "no")}
+        choices = {"precision": PRECISIONS, "channels_last": ("auto", "yes", "no")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise I2IError(f"{name} is {getattr(self, name)!r}.", f"Allowed: {', '.join(allowed)}.")
+        device = device_of(self.device)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise I2IError(f"i2i does not train on the device {self.device!r}.", ALLOWED_DEVICES)
+        if device.type == "mps" and self.precision == "fp64":
+            raise I2IError("MPS devices have no fp64.", "Give --precision fp32, or --device cpu.")
+        if device.index is not None and processes() > 1:
+            raise I2IError(
+                f"{processes()} processes train together, but the device is {self.device!r}, one of them.",
+                f"Give --device {device.type}: each process takes a device of its own.",
+            )
         if not self.images and not self.epochs:
             raise I2IError("epochs is 0, and so is images.", "Give one of them: how long to train.")
         if self.batch % self.accumulate:
@@ -70,18 +85,53 @@ def accelerator_for(settings: TrainSettings, folder: Path | None = None) -> Acce
 
     It neither casts nor wraps anything; the training step does that. Raises I2IError if the device does not exist, or
     if the processes do not work together."""
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise I2IError("device is cuda, but no CUDA device is available here.", "Give --device auto or cpu.")
-    if settings.device == "mps" and not torch.backends.mps.is_available():
-        raise I2IError("device is mps, but no MPS device is available here.", "Give --device auto or cpu.")
-    cpu = settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available())
-    accelerator = Accelerator(cpu=cpu, mixed_precision="no", log_with=settings.tracked or None, project_dir=folder)
+    device, alone = device_of(settings.device), processes() == 1
+    if device.type == "mps" and not alone and settings.device == "auto":
+        device = torch.device("cpu")  # one GPU, which processes cannot share
+    if alone:
+        _forget_other_device(device)
+    with _accelerate_device(device if alone else None):
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="no",
+            log_with=[*settings.tracked] or None,
+            project_dir=folder,
+        )
+    if accelerator.device.type != device.type:  # several processes: their group cannot change the device any more
+        raise I2IError(
+            f"These processes work together on {accelerator.device.type}, and the device is {settings.device!r}.",
+            "Start them anew with --processes N, or with torchrun.",
+        )
     if accelerator.num_processes != processes():  # else each would train alone, on the same data
         raise I2IError(
             f"WORLD_SIZE is {processes()}, but {accelerator.num_processes} processes work together.",
             "Start the processes with --processes N or with torchrun.",
         )
     return accelerator
+
+
+def _forget_other_device(device: torch.device) -> None:
+    """Makes Accelerate choose anew if it was begun for another device: it keeps the first one of a process for good."""
+    before = PartialState._shared_state.get("device")
+    precision = AcceleratorState._shared_state.get("_mixed_precision", "no")
+    if before is not None and (torch.device(before) != device or precision != "no"):
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@contextlib.contextmanager
+def _accelerate_device(device: torch.device | None) -> Iterator[None]:
+    """Inside, a new Accelerator takes this device; None: the one of its process's number."""
+    if device is None:
+        yield
+        return
+    before = os.environ.get(ACCELERATE_DEVICE)
+    os.environ[ACCELERATE_DEVICE] = str(device)
+    try:
+        yield
+    finally:
+        del os.environ[ACCELERATE_DEVICE]
+        if before is not None:
+            os.environ[ACCELERATE_DEVICE] = before
 
 
 @dataclass

@@ -66,8 +66,8 @@ class TrainStep:
 
     def _setup_networks(self) -> None:
         """Gives every process the same networks, on its device, in the memory layout and precision of the settings."""
-        if self.settings.tf32:
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        # torch's own default is off for matrix products and on for convolutions; both follow the setting.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.settings.tf32
         torch.backends.cudnn.deterministic = True
         if self.device.type == "cpu":
             keep_memory()

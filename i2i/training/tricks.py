@@ -207,7 +207,7 @@ def with_flipped_labels(loss: Adversarial, probability: float, steps: TrickedSte
         def mixed(scores: Tensor) -> Tensor:
             ids = steps.ids(len(scores), scores.device)
             swap = counter_uniform(ids, 1, steps.now.seed, steps.next_salt()).flatten() < probability
-            share = float(swap.double().mean())
+            share = int(swap.sum()) / swap.numel()
             if share in (0.0, 1.0):
                 return wrong(scores) if share else right(scores)
             return share * wrong(scores[swap]) + (1 - share) * right(scores[~swap])

@@ -57,7 +57,7 @@ def test_two_folders_whose_names_have_spaces(sides, tmp_path, monkeypatch):
             "width is 'wide'. It must be a whole number, 1 or more.",
         ),
         (["pix2pix", "--data", "PAIRS", "--precision", "fp8"], "precision is 'fp8'."),
-        (["pix2pix", "--data", "PAIRS", "--device", "abacus"], "device is 'abacus'."),
+        (["pix2pix", "--data", "PAIRS", "--device", "abacus"], "There is no device 'abacus'."),
         (["pix2pix", "--data", "PAIRS", "--out", "PAIRS"], "exists and is not empty."),
         (["pix2pix", "--data", "PAIRS", "--set", "norm=loud"], "norm is 'loud'."),
         (["--resume", "PAIRS"], "holds no run"),

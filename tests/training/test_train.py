@@ -54,7 +54,7 @@ def pairs(tmp_path):
         ({"keep": 0}, "keep is 0."),
         ({"log_every": 0}, "log_every is 0."),
         ({"lr": "nan"}, "lr is 'nan'."),
-        ({"device": "gpu"}, "device is 'gpu'. Allowed: auto, cpu, cuda, mps."),
+        ({"device": "gpu"}, "There is no device 'gpu'. Allowed: auto, cpu, cuda, cuda:1, mps."),
         ({"precision": "fp8"}, "precision is 'fp8'."),
         ({"channels_last": "perhaps"}, "channels_last is 'perhaps'."),
         ({"trackers": "tensorbord"}, "There is no tracker 'tensorbord'. Did you mean tensorboard?"),
@@ -290,3 +290,16 @@ def test_trackers_write_into_the_run(pairs, tmp_path):
     logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     values = [line["terms"]["G/l1"] for line in logged if line["kind"] == "losses"]
     assert [e.value for e in events.Scalars("G/l1")] == pytest.approx(values, rel=1e-6)
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_tf32_switches_convolutions_and_products_alike(pairs, tmp_path, tf32):
+    i2i.train("pix2pix", pairs, tmp_path / "run", **{**PIX2PIX, "images": 1, "tf32": tf32})
+    assert torch.backends.cuda.matmul.allow_tf32 is tf32
+    assert torch.backends.cudnn.allow_tf32 is tf32
+
+
+def test_a_plan_for_a_device_that_is_not_here_is_refused(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(I2IError, match="'cuda' cannot be used: no CUDA device is available here"):
+        resolve_run("pix2pix", [str(pairs)], tmp_path / "run", {**PIX2PIX, "device": "cuda"})
