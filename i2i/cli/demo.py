@@ -19,7 +19,8 @@ def register(app: typer.Typer) -> None:
 
 HELP = f"""Show a web page: drop an image, and compare it with its translation by a slider.
 
-The page can be opened on this machine only, unless --host says otherwise. Ctrl-C ends it and removes what was uploaded.
+The page can be opened on this machine only, unless --host says otherwise; other web pages cannot use it. Uploads and
+results are removed after half an hour, and when Ctrl-C ends the page.
 Needs the extra: {install_hint("demo")}.
 
 \b
@@ -42,6 +43,15 @@ def demo(
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines open the page.")
     ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another name of this machine that browsers may use; may be repeated. [default: its host name and "
+            "addresses]",
+            show_default=False,
+            metavar="NAME",
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -55,6 +65,9 @@ def demo(
     max_upload: Annotated[
         float, typer.Option(min=0.001, metavar="MB", help="Largest file that can be uploaded, in MB.")
     ] = 20,
+    max_stored: Annotated[
+        float, typer.Option(min=0.001, metavar="MB", help="Room for all uploads and results together, in MB.")
+    ] = 500,
     max_pixels: Annotated[
         int | None,
         typer.Option(
@@ -74,11 +87,13 @@ def demo(
 ) -> None:
     """Loads the models and serves the page (see HELP)."""
     from i2i.inference.demo import Studio
+    from i2i.inference.demo_guard import allowed_hosts
     from i2i.inference.demo_server import free_port, serve
     from i2i.media.images import MAX_PIXELS
     from i2i.models.load import find
 
     free_port(host, port)  # before the seconds that loading takes
+    allowed_hosts(host, allow_host or ())
     for name in model or ():
         with progress_bar(name, quiet or as_json) as progress:
             find(name, progress)
@@ -90,4 +105,4 @@ def demo(
         elif not quiet:
             typer.echo(f"The page is at {address}. Press Ctrl-C to stop.")
 
-    serve(studio, host, port, max_upload, show, ready)
+    serve(studio, host, port, max_upload, show, ready, max_stored, allow_host or ())

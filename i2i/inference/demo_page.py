@@ -17,13 +17,14 @@ from i2i.core.errors import I2IError
 from i2i.core.format import format_bytes
 from i2i.core.optional import require
 from i2i.inference.demo import Studio
+from i2i.inference.demo_storage import Storage
 from i2i.inference.jobs import reason
 from i2i.media.formats import open_pillow
 
 QUEUE = 8  # requests that wait; further ones are refused with a message
-KEEP = 3600  # seconds that uploads and results stay on the disk
 HELP = (
-    "Drop an image and move the slider. Size and format are kept. The image stays on the computer that runs this page."
+    "Drop an image and move the slider. Size and format are kept. The image stays on the computer that runs this page, "
+    "and is removed there after half an hour."
 )
 CSS = """
 .gradio-container {max-width: 1080px !important; margin: auto}
@@ -37,12 +38,12 @@ def gradio() -> Any:
     return require("gradio", "demo", "The demo")
 
 
-def page(studio: Studio, folder: Path) -> Any:
-    """The page as gradio's Blocks. folder: a private one, for results and examples on their way to the browser."""
+def page(studio: Studio, storage: Storage) -> Any:
+    """The page as gradio's Blocks. storage: for uploads, and for results and examples on their way to the browser."""
     gr = gradio()
-    on = _Handlers(studio, folder)
+    on = _Handlers(studio, storage)
     names = list(studio.models)
-    with gr.Blocks(title="i2i", analytics_enabled=False, delete_cache=(KEEP, KEEP)) as app:
+    with gr.Blocks(title="i2i", analytics_enabled=False) as app:
         # left: model, upload and examples; right: the result
         gr.Markdown(f"# Image to image\n{HELP}", elem_id="head")
         with gr.Row():
@@ -75,15 +76,18 @@ def page(studio: Studio, folder: Path) -> Any:
 class _Handlers:
     """What the events of the page call. Each failure becomes a message on the page."""
 
-    def __init__(self, studio: Studio, folder: Path) -> None:
-        self.gr, self.studio, self.folder = gradio(), studio, folder
+    def __init__(self, studio: Studio, storage: Storage) -> None:
+        self.gr, self.studio, self.storage = gradio(), studio, storage
 
     def translate(self, name: str, upload: tuple[str, bytes] | None) -> tuple[Any, Any]:
         """Model and (file name, bytes) -> images of the slider, and the download button."""
         if upload is None:
             return None, self.gr.DownloadButton(visible=False)
         try:
-            result = self.studio.translate(name, *upload)
+            with self.storage.reserve(3 * len(upload[1])) as has_room:  # the result, twice, and what the slider shows
+                if not has_room:
+                    raise I2IError("The page holds as many files as it may.", "Try again in a few minutes.")
+                result = self.studio.translate(name, *upload)
             file = self._file_for_gradio(result.name, result.data)
         except Exception as error:  # noqa: BLE001 (whatever it is, the page shows a sentence)
             raise self._message(error) from None
@@ -117,10 +121,10 @@ class _Handlers:
 
     def _file_for_gradio(self, name: str, data: bytes) -> str:
         """A file that gradio copies at once; the ones before it are removed after a minute."""
-        for old in self.folder.glob("out-*"):
+        for old in self.storage.folder.glob("out-*"):
             if time.time() - old.stat().st_mtime > 60:
                 shutil.rmtree(old, ignore_errors=True)
-        path = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder)) / name
+        path = Path(tempfile.mkdtemp(prefix="out-", dir=self.storage.folder)) / name
         path.write_bytes(data)
         return str(path)
 
@@ -139,7 +143,11 @@ def _only_uploads(file: Any) -> Any:
         return await move(path)
 
     def read_upload(payload: Any) -> tuple[str, bytes] | None:
-        return None if payload is None else (Path(payload.path).name, Path(payload.path).read_bytes())
+        try:
+            return None if payload is None else (Path(payload.path).name, Path(payload.path).read_bytes())
+        except FileNotFoundError:
+            text = "The image was removed here in the meantime. Drop it again."
+            raise gradio().Error(text, print_exception=False) from None
 
     file.async_move_resource_to_block_cache, file.preprocess = move_upload, read_upload
     return file

@@ -1,33 +1,34 @@
 """The server of the demo: a port, the page, and an end that leaves nothing behind.
 
-What browsers upload lies in a private folder that is emptied every hour and removed with the server.
+What browsers upload lies in a private folder (demo_storage); who may use the page is decided by demo_guard.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
 from i2i.inference.demo import Studio
+from i2i.inference.demo_guard import LOOPBACK, Guard, allowed_hosts
 from i2i.inference.demo_page import CSS, gradio, page
+from i2i.inference.demo_storage import Storage, private_storage
 
 HOST = "127.0.0.1"  # this machine only
 PORT, PORTS = 7860, 100  # the first port that is tried, and how many
-LOOPBACK = ("127.0.0.1", "localhost")
 MAX_UPLOAD = 20.0  # MB
+MAX_STORED = 500.0  # MB
 
 
 def free_port(host: str, port: int | None) -> int:
@@ -61,27 +62,38 @@ def serve(
     max_upload: float = MAX_UPLOAD,
     show: bool = False,
     ready: Callable[[str], None] = lambda address: None,
+    max_stored: float = MAX_STORED,
+    allow_hosts: Iterable[str] = (),
 ) -> None:
     """Serves the page until Ctrl-C (KeyboardInterrupt), which ends it without an error.
 
     host: 127.0.0.1 serves this machine only. port: None takes 7860 or the next free one. max_upload: of a file, in MB
-    (10^6 bytes). show: opens the browser. ready(address): called when the page answers. Raises I2IError if gradio is
-    not installed, or the port is in use."""
-    with _private_folder() as folder:
-        _stay_offline(folder)
+    (10^6 bytes). show: opens the browser. ready(address): called when the page answers. max_stored: MB that all uploads
+    and results may take on the disk; each is removed after half an hour. allow_hosts: further names of this machine,
+    under which browsers may ask for the page. Raises I2IError if gradio is not installed, the port is in use, or
+    max_stored is less than five times max_upload."""
+    hosts, largest = allowed_hosts(host, allow_hosts), int(max_upload * 1e6)
+    if max_stored < 5 * max_upload:
+        raise I2IError(
+            f"{max_stored:g} MB for all files have no room for an upload of {max_upload:g} MB and what is made of it.",
+            f"Give --max-stored {5 * max_upload:g} or more, or a smaller --max-upload.",
+        )
+    with _ended_by_sigterm(), private_storage(int(max_stored * 1e6)) as storage:
+        _stay_offline(storage.folder)
         gr = gradio()
         port = free_port(host, port)
-        app = page(studio, folder)
+        app = page(studio, storage)
         theme = gr.themes.Soft(
             primary_hue="blue", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["monospace"]
         )
         try:
             app.launch(
                 server_name=host, server_port=port, inbrowser=show, share=False, quiet=True, prevent_thread_lock=True,
-                max_file_size=int(max_upload * 1e6), allowed_paths=[], show_error=False, ssr_mode=False, pwa=False,
-                mcp_server=False, enable_monitoring=False, footer_links=[], app_kwargs=_host_check(host), css=CSS,
-                theme=theme,
+                max_file_size=largest, allowed_paths=[], show_error=False, ssr_mode=False, pwa=False,
+                mcp_server=False, enable_monitoring=False, footer_links=[], css=CSS, theme=theme,
+                app_kwargs=_guarded(hosts, storage, largest),
             )  # fmt: skip
+            _print_no_traces()
             name = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
             ready(f"http://{name}:{port}")
             with suppress(KeyboardInterrupt):
@@ -92,16 +104,14 @@ def serve(
 
 
 @contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder for this user only, removed at the end, also at an end by SIGTERM."""
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the context as an exception does, so that its folder is removed."""
     in_main_thread, handler = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGTERM)
     if in_main_thread:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    folder = Path(tempfile.mkdtemp(prefix="i2i-demo-"))
     try:
-        yield folder
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         if in_main_thread:
             signal.signal(signal.SIGTERM, handler)
 
@@ -118,11 +128,29 @@ def _stay_offline(folder: Path) -> None:
         os.environ[variable] = ",".join(filter(None, [os.environ.get(variable, ""), *LOOPBACK]))
 
 
-def _host_check(host: str) -> dict[str, Any]:
-    """For a server of this machine only: requests that name another host are refused (DNS rebinding)."""
-    if host not in LOOPBACK:
-        return {}
+def _guarded(hosts: frozenset[str], storage: Storage, max_upload: int) -> dict[str, Any]:
+    """The arguments of gradio's server that put the guard in front of the page."""
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    return {"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))]}
+    guard: Any = Guard  # starlette's type of a middleware names its own types of messages
+    return {"middleware": [Middleware(guard, hosts=hosts, storage=storage, max_upload=max_upload)]}
+
+
+def _print_no_traces() -> None:
+    """Keeps gradio and its server from printing a trace for each malformed request: anybody could fill a log by them.
+
+    The page's own failures are messages on the page."""
+    import gradio.queueing
+    import gradio.routes
+
+    for module in (gradio.queueing, gradio.routes):
+        vars(module)["traceback"] = _SilentTraces()
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(lambda record: record.exc_info is None)
+
+
+class _SilentTraces:
+    """Stands for the module `traceback` where gradio prints what requests have caused."""
+
+    def print_exc(self, *words: Any, **options: Any) -> None:
+        logging.getLogger("i2i.demo").debug("a request failed", exc_info=True)
