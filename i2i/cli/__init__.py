@@ -189,7 +189,8 @@ def _explain(error: Any, words: list[str]) -> tuple[str, str]:
         near = habits.instead_of_option(error.option_name, options, list(settings))
         return f"There is no option {error.option_name}.", f"{near} {hint}".strip()
     if type(error).__name__ == "MissingParameter" and "--model" in (error.param.opts if error.param else ()):
-        return "No model was given.", f"{choices.of_models()} {hint}"
+        kind = "generate" if command.split()[-1] == "generate" else "translate"
+        return "No model was given.", f"{choices.of_models(kind)} {hint}"
     if isinstance(error, typer.BadParameter) and error.message:
         return _explain_value(error), hint
     what = " ".join(error.format_message().split()).rstrip(".") + "."

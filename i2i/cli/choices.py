@@ -8,14 +8,15 @@ from pathlib import Path
 MOST = 5  # names of a kind in one sentence
 
 
-def of_models() -> str:
-    """A hint for a command without --model: names of models, and the finished runs that lie here."""
+def of_models(kind: str = "translate") -> str:
+    """A hint for a command without --model: names of models of a kind (see `zoo.names`), and the finished runs here."""
     from i2i.models import zoo
 
-    names = zoo.names()
+    names = zoo.names(kind)
     names = sorted(names, key=lambda name: (not zoo.path_of(name).is_file(), name))  # those on this disk first
     runs = newest_runs()
-    hint = f"Give --model with a name of `i2i models` ({', '.join(names[:MOST])}, ...) or the folder of a run"
+    listed = f"{', '.join(names[:MOST])}{', ...' if len(names) > MOST else ''}"
+    hint = f"Give --model with a name of `i2i models` ({listed}) or the folder of a run"
     return f"{hint} (here: {', '.join(map(shlex.quote, runs))})." if runs else f"{hint}."
 
 

@@ -23,6 +23,7 @@ A seed always gives the same image, however many images are made.
 
 \b
 Examples:
+  i2i generate --model biggan_digits -n 40 --columns 10 --grid digits.png
   i2i generate --model runs/x -n 64 --seed 0 --grid out.png
   i2i generate --model runs/x --label 3 --truncation 0.5 -n 1000 -o out/
   i2i generate --model runs/x --interpolate 8 --frames 60 -o walk.gif
@@ -30,7 +31,10 @@ Examples:
 
 
 def generate(
-    model: Annotated[str, typer.Option("--model", "-m", help="Model file or run folder.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Model file, run folder, or a name of `i2i models`.", show_default=False),
+    ],
     n: Annotated[int, typer.Option("-n", "--number", help="Number of images.", min=1)] = 16,
     seed: Annotated[int, typer.Option(help="Seed of the first image; each next image has the next seed.", min=0)] = 0,
     output: Annotated[

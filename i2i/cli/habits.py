@@ -79,6 +79,9 @@ def instead_of_command(args: list[str]) -> str:
         line = shlex.join(["i2i", "train", recipe, *rest])
         return f"It is a recipe. To train it, type: {line}{'' if rest else ' --data FOLDER'}"
     model_name = same_name(name, zoo.names())
+    if model_name in zoo.names("generate"):
+        line = shlex.join(["i2i", "generate", "--model", model_name, *rest])
+        return f"It is a model. To use it, type: {line}{'' if rest else ' --grid images.png'}"
     if model_name is not None:
         images = [word for word in rest if not word.startswith("-")] or ["photo.jpg"]
         return f"It is a model. To use it, type: {shlex.join(['i2i', 'translate', *images, '--model', model_name])}"

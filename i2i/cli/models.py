@@ -37,7 +37,7 @@ def _list(
         return
     print_table(
         [(card.name, f"{card.reads} -> {card.makes}", "yes" if _is_on_disk(card.name) else "no") for card in cards],
-        ["model", "translates", "on this disk"],
+        ["model", "input -> output", "on this disk"],
     )
 
 

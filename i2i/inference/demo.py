@@ -58,7 +58,8 @@ class Studio:
         self.settings = codec.WriteSettings(max_pixels=max_pixels)
         self._device, self._method, self._loaded = device, method, dict[str, Translator]()
         self._loading, self._running = threading.Lock(), threading.Lock()
-        sources = list(dict.fromkeys(map(str, models))) or [n for n in zoo.names() if zoo.path_of(n).is_file()]
+        on_disk = (name for name in zoo.names("translate") if zoo.path_of(name).is_file())
+        sources = list(dict.fromkeys(map(str, models or on_disk)))
         if not sources:
             raise I2IError("There is no model on this disk.", "Give one with --model; `i2i models` lists names.")
         names = [display_name(source) for source in sources]

@@ -202,15 +202,18 @@ def _unet(shapes: Shapes) -> dict[str, Any]:
         widest = max(widest, shapes[f"{level}.1.weight"][0])
     last = shapes.get("model.model.3.weight", (0, 0, 4, 4))
     resize = last[2:] == (3, 3)
+    made = last[0] if resize else last[1]  # channels that the U itself makes
+    end = shapes.get("detail.3.weight")  # the last of the convolutions at the full size, if there are any
     return {
         "channels_in": channels_in,
-        "channels_out": last[0] if resize else last[1],
+        "channels_out": end[0] if end else made,
         "depth": depth,
         "width": width,
         "norm": _norm(shapes, ["model.model.0"]),
         "dropout": False,
         "upsample": "resize" if resize else "transposed",
         "max_width": 0 if widest == width * min(2 ** (depth - 1), 8) else widest,
+        "detail": made if end else 0,
     }
 
 

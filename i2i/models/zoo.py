@@ -38,7 +38,7 @@ class ModelCard:
     """What is known of a model before it is downloaded."""
 
     name: str
-    method: str  # cyclegan or pix2pix
+    method: str
     reads: str  # what its input shows
     makes: str  # what its output shows
     data: str  # the data set it was trained on
@@ -49,6 +49,7 @@ class ModelCard:
     sha256: str = ""  # of the authors' file; they published none, so the header records that of what was downloaded
     size: int = 256  # pixels, side of the training crops
     figures: str = ""  # scores on test images
+    kind: str = "translate"  # translate, or generate: images from noise
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -118,9 +119,10 @@ def shipped() -> Path:
     return resources.shipped("models")
 
 
-def names() -> list[str]:
-    """The names of all models, sorted."""
-    return sorted([*CARDS, *(p.stem for p in shipped().glob("*.yaml"))])
+def names(kind: str = "") -> list[str]:
+    """The names of all models, sorted. kind: only those that `translate`, or only those that `generate`."""
+    every = sorted([*CARDS, *(p.stem for p in shipped().glob("*.yaml"))])
+    return [name for name in every if card(name).kind == kind] if kind else every
 
 
 def card(name: str) -> ModelCard:

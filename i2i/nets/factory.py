@@ -24,6 +24,7 @@ class TranslationNets:
     blocks: Natural = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
     depth: Natural = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
     width: Count = 64  # channels of the generator's first layer
+    detail: Natural = 0  # U-Net: channels of two last convolutions that also see the input: sharp edges; 0: none
     norm: str = "instance"  # instance, batch, none
     dropout: bool = False  # half of the units in each block (ResNet) or in the widest decoder levels (U-Net)
     upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
@@ -40,9 +41,8 @@ def generator(settings: TranslationNets, channels_in: int, channels_out: int, si
     Raises I2IError if the name is unknown or the size does not fit."""
     s = settings
     if s.generator == "unet":
-        net: nn.Module = UNet(
-            channels_in, channels_out, unet_depth(s.depth, size), s.width, s.norm, s.dropout, s.upsample
-        )
+        depth = unet_depth(s.depth, size)
+        net: nn.Module = UNet(channels_in, channels_out, depth, s.width, s.norm, s.dropout, s.upsample, detail=s.detail)
     elif s.generator == "resnet":
         if size < 16:
             raise I2IError(f"size is {size} pixels.", "The ResNet generator needs at least 16.")

@@ -31,8 +31,10 @@ class UNet(Network):
 
     H and W must be multiples of `multiple` = 2**depth. Level k has min(width * 2**k, max_width) channels; max_width 0:
     8 * width. norm: batch, instance or none; not in the outermost and the innermost encoder layer. dropout: 0.5 in the
-    decoder levels that are widest on both sides. upsample: transposed, or resize (no checkerboard). Depths 8 and 7 are
-    the authors' unet_256 and unet_128. Raises I2IError for a depth under 2 or an unknown `upsample`.
+    decoder levels that are widest on both sides. upsample: transposed, or resize (no checkerboard). detail: channels of
+    two more convolutions at the full size, which also see the input, so that edges stay sharp; 0: none, as in the
+    paper. Depths 8 and 7 are the authors' unet_256 and unet_128. Raises I2IError for a depth under 2 or an unknown
+    `upsample`.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class UNet(Network):
         dropout: bool = False,
         upsample: str = "transposed",
         max_width: int = 0,
+        detail: int = 0,
     ) -> None:
         super().__init__()
         if depth < 2:
@@ -75,8 +78,14 @@ class UNet(Network):
                     layers += [nn.Dropout(0.5)]
             level = UNetLevel(layers)
         assert level is not None
-        last = [ReLU(), up(2 * width, channels_out, True), nn.Tanh()]
-        self.model = UNetLevel([down(channels_in, width), level, *last], outermost=True)
+        last: list[nn.Module] = [ReLU(), up(2 * width, detail or channels_out, True)]
+        self.model = UNetLevel([down(channels_in, width), level, *last, *([] if detail else [nn.Tanh()])], True)
+        self.detail: nn.Module | None = None
+        if detail:  # the paper's skips start at half of the size
+            first = nn.Conv2d(detail + channels_in, detail, 3, padding=1)
+            self.detail = nn.Sequential(
+                LeakyReLU(0.2), first, LeakyReLU(0.2), nn.Conv2d(detail, channels_out, 3, padding=1), nn.Tanh()
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1].
@@ -87,4 +96,5 @@ class UNet(Network):
                 f"This U-Net got an image of {x.shape[-1]} x {x.shape[-2]} pixels.",
                 f"Both sides must be multiples of {self.multiple}. Fewer levels (depth) allow smaller images.",
             )
-        return self.model(x)
+        y = self.model(x)
+        return y if self.detail is None else self.detail(torch.cat([y, x], 1))

@@ -12,9 +12,13 @@ from PIL import Image
 from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.data import download
+from i2i.inference.generate import generate
 from i2i.models import format as model_file
 from i2i.models import zoo
 from i2i.models.load import load
+from tests.cli.program import i2i
+
+SHEETS = {"biggan_digits": (40, 10)}  # number of images and columns of the shipped images of generators
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -128,17 +132,50 @@ def test_discriminators_are_no_translators(tmp_path):
         load(tmp_path / "latest_net_D.pth", "cpu")
 
 
-@pytest.mark.parametrize("name", [p.stem for p in sorted(zoo.shipped().glob("*.yaml"))])
-def test_a_shipped_model_is_small_complete_and_works_without_a_network(name, monkeypatch, tmp_path):
-    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "empty"))
+SHIPPED = [p.stem for p in sorted(zoo.shipped().glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_is_small_and_complete(name):
     card, path = zoo.card(name), zoo.get(name)
     assert path.stat().st_size < 3e6
     assert path.with_suffix(".png").is_file()
     assert card.addresses == ()
     assert card.figures
     assert "arXiv" in card.paper
+    header = model_file.read_header(path)
+    assert card.kind == header.get("kind", "translate")
+    assert (card.method, card.size) == (header["method"], header["size"])
+    assert not any("/" in str(source) for source in header["data"])
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if zoo.card(name).kind == "translate"])
+def test_a_shipped_model_translates_without_a_network(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "empty"))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8))
     made = load(name, "cpu")(image)
     assert made.size == (70, 60)
     assert np.asarray(made).std() > 1
     assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if zoo.card(name).kind == "generate"])
+def test_a_shipped_generator_draws_without_a_network_what_its_image_shows(name, monkeypatch, tmp_path):
+    """models/NAME.png is what `i2i generate --model NAME -n N --columns C --grid NAME.png` makes."""
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "empty"))
+    sheet = Image.open(zoo.get(name).with_suffix(".png")).convert("RGB")
+    number, columns = SHEETS[name]
+    generate(name, number, grid=tmp_path / "sheet.png", columns=columns, device="cpu")
+    made = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
+    assert made.shape == np.asarray(sheet).shape
+    assert np.abs(made - np.asarray(sheet)).max() <= 2  # rounding of another processor
+    assert not (tmp_path / "empty").exists()
+
+
+def test_generators_are_asked_for_where_images_are_made_from_noise_and_nowhere_else():
+    assert set(zoo.names("generate")) == set(SHEETS)
+    assert not set(zoo.names("generate")) & set(zoo.names("translate"))
+    assert sorted(zoo.names("generate") + zoo.names("translate")) == zoo.names()
+    assert "(biggan_digits" in i2i("generate", code=2)[1]
+    assert "biggan_digits" not in i2i("translate", "x.png", code=2)[1]
+    assert "i2i generate --model biggan_digits --grid images.png" in i2i("biggan-digits", code=2)[1]
