@@ -12,7 +12,7 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.media import formats, grids, images, video
+from i2i.media import formats, grids, images, video_writer
 from i2i.models.generator import LoadedGenerator, load_generator
 
 VIDEOS = (".gif", ".mp4", ".webm")
@@ -111,7 +111,7 @@ def _write(
         if animation is not None or sheet is not None:
             arrays.append(array)
     if animation is not None:
-        save = grids.save_gif if animation.suffix.lower() == ".gif" else video.save_video
+        save = grids.save_gif if animation.suffix.lower() == ".gif" else video_writer.save_video
         result.files.append(save(animation, arrays, fps))
     if sheet is not None:
         result.files.append(images.save(sheet, grids.contact_sheet(arrays, columns)))
@@ -145,7 +145,7 @@ def _check_outputs(out: Path | None, sheet: Path | None, is_video: bool, fps: fl
             f"{out} is neither a folder nor a video.", f"Give a folder, a video ({', '.join(VIDEOS)}), or use --grid."
         )
     if is_video and out.suffix.lower() != ".gif":
-        video.require_pyav(f"Writing {out.suffix} videos")
+        video_writer.require_pyav(f"Writing {out.suffix} videos")
 
 
 def _frame_names(folder: Path, frames: int) -> list[Path]:

@@ -41,6 +41,7 @@ def translate_video(
         if record is not None:
             record.done(job.name, job.source, job.target, file)
 
+    notes: list[str] = []
     try:
         with storage.local_copy(job.source) as source, storage.local_output(job.target) as target:
             video.translate(
@@ -51,7 +52,9 @@ def translate_video(
                 batch=runner.most,
                 max_pixels=settings.max_pixels,
                 before_rename=before_rename,
+                notes=notes,
             )
+        job.note = " ".join(notes)
     except (RuntimeError, MemoryError, I2IError, OSError) as error:
         return forget_frames(error)
     return None

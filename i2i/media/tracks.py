@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 CHANNEL_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # all encoders take these
@@ -23,9 +24,7 @@ class Track:
             layout = stream.layout.name  # PCM often does not name its channels
             known = layout in CHANNEL_LAYOUTS.values()
             self.target.layout = layout if known else CHANNEL_LAYOUTS.get(stream.layout.nb_channels, "stereo")
-        for key, value in stream.metadata.items():
-            if key in ("language", "title"):
-                self.target.metadata[key] = value
+        keep_facts(stream, self.target)
 
     def add(self, packet: Any) -> None:
         """Writes one packet of the input's stream."""
@@ -42,17 +41,49 @@ class Track:
             self.output.mux(self.target.encode())
 
 
-def open_tracks(container: Any, output: Any, suffix: str) -> dict[int, Track]:
+def keep_facts(stream: Any, target: Any) -> None:
+    """Gives a stream of the output the language, the title and the flags (default, forced, ...) of one of the input."""
+    for key, value in stream.metadata.items():
+        if key.lower() in ("language", "title"):
+            target.metadata[key] = value
+    target.disposition = stream.disposition
+
+
+def open_tracks(container: Any, output: Any, suffix: str, notes: list[str]) -> dict[int, Track]:
     """A track in `output` for each stream of sound and subtitles of `container`, by the stream's index.
 
-    Subtitles that the format of `suffix` cannot hold are left out."""
+    Chapters and the fonts of subtitles are copied at once. Subtitles that the format of `suffix` cannot hold are left
+    out, and named in `notes`."""
     known = set(output.supported_codecs)
     if suffix in (".mp4", ".m4v"):  # PCM and Vorbis are refused there, or hardly any player plays them
         known = {name for name in known if not name.startswith("pcm_")} - {"vorbis"}
     elif suffix == ".mov":  # listed as supported, but refused when the header is written
         known -= {"flac", "opus", "vorbis"}
-    tracks = {s.index: Track(output, s, s.codec.canonical_name in known) for s in container.streams.audio}
+    tracks = {s.index: Track(output, s, _is_known(s, known)) for s in container.streams.audio if s.codec_context}
+    left_out = [f"sound ({s.name or 'unknown'})" for s in container.streams.audio if not s.codec_context]
     for stream in container.streams.subtitles:
-        if stream.codec_context is not None and stream.codec.canonical_name in known:
+        if stream.codec_context is not None and _is_known(stream, known):
             tracks[stream.index] = Track(output, stream, True)
+        else:
+            codec = "unknown" if stream.codec_context is None else stream.codec.canonical_name
+            left_out.append(f"subtitles ({codec})")
+    if left_out:
+        kinds = ", ".join(dict.fromkeys(left_out))
+        what, pronoun = ("1 track was", "it") if len(left_out) == 1 else (f"{len(left_out)} tracks were", "them")
+        notes.append(f"{what} left out, because {suffix} cannot hold {pronoun}: {kinds}.")
+    if chapters := container.chapters():
+        output.set_chapters(chapters)
+    if suffix == ".mkv":
+        _copy_attachments(container.streams.attachments, output)
     return tracks
+
+
+def _is_known(stream: Any, known: set[str]) -> bool:
+    """Whether a stream can be copied; `known` has names of codecs, of which some have two (dca and dts)."""
+    return stream.codec.canonical_name in known or stream.codec.name in known
+
+
+def _copy_attachments(attachments: Iterable[Any], output: Any) -> None:
+    for one in attachments:
+        if one.name and one.mimetype and one.data:
+            output.add_attachment(one.name, one.mimetype, one.data)

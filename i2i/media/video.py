@@ -1,8 +1,8 @@
 """Videos around the network: frame by frame in one pass, with their timing; sound and subtitles are copied.
 
 PyAV (FFmpeg) reads and writes; it is the extra `video`. Frames are turned upright and come out in 8 bits and the colors
-of BT.709, each with its own time stamp, so that a variable frame rate is kept. Memory does not grow with the length.
-.mp4, .m4v, .mov and .mkv are encoded as H.264, .webm as VP9.
+of BT.709 (HDR is converted: video_color), each with its own time stamp, so that a variable frame rate is kept, and with
+the proportions of its pixels. Memory does not grow with the length.
 """
 
 from __future__ import annotations
@@ -11,111 +11,39 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from i2i.core import files
 from i2i.core.errors import I2IError
-from i2i.core.optional import require
-from i2i.media import images, tracks
-from i2i.media.grids import enlarge
+from i2i.media import images, tracks, video_color
 from i2i.media.tracks import Track
+from i2i.media.video_writer import SQUARE, exact_conversion
+from i2i.media.video_writer import WRITABLE as WRITABLE
+from i2i.media.video_writer import VideoWriter as VideoWriter
+from i2i.media.video_writer import require_pyav as require_pyav
 
 READABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # FFmpeg's names
-WRITABLE = tuple(FORMATS)
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,asf"  # FFmpeg's names of what READABLE holds
-CRF = {"libx264": (18, 51), "libvpx-vp9": (24, 63)}  # constant rate factor: visually lossless, and the worst there is
-BT709, BT601, LIMITED = 1, 5, 1  # FFmpeg's numbers of color matrices, and of the range 16 to 235
-MATRICES = (BT709, 4, BT601, 6, 7, 9)  # color matrices that can be undone
+STATES_OWN_LENGTH = ("mov,mp4", "avi")  # formats that store the length of the images apart from that of the sound
+BT709, BT601, BT2020, FULL = 1, 5, 9, 2  # FFmpeg's numbers of color matrices, and of the range 0 to 255
+MATRICES = (BT709, 4, BT601, 6, 7, BT2020)  # color matrices that can be undone
+LOGARITHMIC = (video_color.LOG, video_color.LOG_SQRT)
 HD_HEIGHT = 720  # pixels; a video with another matrix, or none, counts as BT.709 from here on, as BT.601 below
-KEPT_METADATA = frozenset(
-    ["title", "artist", "album", "comment", "copyright", "creation_time", "date", "description", "genre", "location"]
-)
+_WORK = ["title", "album", "show", "track", "date", "genre", "comment", "description", "synopsis", "keywords", "lyrics"]
+_MAKERS = ["artist", "album_artist", "author", "composer", "director", "copyright"]
+KEPT_METADATA = frozenset([*_WORK, *_MAKERS, "creation_time", "location", "make", "model"])
 FALLBACK_RATE = Fraction(25)  # frames a second of a video that does not say
 MIN_SHARE = 0.9  # of the length that a video claims; one that ends earlier is damaged
+MOST_ASPECT = 16  # of a pixel's sides; what is beyond is damage
 
 FrameFunction = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
-
-
-def require_pyav(why: str) -> Any:
-    """PyAV. Raises I2IError with the command that installs it; why: the subject of that sentence."""
-    return require("av", "video", why, "PyAV")
 
 
 def is_video(path: Path) -> bool:
     """True for the suffix of a video that can be read."""
     return path.suffix.lower() in READABLE
-
-
-# ---- writing -----------------------------------------------------------------------------------------------------
-
-
-class VideoWriter:
-    """A video being written into an open binary file, for frames of one size: uint8 [H, W, 1 or 3].
-
-    suffix: one of WRITABLE. rate: frames a second that the file states. time_base: seconds of one tick of the frames'
-    time stamps; default 1 / rate. quality: 1 to 100; None: visually lossless. Odd sides keep their pixels: H.264 then
-    stores colors without subsampling. Raises I2IError if PyAV or its encoder is missing."""
-
-    def __init__(
-        self, file: BinaryIO, suffix: str, rate: Fraction, time_base: Fraction | None = None, quality: int | None = None
-    ) -> None:
-        self.av = require_pyav(f"Writing {suffix} videos")
-        self.codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
-        self.container = self.av.open(file, "w", format=FORMATS[suffix])
-        self.rate, self.time_base, self.quality = rate, time_base or 1 / rate, quality
-        self.stream: Any = None
-        self.count = 0
-
-    def begin(self, width: int, height: int) -> None:
-        """Adds the stream of frames; before the first frame, and before any track beside it."""
-        lossless, worst = CRF[self.codec]
-        crf = lossless if self.quality is None else round(worst * (1 - self.quality / 100))
-        options = {"crf": str(crf), **({"b": "0", "row-mt": "1"} if self.codec == "libvpx-vp9" else {})}
-        try:
-            self.stream = self.container.add_stream(self.codec, rate=self.rate, options=options)
-        except (self.av.FFmpegError, ValueError) as error:
-            raise I2IError(f"This PyAV has no encoder {self.codec}.", "pip install --upgrade av") from error
-        self.stream.width, self.stream.height = width, height
-        has_odd_side = self.codec == "libx264" and (width % 2 or height % 2)
-        self.stream.pix_fmt = "yuv444p" if has_odd_side else "yuv420p"
-        context = self.stream.codec_context
-        context.time_base = self.time_base
-        context.color_range, context.colorspace = LIMITED, BT709
-        context.color_primaries = context.color_trc = BT709
-
-    def add(self, image: np.ndarray, pts: int | None = None) -> None:
-        """Encodes a frame. pts: its time stamp in ticks of `time_base`; None: one tick after the last."""
-        if self.stream is None:
-            self.begin(image.shape[1], image.shape[0])
-        rgb = image.repeat(3, 2) if image.shape[2] == 1 else image[..., :3]
-        frame = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        target = {"dst_colorspace": BT709, "dst_color_range": LIMITED, "interpolation": _exact_conversion(self.av)}
-        frame = frame.reformat(format=self.stream.pix_fmt, **target)
-        frame.pts, frame.time_base = self.count if pts is None else pts, self.time_base
-        self.count += 1
-        self.container.mux(self.stream.encode(frame))
-
-    def end(self) -> None:
-        """Writes what the encoder still holds, and the video's index."""
-        if self.stream is not None:
-            self.container.mux(self.stream.encode())
-        self.container.close()
-
-
-def save_video(path: Path, frames: Sequence[np.ndarray], fps: float) -> Path:
-    """Writes images uint8 [H, W, C], enlarged for viewing, as a video. fps: images a second.
-
-    Raises I2IError if PyAV is missing or the disk refuses."""
-    require_pyav(f"Writing {path.suffix} videos")
-    with files.atomic_write(path) as file:
-        writer = VideoWriter(file, path.suffix.lower(), Fraction(fps).limit_denominator(1000))
-        for frame in frames:
-            writer.add(enlarge(frame))
-        writer.end()
-    return path
 
 
 # ---- translating -------------------------------------------------------------------------------------------------
@@ -130,12 +58,13 @@ def translate(
     batch: int = 1,
     max_pixels: int = images.MAX_PIXELS,
     before_rename: Callable[[Path], None] | None = None,
+    notes: list[str] | None = None,
 ) -> int:
     """Sends the frames of `source` through `function` and writes `target`, whole or not at all; returns their number.
 
     function: uint8 frames [H, W, 3], at most `batch` of them, to as many [h, w, 1 or 3]. quality: see VideoWriter.
-    max_pixels: of a frame. before_rename: called with the finished file under its temporary name. Raises I2IError if
-    the video cannot be read, is cut short, or has no images."""
+    max_pixels: of a frame. before_rename: called with the finished file under its temporary name. notes: gets sentences
+    on what was converted or left out. Raises I2IError if the video cannot be read, is cut short, or has no images."""
     av = require_pyav(f"Reading {source.suffix} videos")
     with _open(av, source) as container:
         if not container.streams.video:
@@ -149,8 +78,11 @@ def translate(
             )
         stream.thread_type = "AUTO"
         with files.atomic_write(target) as file:
-            count = _Pass(av, source, container, file, target.suffix.lower(), function, quality, batch).run()
+            one_pass = _Pass(av, source, container, file, target.suffix.lower(), function, quality, batch)
+            count = one_pass.run()
             file.flush()
+            if notes is not None:
+                notes += one_pass.notes
             if before_rename is not None:
                 before_rename(Path(file.name))
         return count
@@ -173,10 +105,13 @@ class _Pass:
         self.av, self.source, self.container, self.suffix = av, source, container, suffix
         self.function, self.batch = function, batch
         self.stream = container.streams.best("video")
+        self.aspect = Fraction(self.stream.sample_aspect_ratio or 1)  # of a pixel that lies as it is stored
+        self.notes: list[str] = []
         rate = self.stream.average_rate or self.stream.guessed_rate or FALLBACK_RATE
         self.clock = _Clock(self.stream, rate)
         self.writer = VideoWriter(file, suffix, rate, self.stream.time_base, quality)
-        self.writer.container.metadata.update({k: v for k, v in container.metadata.items() if k in KEPT_METADATA})
+        metadata = container.metadata.items()
+        self.writer.container.metadata.update({k: v for k, v in metadata if k.lower() in KEPT_METADATA})
         self.tracks: dict[int, Track] = {}
         self.waiting: list[tuple[np.ndarray, int]] = []  # frames of the next batch, with their time stamps
         self.held: list[Any] = []  # packets of sound, until the first frame has told the size of the output
@@ -185,6 +120,8 @@ class _Pass:
         """Makes the pass and returns the number of frames."""
         for packet, frame in self._packets():
             if frame is not None:
+                if self.clock.first is None:
+                    self._look_at(frame)
                 self.waiting.append((_upright(self.av, frame), self.clock.tick(frame)))
                 if len(self.waiting) >= self.batch:
                     self._send()
@@ -201,11 +138,26 @@ class _Pass:
         self.writer.end()
         return self.writer.count
 
+    def _look_at(self, frame: Any) -> None:
+        """The first frame: how its colors are stored, and how its pixels lie."""
+        if frame.color_trc in LOGARITHMIC:
+            raise I2IError(
+                f"{self.source} has colors on a logarithmic scale (transfer function {frame.color_trc}).",
+                "Convert it to BT.709 first, with the program that it was graded in.",
+            )
+        if frame.color_trc in video_color.HDR:
+            self.notes.append(f"HDR ({video_color.HDR[frame.color_trc]}) was converted to the colors of BT.709.")
+        if not 1 / MOST_ASPECT <= self.aspect <= MOST_ASPECT:
+            self.aspect = SQUARE
+        if frame.rotation and (frame.rotation // 90) % 2:
+            self.aspect = 1 / self.aspect
+
     def _packets(self) -> Iterator[tuple[Any, Any]]:
         """All that the video holds, in its order: (packet, None) of a track, (packet, frame) of the images."""
-        streams = self.container.streams
+        streams = [s for s in self.container.streams if s.type in ("video", "audio", "subtitle")]
         with _reading(self.av, self.source):
-            for packet in self.container.demux([self.stream, *streams.audio, *streams.subtitles]):
+            for packet in self.container.demux(streams):
+                self.clock.see(packet)
                 if packet.stream.index == self.stream.index:
                     for frame in packet.decode():
                         yield packet, frame
@@ -218,8 +170,10 @@ class _Pass:
             return
         outputs = [o[..., None] if o.ndim == 2 else o for o in self.function([image for image, _ in self.waiting])]
         if self.writer.stream is None:
-            self.writer.begin(outputs[0].shape[1], outputs[0].shape[0])
-            self.tracks = tracks.open_tracks(self.container, self.writer.container, self.suffix)
+            height, width = outputs[0].shape[:2]
+            self.writer.begin(width, height, _aspect(self.aspect, self.waiting[0][0].shape[:2], (height, width)))
+            tracks.keep_facts(self.stream, self.writer.stream)
+            self.tracks = tracks.open_tracks(self.container, self.writer.container, self.suffix, self.notes)
             for packet in self.held:
                 self._copy(packet)
             self.held.clear()
@@ -234,13 +188,14 @@ class _Pass:
 
 
 class _Clock:
-    """Time stamps of frames: made up where a video has none, and compared with the length that it claims."""
+    """Time stamps of frames, made up where a video has none; and how far a video reaches of the length it claims."""
 
     def __init__(self, stream: Any, rate: Fraction) -> None:
         self.base: Fraction = stream.time_base
         self.step = max(1, round(1 / (rate * self.base)))
         self.first: int | None = None
         self.last = -self.step
+        self.begin, self.end = float("inf"), 0.0  # seconds, of all that was read: images, sound and subtitles
 
     def tick(self, frame: Any) -> int:
         """The time stamp of the next frame, in ticks of `base`; later than all before."""
@@ -251,35 +206,73 @@ class _Clock:
         self.last = pts
         return pts
 
+    def see(self, packet: Any) -> None:
+        """Notes the time of a packet of any track."""
+        if packet.pts is not None and packet.size:
+            self.begin = min(self.begin, float(packet.pts * packet.time_base))
+            self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+
     def check(self, source: Path, container: Any) -> None:
-        """Raises I2IError if the frames ended well before the length that the video claims."""
-        claimed = float(container.duration or 0) / 1e6
-        reached = float((self.last - (self.first or 0) + self.step) * self.base)
-        may_be_sound = any(s.duration for s in container.streams.audio)
+        """Raises I2IError if the video ended well before the length that it claims.
+
+        Sound and subtitles may go on after the images: most formats only state the length of all together."""
         own = container.streams.best("video").duration
-        if own:  # the length of the images alone, where it is known; sound may go on longer
-            claimed, may_be_sound = float(own * self.base), False
-        if not may_be_sound and reached < MIN_SHARE * claimed:
+        if own and container.format.name.startswith(STATES_OWN_LENGTH):
+            claimed = float(own * self.base)
+            reached = float((self.last - (self.first or 0) + self.step) * self.base)
+        else:
+            claimed = float(container.duration or 0) / 1e6
+            reached = max(self.end, self.end - self.begin)  # times may begin anywhere
+            reached = max(reached, float((self.last + self.step) * self.base))
+        if reached < MIN_SHARE * claimed:
             raise I2IError(f"{source} is cut short: {reached:.1f} of {claimed:.1f} seconds can be read.")
+
+
+def _aspect(aspect: Fraction, before: tuple[int, ...], after: tuple[int, ...]) -> Fraction:
+    """The proportions of an output's pixels, width to height. before, after: height and width of a frame.
+
+    Square pixels stay square. Others keep theirs if the frame keeps its shape; else they change with it, so that the
+    video is shown with the proportions that it had."""
+    (old_height, old_width), (height, width) = before, after
+    if aspect == SQUARE or abs(old_width * height / old_height - width) < 1:
+        return aspect
+    changed = aspect * Fraction(old_width * height, old_height * width)
+    return SQUARE if abs(changed * width - width) < 1 else changed.limit_denominator(10000)
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 
-def _exact_conversion(av: Any) -> Any:
-    """How colors are converted: rounded, and for each pixel; FFmpeg's default is up to 3 levels too dark."""
-    flags = av.video.reformatter.Interpolation
-    return flags.BICUBIC | flags.ACCURATE_RND | flags.FULL_CHR_H_INT
-
-
 def _upright(av: Any, frame: Any) -> np.ndarray:
-    """The frame as uint8 [H, W, 3] with the primaries of sRGB, laid on white, and turned as the video says."""
-    matrix = frame.colorspace if frame.colorspace in MATRICES else (BT709 if frame.height >= HD_HEIGHT else BT601)
+    """The frame as uint8 [H, W, 3] in the colors of BT.709, laid on white, and turned as the video says."""
+    primaries, transfer = frame.color_primaries, frame.color_trc
     has_alpha = any(component.is_alpha for component in frame.format.components)
-    target = {"format": "rgba" if has_alpha else "rgb24", "src_colorspace": matrix}
-    rgb = frame.reformat(**target, interpolation=_exact_conversion(av)).to_ndarray()
+    colors = {"src_colorspace": _matrix(frame), "interpolation": exact_conversion(av)}
+    if video_color.is_bt709(primaries, transfer):
+        rgb: np.ndarray = frame.reformat(format="rgba" if has_alpha else "rgb24", **colors).to_ndarray()
+    else:  # in 16 bits, so that nothing is lost on the way
+        deep = frame.reformat(format="rgba64le" if has_alpha else "rgb48le", **colors).to_ndarray()
+        rgb = video_color.into_bt709(deep[..., :3] / np.float32(_white(frame)), primaries, transfer)
+        if has_alpha:
+            rgb = np.concatenate([rgb, images.to_8_bits(deep[..., 3:])], -1)
     rgb = images.on_white(rgb) if has_alpha else rgb
-    return np.rot90(rgb, (frame.rotation // 90) % 4) if frame.rotation else cast(np.ndarray, rgb)
+    return np.rot90(rgb, (frame.rotation // 90) % 4) if frame.rotation else rgb
+
+
+def _matrix(frame: Any) -> int:
+    """FFmpeg's number of the matrix that a frame's colors are stored by; a guess where it names none that is known."""
+    if frame.colorspace in MATRICES:
+        return int(frame.colorspace)
+    if frame.color_trc in video_color.HDR or frame.color_primaries == video_color.BT2020:
+        return BT2020
+    return BT709 if frame.height >= HD_HEIGHT else BT601
+
+
+def _white(frame: Any) -> int:
+    """What FFmpeg makes of white in 16 bits: it shifts the levels, so that white stays below 65535."""
+    bits = frame.format.components[0].bits
+    is_full = frame.color_range == FULL or frame.format.is_rgb or frame.format.name.startswith("yuvj")
+    return ((1 << bits) - 1) << (16 - bits) if is_full and bits <= 16 else 65283
 
 
 @contextlib.contextmanager
