@@ -414,7 +414,7 @@ def test_headers_hold_the_keys_that_the_specification_lists(run: str, sandbox: P
 
 
 def test_json_of_the_web_page(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def serve(studio: Any, host: str, port: int, max_upload: float, show: bool, ready: Any) -> None:
+    def serve(studio: Any, host: str, port: int, max_upload: float, show: bool, ready: Any, *more: Any) -> None:
         ready("http://127.0.0.1:7860")
 
     for name in ("i2i.inference.demo", "i2i.inference.demo_server"):  # wherever the command takes it from

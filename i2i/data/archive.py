@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_folder
 from i2i.core.progress import Progress
-from i2i.data.download import CHUNK
+from i2i.data.connection import CHUNK
 
 MAX_FILES = 5_000_000  # and folders
 MAX_BYTES = 200 * 10**9  # of an unpacked archive

@@ -28,11 +28,17 @@ class DataCard:
     bytes: int = 0  # of the archive, 0 if unknown
     sha256: str = ""  # of the archive, "" if unknown
     about: int = 0  # bytes of the archive, roughly, where the exact number is unknown
+    largest: int = 0  # bytes that a download may have at most, where neither is known
     note: str = ""
     home: str = ""
     size: int = 0  # pixels, side of one image as it is in the set
     flip: bool = True  # False where mirrored images would be wrong
     twin: str = ""  # the card that has the same images in the other layout
+
+    @property
+    def max_bytes(self) -> int | None:
+        """Bytes that the archive may have at most; None if nothing is known of it."""
+        return self.bytes or self.largest or 2 * self.about or None
 
 
 def names() -> list[str]:

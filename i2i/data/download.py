@@ -1,4 +1,8 @@
-"""Downloads that resume after a cut connection and are verified by size and SHA-256."""
+"""Downloads that resume after a cut connection, with a largest size, verified by size and SHA-256.
+
+The one downloader of data sets and models. Files whose hash nobody has published are trusted at their first use: their
+hash is recorded then (`remember`), and every later download of them must have it.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,37 @@ import errno
 import http.client
 import json
 import os
+import re
 import time
 import urllib.error
-import urllib.request
+import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
-from i2i.core.errors import I2IError
-from i2i.core.files import fsync_path, sha256_of
+from i2i.core.errors import I2IError, I2IWarning
+from i2i.core.files import atomic_write, fsync_path, sha256_of
+from i2i.core.format import format_bytes
 from i2i.core.progress import Progress
 from i2i.core.reading import read_json
+from i2i.data import connection
+from i2i.data.connection import RefusedError
 
-CHUNK = 1 << 18
-TRIES = 5  # for each address
+TRIES = 5  # for each address, without progress
 WAIT = 1.0  # seconds before the second try; doubled each time
-TIMEOUT = 30.0  # seconds of silence after which a connection counts as cut
+REAL_PROGRESS = 4096  # bytes, or a part of the file in 4096, that a try must bring to count as progress
+MAX_BYTES = 1_000_000_000  # of a file of which nothing is known
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file before it is downloaded. most: bytes that it may have at most."""
+
+    sha256: str | None
+    size: int | None
+    most: int
 
 
 def fetch(
@@ -32,11 +50,15 @@ def fetch(
     sha256: str | None = None,
     bytes: int | None = None,
     progress: Progress | None = None,
+    max_bytes: int | None = None,
+    record: Path | None = None,
 ) -> Path:
     """Downloads to the file `dest`, which then holds all of it or does not exist.
 
-    urls: one address or mirrors, tried in their order. sha256, bytes: what the file must be, if known; a download that
-    is something else is removed. After a cut connection the received part stays beside `dest` as NAME.part; this call
+    urls: one address or mirrors, tried in their order; http addresses after one with https are left out. sha256, bytes:
+    what the file must be, if known; a download that is something else is removed. max_bytes: the most that it may have,
+    default that of `bytes`, else 1 GB. record: the file in which `remember` keeps the hash of its first download, which
+    counts if there is no `sha256`. After a cut connection the received part stays beside `dest` as NAME.part; this call
     or a later one continues it if the server can. A file already at `dest` is accepted if it has that hash (or, without
     one, that size or any). If two processes call this at once, one waits for the other.
     Raises I2IError saying for each address what went wrong.
@@ -45,17 +67,45 @@ def fetch(
     mirrors = [urls] if isinstance(urls, str) else list(urls)
     if not mirrors:
         raise I2IError(f"There is no address to download {dest.name} from.")
+    if any(url.lower().startswith("https:") for url in mirrors):
+        mirrors = [url for url in mirrors if not url.lower().startswith("http:")]
+    first = remembered(record) if record and not sha256 else None
+    expected = Expected(sha256 or first, bytes, max_bytes or bytes or MAX_BYTES)
     with locked(dest):
-        if dest.is_file() and not _fault_of(dest, sha256, bytes):
+        if dest.is_file() and not _fault_of(dest, expected):
             return dest
         faults = []
         for url in mirrors:
-            fault = _fetch_from(url, dest, sha256, bytes, progress)
+            fault = _fetch_from(url, dest, expected, progress)
             if fault is None:
                 return dest
             faults.append(f"{url}: {fault}")
-    raise I2IError(
-        f"{dest.name} could not be downloaded. " + " ".join(faults), "Try again: it goes on where it stopped."
+    hint = "Try again: it goes on where it stopped."
+    if first and any("SHA-256" in fault for fault in faults):
+        hint = f"The file is another one than at its first download. If you trust it, remove {record} and try again."
+    raise I2IError(f"{dest.name} could not be downloaded. " + " ".join(faults), hint)
+
+
+def remembered(record: Path) -> str | None:
+    """The SHA-256 that a file had at its first download; None if none is recorded."""
+    try:
+        match = re.match(r"[0-9a-f]{64}\b", record.read_text(encoding="ascii")[:200])
+    except (OSError, ValueError):
+        return None
+    return match[0] if match else None
+
+
+def remember(record: Path, file: Path, name: str) -> None:
+    """Records the SHA-256 of a file whose hash nobody has published, once it has proved usable, and says so."""
+    if remembered(record) is not None:
+        return
+    digest = sha256_of(file)
+    with atomic_write(record) as output:
+        output.write(f"{digest}  {file.name}\n".encode())
+    warnings.warn(
+        f"Nobody has published a hash of {name}. Its SHA-256 {digest} is recorded, and later downloads must have it.",
+        I2IWarning,
+        stacklevel=2,
     )
 
 
@@ -76,24 +126,22 @@ def locked(dest: Path) -> Iterator[None]:
         lock.release()
 
 
-class _Refused(Exception):
-    """The server offers another file than expected; another try would not help."""
-
-
-def _fetch_from(url: str, dest: Path, sha256: str | None, size: int | None, progress: Progress | None) -> str | None:
+def _fetch_from(url: str, dest: Path, expected: Expected, progress: Progress | None) -> str | None:
     """Tries one mirror several times. Returns None on success, else the reason as a sentence."""
     part = dest.with_name(f"{dest.name}.part")
+    if part.is_symlink():  # it would be written through
+        part.unlink()
     continued = part.exists()
     reason = ""
     failures = 0
     while failures < TRIES:
         before = part.stat().st_size if part.exists() else 0
         try:
-            _receive(url, part, size, progress)
+            _receive(url, part, expected, progress)
         except urllib.error.HTTPError as error:
             reason = f"the server answered {error.code} {error.reason}."
             if error.code == 416:  # the part is complete (verified below) or belongs to another file (then start again)
-                if _fault_of(part, sha256, size) is None and (sha256 or size):
+                if _fault_of(part, expected) is None and (expected.sha256 or expected.size):
                     break
                 _remove_part(part)
             elif error.code < 500 and error.code not in (408, 425, 429):
@@ -107,7 +155,7 @@ def _fetch_from(url: str, dest: Path, sha256: str | None, size: int | None, prog
             if isinstance(error, PermissionError | IsADirectoryError):
                 raise I2IError(f"{part} cannot be written: {error.strerror}.") from error
             reason = f"{getattr(error, 'reason', None) or error or type(error).__name__}."
-        except _Refused as error:
+        except RefusedError as error:
             _remove_part(part)
             return f"{error}."
         except (http.client.HTTPException, ValueError) as error:
@@ -115,73 +163,66 @@ def _fetch_from(url: str, dest: Path, sha256: str | None, size: int | None, prog
         else:
             break
         after = part.stat().st_size if part.exists() else 0
-        failures = 1 if after > before else failures + 1  # progress resets the count of failures
+        is_progress = after - before >= max(REAL_PROGRESS, after // REAL_PROGRESS)
+        failures = 1 if is_progress else failures + 1
         if failures < TRIES:
             time.sleep(WAIT * 2 ** (failures - 1))
     else:
         return reason
-    fault = _fault_of(part, sha256, size)
+    fault = _fault_of(part, expected)
     if fault:
         _remove_part(part)
         # The part may belong to an older version of the file: download all of it once more.
-        return _fetch_from(url, dest, sha256, size, progress) if continued else fault
+        return _fetch_from(url, dest, expected, progress) if continued else fault
     fsync_path(part)
     os.replace(part, dest)
     _remove_part(part)
     return None
 
 
-def _receive(url: str, part: Path, size: int | None, progress: Progress | None) -> None:
-    """Receives what is missing from `part`. Raises OSError or HTTPException when the connection is cut."""
-    if not url.startswith(("http://", "https://")):
-        raise _Refused("only http and https addresses are fetched")
+def _receive(url: str, part: Path, expected: Expected, progress: Progress | None) -> None:
+    """Receives what is missing from `part`.
+
+    Raises OSError or HTTPException when the connection is cut, and RefusedError for another file than expected."""
+    # The request: the rest of what is here already, if it is of this file.
     note = part.with_name(f"{part.name}.json")  # which address and version the part belongs to
     known = _read_note(note)
     begun = part.stat().st_size if part.exists() else 0
     validator = str(known.get("etag") or known.get("modified") or "")
-    if known.get("url") != url and not (size and known.get("total") == size):
+    if known.get("url") != url and not (expected.size and known.get("total") == expected.size):
         begun = 0  # of another mirror, whose file may differ
     headers = {"User-Agent": "i2i", "Accept-Encoding": "identity"}
     if begun:
         headers["Range"] = f"bytes={begun}-"
         if validator and known.get("url") == url:
             headers["If-Range"] = validator
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
-        total = _total(answer, begun)
+
+    with connection.opened(url, headers, has_hash=bool(expected.sha256)) as answer:
+        # What the server says about the file.
+        total = connection.whole_size(answer, begun)
         if answer.status != 206:
             begun = 0  # the server sends all of it again
-        if size and total and total != size:
-            raise _Refused(f"the server offers {total} bytes, expected were {size}")
+        if total and expected.size and total != expected.size:
+            raise RefusedError(f"the server offers {total} bytes, expected were {expected.size}")
+        if total and total > expected.most:
+            raise RefusedError(f"the server offers {format_bytes(total)}, allowed are {format_bytes(expected.most)}")
+        is_framed = total is not None or answer.chunked
+        if not is_framed and not expected.sha256 and not expected.size:
+            raise RefusedError("the server does not say how long the file is, and no hash of it is known")
         etag = answer.headers.get("ETag") or ""
         facts: dict[str, object] = {"url": url, "total": total, "modified": answer.headers.get("Last-Modified")}
         facts["etag"] = etag if not etag.startswith("W/") else None  # a weak one does not promise equal bytes
         note.write_text(json.dumps(facts), encoding="utf-8")
-        done = begun
+
+        # The file.
         with open(part, "r+b" if begun else "wb") as file:
             file.truncate(begun)
             file.seek(begun)
-            while chunk := answer.read(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                if size and done > size:
-                    raise _Refused(f"the server sends more than the {size} bytes expected")
-                if progress:
-                    progress(done, total)
-        if total and done < total:
+            most = total or expected.size or expected.most
+            tell = (lambda done: progress(done, total or 0)) if progress else (lambda done: None)
+            done = connection.copy(answer, file, begun, most, tell)
+        if total is not None and done < total:
             raise ConnectionError(f"the connection was cut after {done} of {total} bytes")
-
-
-def _total(answer: http.client.HTTPResponse, begun: int) -> int:
-    """Size of the whole file in bytes as the server states it; 0 if it does not."""
-    if answer.status == 206:
-        span = answer.headers.get("Content-Range", "")
-        first, _, rest = span.removeprefix("bytes ").partition("-")
-        if first.strip() != str(begun):
-            raise ValueError(f"the server sent another range ({span}) than was asked for ({begun}-)")
-        total = rest.partition("/")[2]
-        return int(total) if total.isdigit() else 0
-    length = answer.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else 0
 
 
 def _read_note(path: Path) -> dict[str, object]:
@@ -197,15 +238,17 @@ def _remove_part(part: Path) -> None:
             path.unlink()
 
 
-def _fault_of(path: Path, sha256: str | None, size: int | None) -> str | None:
+def _fault_of(path: Path, expected: Expected) -> str | None:
     """The fault of a file as a sentence; None if it has the expected size and hash."""
     if not path.is_file():
         return "nothing was received."
     found = path.stat().st_size
-    if size and found != size:
-        return f"it has {found} bytes, expected were {size}."
-    if sha256:
+    if expected.size and found != expected.size:
+        return f"it has {found} bytes, expected were {expected.size}."
+    if found > expected.most:
+        return f"it has {format_bytes(found)}, allowed are {format_bytes(expected.most)}."
+    if expected.sha256:
         digest = sha256_of(path)
-        if digest != sha256.lower():
-            return f"its SHA-256 is {digest}, expected was {sha256.lower()}; the file was not kept."
+        if digest != expected.sha256.lower():
+            return f"its SHA-256 is {digest}, expected was {expected.sha256.lower()}; the file was not kept."
     return None

@@ -100,7 +100,9 @@ def _fetch_and_unpack(card: cards.DataCard, packed: Path, folder: Path, progress
     """Downloads the archive of a data set to `packed`, unpacks it into `folder`, and removes it.
 
     Raises I2IError: DamagedArchive after removing the archive, others (a full disk, ...) without."""
-    download.fetch(card.urls, packed, card.sha256 or None, card.bytes or None, progress)
+    record = folder.with_name(f".{card.name}.sha256")
+    size = card.bytes or None
+    download.fetch(card.urls, packed, card.sha256 or None, size, progress, card.max_bytes, record)
     with download.locked(folder):
         if not folder.is_dir():  # another process may have been here meanwhile
             try:
@@ -108,6 +110,8 @@ def _fetch_and_unpack(card: cards.DataCard, packed: Path, folder: Path, progress
             except archive.DamagedArchive:
                 packed.unlink(missing_ok=True)
                 raise
+            if not card.sha256:
+                download.remember(record, packed, f"the data set {card.name}")
         packed.unlink(missing_ok=True)
 
 

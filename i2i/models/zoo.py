@@ -21,7 +21,7 @@ from i2i.core.progress import Progress
 from i2i.core.suggest import same_name
 
 HOST = "efrosgans.eecs.berkeley.edu"
-BASES = (f"https://{HOST}", f"http://{HOST}")  # tried in this order
+BASE = f"https://{HOST}"
 TERMS = (
     "Published by the papers' authors beside their code (BSD licence), without terms of their own for the weights; "
     "the terms of the training images apply."
@@ -30,6 +30,7 @@ PAPERS = {
     "cyclegan": "Zhu et al. 2017, Unpaired Image-to-Image Translation, arXiv:1703.10593",
     "pix2pix": "Isola et al. 2017, Image-to-Image Translation with Conditional Adversarial Networks, arXiv:1611.07004",
 }
+LARGEST = {"cyclegan": 100_000_000, "pix2pix": 500_000_000}  # bytes: twice the 32-bit weights of these networks
 FOLDERS = {"cyclegan": "cyclegan/pretrained_models", "pix2pix": "pix2pix/models-pytorch"}
 
 
@@ -47,6 +48,7 @@ class ModelCard:
     paper: str
     network: str
     sha256: str = ""  # of the authors' file; they published none, so the header records that of what was downloaded
+    largest: int = 0  # bytes that a download may have at most
     size: int = 256  # pixels, side of the training crops
     figures: str = ""  # scores on test images
     kind: str = "translate"  # translate, or generate: images from noise
@@ -56,8 +58,8 @@ class ModelCard:
         """Where the file may be, in the order to try; empty for a shipped model."""
         if not self.path:
             return ()
-        base = os.environ.get("I2I_MODELS_URL")
-        return tuple(f"{b.rstrip('/')}/{self.path}" for b in ((base,) if base else BASES))
+        base = os.environ.get("I2I_MODELS_URL") or BASE
+        return (f"{base.rstrip('/')}/{self.path}",)
 
 
 CITYSCAPES = "Cityscapes images: for non-commercial use only."
@@ -108,6 +110,7 @@ CARDS = {
         path=f"{FOLDERS[method]}/{name}.pth",
         paper=PAPERS[method],
         network=NETWORKS[method],
+        largest=LARGEST[method],
     )
     for method, rows in ROWS.items()
     for name, reads, makes, data, terms in rows
@@ -163,9 +166,13 @@ def get(name: str, progress: Progress | None = None) -> Path:
     with download.locked(path):
         if path.is_file():  # another process has downloaded it meanwhile
             return path
-        download.fetch(model.addresses, pth_path, sha256=model.sha256 or None, progress=progress)
+        record = path.with_name(f".{name}.sha256")
+        download.fetch(model.addresses, pth_path, model.sha256 or None, None, progress, model.largest or None, record)
         try:
-            return _convert(model, pth_path, path)
+            _convert(model, pth_path, path)
+            if not model.sha256:
+                download.remember(record, pth_path, f"the model {name}")
+            return path
         except I2IError as error:
             raise I2IError(
                 f"The file downloaded for {name} is not the published network. {error.what}",

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from i2i import nets
-from i2i.core.errors import I2IError
+from i2i.core.errors import I2IError, I2IWarning
 from i2i.data import download
 from i2i.inference.generate import generate
 from i2i.models import format as model_file
@@ -64,7 +64,8 @@ def test_every_card_is_complete():
         assert card.reads != card.makes
         assert card.note
         assert "arXiv" in card.paper
-        assert all(a.startswith(("https://efros", "http://efros")) for a in card.addresses)
+        assert all(a.startswith("https://efros") for a in card.addresses)
+        assert card.largest > 40_000_000
 
 
 def test_unknown_names_list_the_nearest():
@@ -124,6 +125,32 @@ def test_what_goes_wrong_leaves_nothing_behind(host):
     put_again = nets.build("resnet", blocks=1, width=2)
     torch.save(put_again.state_dict(), path)
     assert zoo.get(name).is_file()
+
+
+def test_another_file_than_at_the_first_download_is_refused(host, monkeypatch):
+    name = "cyclegan_map2sat"
+    put(host, name, nets.build("resnet", blocks=1, width=2))
+    with pytest.warns(I2IWarning, match=f"Nobody has published a hash of the model {name}"):
+        path = zoo.get(name)
+    record = path.with_name(f".{name}.sha256")
+    assert record.read_text().startswith(model_file.read_header(path)["source_sha256"])
+    path.unlink()
+    torch.save(nets.build("resnet", blocks=2, width=2).state_dict(), host / zoo.card(name).path)
+    with pytest.raises(I2IError, match=r"another one than at its first download.*remove .*sha256"):
+        zoo.get(name)
+    assert not path.exists()
+    record.unlink()
+    with pytest.warns(I2IWarning, match="is recorded"):
+        zoo.get(name)
+
+
+def test_a_file_larger_than_the_network_is_refused(host, monkeypatch):
+    name = "cyclegan_map2sat"
+    put(host, name, nets.build("resnet", blocks=1, width=2))
+    with open(host / zoo.card(name).path, "r+b") as file:
+        file.truncate(zoo.card(name).largest + 1)
+    with pytest.raises(I2IError, match="allowed are"):
+        zoo.get(name)
 
 
 def test_discriminators_are_no_translators(tmp_path):
