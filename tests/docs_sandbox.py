@@ -161,8 +161,10 @@ def shrunk(words: list[str]) -> list[str]:
 
 def tiny_settings(recipe: str) -> dict[str, Any]:
     """The settings of a recipe's method in its smallest form, and "size"."""
-    method = load_method(str(recipes.recipe(recipe)["method"]))
-    return {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in method.tiny.items()}
+    values = recipes.recipe(recipe)
+    fitted = {"depth": 0} if "depth" in values else {}  # the U-Net's levels that a recipe asks for need larger images
+    tiny = {**fitted, **load_method(str(values["method"])).tiny}
+    return {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in tiny.items()}
 
 
 # ---- the folder ----------------------------------------------------------------------------------------------------
