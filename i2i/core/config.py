@@ -7,10 +7,12 @@ which numbers are allowed: `critic_steps: Count = 5`. The types below cover most
 from __future__ import annotations
 
 import ast
+import collections.abc
 import dataclasses
 import inspect
 import io
 import math
+import reprlib
 import tokenize
 import types
 import typing
@@ -37,6 +39,8 @@ class Range:
     def __str__(self) -> str:
         if self.high == math.inf:
             return f"more than {self.low}" if self.above else f"{self.low} or more"
+        if not (self.above or self.under):
+            return f"{self.low} to {self.high}"
         lower, upper = "more than" if self.above else "at least", "under" if self.under else "at most"
         return f"{lower} {self.low} and {upper} {self.high}"
 
@@ -47,6 +51,20 @@ Positive = Annotated[float, Range(0, above=True)]
 NonNegative = Annotated[float, Range(0)]  # weights of losses, learning rates, standard deviations
 Share = Annotated[float, Range(0, 1)]
 UnderOne = Annotated[float, Range(0, 1, under=True)]  # momenta, dropout
+
+MAX_SIDE = 16_384  # pixels
+
+# Sizes of networks, in settings and in the headers of saved models: `nets.build` checks the types of constructors. They
+# are far above what anybody trains, and keep a slip of the finger from asking for years of work.
+Width = Annotated[int, Range(1, 16_384)]  # channels, units, numbers in the noise
+Layers = Annotated[int, Range(1, 64)]
+Blocks = Annotated[int, Range(0, 256)]  # blocks in a row, or none
+Side = Annotated[int, Range(1, MAX_SIDE)]  # of square images and maps, in pixels
+OptionalWidth = Annotated[int, Range(0, 16_384)]  # 0: as the network has it
+OptionalSide = Annotated[int, Range(0, MAX_SIDE)]  # 0: none
+Classes = Annotated[int, Range(0, 100_000)]
+Channels = Annotated[int, Range(1, 1024)]  # of images
+Repeats = Annotated[int, Range(1, 10_000)]  # steps or batches in one step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,18 +118,50 @@ def convert(key: str, value: Any, hint: Any) -> Any:
         if fits:
             _check_range(key, converted, option)
             return converted
-    raise I2IError(f"{key} is {value!r}.", f"It must be {_describe(hint)}.")
+    raise I2IError(f"{key} is {shorten(value)}.", f"It must be {_describe(hint)}.")
+
+
+def require(key: str, value: Any, hint: Any) -> None:
+    """Raises I2IError if a value of JSON has not the type `hint`, or is outside its range. Nothing is converted.
+
+    Types that no setting can have are not checked."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if not any(_has_type(value, kind) for kind in kinds):
+        raise I2IError(f"{key} is {shorten(value)}.", f"It must be {_describe(hint)}.")
+    for kind in kinds:
+        if _has_type(value, kind):
+            _check_range(key, tuple(value) if isinstance(value, list) else value, kind)
+
+
+def _has_type(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON has a type; True for types that are not known here."""
+    if typing.get_origin(kind) is Annotated:
+        return _has_type(value, typing.get_args(kind)[0])
+    if kind is list or typing.get_origin(kind) in (tuple, list, collections.abc.Sequence):
+        return isinstance(value, list | tuple) and all(_has_type(v, (*typing.get_args(kind), None)[0]) for v in value)
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind if kind in (int, bool, str, type(None)) else True
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 2, 80, 80, 50
+
+
+def shorten(value: Any) -> str:
+    """A value for a message, as Python writes it; of a long or deep one only a part."""
+    return _SHORT.repr(value)
 
 
 def _check_range(key: str, value: Any, hint: Any) -> None:
     """Raises I2IError if `value`, or one of a list, is outside the range of its type."""
     if isinstance(value, tuple):
         for one in value:
-            _check_range(key, one, typing.get_args(hint)[0])
+            _check_range(key, one, (*typing.get_args(hint), None)[0])
     elif typing.get_origin(hint) is Annotated:
         for allowed in hint.__metadata__:
             if isinstance(allowed, Range) and value not in allowed:
-                shown = f"{value:g}" if isinstance(value, float) else value
+                shown = f"{value:g}" if isinstance(value, float) else shorten(value)
                 raise I2IError(f"{key} is {shown}.", f"Allowed: {allowed}.")
 
 
@@ -151,12 +201,14 @@ def _parse_number(value: Any, kind: type) -> tuple[bool, int | float | None]:
         return False, None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # YAML has dates and numbers of any length
         return False, None
     if not math.isfinite(number):
         return False, None
     if kind is float:
         return True, number
+    if isinstance(value, int):  # exactly, beyond 2**53
+        return True, value
     return number.is_integer(), int(number) if number.is_integer() else None
 
 
@@ -172,7 +224,7 @@ def _describe(hint: Any) -> str:
         return ", ".join([_describe(inner), *(str(m) for m in more if isinstance(m, Range))])
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_describe(h) for h in typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) in (tuple, list, collections.abc.Sequence):
         return f"a list, each {_describe(typing.get_args(hint)[0])}"
     plain = {int: "a whole number", float: "a number", bool: "yes or no", str: "a text", type(None): "none"}
     return plain.get(hint, str(hint))

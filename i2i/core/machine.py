@@ -34,6 +34,8 @@ def free_memory(root: Path = Path("/")) -> float:
         free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (ValueError, OSError, AttributeError):
         free = UNKNOWN_MEMORY
+    if (space := address_space()) < math.inf:
+        free = min(free, max(0.0, space - _address_space_used(root)))
     for folder in _cgroup_folders(root, "memory"):
         for limit_name, used_name in (
             ("memory.max", "memory.current"),  # version 2
@@ -44,6 +46,29 @@ def free_memory(root: Path = Path("/")) -> float:
                 if limit and used and limit[0] != "max":
                     free = min(free, max(0.0, float(limit[0]) - float(used[0]) + _file_cache(folder)))
     return free
+
+
+def total_memory(root: Path = Path("/")) -> float:
+    """Bytes of main memory that this process could have if nothing else ran: the least of the machine's, of its
+    container's limit and of the limit on its address space; infinity where the system does not tell."""
+    limits = [address_space()]
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        limits.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    for folder in _cgroup_folders(root, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
+            with contextlib.suppress(ValueError, IndexError):
+                limits.append(float(_words(folder / name)[0]))
+    return min(limits)
+
+
+def address_space() -> float:
+    """Bytes of address space that this process may have (`ulimit -v`); infinity without a limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else float(limit)
 
 
 def share_processors() -> None:
@@ -81,6 +106,14 @@ def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
             if folder == top or folder == folder.parent:
                 break
             folder = folder.parent
+
+
+def _address_space_used(root: Path) -> float:
+    """Bytes of address space that this process has taken; 0 where the system does not tell."""
+    try:
+        return float(_words(root / "proc/self/statm")[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, IndexError, OSError, AttributeError):
+        return 0.0
 
 
 def _file_cache(folder: Path) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from i2i.core.config import NonNegative
+from i2i.core.config import MAX_SIDE, NonNegative, OptionalSide, Range
 from i2i.core.errors import I2IError, nearest
 from i2i.data.preprocess import RULES, Preprocess
 
@@ -17,14 +18,14 @@ class DataSettings:
 
     layout: str = "auto"  # auto, paired, joined (pairs side by side in one file), unpaired, images, labelled
     direction: str = "AtoB"  # AtoB: x from A and y from B; BtoA: the other way
-    size: int = 256  # side of the square training crops, in pixels
-    load: int | None = None  # side before the random crop, in pixels; none: size * 286 / 256, as in the papers; 0: size
+    size: Annotated[int, Range(4, MAX_SIDE)] = 256  # side of the square training crops, in pixels
+    load: OptionalSide | None = None  # side before the crop, in pixels; none: size * 286 / 256, as in papers; 0: size
     preprocess: str = "resize_and_crop"  # resize_and_crop, resize, scale_width, scale_width_and_crop, crop, none
     exact: bool = False  # bit-exact Pillow resizing, as in the papers' code; three times slower
     flip: bool | None = None  # random left-right mirroring; none: yes, unless the data card forbids it
     channels_in: int = 0  # channels of the input: 1 grey, 3 color, 4 color and alpha; 0: as in the files
     channels_out: int = 0  # channels of the target: 1, 3 or 4; 0: as in the files
-    workers: int = 2  # threads that prepare batches ahead; 0: the training thread does it
+    workers: Annotated[int, Range(0, 256)] = 2  # threads that prepare batches ahead; 0: the training thread does it
     cache: str = "none"  # where decoded and resized images are kept for later epochs: none, memory, disk
     cache_gb: NonNegative = 8.0  # largest size of the cache, in 10^9 bytes
     augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or a file of A.save
@@ -54,8 +55,8 @@ class DataSettings:
             value = getattr(self, name)
             if value not in allowed:
                 raise I2IError(f"{name} is {value!r}.", f"Allowed: {', '.join(map(str, allowed))}.")
-        if self.size < 4:
-            raise I2IError(f"size is {self.size}.", "Allowed: 4 or more pixels.")
+        if not 4 <= self.size <= MAX_SIDE:
+            raise I2IError(f"size is {self.size}.", f"Allowed: 4 to {MAX_SIDE} pixels.")
         if self.loaded < self.size:
             raise I2IError(f"load is {self.load}, less than size {self.size}.", "Allowed: size or more, or 0 for size.")
         if self.workers < 0:

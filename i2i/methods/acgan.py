@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.config import Channels, Classes, NonNegative, Side, UnderOne, Width
 from i2i.core.errors import I2IError
 from i2i.losses import Adversarial, category, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
@@ -33,11 +33,11 @@ from i2i.nets.blocks import check, one_hot
 class ACGANSettings:
     """Settings of AC-GAN; the defaults are the paper's for CIFAR-10."""
 
-    z: Count = 100  # numbers in the noise vector z
+    z: Width = 100  # numbers in the noise vector z
     noise: str = "uniform"  # distribution of the noise: uniform on [-1, 1], or normal
     network: str = "paper"  # pair of networks: paper (of the paper), small
-    width: Count = 384  # channels of G's first map; 128 suits the small pair
-    d_width: Count = 16  # channels of D's first layer
+    width: Width = 384  # channels of G's first map; 128 suits the small pair
+    d_width: Width = 16  # channels of D's first layer
     dropout: UnderOne = 0.5  # paper: dropout probability in D
     std: NonNegative = 0.0  # paper: standard deviation of noise added to D's maps; the paper tried 0, 0.1 and 0.2
     cls: NonNegative = 1.0  # weight of the class terms
@@ -50,7 +50,7 @@ class ACGANSettings:
 class ACGANGenerator(Network):
     """(z, one-hot c) -> dense -> width x size/8 x size/8, then three transposed convolutions 5x5 (appendix A)."""
 
-    def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 384) -> None:
+    def __init__(self, z: Width, classes: Classes, channels: Channels = 3, size: Side = 32, width: Width = 384) -> None:
         super().__init__()
         if size % 8:
             raise I2IError(
@@ -108,7 +108,7 @@ class ACGANDiscriminator(nn.Module):
 class ACGANSmallGenerator(Network):
     """embedding(c) * z -> dense -> width x size/4 x size/4, doubled twice by repeating pixels before convolutions."""
 
-    def __init__(self, z: int, classes: int, channels: int = 3, size: int = 32, width: int = 128) -> None:
+    def __init__(self, z: Width, classes: Classes, channels: Channels = 3, size: Side = 32, width: Width = 128) -> None:
         super().__init__()
         if size % 4:
             raise I2IError(

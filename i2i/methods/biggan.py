@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Channels, Classes, NonNegative, OptionalSide, Repeats, Side, UnderOne, Width
 from i2i.core.errors import I2IError
 from i2i.losses import hinge, orthogonal
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
@@ -53,13 +53,13 @@ D_PLANS = {
 class BigGANSettings:
     """Settings of BigGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
-    z: Count = 120  # numbers in the noise vector z; a multiple of its chunks, 1 plus the blocks of G
+    z: Width = 120  # numbers in the noise vector z; a multiple of its chunks, 1 plus the blocks of G
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
-    width: Count = 96  # channels of G's last block; the other blocks are 1 to 16 times as wide
-    d_width: Count = 96  # channels of D's first block; the other blocks are 1 to 16 times as wide
-    shared: Count = 128  # numbers in the class embedding, which all norms of G share
-    attention: Natural = 64  # side in pixels of the maps with self-attention, in G and in D; 0: no attention
-    critic_steps: Count = 2  # steps of D for each step of G
+    width: Width = 96  # channels of G's last block; the other blocks are 1 to 16 times as wide
+    d_width: Width = 96  # channels of D's first block; the other blocks are 1 to 16 times as wide
+    shared: Width = 128  # numbers in the class embedding, which all norms of G share
+    attention: OptionalSide = 64  # side in pixels of the maps with self-attention, in G and in D; 0: no attention
+    critic_steps: Repeats = 2  # steps of D for each step of G
     ortho: NonNegative = 1e-4  # weight of the orthogonal regularisation of G; 0: off
     init: str = "orthogonal"  # initial weights: orthogonal, or normal (N(0, 0.02), as for CIFAR)
     lr: NonNegative = 5e-5  # learning rate of G's Adam
@@ -85,13 +85,13 @@ class BigGANGenerator(Network):
 
     def __init__(
         self,
-        z: int,
-        classes: int,
-        channels: int = 3,
-        size: int = 128,
-        width: int = 96,
-        shared: int = 128,
-        attention: int = 64,
+        z: Width,
+        classes: Classes,
+        channels: Channels = 3,
+        size: Side = 128,
+        width: Width = 96,
+        shared: Width = 128,
+        attention: OptionalSide = 64,
         init: str = "orthogonal",
     ) -> None:
         super().__init__()

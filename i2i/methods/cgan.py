@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, Positive, UnderOne
+from i2i.core.config import Channels, Classes, NonNegative, Positive, Side, UnderOne, Width
 from i2i.losses import Adversarial, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, sgd_or_adam_pair
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, Maxout, Network, register
@@ -31,11 +31,11 @@ from i2i.nets.blocks import check, one_hot
 class CGANSettings:
     """Settings of cGAN; the defaults are the paper's for MNIST."""
 
-    z: Count = 100  # numbers in the noise vector z
+    z: Width = 100  # numbers in the noise vector z
     noise: str = "uniform"  # distribution of the noise: uniform on [-1, 1], or normal
     network: str = "mlp"  # networks: mlp (the paper's perceptrons), dcgan (convolutions)
-    width: Count = 64  # dcgan: channels of G at the full size
-    d_width: Count = 64  # dcgan: channels of D's first layer
+    width: Width = 64  # dcgan: channels of G at the full size
+    d_width: Width = 64  # dcgan: channels of D's first layer
     units: Positive = 1.0  # mlp: factor on all widths of the paper
     dropout: UnderOne = 0.5  # mlp: dropout probability in the hidden layers of both
     optimizer: str = "sgd"  # optimizer: sgd (its learning rate falls to a hundred-thousandth), adam
@@ -49,7 +49,7 @@ class CGANGenerator(Network):
     """z -> 200 and c -> 1000 units, together -> 1200 -> image; ReLU, and tanh at the end (section 4.1)."""
 
     def __init__(
-        self, z: int, classes: int, channels: int, size: int, units: float = 1.0, dropout: float = 0.5
+        self, z: Width, classes: Classes, channels: Channels, size: Side, units: float = 1.0, dropout: float = 0.5
     ) -> None:
         super().__init__()
         self.classes, self.shape = classes, (channels, size, size)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, Positive, Share, UnderOne
+from i2i.core.config import Blocks, Count, Layers, Natural, NonNegative, Positive, Share, UnderOne, Width
 from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.losses.adversarial import adversarial
@@ -37,15 +37,15 @@ from i2i.nets.patches import PatchHeads
 class CUTSettings:
     """Settings of CUT; the defaults are the paper's."""
 
-    blocks: Natural = 9  # residual blocks of the generator
-    width: Count = 64  # channels of the generator's first layer
+    blocks: Blocks = 9  # residual blocks of the generator
+    width: Width = 64  # channels of the generator's first layer
     norm: str = "instance"  # normalisation: instance, batch, none
     dropout: bool = False  # dropout of 0.5 in each residual block
     antialias: bool = True  # blur before each subsampling in G and D, and upsample with a fixed filter
     init: str = "xavier"  # initial weights: normal, xavier, kaiming, orthogonal
     gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the initial weights
-    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: Count = 64  # channels of the discriminator's first layer
+    layers: Layers = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: Width = 64  # channels of the discriminator's first layer
     loss: str = "lsgan"  # adversarial loss: lsgan, vanilla, hinge
     adv: NonNegative = 1.0  # weight of the adversarial loss
     nce: NonNegative = 1.0  # weight of the patch losses
@@ -53,7 +53,7 @@ class CUTSettings:
     mirror: bool = False  # mirror G's input in half of the steps, and mirror its features back
     taps: tuple[Natural, ...] = (0, 4, 8, 12, 16)  # layers of G whose features are compared; 0 is the padded image
     patches: Count = 256  # positions compared in each layer
-    dim: Count = 256  # numbers in the projection of a patch
+    dim: Width = 256  # numbers in the projection of a patch
     temperature: Positive = 0.07  # temperature of the softmax over patches
     all_negatives: bool = False  # take negatives from the other images of the batch (of one process), too
     lr: NonNegative = 2e-4  # learning rate of both Adams

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, Share, UnderOne
+from i2i.core.config import NonNegative, Share, UnderOne, Width
 from i2i.losses import Adversarial, smooth_targets
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
@@ -28,10 +28,10 @@ from i2i.nets import DCGANDiscriminator, DCGANGenerator
 class DCGANSettings:
     """Settings of DCGAN; the defaults are those of the PyTorch example."""
 
-    z: Count = 100  # numbers in the noise vector z
+    z: Width = 100  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1] (the paper's)
-    width: Count = 64  # channels of G at the full size; they double at each halving of the size
-    d_width: Count = 64  # channels of D's first layer
+    width: Width = 64  # channels of G at the full size; they double at each halving of the size
+    d_width: Width = 64  # channels of D's first layer
     project: bool = False  # make G's first map by a dense layer with bias, without norm and ReLU
     std: NonNegative = 0.02  # standard deviation of the initial weights
     real_target: Share = 1.0  # D's target for real images; 0.9: one-sided label smoothing

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.config import NonNegative, UnderOne, Width
 from i2i.losses.adversarial import Adversarial, adversarial
 from i2i.methods import Batch, Generate, Now, Shape, Terms, sgd_or_adam_pair
 from i2i.nets import MLPDiscriminator, MLPGenerator
@@ -30,11 +30,11 @@ from i2i.nets.mlp import uniform_weights
 class GANSettings:
     """Settings of the GAN; the defaults are those of the authors' code."""
 
-    z: Count = 100  # numbers in the noise vector z
+    z: Width = 100  # numbers in the noise vector z
     noise: str = "cube"  # distribution of the noise: cube (uniform, variance 1), uniform on [-1, 1], normal
-    hidden: tuple[Count, ...] = (1200, 1200)  # units of G's hidden layers
-    d_hidden: tuple[Count, ...] = (240, 240)  # units of D's hidden layers
-    pieces: Count = 5  # linear pieces of D's maxout units; 1: leaky ReLU instead of maxout
+    hidden: tuple[Width, ...] = (1200, 1200)  # units of G's hidden layers
+    d_hidden: tuple[Width, ...] = (240, 240)  # units of D's hidden layers
+    pieces: Width = 5  # linear pieces of D's maxout units; 1: leaky ReLU instead of maxout
     slope: NonNegative = 0.0  # slope of the leaky ReLU below 0; 0: ReLU
     norm: bool = False  # batch norm in all hidden layers of G except the first
     dropout: UnderOne = 0.5  # dropout probability of D's hidden units

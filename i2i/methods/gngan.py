@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.config import NonNegative, Repeats, UnderOne, Width
 from i2i.losses import gradient_normalized
 from i2i.losses.adversarial import Adversarial, adversarial
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, linear
@@ -33,14 +33,14 @@ from i2i.nets.blocks import check
 class GNGANSettings:
     """Settings of GN-GAN; the defaults are the paper's for CIFAR-10 with residual networks."""
 
-    z: Count = 128  # numbers in the noise vector z
+    z: Width = 128  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
     network: str = "resnet"  # networks: resnet, dcgan
-    width: Count = 256  # channels of G's blocks; above 32 pixels of the last block, doubled backwards
-    d_width: Count = 128  # channels of D's blocks; above 32 pixels of the first block, doubled forwards
+    width: Width = 256  # channels of G's blocks; above 32 pixels of the last block, doubled backwards
+    d_width: Width = 128  # channels of D's blocks; above 32 pixels of the first block, doubled forwards
     loss: str = "hinge"  # adversarial loss: hinge, vanilla (the paper's for plain convolutions), wasserstein
-    critic_steps: Count = 5  # steps of D for each step of G
-    g_batch: Count = 2  # batches of fakes in each step of G
+    critic_steps: Repeats = 5  # steps of D for each step of G
+    g_batch: Repeats = 2  # batches of fakes in each step of G
     lr: NonNegative = 2e-4  # learning rate of G's Adam
     d_lr: NonNegative = 4e-4  # learning rate of D's Adam
     beta1: UnderOne = 0.0  # beta1 of both Adams

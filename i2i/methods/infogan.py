@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Channels, NonNegative, OptionalWidth, Side, UnderOne, Width
 from i2i.core.errors import I2IError
 from i2i.losses import Adversarial, category, gaussian_nll, vanilla
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
@@ -31,11 +31,11 @@ from i2i.nets.latent import Latent
 class InfoGANSettings:
     """Settings of InfoGAN; the defaults are the paper's for MNIST."""
 
-    z: Natural = 62  # numbers in the noise vector z, without the codes
+    z: OptionalWidth = 62  # numbers in the noise vector z, without the codes
     noise: str = "uniform"  # distribution of the noise: uniform on [-1, 1], or normal
-    categories: Count = 10  # values that the categorical code can have
-    numbers: Natural = 2  # number of continuous codes, each uniform on [-1, 1]
-    units: Count = 1024  # units of the dense layers; the maps have an eighth and a sixteenth as many channels
+    categories: Width = 10  # values that the categorical code can have
+    numbers: OptionalWidth = 2  # number of continuous codes, each uniform on [-1, 1]
+    units: Width = 1024  # units of the dense layers; the maps have an eighth and a sixteenth as many channels
     slope: NonNegative = 0.1  # slope of the leaky ReLU in D and Q
     mutual: NonNegative = 1.0  # weight lambda of the information about the categorical code
     mutual_numbers: NonNegative = 1.0  # weight lambda of the information about the continuous codes
@@ -48,7 +48,7 @@ class InfoGANSettings:
 class InfoGANGenerator(Network):
     """(z, c) -> dense -> dense -> maps of size/4, then two transposed convolutions 4/2/1."""
 
-    def __init__(self, z: int = 74, channels: int = 1, size: int = 28, units: int = 1024) -> None:
+    def __init__(self, z: Width = 74, channels: Channels = 1, size: Side = 28, units: Width = 1024) -> None:
         super().__init__()
         if size % 4:
             raise I2IError(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.config import NonNegative, UnderOne, Width
 from i2i.losses import Adversarial, least_squares
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
@@ -27,10 +27,10 @@ from i2i.nets import DCGANDiscriminator, DCGANGenerator
 class LSGANSettings:
     """Settings of LSGAN; the defaults are the paper's for images other than LSUN."""
 
-    z: Count = 100  # numbers in the noise vector z
+    z: Width = 100  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
-    width: Count = 64  # channels of G at the full size; they double at each halving of the size
-    d_width: Count = 64  # channels of D's first layer
+    width: Width = 64  # channels of G at the full size; they double at each halving of the size
+    d_width: Width = 64  # channels of D's first layer
     a: float = 0.0  # D's target for fakes
     b: float = 1.0  # D's target for real images
     c: float = 1.0  # G's target

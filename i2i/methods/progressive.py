@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as fn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Count, Natural, NonNegative, Repeats, UnderOne, Width
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
@@ -38,16 +38,16 @@ from i2i.nets.progressive import growth_level, size_and_alpha, sizes
 class ProgressiveSettings:
     """Settings of Progressive GAN; the defaults are the paper's for CelebA-HQ."""
 
-    z: Count = 512  # numbers in the noise vector z
+    z: Width = 512  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal; G scales each z to length sqrt(z)
-    base: Count = 8192  # channels of the maps of side N: base / (N / 2), but at most `most`
-    most: Count = 512  # largest number of channels
+    base: Width = 8192  # channels of the maps of side N: base / (N / 2), but at most `most`
+    most: Width = 512  # largest number of channels
     train: Natural = 800_000  # images seen at each size after its fade-in (released code: 600,000)
     fade: Natural = 800_000  # images seen during the fade-in of the next size
     start: int = 4  # side of the first images in pixels
     minibatch: tuple[Count, ...] = ()  # images in an update at 4, 8, 16, ... pixels; empty: the whole batch
-    group: Count = 4  # images in a group of the minibatch standard deviation
-    critic_steps: Count = 1  # steps of D for each step of G
+    group: Width = 4  # images in a group of the minibatch standard deviation
+    critic_steps: Repeats = 1  # steps of D for each step of G
     gp: NonNegative = 10.0  # weight of the gradient penalty
     drift: NonNegative = 1e-3  # weight of the mean squared score of real images
     lr: NonNegative = 1e-3  # learning rate of both Adams

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import NonNegative, OptionalSide, Repeats, UnderOne, Width
 from i2i.losses import hinge
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair
 from i2i.nets import ResNetDiscriminator, ResNetGenerator
@@ -28,12 +28,12 @@ from i2i.nets import ResNetDiscriminator, ResNetGenerator
 class SAGANSettings:
     """Settings of SAGAN; the defaults are the paper's for ImageNet at 128 pixels."""
 
-    z: Count = 128  # numbers in the noise vector z
+    z: Width = 128  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
-    width: Count = 64  # channels of G's blocks; above 32 pixels of the last block, doubled backwards
-    d_width: Count = 64  # channels of D's blocks; above 32 pixels of the first block, doubled forwards
-    attention: Natural = 32  # side in pixels of the maps with self-attention, in G and in D; 0: no attention
-    critic_steps: Count = 1  # steps of D for each step of G
+    width: Width = 64  # channels of G's blocks; above 32 pixels of the last block, doubled backwards
+    d_width: Width = 64  # channels of D's blocks; above 32 pixels of the first block, doubled forwards
+    attention: OptionalSide = 32  # side in pixels of the maps with self-attention, in G and in D; 0: no attention
+    critic_steps: Repeats = 1  # steps of D for each step of G
     lr: NonNegative = 1e-4  # learning rate of G's Adam
     d_lr: NonNegative = 4e-4  # learning rate of D's Adam
     beta1: UnderOne = 0.0  # beta1 of both Adams

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.config import Channels, NonNegative, Repeats, Side, UnderOne, Width
 from i2i.losses import hinge
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, linear
 from i2i.nets import Network, ResNetDiscriminator, ResNetGenerator, init_weights, register, spectral_norm
@@ -32,13 +32,13 @@ from i2i.nets.blocks import check, doublings
 class SNGANSettings:
     """Settings of SN-GAN; the defaults are the paper's for CIFAR-10."""
 
-    z: Count = 128  # numbers in the noise vector z
+    z: Width = 128  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
     network: str = "resnet"  # networks: resnet (table 4), plain (table 3)
-    width: Count = 256  # channels of G's blocks; above 32 pixels of the last block, doubled backwards; plain: 64
-    d_width: Count = 128  # channels of D's blocks; above 32 pixels of the first block, doubled forwards; plain: 64
-    critic_steps: Count = 5  # steps of D for each step of G
-    g_batch: Count = 2  # batches of fakes in each step of G
+    width: Width = 256  # channels of G's blocks; above 32 pixels of the last block, doubled backwards; plain: 64
+    d_width: Width = 128  # channels of D's blocks; above 32 pixels of the first block, doubled forwards; plain: 64
+    critic_steps: Repeats = 5  # steps of D for each step of G
+    g_batch: Repeats = 2  # batches of fakes in each step of G
     lr: NonNegative = 2e-4  # learning rate of G's Adam
     d_lr: NonNegative = 2e-4  # learning rate of D's Adam
     beta1: UnderOne = 0.0  # beta1 of both Adams
@@ -49,7 +49,7 @@ class SNGANSettings:
 class SNGANPlainGenerator(Network):
     """z -> dense -> 4x4, transposed convolutions 4/2/1 up to `width` channels, a convolution 3x3 (table 3)."""
 
-    def __init__(self, z: int, channels: int = 3, size: int = 32, width: int = 64) -> None:
+    def __init__(self, z: Width, channels: Channels = 3, size: Side = 32, width: Width = 64) -> None:
         super().__init__()
         count = doublings(size)
         self.dense = nn.Linear(z, width * 2**count * 16)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, Natural, NonNegative, UnderOne
+from i2i.core.config import Blocks, Channels, NonNegative, Repeats, Side, UnderOne, Width
 from i2i.core.distributed import gather_rows
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
@@ -45,18 +45,18 @@ from i2i.nets.transformer import (
 class TransGANSettings:
     """Settings of TransGAN; the defaults are the released code's for CIFAR-10."""
 
-    z: Count = 256  # numbers in the noise vector z
+    z: Width = 256  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
-    width: Count = 1024  # channels of G's first tokens; each pixel shuffle divides them by 4
-    depths: tuple[Natural, ...] = (5, 4, 2)  # transformer blocks of G at each size; each size is twice the one before
-    shuffles: Natural = 2  # the last N upsamplings are pixel shuffles, those before are bicubic (256 px: 3)
-    d_width: Count = 384  # channels of D's tokens
-    d_depth: Natural = 3  # transformer blocks of D at each of its two sizes
-    patch: Count = 2  # side of D's smaller patches in pixels
-    heads: Count = 4  # attention heads of every block
-    largest: Count = 32  # side of the largest maps with full attention; larger maps attend in windows of half of it
-    critic_steps: Count = 4  # steps of D for each step of G
-    g_batch: Count = 2  # batches of fakes in each step of G
+    width: Width = 1024  # channels of G's first tokens; each pixel shuffle divides them by 4
+    depths: tuple[Blocks, ...] = (5, 4, 2)  # transformer blocks of G at each size; each size is twice the one before
+    shuffles: Blocks = 2  # the last N upsamplings are pixel shuffles, those before are bicubic (256 px: 3)
+    d_width: Width = 384  # channels of D's tokens
+    d_depth: Blocks = 3  # transformer blocks of D at each of its two sizes
+    patch: Width = 2  # side of D's smaller patches in pixels
+    heads: Width = 4  # attention heads of every block
+    largest: Side = 32  # side of the largest maps with full attention; larger maps attend in windows of half of it
+    critic_steps: Repeats = 4  # steps of D for each step of G
+    g_batch: Repeats = 2  # batches of fakes in each step of G
     gp: NonNegative = 10.0  # weight of the gradient penalty
     drift: NonNegative = 1e-3  # weight of the squared mean score of real images
     lr: NonNegative = 1e-4  # learning rate of both Adams
@@ -71,14 +71,14 @@ class TransGANGenerator(Network):
 
     def __init__(
         self,
-        z: int,
-        channels: int = 3,
-        size: int = 32,
-        width: int = 1024,
-        depths: tuple[int, ...] = (5, 4, 2),
-        shuffles: int = 2,
-        heads: int = 4,
-        largest: int = 32,
+        z: Width,
+        channels: Channels = 3,
+        size: Side = 32,
+        width: Width = 1024,
+        depths: tuple[Blocks, ...] = (5, 4, 2),
+        shuffles: Blocks = 2,
+        heads: Width = 4,
+        largest: Side = 32,
     ) -> None:
         super().__init__()
         if not depths:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer, RMSprop
 
-from i2i.core.config import Count, Natural, NonNegative, Positive
+from i2i.core.config import Count, Natural, NonNegative, Positive, Repeats, Width
 from i2i.losses import wasserstein
 from i2i.methods import Batch, Generate, Now, Shape, Terms
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
@@ -29,12 +29,12 @@ from i2i.nets import DCGANDiscriminator, DCGANGenerator
 class WGANSettings:
     """Settings of WGAN; the defaults are the paper's."""
 
-    z: Count = 100  # numbers in the noise vector z
+    z: Width = 100  # numbers in the noise vector z
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
-    width: Count = 64  # channels of G at the full size; they double at each halving of the size
-    d_width: Count = 64  # channels of D's first layer
-    critic_steps: Count = 5  # steps of D for each step of G
-    burst: Count = 100  # steps of D before G's first steps, and before each `again`-th step of G
+    width: Width = 64  # channels of G at the full size; they double at each halving of the size
+    d_width: Width = 64  # channels of D's first layer
+    critic_steps: Repeats = 5  # steps of D for each step of G
+    burst: Repeats = 100  # steps of D before G's first steps, and before each `again`-th step of G
     first: Natural = 25  # steps of G at the start that have such a burst before them; 0: no bursts at all
     again: Count = 500  # later: steps of G from one burst to the next
     clamp: Positive = 0.01  # largest absolute weight of D

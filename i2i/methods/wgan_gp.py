@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from i2i.core.config import Count, NonNegative, UnderOne
+from i2i.core.config import NonNegative, Repeats, UnderOne, Width
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
 from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, linear, sample_ids
@@ -31,12 +31,12 @@ from i2i.nets.blocks import check
 class WGANGPSettings:
     """Settings of WGAN-GP; the defaults are those of algorithm 1."""
 
-    z: Count = 100  # numbers in the noise vector z; the paper's ResNet has 128
+    z: Width = 100  # numbers in the noise vector z; the paper's ResNet has 128
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
     network: str = "dcgan"  # networks: dcgan, resnet
-    width: Count = 64  # channels of G at the full size; resnet: of its blocks up to 32 pixels (paper: 128)
-    d_width: Count = 64  # channels of D's first layer
-    critic_steps: Count = 5  # steps of D for each step of G
+    width: Width = 64  # channels of G at the full size; resnet: of its blocks up to 32 pixels (paper: 128)
+    d_width: Width = 64  # channels of D's first layer
+    critic_steps: Repeats = 5  # steps of D for each step of G
     gp: NonNegative = 10.0  # weight of the gradient penalty
     lr: NonNegative = 1e-4  # learning rate of both Adams
     beta1: UnderOne = 0.0  # beta1 of both Adams

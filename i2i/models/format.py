@@ -23,15 +23,21 @@ from torch import Tensor, nn
 
 from i2i import nets
 from i2i.core import plugins
+from i2i.core.config import shorten
 from i2i.core.errors import I2IError, MethodNeeded, nearest
 from i2i.core.files import atomic_path
+from i2i.core.reading import parse_json
 from i2i.models import content
+from i2i.models.header import check_header
+from i2i.nets.bounds import TooLarge, at_most
 
 State = dict[str, Tensor]
 
 FORMAT = 1  # version of the format; files with a higher number are refused
 KEY = "i2i"  # of the header in the metadata of safetensors
-MAX_ARGUMENT = 65536  # largest number allowed in a network's arguments; without it a tiny header could ask for hours
+MAX_TENSORS = 20_000  # in a file; large networks of today have some thousands
+MAX_HEADER = 10_000_000  # bytes of the list of tensors and of the metadata
+SLACK, SLACK_TENSORS = 100_000_000, 2000  # sizes up to which a network may be built that does not fit its file
 DAMAGED = "Copy or download the file again."
 
 
@@ -166,9 +172,16 @@ def _open(path: Path) -> Any:
         raise I2IError(f"There is no model at {path}.", "Give the path of a .safetensors file.")
     content.refuse_pretenders(path)
     try:
-        return safe_open(path, framework="pt")
+        with path.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+        if MAX_HEADER < length < path.stat().st_size:
+            raise I2IError(f"The header of {path} has {length:,} bytes.", f"Allowed: {MAX_HEADER:,}.")
+        file: Any = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise I2IError(f"{path} is not a safetensors file, or it was cut short ({error}).", DAMAGED) from error
+    if (count := len(file.keys())) > MAX_TENSORS:
+        raise I2IError(f"{path} holds {count:,} tensors.", f"Allowed: {MAX_TENSORS:,}.")
+    return file
 
 
 def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -180,8 +193,8 @@ def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
             "Give a model that `i2i train` wrote.",
         )
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        header = parse_json(text)
+    except ValueError as error:
         raise I2IError(f"The header of {path} cannot be read: {error}.", DAMAGED) from error
     if not isinstance(header, dict) or not isinstance(header.get("networks"), dict):
         raise I2IError(f"The header of {path} names no networks.", DAMAGED)
@@ -192,11 +205,12 @@ def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
             and isinstance(described.get("arguments", {}), dict)
         ):
             raise I2IError(f"The header of {path} does not describe its network {name}.", DAMAGED)
-    if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
+    if type(header.get("format")) is not int or header["format"] > FORMAT:
         raise I2IError(
-            f"{path} has format {header.get('format')!r}; this version of i2i reads formats up to {FORMAT}.",
+            f"{path} has format {shorten(header.get('format'))}; this version of i2i reads formats up to {FORMAT}.",
             "Update i2i: pip install -U i2i-toolkit",
         )
+    check_header(str(path), header)
     return header
 
 
@@ -218,12 +232,16 @@ def _fitting(path: Path, name: str, header: Mapping[str, Any], state: State) -> 
         plugins.import_installed(str(header.get("method", "")))
     if kind not in nets.NETWORKS:
         raise _unknown_network(path, kind, header)
+    # A header can ask for any network, but not for one that is much larger than the file.
     # Any odd number in the arguments may lead to any of these errors.
     try:
-        if nets.NETWORKS[kind].__module__.startswith("i2i."):  # a user's own network may take any number
-            _check_bounds(arguments, sum(v.numel() for v in state.values()))
-        net = _skeleton(kind, arguments)
-    except (I2IError, RuntimeError, ArithmeticError, ValueError, TypeError) as error:
+        # Twice: a weight that is normalized is registered as two parameters.
+        values, count = max(2 * sum(v.numel() for v in state.values()), SLACK), max(2 * len(state), SLACK_TENSORS)
+        with at_most(values, count, ", and the file holds fewer"):
+            net = _skeleton(kind, arguments)
+    except TooLarge as error:
+        raise I2IError(f"The tensors of network {name} in {path} do not fit: {error}", DAMAGED) from error
+    except (I2IError, RuntimeError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise I2IError(f"{path} describes its network {name} in a way this version cannot build: {error}") from error
     expected = net.state_dict()
     missing = sorted(expected.keys() - state.keys())
@@ -284,11 +302,3 @@ def _unknown_network(path: Path, kind: str, header: Mapping[str, Any]) -> I2IErr
         f"If you trust that file, name it, and its code is run: --method {shlex.quote(file)} (method= in Python).",
         file,
     )
-
-
-def _check_bounds(arguments: Mapping[str, Any], values: int) -> None:
-    """Raises I2IError for arguments that are impossible for a network of `values` weights, before building it."""
-    for key, value in arguments.items():
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not -1 <= number <= min(MAX_ARGUMENT, max(values, 8)):
-                raise I2IError(f"{key} is {value}, but its tensors hold {values} values.")

@@ -20,6 +20,7 @@ from i2i.core.errors import I2IError, nearest
 from i2i.core.progress import Progress
 from i2i.models import content
 from i2i.models import format as model_file
+from i2i.models.header import check_header
 from i2i.models.load import ModelFile, find, import_method
 from i2i.models.runner import require_numbers
 from i2i.models.use import use_command
@@ -71,6 +72,7 @@ class LoadedGenerator:
     """
 
     def __init__(self, network: nn.Module, header: Mapping[str, Any], name: str = "model") -> None:
+        check_header(name, header)
         self.network = network.eval().requires_grad_(False)
         self.header, self.name = dict(header), name
         self.latent = Latent(tuple((str(kind), int(width)) for kind, width in header["latent"]))
@@ -78,11 +80,29 @@ class LoadedGenerator:
         self.labels: list[str] = list(header.get("class_names") or [f"code {k}" for k in range(self.latent.codes)])
         trained_sizes = getattr(network, "sizes", None)  # of a growing generator: the sizes that training has reached
         self.sizes: list[int] = [int(s) for s in header.get("sizes") or trained_sizes or [header.get("size", 64)]]
+        self._check_fit()
         self.device = next(network.parameters()).device
         if self.device.type == "cpu":
             fast_conv.speed_up(network)
         self._statistics_for = 0.0  # the truncation for which batch norm has its statistics
         self._stored = {k: v.clone() for k, v in network.state_dict().items()} if header.get("standing") else {}
+
+    def _check_fit(self) -> None:
+        """Raises I2IError if the header's noise, classes or sizes are not those of the network."""
+        arguments: dict[str, Any] = getattr(self.network, "arguments", {})
+        is_ours = type(self.network).__module__.startswith("i2i.")
+        facts = [("numbers in the noise", self.latent.width, arguments.get("z"))]
+        if self.conditional and arguments.get("classes") != 0:  # with 0 classes it takes them, and does not use them
+            facts.append(("classes", len(self.labels), arguments.get("classes", 0)))
+        for what, stated, built in facts:
+            if is_ours and built is not None and stated != built:
+                raise I2IError(
+                    f"The header of {self.name} is damaged: it tells of {stated} {what}, the network of {built}.",
+                    "Copy or download the file again.",
+                )
+        own = getattr(self.network, "sizes", None)
+        if is_ours and len(self.sizes) > 1 and (own is None or not set(self.sizes) <= set(own)):
+            raise I2IError(f"The header of {self.name} is damaged: its network cannot make images of {self.sizes}.")
 
     @property
     def batch_size(self) -> int:

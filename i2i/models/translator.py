@@ -32,6 +32,7 @@ from i2i.core.errors import I2IError
 from i2i.media import adapt
 from i2i.media.adapt import PreparedImage, Size
 from i2i.models import tiles
+from i2i.models.header import check_header
 from i2i.models.runner import Runner
 from i2i.models.tiling import TileSettings, Tiling
 from i2i.nets.blocks import eval_mode
@@ -59,12 +60,14 @@ class Translator:
         dtype: torch.dtype | None = None,
         tiling: TileSettings | None = None,
     ) -> None:
+        check_header(name, header)
         self.header, self.name = dict(header), name
         self.noisy = bool(header.get("dropout_at_test"))
         self.network = eval_mode(network, bool(header.get("train_mode_norm")), self.noisy).requires_grad_(False)
         arguments: dict[str, Any] = dict(getattr(network, "arguments", {}))
-        self.channels_in = int(arguments.get("channels_in", header.get("channels_in", 3)))
-        self.channels_out = int(arguments.get("channels_out", header.get("channels_out", 3)))
+        channels = {k: arguments.get(k, header.get(k, 3)) for k in ("channels_in", "channels_out")}
+        check_header(name, channels)
+        self.channels_in, self.channels_out = int(channels["channels_in"]), int(channels["channels_out"])
         self.multiple = int(getattr(network, "multiple", header.get("multiple", 1)))
         self.runner = Runner(self.network, dtype, self.noisy)
         self.tiling = Tiling(self.network, self.channels_in, self.multiple, tiling)

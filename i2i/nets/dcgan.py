@@ -11,6 +11,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from i2i.core.config import Channels, Classes, Side, Width
 from i2i.nets.blocks import InstanceNorm, LeakyReLU, check, doublings, init_weights, one_hot
 from i2i.nets.registry import Network, register
 
@@ -28,12 +29,12 @@ class DCGANGenerator(Network):
 
     def __init__(
         self,
-        z: int = 100,
-        channels: int = 3,
-        size: int = 64,
-        width: int = 64,
+        z: Width = 100,
+        channels: Channels = 3,
+        size: Side = 64,
+        width: Width = 64,
         project: bool = False,
-        classes: int = 0,
+        classes: Classes = 0,
         std: float = 0.02,
     ) -> None:
         super().__init__()
@@ -72,12 +73,12 @@ class DCGANDiscriminator(Network):
 
     def __init__(
         self,
-        channels: int = 3,
-        size: int = 64,
-        width: int = 64,
+        channels: Channels = 3,
+        size: Side = 64,
+        width: Width = 64,
         norm: str = "batch",
-        classes: int = 0,
-        outputs: int = 1,
+        classes: Classes = 0,
+        outputs: Width = 1,
         std: float = 0.02,
     ) -> None:
         super().__init__()

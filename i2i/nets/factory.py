@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import nn
 
-from i2i.core.config import Count, Natural, NonNegative
+from i2i.core.config import Blocks, Layers, NonNegative, OptionalWidth, Range, Width
 from i2i.core.errors import I2IError, among
+from i2i.nets import unet
 from i2i.nets.blocks import init_weights
 from i2i.nets.patchgan import PatchGAN, PixelGAN
 from i2i.nets.resnet import ResNet
 from i2i.nets.unet import UNet
 
-MAX_DEPTH = 8  # levels of a U-Net that is fitted to the image size
+FITTED_DEPTH = 8  # levels of a U-Net that is fitted to the image size
 
 
 @dataclass(frozen=True)
@@ -21,18 +23,18 @@ class TranslationNets:
     """Settings of `generator` and `discriminator`. A method's Settings inherit from it and change some defaults."""
 
     generator: str = "resnet"  # resnet, unet
-    blocks: Natural = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
-    depth: Natural = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
-    width: Count = 64  # channels of the generator's first layer
-    detail: Natural = 0  # U-Net: channels of two last convolutions that also see the input: sharp edges; 0: none
+    blocks: Blocks = 0  # residual blocks of the ResNet; 0: 9 from 256 pixels on, 6 below
+    depth: Annotated[int, Range(0, unet.MAX_DEPTH)] = 0  # levels of the U-Net; 0: fitted to the size, 8 for 256 pixels
+    width: Width = 64  # channels of the generator's first layer
+    detail: OptionalWidth = 0  # U-Net: channels of two last convolutions that also see the input: sharp edges; 0: none
     norm: str = "instance"  # instance, batch, none
     dropout: bool = False  # half of the units in each block (ResNet) or in the widest decoder levels (U-Net)
     upsample: str = "transposed"  # transposed, resize (no checkerboard), blur (ResNet: antialiased as in CUT)
     init: str = "normal"  # first weights: normal, xavier, kaiming, orthogonal
     gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the first weights
     discriminator: str = "patchgan"  # patchgan, pixel
-    layers: Count = 3  # strided layers of the PatchGAN; 3: patches of 70x70
-    d_width: Count = 64  # channels of the discriminator's first layer
+    layers: Layers = 3  # strided layers of the PatchGAN; 3: patches of 70x70
+    d_width: Width = 64  # channels of the discriminator's first layer
 
 
 def generator(settings: TranslationNets, channels_in: int, channels_out: int, size: int) -> nn.Module:
@@ -79,7 +81,7 @@ def unet_depth(depth: int, size: int) -> int:
     depth 0: fitted to the size, which is the largest number up to 8 so that 2**depth divides `size`. Raises I2IError if
     2**depth does not divide `size`, or if no depth of 2 or more does."""
     fitted = 0
-    while fitted < MAX_DEPTH and size % 2 ** (fitted + 1) == 0:
+    while fitted < FITTED_DEPTH and size % 2 ** (fitted + 1) == 0:
         fitted += 1
     chosen = depth or fitted
     if chosen < 2:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from i2i.core.config import Channels, Side, Width
 from i2i.nets.registry import Network, register
 
 
@@ -45,10 +46,10 @@ class MLPGenerator(Network):
 
     def __init__(
         self,
-        z: int = 100,
-        channels: int = 1,
-        size: int = 28,
-        hidden: Sequence[int] = (1200, 1200),
+        z: Width = 100,
+        channels: Channels = 1,
+        size: Side = 28,
+        hidden: Sequence[Width] = (1200, 1200),
         slope: float = 0.0,
         norm: bool = False,
     ) -> None:
@@ -77,10 +78,10 @@ class MLPDiscriminator(Network):
 
     def __init__(
         self,
-        channels: int = 1,
-        size: int = 28,
-        hidden: Sequence[int] = (240, 240),
-        pieces: int = 1,
+        channels: Channels = 1,
+        size: Side = 28,
+        hidden: Sequence[Width] = (240, 240),
+        pieces: Width = 1,
         slope: float = 0.2,
         dropout: float = 0.0,
         input_dropout: float = 0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from i2i.core.config import Blocks, Channels, Width
 from i2i.nets.blocks import BlurDown, LeakyReLU, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
@@ -18,7 +19,12 @@ class PatchGAN(Network):
     """
 
     def __init__(
-        self, channels: int = 3, layers: int = 3, width: int = 64, norm: str = "instance", antialias: bool = False
+        self,
+        channels: Channels = 3,
+        layers: Blocks = 3,
+        width: Width = 64,
+        norm: str = "instance",
+        antialias: bool = False,
     ) -> None:
         super().__init__()
         parts: list[nn.Module] = []
@@ -46,7 +52,7 @@ class PixelGAN(Network):
 
     width: channels of the first layer. norm: batch, instance or none."""
 
-    def __init__(self, channels: int = 3, width: int = 64, norm: str = "instance") -> None:
+    def __init__(self, channels: Channels = 3, width: Width = 64, norm: str = "instance") -> None:
         super().__init__()
         bias = uses_bias(norm)
         self.net = nn.Sequential(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.nn.utils import parametrize
 
+from i2i.core.config import Channels, Side, Width
 from i2i.core.errors import I2IError
 from i2i.nets.blocks import upsample2x
 from i2i.nets.registry import Network, register
@@ -156,7 +157,9 @@ class ProgressiveGenerator(Network):
 
     level: Tensor
 
-    def __init__(self, z: int = 512, channels: int = 3, size: int = 1024, base: int = 8192, most: int = 512) -> None:
+    def __init__(
+        self, z: Width = 512, channels: Channels = 3, size: Side = 1024, base: Width = 8192, most: Width = 512
+    ) -> None:
         super().__init__()
         self.size = size
         widths = [channels_at(s, base, most) for s in sizes(size)]
@@ -203,7 +206,9 @@ class ProgressiveDiscriminator(Network):
     base, most: widths, see `channels_at`. Before the last convolution one channel tells how much the samples of a
     `group` differ (`minibatch_deviation`). No normalization."""
 
-    def __init__(self, channels: int = 3, size: int = 1024, base: int = 8192, most: int = 512, group: int = 4) -> None:
+    def __init__(
+        self, channels: Channels = 3, size: Side = 1024, base: Width = 8192, most: Width = 512, group: Width = 4
+    ) -> None:
         super().__init__()
         self.size, self.group = size, group
         widths, hidden = [channels_at(s, base, most) for s in sizes(size)], min(base, most)

@@ -11,11 +11,12 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from torch import nn
 
 from i2i.core import user_code
+from i2i.core.config import require
 from i2i.core.errors import I2IError, nearest
 
 Kind = TypeVar("Kind", bound=type[nn.Module])
@@ -147,7 +148,8 @@ def _same_home(known: str, new: str) -> bool:
 def build(name: str, **arguments: Any) -> nn.Module:
     """A new network of the class registered as `name`, made with `arguments` (what its `.arguments` holds).
 
-    Raises I2IError if the name is unknown or an argument does not fit."""
+    The types of a constructor of i2i say which values fit (i2i.core.config). Raises I2IError if the name is unknown or
+    an argument does not fit."""
     if name not in NETWORKS:
         raise I2IError(f"There is no network named {name!r}.", nearest(name, NETWORKS))
     for key, value in _FORMER.get(name, {}).items():
@@ -156,10 +158,22 @@ def build(name: str, **arguments: Any) -> nn.Module:
                 f"The network {name} was made with {key}={argument!r}; this version builds it with {value!r} only.",
                 "Use the version of i2i that saved the model.",
             )
+    hints = _hints(name)
+    for key, value in arguments.items():
+        require(key, value, hints.get(key))
     try:
         return NETWORKS[name](**arguments)
     except TypeError as error:
         raise I2IError(f"The network {name} cannot be built: {error}.") from None
+
+
+@functools.cache
+def _hints(name: str) -> dict[str, Any]:
+    """The types of the constructor's arguments of a network of i2i; those of a user's network may be anything."""
+    kind = NETWORKS[name]
+    if not kind.__module__.startswith("i2i."):
+        return {}
+    return get_type_hints(inspect.unwrap(kind.__init__), include_extras=True)
 
 
 def network_name(net: nn.Module) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from i2i.core.config import Channels, Classes, OptionalSide, Side, Width
 from i2i.core.errors import I2IError
 from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import check, doublings, one_hot, upsample2x
@@ -166,13 +167,13 @@ class ResNetGenerator(Network):
 
     def __init__(
         self,
-        z: int = 128,
-        channels: int = 3,
-        size: int = 32,
-        width: int = 256,
-        classes: int = 0,
+        z: Width = 128,
+        channels: Channels = 3,
+        size: Side = 32,
+        width: Width = 256,
+        classes: Classes = 0,
         spectral: bool = False,
-        attention: int = 0,
+        attention: OptionalSide = 0,
         init: str = "xavier",
     ) -> None:
         super().__init__()
@@ -218,14 +219,14 @@ class ResNetDiscriminator(Network):
 
     def __init__(
         self,
-        channels: int = 3,
-        size: int = 32,
-        width: int = 128,
-        classes: int = 0,
+        channels: Channels = 3,
+        size: Side = 32,
+        width: Width = 128,
+        classes: Classes = 0,
         spectral: bool = True,
         mean: bool = False,
-        attention: int = 0,
-        plan: Sequence[int] = (),
+        attention: OptionalSide = 0,
+        plan: Sequence[Width] = (),
         init: str = "xavier",
     ) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from i2i.core.config import Blocks, Channels, Width
 from i2i.core.errors import I2IError
 from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ReLU, ResizeConv, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
@@ -45,10 +46,10 @@ class ResNet(Network):
 
     def __init__(
         self,
-        channels_in: int = 3,
-        channels_out: int = 3,
-        blocks: int = 9,
-        width: int = 64,
+        channels_in: Channels = 3,
+        channels_out: Channels = 3,
+        blocks: Blocks = 9,
+        width: Width = 64,
         norm: str = "instance",
         dropout: bool = False,
         upsample: str = "transposed",

@@ -3,12 +3,17 @@ arXiv 1611.07004), of any depth."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
+from i2i.core.config import Channels, OptionalWidth, Range, Width
 from i2i.core.errors import I2IError
 from i2i.nets.blocks import LeakyReLU, ReLU, ResizeConv, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
+
+MAX_DEPTH = 14  # levels; the sides of images are then multiples of 16,384 pixels
 
 
 class UNetLevel(nn.Module):
@@ -39,15 +44,15 @@ class UNet(Network):
 
     def __init__(
         self,
-        channels_in: int = 3,
-        channels_out: int = 3,
-        depth: int = 8,
-        width: int = 64,
+        channels_in: Channels = 3,
+        channels_out: Channels = 3,
+        depth: Annotated[int, Range(2, MAX_DEPTH)] = 8,
+        width: Width = 64,
         norm: str = "batch",
         dropout: bool = False,
         upsample: str = "transposed",
-        max_width: int = 0,
-        detail: int = 0,
+        max_width: OptionalWidth = 0,
+        detail: OptionalWidth = 0,
     ) -> None:
         super().__init__()
         if depth < 2:

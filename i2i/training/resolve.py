@@ -11,7 +11,9 @@ from typing import Any
 
 from i2i import data
 from i2i.core import config, files
+from i2i.core.distributed import processes
 from i2i.core.errors import I2IError
+from i2i.core.machine import total_memory
 from i2i.core.progress import Progress
 from i2i.core.reading import has_form, read_yaml
 from i2i.data.batch import Shape
@@ -19,7 +21,7 @@ from i2i.methods import load_method, method_name
 from i2i.methods._check_config import check_names
 from i2i.training import recipes
 from i2i.training.run import Run
-from i2i.training.settings import TrainSettings
+from i2i.training.settings import MAX_IMAGES, TrainSettings
 from i2i.training.tricks import TrickSettings
 
 METHOD_COPY = "method.py"  # in a run's folder: the file of a method of the user's own, as the run began
@@ -132,6 +134,9 @@ def _resolve(
     split = next((s for s in ("val", "test") if s in opened.splits), None)
     held_out = data.open(sources, parts["data"], split=split) if split else None
     images = training.images or math.ceil(training.epochs * opened.count)
+    if images > MAX_IMAGES:
+        raise I2IError(f"The run would see {images:,} images.", f"Allowed: up to {MAX_IMAGES:,}. Give fewer epochs.")
+    _check_memory(training, opened)
     name = f"{Path(recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return Run(
         recipe=recipe,
@@ -149,6 +154,18 @@ def _resolve(
         total=max(1, math.ceil(images / training.batch)) * training.batch,
         settings=settings,
     )
+
+
+def _check_memory(training: TrainSettings, opened: data.Data) -> None:
+    """Raises I2IError if the images of one micro-batch alone are larger than the memory of this machine."""
+    count = math.ceil(training.batch / training.accumulate / max(1, processes()))
+    needed = 4.0 * count * opened.size**2 * (opened.channels_in + opened.channels_out)  # float32
+    if needed > (memory := total_memory()):
+        raise I2IError(
+            f"The images of one step (batch {training.batch}, {opened.size} x {opened.size} pixels) need "
+            f"{needed / 1e9:,.1f} GB; the memory of this machine has {memory / 1e9:,.1f} GB.",
+            "Choose a smaller batch or size, or a larger accumulate.",
+        )
 
 
 def check_new_folder(folder: Path) -> None:

@@ -14,11 +14,13 @@ from i2i import __version__
 from i2i.core import user_code
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError
+from i2i.core.machine import total_memory
 from i2i.data import Data, DataSettings
 from i2i.data.batch import Shape
 from i2i.methods import method_name
 from i2i.methods._check import check_class
 from i2i.methods._method import Method
+from i2i.nets.bounds import at_most
 from i2i.training import tricks
 from i2i.training.remarks import remarks
 from i2i.training.settings import TrainSettings
@@ -29,6 +31,9 @@ from i2i.training.tricks import TrickSettings
 FREE_SETTINGS = frozenset(
     {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
 )
+BYTES_OF_TRAINING = 16  # of each number in parameters: its value, its gradient and two moments of Adam
+MAX_PARAMETERS = 100_000  # tensors
+TOO_LARGE = "Choose smaller values of the settings that say how wide and how deep the networks are."
 
 
 @dataclass
@@ -55,8 +60,12 @@ class Run:
 
         Raises I2IError if the networks cannot be built with these settings."""
         torch.manual_seed(self.training.seed)
+        has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+        memory, on_cpu = total_memory(), self.training.device == "cpu" or not has_gpu
+        values = memory / (BYTES_OF_TRAINING if on_cpu else 4)
+        why = f", too many to train on a CPU with {memory / 1e9:.1f} GB of memory" if on_cpu else ""
         try:
-            with user_code.told_with_line():
+            with user_code.told_with_line(), at_most(values, MAX_PARAMETERS, why, TOO_LARGE):
                 check_class(self.method)
                 method = self.method(self.config, self.shape)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -21,6 +21,7 @@ from i2i.core.optional import install_hint, is_installed
 
 ACCELERATE_DEVICE = "ACCELERATE_TORCH_DEVICE"  # the environment variable that Accelerate reads
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
+MAX_IMAGES = 10**12 - 1  # of a run; the names of checkpoints have twelve digits
 TRACKERS = ("tensorboard", "wandb")
 
 
@@ -28,9 +29,9 @@ TRACKERS = ("tensorboard", "wandb")
 class TrainSettings:
     """Settings of training. Times are counted in images seen by all processes together."""
 
-    epochs: NonNegative = 200.0  # passes over the data
-    images: Natural = 0  # length of the run in images; 0: as epochs says
-    batch: Count = 1  # images in a step, all processes together
+    epochs: Annotated[float, Range(0, 1_000_000)] = 200.0  # passes over the data
+    images: Annotated[int, Range(0, MAX_IMAGES)] = 0  # length of the run in images; 0: as epochs says
+    batch: Annotated[int, Range(1, 1_000_000)] = 1  # images in a step, all processes together
     accumulate: Count = 1  # micro-batches that a step is computed in, to save memory
     precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
     seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0  # seeds everything: initial weights, data order, noise

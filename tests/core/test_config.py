@@ -115,7 +115,7 @@ def test_values_of_the_wrong_type_are_refused_by_name(key, text, allowed):
         ("steps", 1, "0", "steps is 0. Allowed: 1 or more."),
         ("pool", 0, -1, "pool is -1. Allowed: 0 or more."),
         ("clamp", 1e-9, "0", "clamp is 0. Allowed: more than 0."),
-        ("hold", 1.0, "1.1", "hold is 1.1. Allowed: at least 0 and at most 1."),
+        ("hold", 1.0, "1.1", "hold is 1.1. Allowed: 0 to 1."),
         ("beta", 0.0, "1", "beta is 1. Allowed: at least 0 and under 1."),
         ("units", (1, 2), "5, 0", "units is 0. Allowed: 1 or more."),
         ("load", None, "-3", "load is -3. Allowed: 0 or more."),

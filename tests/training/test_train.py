@@ -45,7 +45,7 @@ def pairs(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"batch": 0}, "batch is 0. Allowed: 1 or more."),
+        ({"batch": 0}, "batch is 0. Allowed: 1 to 1000000."),
         ({"batch": -1}, "batch is -1."),
         ({"accumulate": 0}, "accumulate is 0."),
         ({"batch": 3, "accumulate": 2}, "batch 3 is not a multiple of accumulate 2."),

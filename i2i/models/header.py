@@ -1,0 +1,49 @@
+"""Which values the entries of a model's header may have: the header of a file is made by whoever made the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from i2i.core.config import MAX_SIDE, Channels, Range, Side, Width, require
+from i2i.core.errors import I2IError
+
+TYPES: dict[str, Any] = {
+    "channels_in": Channels,
+    "channels_out": Channels,
+    "multiple": Annotated[int, Range(1, MAX_SIDE)],  # of which the sides of images must be multiples
+    "size": Side,
+    "sizes": list[Side],  # of a growing generator
+    "standing": Annotated[int, Range(0, 10_000)] | None,  # passes that measure batch norm
+    "class_names": list[str] | None,
+    "data": list[str],
+    "sha256": str | None,
+    **dict.fromkeys(("method", "generator", "kind", "direction", "preprocess", "licence", "version"), str | None),
+}
+MAX_CLASSES = 100_000
+
+
+def check_header(where: str, header: Mapping[str, Any]) -> None:
+    """Raises I2IError naming the first entry of a header that no model can have. where: the model, for the message.
+
+    Entries that are missing or not known are right."""
+    try:
+        for key, hint in TYPES.items():
+            if key in header:
+                require(key, header[key], hint)
+        if "latent" in header:
+            _check_latent(header["latent"])
+        if len(header.get("class_names") or ()) > MAX_CLASSES:
+            raise I2IError(f"class_names has {len(header['class_names'])} names.", f"Allowed: 0 to {MAX_CLASSES}.")
+    except I2IError as error:
+        raise I2IError(f"The header of {where} is damaged: {error}", "Copy or download the file again.") from error
+
+
+def _check_latent(parts: Any) -> None:
+    """Raises I2IError if the noise is no list of [kind, width]."""
+    require("latent", parts, list[Any])
+    if not 1 <= len(parts) <= 1000 or any(not isinstance(p, list | tuple) or len(p) != 2 for p in parts):
+        raise I2IError("latent is not a list of pairs of a kind and a width.")
+    for kind, width in parts:
+        require("the kind of noise in latent", kind, str)
+        require("the width of noise in latent", width, Width)
