@@ -18,6 +18,7 @@ from i2i.cli.output import progress_bar
 from i2i.cli.panels import PanelCommand
 from i2i.cli.translate_report import Report
 from i2i.cli.translate_stop import Stop
+from i2i.cli.video_hint import video_hint
 from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Request:
 def _batch(request: Request, report: Report, skip_existing: bool, words: list[str]) -> None:
     """Images, folders, patterns and lists, until all of them are done. words: the command as it was typed."""
     from i2i.core import storage
-    from i2i.inference.inputs import read_list
+    from i2i.inference.inputs import NoImages, read_list
     from i2i.inference.translate import translate as run
 
     if not request.inputs and request.listed is None:
@@ -128,16 +129,20 @@ def _batch(request: Request, report: Report, skip_existing: bool, words: list[st
     model = request.find_model(report)
     started = time.monotonic()
     stop = Stop(words, has_record=request.output is not None or _is_one_folder(request))
-    with stop.explained(), progress_bar("", not report.may_draw, "images") as advance:
-        result = run(
-            request.inputs,
-            request.output,
-            request.model if request.settings.run.ray else model,
-            listed=read_list(request.listed, request.null) if request.listed else (),
-            format=request.format,
-            progress=stop.counting(advance),
-            settings=request.settings,
-        )
+    try:
+        with stop.explained(), progress_bar("", not report.may_draw, "images") as advance:
+            result = run(
+                request.inputs,
+                request.output,
+                request.model if request.settings.run.ray else model,
+                listed=read_list(request.listed, request.null) if request.listed else (),
+                format=request.format,
+                progress=stop.counting(advance),
+                settings=request.settings,
+            )
+    except NoImages as error:
+        hint = video_hint(words, request.inputs, error.others)
+        raise I2IError(error.what, hint or error.hint) from None
 
     # one image by itself: what would be a line of a list is an error
     sources = [str(o.source) for o in result.outcomes]
@@ -147,7 +152,8 @@ def _batch(request: Request, report: Report, skip_existing: bool, words: list[st
         raise I2IError(
             f"{result.skipped[0]} exists.", "Give --overwrite to replace it, or --skip-existing to leave it."
         )
-    report.print_result(result, time.monotonic() - started, alone)
+    hint = video_hint(words, request.inputs, result.left_out_files)
+    report.print_result(result, time.monotonic() - started, alone, hint)
 
 
 def _is_one_folder(request: Request) -> bool:
@@ -167,6 +173,7 @@ def _refuse_output_among_inputs(request: Request) -> None:
 def _watch(request: Request, report: Report, settle: float) -> None:
     """A folder, until the user interrupts; one line for each image."""
     from i2i.inference.watch import watch
+    from i2i.media import formats
 
     if len(request.inputs) != 1 or request.output is None or request.listed:
         raise I2IError(
@@ -181,6 +188,7 @@ def _watch(request: Request, report: Report, settle: float) -> None:
         format=request.format,
         tell=report.print_outcome,
         ready=lambda: report.note(f"Watching {folder}. Press Ctrl-C to stop."),
+        leave_out=lambda files: report.note(formats.left_out(files)),
         settle=settle,
         settings=request.settings,
     )
@@ -190,7 +198,8 @@ def _stream(request: Request, report: Report, watch: bool, skip_existing: bool) 
     """One image from standard input to standard output, or into a file."""
     from i2i.core.files import atomic_write
     from i2i.inference.outputs import output_format
-    from i2i.inference.translate import Outcome, Result, translate_bytes
+    from i2i.inference.results import Outcome, Result
+    from i2i.inference.translate import translate_bytes
     from i2i.inference.workers import Work
 
     settings = request.settings

@@ -16,7 +16,7 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
-    from i2i.inference.translate import Outcome, Result
+    from i2i.inference.results import Outcome, Result
 
 SOME_FAILED = 3  # the exit code if images of a batch failed
 STATES = ("done", "skipped", "failed", "planned")
@@ -56,16 +56,20 @@ class Report:
             if outcome.note:
                 self.note(f"note: {outcome.source}: {outcome.note}")
 
-    def print_result(self, result: Result, seconds: float, alone: bool = False) -> None:
+    def print_result(self, result: Result, seconds: float, alone: bool = False, hint: str = "") -> None:
         """All images of a run. Raises typer.Exit with the exit code if something failed.
 
-        alone: the only input was one image; then its failure is raised as I2IError."""
+        alone: the only input was one image; then its failure is raised as I2IError. hint: what to do about files that
+        were left out."""
+        from i2i.media import formats
+
         counts = {state: sum(o.state == state for o in result.outcomes) for state in STATES}
         if self.as_json:
             for outcome in result.outcomes:
                 _print_json(_as_dict(outcome))
+            more = {"left_out": formats.count_kinds(result.left_out_files), "record": result.record}
             _print_json(
-                {**counts, "seconds": round(seconds, 3), **({"record": result.record} if result.record else {})}
+                {**counts, "seconds": round(seconds, 3), **{key: value for key, value in more.items() if value}}
             )
         elif alone and result.failed:
             raise I2IError(_sentence(result.outcomes[0]))
@@ -80,7 +84,7 @@ class Report:
                 if outcome.state == "failed":
                     _print(f"  {_sentence(outcome)}")
         if result.left_out:
-            self.note(result.left_out)
+            self.note(f"{result.left_out} {hint}".rstrip())
         if result.record:
             self.note(f"The record in the output folder is incomplete. {result.record}")
         if result.failed or result.record:

@@ -153,8 +153,10 @@ def _temporary_file(path: Path) -> Iterator[Path]:
 # ---- listings and facts ----------------------------------------------------------------------------------------
 
 
-def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """All files below an address that have one of the suffixes, sorted, without hidden ones; one request in all."""
+def list_files(folder: Path, suffixes: tuple[str, ...], others: list[Path] | None = None) -> list[Path]:
+    """All files below an address that have one of the suffixes, sorted, without hidden ones; one request in all.
+
+    others: gets the files with other suffixes."""
     top = as_upath(folder)
     with storage_errors(folder):
         names = top.fs.find(top.path)
@@ -164,16 +166,26 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
         hidden = any(part.startswith(".") and part != ".." for part in below.split("/"))
         if not hidden and below.lower().endswith(suffixes):
             paths.append(top / below)
+        elif not hidden and others is not None:
+            others.append(top / below)
     return paths
 
 
-def glob(pattern: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """The files that match an address with wildcards and have one of the suffixes, sorted."""
+def glob(pattern: str, suffixes: tuple[str, ...], others: list[Path] | None = None) -> list[Path]:
+    """The files that match an address with wildcards and have one of the suffixes, sorted.
+
+    others: gets the files with other suffixes."""
     top = as_upath(locate(pattern))
     with storage_errors(pattern):
-        names = top.fs.glob(top.path)
-    matching = sorted(name for name in names if name.lower().endswith(suffixes))
-    return [cast(Path, top.with_segments(f"{top.protocol}://{name.lstrip('/')}")) for name in matching]
+        found = top.fs.glob(top.path, detail=True)
+    paths: list[Path] = []
+    for name in sorted(found):
+        path = cast(Path, top.with_segments(f"{top.protocol}://{name.lstrip('/')}"))
+        if name.lower().endswith(suffixes):
+            paths.append(path)
+        elif others is not None and found[name].get("type") == "file" and "/." not in name:
+            others.append(path)
+    return paths
 
 
 def file_sizes(paths: Iterable[Path]) -> dict[Path, int]:

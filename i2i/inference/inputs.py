@@ -34,6 +34,18 @@ from i2i.media import formats, images, video
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")  # of a file's name: out.heic is meant to be a file, out.2024 is not
 
 
+class NoImages(I2IError):
+    """The inputs hold no image that can be read. others: the files that they hold."""
+
+    def __init__(self, inputs: Sequence[str | Path], others: list[Path]) -> None:
+        formats_read = f"Formats that can be read: {' '.join(sorted(formats.readable()))}."
+        super().__init__(
+            f"There is no image in {', '.join(map(str, inputs)) or 'the list'}.",
+            f"{formats_read} {formats.left_out(others)}".strip(),
+        )
+        self.others = others
+
+
 def collect_jobs(
     inputs: Sequence[str | Path],
     output: str | Path | None,
@@ -50,10 +62,12 @@ def collect_jobs(
     output: a folder, or a file's name if there is one input file. None: `photo.MODEL.jpg` beside `photo.jpg`, and
     `holiday.MODEL/` beside `holiday/`. model: the name that stands for MODEL. recursive: whether folders below a folder
     count too. suffix: of all outputs, such as ".png"; None keeps each input's if it can be written, else takes .png.
-    root: a folder; listed files below it keep their tree. others: gets a folder's files that are no readable images.
+    root: a folder; listed files below it keep their tree. others: gets files that are no readable images, of folders
+    and patterns.
 
-    Raises I2IError if an input does not exist (a listed file may be missing: it fails later, alone), there is no image,
-    two inputs would have one output, or an output would replace an input or lie outside the output folder.
+    Raises NoImages if there is none, and I2IError if an input does not exist (a listed file may be missing: it fails
+    later, alone), two inputs would have one output, or an output would replace an input or lie outside the output
+    folder.
     """
     others = [] if others is None else others
     out = None if output is None else storage.locate(output)
@@ -72,10 +86,7 @@ def collect_jobs(
         pairs = _without_earlier_outputs(pairs, model)
     pairs += [_pair_of_list(storage.locate(entry), out, model, root) for entry in listed]
     if not pairs:
-        raise I2IError(
-            f"There is no image in {', '.join(map(str, inputs)) or 'the list'}.",
-            f"Formats that can be read: {' '.join(sorted(formats.readable()))}. {formats.left_out(others)}",
-        )
+        raise NoImages(inputs, others)
 
     # the outputs' formats, and that each output is a file of its own inside the output folder
     named = pairs[0].target == out
@@ -100,13 +111,13 @@ def _pairs_of_input(
     """The pairs of one file, folder or pattern; alone: there is no other input, so that `out` may name its output."""
     path = storage.locate(entry)
     if storage.is_address(path):
-        pairs = _pairs_at_address(path, out, model, recursive)
+        pairs = _pairs_at_address(path, out, model, recursive, others)
         if pairs is not None:
             return pairs
     elif path.is_dir():
         return _pairs_of_folder(path, out, model, recursive, others)
     elif not path.exists() and glob.has_magic(str(path)):
-        return _pairs_of_pattern(str(path), out, model)
+        return _pairs_of_pattern(str(path), out, model, others)
     elif not path.exists():
         raise I2IError(f"There is no file or folder {path}.", did_you_mean(neighbors(path)))
     elif not path.is_file():
@@ -160,11 +171,12 @@ def _pairs_of_folder(folder: Path, out: Path | None, model: str, recursive: bool
     return [FilePair(p, base / p.relative_to(folder), p.relative_to(folder).as_posix()) for p in paths]
 
 
-def _pairs_of_pattern(pattern: str, out: Path | None, model: str) -> list[FilePair]:
+def _pairs_of_pattern(pattern: str, out: Path | None, model: str, others: list[Path]) -> list[FilePair]:
     fixed = Path(*(_before_wildcards(Path(pattern).parts) or ["."]))
     matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
-    paths = [p for p in matches if p.is_file() or (p.is_symlink() and not p.exists())]
-    paths = [p for p in paths if p.suffix.lower() in formats.readable() + video.READABLE]
+    files = [p for p in matches if p.is_file() or (p.is_symlink() and not p.exists())]
+    paths = [p for p in files if p.suffix.lower() in formats.readable() + video.READABLE]
+    others += sorted({*files} - {*paths})
     if out is None:
         paths = [p for p in paths if not p.stem.endswith(f".{model}")]  # outputs of an earlier run beside their inputs
         return [FilePair(p, beside(p, model), p.relative_to(fixed).as_posix()) for p in paths]
@@ -175,12 +187,15 @@ def _pairs_of_pattern(pattern: str, out: Path | None, model: str) -> list[FilePa
     return [FilePair(p, out / p.relative_to(fixed), p.relative_to(fixed).as_posix()) for p in paths]
 
 
-def _pairs_at_address(path: Path, out: Path | None, model: str, recursive: bool) -> list[FilePair] | None:
+def _pairs_at_address(
+    path: Path, out: Path | None, model: str, recursive: bool, others: list[Path]
+) -> list[FilePair] | None:
     """The images below a folder, or of a pattern, at an address; None if the address is that of a file."""
+    rest: list[Path] = []
     if glob.has_magic(str(path)):
         first = next(part for part in str(path).split("/") if glob.has_magic(part))
         fixed = storage.locate(str(path)[: str(path).index(first)].rpartition("/")[0])
-        paths = storage.glob(str(path), formats.readable() + video.READABLE)
+        paths = storage.glob(str(path), formats.readable() + video.READABLE, rest)
         base = out
         if out is None:
             paths = [p for p in paths if not p.stem.endswith(f".{model}")]
@@ -190,17 +205,19 @@ def _pairs_at_address(path: Path, out: Path | None, model: str, recursive: bool)
                 raise I2IError(f"There is no file or folder {path}.")
             if path.is_file():
                 return None
-        fixed, paths = path, storage.list_files(path, formats.readable())
+        fixed, paths = path, storage.list_files(path, formats.readable(), rest)
         base = path.with_name(f"{path.name}.{model}") if out is None else out
-    pairs = []
-    for one in paths:
-        name = str(one)[len(str(fixed)) :].lstrip("/")
-        is_earlier_output = (
-            base is not None and str(base) != str(fixed) and str(one).startswith(f"{str(base).rstrip('/')}/")
-        )
-        if (recursive or "/" not in name) and not is_earlier_output:
-            pairs.append(FilePair(one, beside(one, model) if base is None else base / name, name))
-    return pairs
+    named = [(one, str(one)[len(str(fixed)) :].lstrip("/")) for one in (*paths, *rest)]
+    inside = None if base is None or str(base) == str(fixed) else f"{str(base).rstrip('/')}/"  # earlier outputs
+    named = [(one, name) for one, name in named if (recursive or "/" not in name)]
+    named = [(one, name) for one, name in named if inside is None or not str(one).startswith(inside)]
+    readable = {*paths}
+    others += [one for one, _ in named if one not in readable]
+    return [
+        FilePair(one, beside(one, model) if base is None else base / name, name)
+        for one, name in named
+        if one in readable
+    ]
 
 
 def _is_below(path: Path, folder: Path) -> bool:

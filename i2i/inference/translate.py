@@ -15,7 +15,6 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -29,58 +28,16 @@ from i2i.inference.inputs import collect_jobs, in_shard
 from i2i.inference.jobs import Job, reason
 from i2i.inference.outputs import WRITABLE, FilePair, has_frames
 from i2i.inference.record import Record, record_in
+from i2i.inference.results import Outcome, Result
 from i2i.inference.settings import RunSettings, TranslateOptions, TranslateSettings
 from i2i.inference.workers import Work
-from i2i.media import codec, formats, reader, tiff
+from i2i.media import codec, reader, tiff
 from i2i.media.codec import WriteSettings
 from i2i.media.formats import open_pillow
 from i2i.models.load import ModelFile, find
 from i2i.models.translator import Translator
 
 Progress = Callable[[int, int, Path], None]  # (images done, images in all, the input that was done last)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one image. state: done, skipped, failed, or planned (by a dry run)."""
-
-    source: Path
-    target: Path
-    state: str
-    error: str = ""
-    note: str = ""  # what the user should know of the input, although it was translated
-
-
-@dataclass
-class Result:
-    """What became of each input, in the order of the inputs."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    record: str = ""  # error that made the record incomplete; empty if there was none
-    left_out: str = ""  # a line on files of the folders that are no readable images; empty if there were none
-
-    def _with_state(self, state: str) -> list[Outcome]:
-        return [o for o in self.outcomes if o.state == state]
-
-    @property
-    def done(self) -> list[Path]:
-        """Outputs that were written."""
-        return [o.target for o in self._with_state("done")]
-
-    @property
-    def failed(self) -> list[tuple[Path, str]]:
-        """(input, reason) of images that could not be read, translated or written."""
-        return [(o.source, o.error) for o in self._with_state("failed")]
-
-    @property
-    def skipped(self) -> list[Path]:
-        """Outputs that existed before."""
-        return [o.target for o in self._with_state("skipped")]
-
-    @property
-    def planned(self) -> list[tuple[Path, Path]]:
-        """(input, output) of what a dry run would translate."""
-        return [(o.source, o.target) for o in self._with_state("planned")]
 
 
 def translate(
@@ -132,7 +89,6 @@ def translate(
     pairs = collect_jobs(
         inputs, output, source.name, recursive=recursive, suffix=format, listed=listed, root=root, others=others
     )
-    line = formats.left_out(others)
     if run.shard is not None:
         pairs = [p for p in pairs if in_shard(p.name, run.shard)]
 
@@ -142,10 +98,10 @@ def translate(
     todo = _todo(pairs, record, run)
     if run.dry_run:
         states = ["planned" if t else "skipped" for t in todo]
-        return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)], left_out=line)
+        return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)], left_out_files=others)
 
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
-    return dataclasses.replace(_run(work, pairs, todo, record, run, progress), left_out=line)
+    return dataclasses.replace(_run(work, pairs, todo, record, run, progress), left_out_files=others)
 
 
 def _run(

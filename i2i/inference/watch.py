@@ -12,8 +12,9 @@ from typing import Unpack
 from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.inference.outputs import must_be_folder
+from i2i.inference.results import Outcome
 from i2i.inference.settings import NetworkSettings, TranslateOptions, TranslateSettings
-from i2i.inference.translate import Outcome, translate
+from i2i.inference.translate import translate
 from i2i.inference.workers import Work
 from i2i.media import images
 from i2i.models.load import ModelFile
@@ -33,6 +34,7 @@ def watch(
     format: str | None = None,
     tell: Callable[[Outcome], None] | None = None,
     ready: Callable[[], None] | None = None,
+    leave_out: Callable[[list[Path]], None] | None = None,
     stop: threading.Event | None = None,
     poll: float = POLL,
     settle: float = SETTLE,
@@ -43,7 +45,8 @@ def watch(
 
     A file is translated once its size and time of change have stayed the same for `settle` seconds, and again whenever
     it changes later; so is a file that failed. tell(outcome): called after each image. ready(): called once, when
-    watching begins. poll: seconds between two looks at the folder. format, settings, options: see `translate`.
+    watching begins. leave_out(files): called with files that are no readable images, once for each. poll: seconds
+    between two looks at the folder. format, settings, options: see `translate`.
 
     Raises I2IError if `folder` is not a folder of this machine, or an option makes no sense here (dry_run, processes,
     ray)."""
@@ -71,7 +74,9 @@ def watch(
     if ready:
         ready()
     while not stop.is_set():
-        new, changed = files.look(time.monotonic())
+        new, changed, others = files.look(time.monotonic())
+        if others and leave_out:
+            leave_out(others)
         for paths, overwrite in ((new, settings.run.overwrite), (changed, True)):
             run = dataclasses.replace(settings.run, overwrite=overwrite, resume=not overwrite)
             for outcome in _translate(
@@ -83,7 +88,7 @@ def watch(
 
 
 class _SettledFiles:
-    """Tells which images of a folder have stopped changing; each is named once for each of its versions."""
+    """Tells which files of a folder have stopped changing; each image is named once for each of its versions."""
 
     def __init__(self, folder: Path, output: Path, settle: float) -> None:
         self.folder, self.settle = folder, settle
@@ -92,11 +97,17 @@ class _SettledFiles:
         self.seen: dict[Path, tuple[Version, float]] = {}  # each file's version, and since when
         self.named: dict[Path, Version] = {}  # the version that was named last
 
-    def look(self, now: float) -> tuple[list[Path], list[Path]]:
-        """(files that are new, files that were named before and have changed since). now: seconds."""
+    def look(self, now: float) -> tuple[list[Path], list[Path], list[Path]]:
+        """(images that are new, images that were named before and have changed since, other files that are new).
+
+        now: seconds."""
         new: list[Path] = []
         changed: list[Path] = []
-        for path in images.find_images(self.folder):
+        others: list[Path] = []
+        rest: list[Path] = []
+        paths = images.find_images(self.folder, others=rest)
+        readable = {*paths}
+        for path in [*paths, *rest]:
             if self.output is not None and path.resolve().is_relative_to(self.output):
                 continue
             try:
@@ -107,9 +118,12 @@ class _SettledFiles:
             if self.seen.get(path, (None, 0.0))[0] != version:
                 self.seen[path] = (version, now)
             if now - self.seen[path][1] >= self.settle and self.named.get(path) != version:
-                (changed if path in self.named else new).append(path)
+                if path in readable:
+                    (changed if path in self.named else new).append(path)
+                elif path not in self.named:
+                    others.append(path)
                 self.named[path] = version
-        return new, changed
+        return new, changed, others
 
 
 def _translate(

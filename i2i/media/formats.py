@@ -59,13 +59,19 @@ def readable() -> tuple[str, ...]:
     return SUFFIXES + tuple(suffix for suffix, package in PLUGINS.items() if is_installed(package))
 
 
-def left_out(files: Iterable[Path]) -> str:
-    """A line that counts files that are no readable images, by suffix, and says what helps; "" if there are none."""
+def count_kinds(files: Iterable[Path]) -> dict[str, int]:
+    """How many files there are of each suffix, in small letters; most first."""
     names = [file.name.lower() for file in files]
     counts = Counter(Path(name).suffix or "without suffix" for name in names if name not in SYSTEM_FILES)
+    return dict(sorted(counts.items(), key=lambda kind: (-kind[1], kind[0])))
+
+
+def left_out(files: Iterable[Path]) -> str:
+    """A line that counts files that are no readable images, by suffix, and says what helps; "" if there are none."""
+    counts = count_kinds(files)
     if not counts:
         return ""
-    kinds = sorted(counts.items(), key=lambda kind: (-kind[1], kind[0]))
+    kinds = list(counts.items())
     listed = ", ".join(f"{count} {suffix}" for suffix, count in kinds[:MOST_KINDS])
     rest = sum(count for _, count in kinds[MOST_KINDS:])
     total = sum(counts.values())

@@ -2,8 +2,12 @@
 
 import io
 import json
+import shlex
+import shutil
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ from typer.testing import CliRunner
 from i2i import nets
 from i2i.cli import translate as command
 from i2i.core.errors import I2IError
+from i2i.inference.watch import watch
+from i2i.media.video_writer import save_video
 from i2i.models import format as model_file
 from tests.cli import program
 
@@ -324,3 +330,55 @@ def test_the_program_counts_the_files_that_it_left_out(model, tmp_path):
     for out in (tmp_path / "out", tmp_path / "in" / "out", tmp_path / "in" / "out"):  # its record is not counted
         _, errors = i2i(tmp_path / "in", "-m", model, "-o", out)
         assert "2 files were left out: 1 .dng, 1 .psd." in errors
+    _, errors = i2i(f"{tmp_path}/in/*", "-m", model, "-o", tmp_path / "by pattern")
+    assert "2 files were left out: 1 .dng, 1 .psd." in errors
+    lines, errors = i2i(tmp_path / "in", "-m", model, "-o", tmp_path / "json", "--json")
+    assert json.loads(lines.splitlines()[-1])["left_out"] == {".dng": 1, ".psd": 1}
+    assert "2 files were left out" in errors
+
+
+def test_the_program_says_how_videos_of_a_folder_are_translated(model, tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my films" / "old").mkdir(parents=True)
+    for name in ("a.mp4", "old/b.mp4", "C.MOV"):
+        save_video(tmp_path / "my films" / name, [np.zeros((64, 64, 3), np.uint8)] * 2, 25)
+    words = ["translate", "my films", "-o", "out dir", "-m", str(model), "--device", "cpu"]
+    _, said = program.i2i(*words, code=1)
+    assert "There is no image in my films" in said
+    program.picture(tmp_path / "my films" / "d.png", 1)
+    _, errors = program.i2i(*words)
+    assert "3 files were left out: 2 .mp4, 1 .mov. Videos of a folder are translated by a pattern: i2i" in errors
+    for line in (said, errors):
+        command = shlex.split(line.splitlines()[-1].partition("by a pattern: i2i ")[2])
+        program.i2i(*command, "--overwrite")
+        made = {p.relative_to("out dir").as_posix() for p in Path("out dir").rglob("*.[mM]*")}
+        assert made == {"a.mp4", "old/b.mp4", "C.MOV"}
+        shutil.rmtree("out dir")
+
+
+def test_a_watched_folder_says_what_it_leaves_out(model, tmp_path):
+    program.picture(tmp_path / "in" / "a.png", 1)
+    (tmp_path / "in" / "b.psd").write_bytes(b"x")
+    left_out, stop = [], threading.Event()
+
+    def leave_out(files):
+        left_out.append([f.name for f in files])
+        if len(left_out) == 2:
+            stop.set()
+
+    def tell(outcome):
+        (tmp_path / "in" / "c.dng").write_bytes(b"x")
+
+    watch(
+        tmp_path / "in",
+        tmp_path / "out",
+        model,
+        tell=tell,
+        leave_out=leave_out,
+        stop=stop,
+        poll=0.01,
+        settle=0.02,
+        device="cpu",
+    )
+    assert left_out == [["b.psd"], ["c.dng"]]

@@ -116,6 +116,18 @@ def test_from_a_bucket_into_a_folder_and_back_and_by_a_pattern(model, tmp_path, 
     assert [str(p) for p in beside.done] == [f"{bucket}/in/2.tiny.png"]
 
 
+def test_objects_that_are_no_images_are_counted(model, tmp_path, bucket):
+    send(tmp_path, f"{bucket}/in")
+    for name in ("a.dng", "deep/b.psd", "c.mp4", ".hidden.psd"):
+        upath.UPath(f"{bucket}/in/{name}").write_bytes(b"x")
+    _, err = i2i("translate", f"{bucket}/in", "-o", f"{bucket}/out", "--model", model, "--device", "cpu")
+    assert "left out: " in err
+    assert "1 .dng, 1 .mp4, 1 .psd" in err
+    words = ("-o", f"{bucket}/two", "--model", model, "--device", "cpu", "--json", "--dry-run")
+    said = lines(i2i("translate", f"{bucket}/in/**/*.p*", *words)[0])
+    assert (said[-1]["planned"], said[-1]["left_out"]) == (3, {".psd": 1})
+
+
 def test_bad_objects_are_listed_and_what_is_done_is_skipped(model, tmp_path, bucket):
     send(tmp_path, f"{bucket}/in")
     upath.UPath(f"{bucket}/in/bad.png").write_bytes(b"no image")

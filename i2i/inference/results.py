@@ -1,0 +1,56 @@
+"""What became of the images of a translation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from i2i.media import formats
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image. state: done, skipped, failed, or planned (by a dry run)."""
+
+    source: Path
+    target: Path
+    state: str
+    error: str = ""
+    note: str = ""  # what the user should know of the input, although it was translated
+
+
+@dataclass
+class Result:
+    """What became of each input, in the order of the inputs."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    record: str = ""  # error that made the record incomplete; empty if there was none
+    left_out_files: list[Path] = field(default_factory=list)  # of folders and patterns: no readable images
+
+    @property
+    def left_out(self) -> str:
+        """A line that counts the files that were left out, by suffix; empty if there are none."""
+        return formats.left_out(self.left_out_files)
+
+    def _with_state(self, state: str) -> list[Outcome]:
+        return [o for o in self.outcomes if o.state == state]
+
+    @property
+    def done(self) -> list[Path]:
+        """Outputs that were written."""
+        return [o.target for o in self._with_state("done")]
+
+    @property
+    def failed(self) -> list[tuple[Path, str]]:
+        """(input, reason) of images that could not be read, translated or written."""
+        return [(o.source, o.error) for o in self._with_state("failed")]
+
+    @property
+    def skipped(self) -> list[Path]:
+        """Outputs that existed before."""
+        return [o.target for o in self._with_state("skipped")]
+
+    @property
+    def planned(self) -> list[tuple[Path, Path]]:
+        """(input, output) of what a dry run would translate."""
+        return [(o.source, o.target) for o in self._with_state("planned")]
