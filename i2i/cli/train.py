@@ -11,6 +11,7 @@ from i2i.cli import launch
 from i2i.cli.output import format_value, print_json, print_table, progress_bar
 from i2i.cli.setting_words import SettingsCommand
 from i2i.core.device import DEVICE_NAMES
+from i2i.core.files import kind_of
 from i2i.core.format import format_bytes
 from i2i.core.reading import read_json
 from i2i.core.suggest import same_name
@@ -37,14 +38,6 @@ ResumeOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option(help="The run's folder. [default: runs/RECIPE-DATA-TIME]", metavar="DIR", show_default=False),
-]
-InitFromOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Start from the weights of a model, a run, a name of `i2i models`, or the authors' .pth files.",
-        metavar="MODEL",
-        show_default=False,
-    ),
 ]
 SizeOption = Annotated[int | None, typer.Option(help="Side of the square training images, in pixels.", metavar="N")]
 EpochsOption = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
@@ -81,7 +74,6 @@ def train(
     data: DataOption = None,
     resume: ResumeOption = None,
     out: OutOption = None,
-    init_from: InitFromOption = None,
     size: SizeOption = None,
     epochs: EpochsOption = None,
     images: ImagesOption = None,
@@ -108,13 +100,11 @@ def train(
       i2i train cyclegan photos/ paintings/
       i2i train pix2pix --data pairs/ --size 256 --epochs 200 --out runs/mine
       i2i train --resume runs/mine
-      i2i train cyclegan horse2zebra --init-from cyclegan_horse2zebra --epochs 20
-      i2i train runs/mine/config.yaml --data elsewhere/pairs/
       i2i train cyclegan horse2zebra --processes 4 --set pool=0
       i2i train ./my_method.py photos/ --dry-run
     """
     named = {"size": size, "epochs": epochs, "images": images, "batch": batch, "direction": direction}
-    named |= {"precision": precision, "device": device, "seed": seed, "workers": workers, "init_from": init_from}
+    named |= {"precision": precision, "device": device, "seed": seed, "workers": workers}
     overrides = {k: v for k, v in named.items() if v is not None} | pairs(settings or [])
     words = [*([recipe] if recipe is not None else []), *(folders or [])]
     recipe, sources = recipe_and_data(words, data or [], resume is not None)
@@ -161,8 +151,8 @@ def recipe_and_data(words: list[str], data: list[str], resumed: bool) -> tuple[s
         raise typer.BadParameter("Option '--data' requires an argument")
     known = recipes.recipes()
     by_name = [w for w in words if w in known or w.endswith((".yaml", ".yml", ".py"))]
-    by_name += [w for w in words if same_name(w, known) and not Path(w).is_dir()]
-    others = [] if resumed and data else [w for w in words if not Path(w).is_dir()]
+    by_name += [w for w in words if same_name(w, known) and kind_of(w) != "folder"]
+    others = [] if resumed and data else [w for w in words if kind_of(w) != "folder"]
     recipe = next(iter([*by_name, *others]), None)
     rest = list(words)
     if recipe is not None:

@@ -6,16 +6,19 @@ from collections.abc import Iterable
 
 from i2i.core.suggest import did_you_mean, similar
 
+LONGEST = 2000  # characters of each part of a message; what stands between its ends is left out
+
 
 class I2IError(Exception):
     """Bad input or an impossible request.
 
-    what: what was wrong and what was given. hint: what is allowed, or the command that helps. The CLI prints both
-    without a traceback and exits with `code` (1 by default)."""
+    what: what was wrong and what was given; of a very long text only both ends. hint: what is allowed, or the command
+    that helps. The CLI prints both without a traceback and exits with `code` (1 by default)."""
 
     code = 1
 
     def __init__(self, what: str, hint: str = "") -> None:
+        what, hint = shortened(what), shortened(hint)
         super().__init__(what, hint)
         self.what, self.hint = what, hint
 
@@ -34,6 +37,13 @@ class MethodNeeded(I2IError):
         super().__init__(what, hint)
         self.args = (what, hint, file)  # by which the error travels between processes
         self.file = file
+
+
+def shortened(text: str) -> str:
+    """A text without its middle if it is longer than LONGEST: names and values come from files of anybody."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def among(name: str, allowed: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,20 @@ from typing import BinaryIO
 from i2i.core.errors import I2IError
 
 STALE = 24 * 3600  # seconds after which a temporary file of another machine counts as abandoned
+
+
+# ---- names -----------------------------------------------------------------------------------------------------
+
+
+def kind_of(path: str | Path) -> str:
+    """What is at a path that a user has typed: "file", "folder", "other" (a pipe, a device), or "" for nothing.
+
+    A name that no file can have (too long, with a NUL byte) is nothing; Path.exists raises errors for some."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------

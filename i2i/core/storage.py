@@ -196,7 +196,7 @@ def file_sizes(paths: Iterable[Path]) -> dict[Path, int]:
         if is_address(path):
             remote.append(path)
         else:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: a name with a NUL byte
                 sizes[path] = path.stat().st_size
     if remote:
         top = posixpath.commonpath([p.parent.path for p in remote])

@@ -43,12 +43,12 @@ def neighbors(path: str | Path, folders_only: bool = False) -> list[str]:
     They are quoted as a shell takes them. Looks in the deepest folder of `path` that exists."""
     path = Path(path)
     missing = path
-    while not missing.parent.exists() and missing.parent != missing:
+    while not os.path.exists(missing.parent) and missing.parent != missing:
         missing = missing.parent
     try:
         entries = [e.name for e in os.scandir(missing.parent) if not e.name.startswith(".")
                    and (e.is_dir() or not folders_only)]  # fmt: skip
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a NUL byte
         return []
     names = similar(missing.name, [name for name in entries if len(name) >= 2])[:3]
     return [shlex.quote(str(missing.with_name(name))) for name in names]

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from i2i.core.errors import I2IError
 from i2i.data.layouts import LEFT, WHOLE, Source
 from i2i.media import color, exif, images, pixels
 
@@ -33,6 +34,7 @@ def exact(source: Source, channels: int, size: Size) -> np.ndarray:
     """uint8 [H, W, channels] in sRGB, by Pillow. Raises I2IError naming the file."""
     with pixels.opened(source.path, channels) as image:
         if source.part != WHOLE:
+            _require_halves(image.width, source.path)
             middle = image.width // 2
             left, right = (0, middle) if source.part == LEFT else (middle, image.width)
             image = image.crop((left, 0, right, image.height))
@@ -42,14 +44,24 @@ def exact(source: Source, channels: int, size: Size) -> np.ndarray:
 
 def fast(source: Source, channels: int, size: Size) -> np.ndarray:
     """As `exact`, faster. Raises I2IError naming the file."""
-    return resized(half(whole(source.path, channels), source.part), size)
+    array = whole(source.path, channels)
+    if source.part != WHOLE:
+        _require_halves(array.shape[1], source.path)
+    return resized(half(array, source.part), size)
 
 
 def fast_pair(path: Path, channels: tuple[int, int], size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Left and right half of one file, each as `fast` gives it, decoded once."""
     a = whole(path, channels[0])
+    _require_halves(a.shape[1], path)
     b = a if channels[1] == channels[0] else whole(path, channels[1])
     return resized(half(a, LEFT), size), resized(half(b, 1), size)
+
+
+def _require_halves(width: int, path: Path) -> None:
+    """Raises I2IError if an image is too narrow to hold a pair side by side."""
+    if width < 2:
+        raise I2IError(f"{path} is {width} pixel wide; it cannot hold a pair side by side.", "Remove or replace it.")
 
 
 def half(array: np.ndarray, part: int) -> np.ndarray:

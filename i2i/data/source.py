@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from i2i.core import resources
+from i2i.core import files, resources
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.core.resources import cache_folder
@@ -53,10 +53,11 @@ def folders(sources: Sequence[str | Path], progress: Progress | None = None) -> 
 
 def _card(source: str | Path) -> cards.DataCard | None:
     """The card of a data set; None for a folder. Raises I2IError if `source` is neither."""
-    if Path(source).is_dir():
+    kind = files.kind_of(source)
+    if kind == "folder":
         return None
     if _is_path(source):
-        what = f"{source} is a file." if Path(source).is_file() else f"The folder {source} does not exist."
+        what = f"{source} is a file." if kind == "file" else f"The folder {source} does not exist."
         near = did_you_mean(neighbors(source, folders_only=True))
         raise I2IError(what, near or "Give a folder with images, or a data set's name.")
     return cards.card(str(source))

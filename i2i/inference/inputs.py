@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from i2i.core import storage
+from i2i.core import files, storage
 from i2i.core.errors import I2IError, nearest
 from i2i.core.suggest import did_you_mean, neighbors
 from i2i.inference.outputs import (
@@ -114,13 +114,13 @@ def _pairs_of_input(
         pairs = _pairs_at_address(path, out, model, recursive, others)
         if pairs is not None:
             return pairs
-    elif path.is_dir():
+    elif (kind := files.kind_of(path)) == "folder":
         return _pairs_of_folder(path, out, model, recursive, others)
-    elif not path.exists() and glob.has_magic(str(path)):
+    elif not kind and glob.has_magic(str(path)):
         return _pairs_of_pattern(str(path), out, model, others)
-    elif not path.exists():
+    elif not kind:
         raise I2IError(f"There is no file or folder {path}.", did_you_mean(neighbors(path)))
-    elif not path.is_file():
+    elif kind != "file":
         raise I2IError(f"{path} is neither a file nor a folder.")
     if out is None:
         return [FilePair(path, beside(path, model), path.name)]
@@ -173,10 +173,13 @@ def _pairs_of_folder(folder: Path, out: Path | None, model: str, recursive: bool
 
 def _pairs_of_pattern(pattern: str, out: Path | None, model: str, others: list[Path]) -> list[FilePair]:
     fixed = Path(*(_before_wildcards(Path(pattern).parts) or ["."]))
-    matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
-    files = [p for p in matches if p.is_file() or (p.is_symlink() and not p.exists())]
-    paths = [p for p in files if p.suffix.lower() in formats.readable() + video.READABLE]
-    others += sorted({*files} - {*paths})
+    try:
+        matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
+    except ValueError as error:  # a NUL byte, or letters that names cannot have
+        raise I2IError(f"{pattern} is no pattern of names: {error}.") from error
+    matches = [p for p in matches if (kind := files.kind_of(p)) == "file" or (not kind and p.is_symlink())]
+    paths = [p for p in matches if p.suffix.lower() in formats.readable() + video.READABLE]
+    others += sorted({*matches} - {*paths})
     if out is None:
         paths = [p for p in paths if not p.stem.endswith(f".{model}")]  # outputs of an earlier run beside their inputs
         return [FilePair(p, beside(p, model), p.relative_to(fixed).as_posix()) for p in paths]

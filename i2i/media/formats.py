@@ -33,7 +33,8 @@ def open_pillow(source: str | Path | BinaryIO) -> Image.Image:
 
     HEIC and JPEG XL are read where their packages are installed; else I2IError names the command that installs them.
     The package opens image files by this function alone. Pillow has over forty readers, chosen by a file's content and
-    not by its name; some start other programs: that of PostScript runs Ghostscript. Raises what `Image.open` raises."""
+    not by its name; some start other programs: that of PostScript runs Ghostscript. Raises OSError for what is damaged
+    or no image, Image.DecompressionBombError, and MemoryError."""
     try:
         return _open(source, _formats())
     except UnidentifiedImageError:
@@ -51,7 +52,12 @@ def open_pillow(source: str | Path | BinaryIO) -> Image.Image:
 
 
 def _open(source: str | Path | BinaryIO, names: tuple[str, ...]) -> Image.Image:
-    return Image.open(source, formats=names)
+    try:
+        return Image.open(source, formats=names)
+    except (OSError, MemoryError, Image.DecompressionBombError):
+        raise
+    except Exception as error:  # readers raise errors of many kinds on damaged heads
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def readable() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import struct
 from typing import Any
 
@@ -119,6 +120,8 @@ def _pages(file: Any, data: bytes, name: str, max_pixels: int) -> list[Page]:
     """All pages but reduced copies of others."""
     pages = [page for i, page in enumerate(file.pages) if i == 0 or not page.is_reduced]
     _check_pixels(sum(p.imagewidth * p.imagelength * p.imagedepth for p in pages), name, max_pixels)
+    for page in pages:
+        _check_parts(page, len(data), name)
     return [(_levels(_decoded(page, data, name), page, name), _options(page)) for page in pages]
 
 
@@ -132,6 +135,8 @@ def _stack(file: Any, name: str, max_pixels: int) -> list[Page]:
     if slices < 2:
         return []
     _check_pixels(slices * page.imagewidth * page.imagelength, name, max_pixels)
+    if len(file.series[0].pages) == 1 and page.is_memmappable and file.series[0].nbytes > file.filehandle.size:
+        raise I2IError(f"{name} cannot be read: parts of its pixels are missing.", "It is damaged or cut short.")
     array = np.asarray(file.series[0].asarray())
     samples = () if page.samplesperpixel == 1 else (page.samplesperpixel,)
     if samples and page.planarconfig == 2:
@@ -143,6 +148,15 @@ def _stack(file: Any, name: str, max_pixels: int) -> list[Page]:
 def _check_pixels(count: int, name: str, max_pixels: int) -> None:
     if count > max_pixels:
         raise I2IError(f"{name} has {count:,} pixels, more than the limit of {max_pixels:,}.", "Raise it (max_pixels).")
+
+
+def _check_parts(page: Any, size: int, name: str) -> None:
+    """Raises I2IError if strips or tiles of a page are not in the file of `size` bytes: they would be read as zeros.
+
+    A part of 0 bytes is one that the writer has left out on purpose."""
+    parts = list(zip(page.dataoffsets, page.databytecounts))
+    if len(parts) < math.prod(page.chunked) or any(count and offset + count > size for offset, count in parts):
+        raise I2IError(f"{name} cannot be read: parts of its pixels are missing.", "It is damaged or cut short.")
 
 
 def _decoded(page: Any, data: bytes, name: str) -> np.ndarray:

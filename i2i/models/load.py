@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from i2i.core import plugins
+from i2i.core import files, plugins
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, among, nearest
 from i2i.core.progress import Progress
@@ -200,10 +200,10 @@ def _path_of(model: str, progress: Progress | None) -> Path:
     """Where the file of a model lies, after a download if it needs one."""
     if model.startswith(hub.PREFIX):
         return hub.pull(model)
-    path = Path(model)
-    if path.is_dir():
+    path, kind = Path(model), files.kind_of(model)
+    if kind == "folder":
         return _inside(path)
-    if path.is_file():
+    if kind == "file":
         return path
     name = same_name(model, zoo.names())
     if name is not None:

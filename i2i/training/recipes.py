@@ -16,6 +16,7 @@ from typing import Any
 
 from i2i.core import resources
 from i2i.core.errors import I2IError
+from i2i.core.files import kind_of
 from i2i.core.reading import has_form, read_text, read_yaml
 from i2i.core.suggest import did_you_mean, same_name, similar
 from i2i.methods import builtin_methods, load_method, method_names
@@ -97,15 +98,15 @@ def _recipe_file(name: str) -> Path | None:
     """The .yaml file of a recipe; None if `name` is a method or its file. Raises I2IError if there is neither."""
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
-        if not path.is_file():
+        if kind_of(path) != "file":
             raise I2IError(f"There is no file {path}.", "Give a recipe's file, or a name of `i2i recipes`.")
         return path
     if name.endswith(".py"):
-        if not Path(name).is_file():
+        if kind_of(name) != "file":
             raise I2IError(f"There is no file {name}.", "Give a method's file, or a name of `i2i recipes`.")
         return None
     path = resources.shipped("recipes") / f"{name}.yaml"
-    if path.is_file():
+    if kind_of(path) == "file":
         return path
     if name in method_names():
         return None

@@ -1,0 +1,75 @@
+"""Inputs that the fuzzer (benchmarks/fuzz.py) has found to be answered with something else than one sentence."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from i2i.core.errors import LONGEST, I2IError
+from i2i.core.files import kind_of
+from i2i.core.storage import file_sizes
+from i2i.core.suggest import neighbors
+from i2i.data import decode
+from i2i.data import open as open_data
+from i2i.data.layouts import LEFT, Source
+from i2i.inference.inputs import collect_jobs
+from i2i.inference.translate import translate_bytes
+from i2i.media import images
+from i2i.models.load import find, translator_of
+from i2i.nets.resnet import ResNet
+from i2i.training.recipes import recipe
+
+NO_NAMES = ["x" * 300, "in/" + "y" * 5000, "a\0b", "in/*\0", "\ud800", "*\ud800"]  # that no file can have
+
+
+@pytest.mark.parametrize("name", NO_NAMES, ids=lambda name: ascii(name[:8]))
+def test_a_name_that_no_file_can_have_is_one_that_is_not_there(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    assert kind_of(name) == ""
+    assert neighbors(name) == []
+    assert file_sizes([tmp_path / name]) == {}
+    for read in (find, recipe, open_data, lambda n: collect_jobs([n], "out", "m"), lambda n: recipe(f"{n}.yaml")):
+        with pytest.raises(I2IError):
+            read(name)
+
+
+def test_what_a_message_quotes_is_bounded_from_both_ends():
+    error = I2IError(f"It is {'9' * 10**6}.", "Give less.")
+    assert len(error.what) < LONGEST + 10
+    assert error.what.startswith("It is 99")
+    assert error.what.endswith("99.")
+    assert error.hint == "Give less."
+
+
+@pytest.mark.parametrize("data", [b"P5\n99999999999 4\n255\n", b"P6 2 x", b"P7 \n", b"\xff\x0a\x00damaged", b"P4\n#"])
+def test_damaged_heads_of_images_are_told_by_the_web_page_too(data):
+    translator = translator_of({"G": ResNet(3, 3, blocks=0, width=2)}, {})
+    with pytest.raises(I2IError):
+        translate_bytes(data, translator)
+
+
+def test_a_pair_of_one_pixel_is_told(tmp_path):
+    path = tmp_path / "narrow.bmp"
+    Image.new("RGB", (1, 24)).save(path)
+    for read in (decode.fast, decode.exact):
+        with pytest.raises(I2IError, match="1 pixel wide"):
+            read(Source(path, LEFT), 3, lambda width, height: (16, 16))
+    with pytest.raises(I2IError, match="1 pixel wide"):
+        decode.fast_pair(path, (3, 1), lambda width, height: (16, 16))
+
+
+@pytest.mark.parametrize(
+    "options", [{"rowsperstrip": 4}, {"tile": (16, 16)}, {"rowsperstrip": 4, "compression": "zlib"}]
+)
+def test_a_tiff_whose_strips_are_missing_is_not_read_as_black(options):
+    stream = io.BytesIO()
+    deep = np.random.default_rng(0).integers(0, 4096, (64, 64), np.uint16)
+    tifffile.imwrite(stream, deep, photometric="miniswhite", **options)
+    whole = stream.getvalue()
+    with images.open_image(io.BytesIO(whole)) as image:
+        assert np.array_equal(np.asarray(image), 65535 - deep)
+    with pytest.raises(I2IError), images.open_image(io.BytesIO(whole[: len(whole) * 3 // 4])):
+        pass
