@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,7 @@ def export(
     """Parses the options of `i2i export` (see HELP), and prints how well the file agrees with the model."""
     from i2i.models import export as exporting
     from i2i.models.load import find
+    from i2i.models.use import use_command
 
     with progress_bar(model, as_json) as progress:
         source = find(model, progress)
@@ -60,6 +62,7 @@ def export(
         limit=limit,
         overwrite=overwrite,
         method=method,
+        tell=None if as_json else lambda sentence: typer.echo(sentence, err=True),
     )
     if as_json:
         values = {"path": str(result.path), "largest": result.largest, "mean": result.mean}
@@ -71,3 +74,5 @@ def export(
     typer.echo(f"{result.path}: {result.path.stat().st_size / 1e6:.2f} MB")
     typer.echo(f"Checked on {result.images} images of {sizes} pixels:")
     typer.echo(f"  largest difference {result.largest:.2g}, mean {result.mean:.2g} (of values in [-1, 1])")
+    words = ["--direction", direction] if direction != "AtoB" else []
+    typer.echo(f"Use it:  {shlex.join([*shlex.split(use_command(result.path, False)), *words])}")

@@ -12,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from i2i.models.translator import Translator
 LIMIT = 1e-3  # largest difference allowed, of values in [-1, 1]; one level of 255 is 8e-3
 SIDES = ((3, 40), (64, 64), (96, 160), (131, 77))  # height and width of the images that are tried, before padding
 BATCHES = (1, 3)  # images in the passes that are tried
+AXES = {0: "batch", 2: "height", 3: "width"}  # names of the free axes of an image in the file
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,20 @@ def export(
     limit: float = LIMIT,
     overwrite: bool = False,
     method: str | Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> ExportResult:
     """Writes `model` as ONNX to `output`, and returns how far the two are apart.
 
     model, direction, statistics, method: see i2i.load. check: a folder of images to compare them on; None: images that
     come with i2i. limit: largest difference allowed, of values in [-1, 1]. overwrite: replace a file that exists.
+    tell(sentence): called before each step that takes time.
 
     The file appears complete or not at all. Raises I2IError if the model cannot be loaded, the extra `onnx` is missing,
     `output` exists or cannot be written, or the difference exceeds the limit.
     """
     path = Path(output)
     _check_request(path, limit, overwrite)
+    tell = tell or (lambda sentence: None)
 
     # Load the model, without its noise: ONNX has no way to repeat it.
     source = loading.load(model, "cpu", direction=direction, statistics=statistics, method=method)
@@ -87,7 +92,9 @@ def export(
     # Write the file, compare it with the network, and keep it only if they agree.
     try:
         with atomic_path(path) as temporary:
+            tell(f"Writing {path}: this may take a minute.")
             onnx_file.write(graph(source), _header(source, direction), temporary)
+            tell(f"Checking it on images of {folder}.")
             largest, mean = compare(source, OnnxNet(temporary), samples)
             if not largest <= limit:  # true also if `largest` is not a number
                 raise I2IError(
@@ -128,8 +135,11 @@ def graph(source: Translator) -> Any:
             raise I2IError(
                 f"This {kind} cannot be written as ONNX: {reason}.", "U-Net and ResNet generators can."
             ) from error
-    assert program is not None
-    return program.model_proto
+        assert program is not None
+        proto = program.model_proto
+        scale = source.network(x).shape[-1] // x.shape[-1]
+    _name_axes(proto, scale)
+    return proto
 
 
 @torch.inference_mode()
@@ -171,6 +181,24 @@ def _check_request(path: Path, limit: float, overwrite: bool) -> None:
         raise I2IError(f"The limit is {limit}.", "Give a number of 0 or more.")
     for name in ("onnx", "onnxscript", "onnxruntime"):
         onnx_file.library(name)
+
+
+def _name_axes(proto: Any, scale: int) -> None:
+    """Gives the free axes of an onnx.ModelProto the names of AXES, also where others are computed from them.
+
+    scale: sides of the output divided by those of the input, which are multiples of what the network needs."""
+    own = [dim.dim_param for dim in proto.graph.input[0].type.tensor_type.shape.dim]
+    names = {own[axis]: name for axis, name in AXES.items() if own[axis]}
+    if not names:
+        return
+    words = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = words.sub(lambda match: names[match[0]], dim.dim_param)
+    for axis, dim in enumerate(proto.graph.output[0].type.tensor_type.shape.dim):
+        if axis in AXES and dim.dim_param:
+            dim.dim_param = AXES[axis] if axis == 0 or scale == 1 else f"{scale}*{AXES[axis]}"
 
 
 def _padded(source: Translator, side: tuple[int, int]) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
+from i2i.models import content
 from i2i.models import format as model_file
 
 
@@ -13,15 +14,15 @@ def facts_of(path: Path) -> dict[str, Any]:
     """The facts about a model's file: .safetensors, .onnx, or .pth by the authors of pix2pix, CycleGAN and CUT.
 
     Raises I2IError if the file is damaged or no model."""
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
+    kind = content.kind_of(path)
+    if kind == content.ONNX:
         from i2i.models.onnx import OnnxNet
 
         network = OnnxNet(path)
         return {"file": str(path), "format of the file": "ONNX, written by i2i export", **network.header}
-    if suffix in (".pth", ".pt"):
+    if kind == content.PTH:
         return _facts_of_pth(path)
-    if suffix != ".safetensors":
+    if not content.has_suffix(path.name):
         raise I2IError(f"{path} is not a model.", "Give a .safetensors, .onnx or .pth file, or a run's folder.")
     return {"file": str(path), **model_file.read_header(path)}
 

@@ -6,6 +6,7 @@ Here onnxruntime runs them, on the CPU. It is an extra (`pip install 'i2i-toolki
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from i2i.core.optional import require
 from i2i.models import content
 
 KEY = "i2i"
+RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # of its messages
 
 
 def library(name: str) -> Any:
@@ -76,7 +78,36 @@ class OnnxNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H, W]."""
         inputs = {self.session.get_inputs()[0].name: x.detach().float().cpu().contiguous().numpy()}
-        return torch.from_numpy(self.session.run(None, inputs)[0])
+        try:
+            y = self.session.run(None, inputs)[0]
+        except Exception as error:  # noqa: BLE001 (its exceptions share no base class)
+            reason = RUNTIME_PREFIX.sub("", [*str(error).strip().splitlines(), type(error).__name__][0]).rstrip(".")
+            if "alloc" in reason:
+                raise MemoryError(reason) from None
+            size = f"{x.shape[-1]} x {x.shape[-2]}"
+            raise I2IError(f"onnxruntime cannot process {size} pixels: {reason}.", self._size_hint()) from None
+        return self._checked(y, x)
+
+    def _size_hint(self) -> str:
+        """What to do if the graph takes images of one size only."""
+        height, width = ([*self.session.get_inputs()[0].shape, None, None, None, None])[2:4]
+        if isinstance(height, int) and isinstance(width, int):
+            return f"The file takes images of {width} x {height} pixels only: add --size {width}x{height}."
+        return "Export the model again with `i2i export`."
+
+    def _checked(self, y: Any, x: Tensor) -> Tensor:
+        """What the graph made of images `x`. Raises I2IError if these are no images of their size or a multiple."""
+        channels = self.arguments["channels_out"]
+        shape = [*getattr(y, "shape", ())]
+        wanted = len(shape) == 4 and shape[:2] == [len(x), channels] and 0 not in shape
+        scale = shape[-1] // x.shape[-1] if wanted else 0
+        if not wanted or scale < 1 or shape[2:] != [n * scale for n in x.shape[2:]]:
+            raise I2IError(
+                f"The ONNX file turns images of shape {[*x.shape]} into {shape}, not into {channels} channels of their "
+                "size.",
+                self._size_hint(),
+            )
+        return torch.from_numpy(y)
 
 
 def write(program: Any, header: dict[str, Any], path: Path) -> None:

@@ -1,6 +1,9 @@
 """Models as ONNX: the same images from onnxruntime, for any size and batch, and nothing written that differs."""
 
+import re
+import shlex
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,3 +182,87 @@ def test_what_cannot_be_is_said(made, images, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(I2IError, match=r"onnxruntime, which is not installed\. .*i2i-toolkit\[onnx\]"):
         load(path)
+
+
+# ---- files that are not for every image ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fixed(made, tmp_path):
+    """An exported file whose graph takes one image of 64 x 64 pixels only."""
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load(made["unet"][1])
+    for axis, length in ((0, 1), (2, 64), (3, 64)):
+        proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = length
+    onnx.save(proto, tmp_path / "fixed.onnx")
+    return tmp_path / "fixed.onnx"
+
+
+def test_axes_have_names_that_say_what_they_are(made):
+    onnx = pytest.importorskip("onnx")
+    for _, path, _ in made.values():
+        graph = onnx.load(path).graph
+        for value in (graph.input[0], graph.output[0]):
+            dims = [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+            assert dims == ["batch", 3, "height", "width"]
+        inner = " ".join(d.dim_param for v in graph.value_info for d in v.type.tensor_type.shape.dim)
+        assert set(re.findall(r"[a-z]\w*", inner)) <= {"batch", "height", "width"}
+
+
+def test_an_image_that_onnxruntime_cannot_process_fails_alone(fixed, tmp_path):
+    for name, side in (("a", (64, 64)), ("b", (40, 30)), ("c", (64, 64)), ("d", (128, 64))):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.new("RGB", side, (9, 99, 200)).save(tmp_path / "in" / f"{name}.png")
+    words = ("-o", tmp_path / "out", "--model", fixed)
+    _, err = i2i("translate", tmp_path / "in", *words, code=3)
+    assert "2 images translated" in err
+    assert "onnxruntime cannot process 40 x 32 pixels: Got invalid dimensions for input" in err
+    assert "RuntimeError" not in err
+    assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["a.png", "c.png"]
+    _, err = i2i("translate", tmp_path / "in" / "b.png", "-o", tmp_path / "b.png", "--model", fixed, code=1)
+    assert err.splitlines()[-1].endswith("The file takes images of 64 x 64 pixels only: add --size 64x64.")
+    i2i("translate", tmp_path / "in" / "b.png", "-o", tmp_path / "b.png", "--model", fixed, "--size", "64x64")
+    assert Image.open(tmp_path / "b.png").size == (64, 64)
+
+
+def test_a_graph_that_makes_no_image_of_that_size_is_named(made, monkeypatch):
+    net = OnnxNet(made["unet"][1])
+    for shape in ((1, 3, 8, 16), (1, 1, 16, 16), (1, 3), (2, 3, 16, 16), (1, 3, 24, 24)):
+        monkeypatch.setattr(net, "session", Session(np.zeros(shape, np.float32)))
+        with pytest.raises(I2IError, match=r"turns images of shape \[1, 3, 16, 16\] into"):
+            net(torch.zeros(1, 3, 16, 16))
+    monkeypatch.setattr(net, "session", Session(np.zeros((1, 3, 32, 32), np.float32)))
+    assert net(torch.zeros(1, 3, 16, 16)).shape == (1, 3, 32, 32)
+    monkeypatch.setattr(net, "session", Session(Exception("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory")))
+    with pytest.raises(MemoryError, match=r"^Failed to allocate memory"):
+        net(torch.zeros(1, 3, 16, 16))
+
+
+class Session:
+    """Stands in for onnxruntime: gives one answer, or raises it."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def get_inputs(self):
+        return [SimpleNamespace(name="picture", shape=["batch", 3, "height", "width"])]
+
+    def run(self, names, inputs):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return [self.answer]
+
+
+def test_export_says_what_it_does_and_how_the_file_is_used(made, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (20, 20)).save("photo.jpg")
+    out, err = i2i("export", "--model", made["resnet"][0], "-o", "my back.onnx", "--direction", "BtoA")
+    assert err.splitlines()[0] == "Writing my back.onnx: this may take a minute."
+    use = out.splitlines()[-1]
+    assert use == "Use it:  i2i translate photo.jpg --model 'my back.onnx' --direction BtoA"
+    i2i(*shlex.split(use.partition("i2i ")[2]))
+    assert "photo.my back.jpg" in [p.name for p in tmp_path.iterdir()]
+    out, _ = i2i("models", "show", "my back.onnx")
+    assert "ONNX, written by i2i export" in out
+    torch.save(load(made["resnet"][0], "cpu", direction="BtoA").network.state_dict(), "net_G.pth.tar")
+    assert "state dict of PyTorch" in i2i("models", "show", "net_G.pth.tar")[0]
