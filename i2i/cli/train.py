@@ -39,6 +39,14 @@ OutOption = Annotated[
     Path | None,
     typer.Option(help="The run's folder. [default: runs/RECIPE-DATA-TIME]", metavar="DIR", show_default=False),
 ]
+InitFromOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Start from the weights of a model, a run, a name of `i2i models`, or the authors' .pth files.",
+        metavar="MODEL",
+        show_default=False,
+    ),
+]
 SizeOption = Annotated[int | None, typer.Option(help="Side of the square training images, in pixels.", metavar="N")]
 EpochsOption = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
 ImagesOption = Annotated[int | None, typer.Option(help="Length of the run in images, instead of epochs.", metavar="N")]
@@ -74,6 +82,7 @@ def train(
     data: DataOption = None,
     resume: ResumeOption = None,
     out: OutOption = None,
+    init_from: InitFromOption = None,
     size: SizeOption = None,
     epochs: EpochsOption = None,
     images: ImagesOption = None,
@@ -100,11 +109,13 @@ def train(
       i2i train cyclegan photos/ paintings/
       i2i train pix2pix --data pairs/ --size 256 --epochs 200 --out runs/mine
       i2i train --resume runs/mine
+      i2i train cyclegan horse2zebra --init-from cyclegan_horse2zebra --epochs 20
+      i2i train runs/mine/config.yaml --data elsewhere/pairs/
       i2i train cyclegan horse2zebra --processes 4 --set pool=0
       i2i train ./my_method.py photos/ --dry-run
     """
     named = {"size": size, "epochs": epochs, "images": images, "batch": batch, "direction": direction}
-    named |= {"precision": precision, "device": device, "seed": seed, "workers": workers}
+    named |= {"precision": precision, "device": device, "seed": seed, "workers": workers, "init_from": init_from}
     overrides = {k: v for k, v in named.items() if v is not None} | pairs(settings or [])
     words = [*([recipe] if recipe is not None else []), *(folders or [])]
     recipe, sources = recipe_and_data(words, data or [], resume is not None)

@@ -8,7 +8,6 @@ tensors shows whether the weights are damaged; safetensors itself does not check
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from i2i import nets
 from i2i.core import plugins
@@ -29,11 +28,11 @@ from i2i.core.files import atomic_path
 from i2i.core.reading import parse_json
 from i2i.models import content
 from i2i.models.header import check_header
+from i2i.models.weights import State, digest_of, tensors_of
 from i2i.nets.bounds import TooLarge, at_most
 
-State = dict[str, Tensor]
-
 FORMAT = 1  # version of the format; files with a higher number are refused
+OTHERS = "others"  # key of the header: names of networks that have weights in the file and are not described
 KEY = "i2i"  # of the header in the metadata of safetensors
 MAX_TENSORS = 20_000  # in a file; large networks of today have some thousands
 MAX_HEADER = 10_000_000  # bytes of the list of tensors and of the metadata
@@ -54,35 +53,40 @@ def save(
     networks: Mapping[str, nn.Module],
     header: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
+    others: Mapping[str, nn.Module] | None = None,
 ) -> Path:
     """Writes `networks` and `header` to `path`, which appears complete or not at all; returns `path`.
 
     header: values that JSON can hold; `format`, `networks`, `multiple` and `sha256` are added here. dtype: of the
-    weights in the file; torch.float16 halves its size and changes images by less than one level of 255. Raises I2IError
-    if a network cannot be rebuilt by name (its class is not registered in `i2i.nets`) or the file cannot be written.
+    weights in the file; torch.float16 halves its size and changes images by less than one level of 255. others: more
+    networks whose weights are kept, such as discriminators, to start a training from; they cannot be rebuilt from the
+    file, and using the model does not need them. Raises I2IError if a network cannot be rebuilt by name (its class is
+    not registered in `i2i.nets`) or the file cannot be written.
     """
     path = Path(path)
 
-    # Describe each network and collect its tensors, copied: the container refuses tensors that share memory.
     described: dict[str, Any] = {}
     tensors: State = {}
     for name, net in networks.items():
         inner = getattr(net, "_orig_mod", net)  # what torch.compile wrapped
         described[name] = {"type": nets.network_name(inner), "arguments": nets.network_arguments(inner)}
-        for key, value in inner.state_dict().items():
-            saved_as = dtype if value.is_floating_point() else value.dtype
-            tensors[f"{name}.{key}"] = value.detach().to("cpu", saved_as, copy=True).contiguous()
+        tensors |= tensors_of(name, inner, dtype)
+    for name, net in (others or {}).items():
+        tensors |= tensors_of(name, getattr(net, "_orig_mod", net), dtype)
     multiple = max((int(getattr(n, "multiple", 1)) for n in networks.values()), default=1)
-    return _write(path, {**(header or {}), "networks": described, "multiple": multiple}, tensors)
+    kept = {OTHERS: list(others)} if others else {}
+    return _write(path, {**(header or {}), **kept, "networks": described, "multiple": multiple}, tensors)
 
 
 def pack(path: Path | str, output: Path | str, network: str | None = None, dtype: torch.dtype = torch.float16) -> Path:
-    """Writes a copy of the model at `path` to pass on to others: smaller, and without its author's folders.
+    """Writes a copy of the model at `path` to pass on to others: smaller, without its author's folders, and without
+    the discriminators that the setting `keep_discriminators` left in it.
 
     network: keep only this one, such as "G"; None keeps all. dtype: of the weights in the copy. The networks are not
     built. Raises I2IError as `load` does, and if the copy cannot be written."""
     header, states = read(path, None if network is None else [network])
     header["networks"] = {name: header["networks"][name] for name in states}
+    header.pop(OTHERS, None)
     if "data" in header:  # names of data sets and folders stay, their paths do not
         header["data"] = [Path(str(source)).name for source in header["data"]]
     tensors = {
@@ -95,7 +99,7 @@ def pack(path: Path | str, output: Path | str, network: str | None = None, dtype
 
 def _write(path: Path, header: Mapping[str, Any], tensors: State) -> Path:
     """Writes a model file, complete or not at all; adds the format's version and the checksum to its header."""
-    full_header = {**header, "format": FORMAT, "sha256": _digest(tensors)}
+    full_header = {**header, "format": FORMAT, "sha256": digest_of(tensors)}
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={KEY: json.dumps(full_header, ensure_ascii=False)})
@@ -131,7 +135,7 @@ def read(path: Path | str, networks: Iterable[str] | None = None) -> tuple[dict[
                 raise I2IError(f"{path} has no network {name!r}.", nearest(name, header["networks"]))
         whole = len(wanted) == len(header["networks"])
         tensors = {n: file.get_tensor(n) for n in list(file.keys()) if whole or n.partition(".")[0] in wanted}
-    if whole and header.get("sha256") not in (None, _digest(tensors)):
+    if whole and header.get("sha256") not in (None, digest_of(tensors)):
         raise I2IError(f"{path} is damaged: its weights do not match their checksum.", DAMAGED)
     states: dict[str, State] = {name: {} for name in wanted}
     for key, value in tensors.items():
@@ -144,6 +148,22 @@ def read(path: Path | str, networks: Iterable[str] | None = None) -> tuple[dict[
     return header, states
 
 
+def read_others(path: Path | str) -> dict[str, State]:
+    """The weights of the networks that `save` has kept as `others`, by name, as float32; empty if there are none.
+
+    Raises I2IError as `load` does."""
+    path = Path(path)
+    with _open(path) as file:
+        names = _header(path, file.metadata()).get(OTHERS, [])
+        states: dict[str, State] = {name: {} for name in names if isinstance(name, str)}
+        for key in list(file.keys()):
+            name, _, rest = key.partition(".")
+            if name in states:
+                value = file.get_tensor(key)
+                states[name][rest] = value.to(torch.float32 if value.is_floating_point() else value.dtype)
+    return states
+
+
 def check(path: Path, name: str, header: Mapping[str, Any], state: State) -> None:
     """Raises I2IError if network `name` cannot be built from what `read` returned; allocates no weights."""
     _fitting(path, name, header, state)
@@ -153,16 +173,6 @@ def read_header(path: Path | str) -> dict[str, Any]:
     """The header of the model at `path`; its weights are not read. Raises I2IError as `load` does."""
     with _open(Path(path)) as file:
         return _header(Path(path), file.metadata())
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and values of all tensors, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _open(path: Path) -> Any:

@@ -102,19 +102,21 @@ def intact(checkpoint: Path) -> bool:
 
 
 def newest(
-    folder: Path, warn: Callable[[str], None], form: dict[str, Any] = FACTS
+    folder: Path, warn: Callable[[str], None], form: dict[str, Any] = FACTS, parts: tuple[str, ...] = ("",)
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Tensors and facts of the newest intact checkpoint; None if `folder` has no checkpoint.
 
     Calls `warn` with a sentence for each damaged checkpoint that it skips; one whose facts have not the `form`
-    (core.reading.has_form) is damaged, too. Raises I2IError if all are damaged."""
+    (core.reading.has_form) is damaged, too. parts: beginnings of the names of the tensors that are read. Raises
+    I2IError if all are damaged."""
     checkpoints = listed(folder)
     for checkpoint in reversed(checkpoints):
         if intact(checkpoint):
             with contextlib.suppress(SafetensorError, OSError, I2IError):
                 facts = read_json(checkpoint / "state.json", form)
                 with safe_open(checkpoint / "state.safetensors", framework="pt") as file:
-                    return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
+                    names = [name for name in list(file.keys()) if name.startswith(parts)]
+                    return {name: file.get_tensor(name) for name in names}, facts
         warn(f"Checkpoint {checkpoint.name} is damaged and is skipped.")
     if checkpoints:
         raise I2IError(f"All {len(checkpoints)} checkpoints in {folder} are damaged.", "Start a new run with --out.")

@@ -19,14 +19,18 @@ from i2i.core.reading import has_form, read_yaml
 from i2i.data.batch import Shape
 from i2i.methods import load_method, method_name
 from i2i.methods._check_config import check_names
+from i2i.training import checkpoint as checkpoints
 from i2i.training import recipes
+from i2i.training.length import check_length, planned_images
 from i2i.training.run import Run
-from i2i.training.settings import MAX_IMAGES, TrainSettings
+from i2i.training.settings import TrainSettings
+from i2i.training.start import read_start
 from i2i.training.tricks import TrickSettings
 
 METHOD_COPY = "method.py"  # in a run's folder: the file of a method of the user's own, as the run began
 # The form of a run's config.yaml (core.reading.has_form); config.resolve checks the settings.
 CONFIG: dict[Any, Any] = {str: object, "recipe": str, "method": str, "data": [str], "data_named?": [str]}
+FACTS = ("data_named", "versions", "method_sha256", "init_sha256")  # of config.yaml that are no settings
 
 
 def resolve_run(
@@ -38,12 +42,27 @@ def resolve_run(
 ) -> Run:
     """Resolves a run without starting it.
 
-    recipe: the name of a recipe or method, or a path to a .yaml or .py file. data_sources: a folder, two folders, or
-    the name of a data set; default: that of the recipe. out: default runs/RECIPE-DATA-TIME. overrides: settings by
-    name, as values or text. progress: called while a data set is downloaded. Raises I2IError on bad input."""
-    run = _resolve(recipe, data_sources, out, overrides, progress)
+    recipe: the name of a recipe or method, or a path to a .yaml or .py file; the config.yaml of a run repeats it.
+    data_sources: a folder, two folders, or the name of a data set; default: that of the recipe. out: default
+    runs/RECIPE-DATA-TIME. overrides: settings by name, as values or text. progress: called while a data set or a model
+    is downloaded. Raises I2IError on bad input."""
+    values = dict(overrides or {})
+    path = Path(recipe)
+    if recipe.endswith((".yaml", ".yml")) and is_config(earlier := recipes.recipe(recipe)):
+        run = _resolve_config(path.parent, earlier, data_sources, out, values, progress)
+    elif any(key in values for key in FACTS):  # i2i.train(**the content of a config.yaml)
+        earlier = {"recipe": recipe, "data": data_sources or [], **values}
+        run = _resolve_config(None, earlier, data_sources, out, {}, progress)
+    else:
+        run = _resolve(recipe, data_sources, out, values, progress)
+        _begin(run, progress)
     check_new_folder(run.folder)
     return run
+
+
+def is_config(values: dict[str, Any]) -> bool:
+    """True for the content of a run's config.yaml, false for that of a recipe."""
+    return any(key in values for key in FACTS) and has_form(values, CONFIG)
 
 
 def resolve_resume(
@@ -51,8 +70,9 @@ def resolve_resume(
 ) -> Run:
     """Resolves the run in `folder` as its config.yaml says.
 
-    overrides: settings to change; only those that do not change what is computed (workers, device, save_every, ...).
-    sources: where the images lie now, if they have moved. Raises I2IError if `folder` holds no run."""
+    overrides: settings to change; only those that do not change what is computed (workers, device, save_every, ...),
+    and the length of a run whose steps do not depend on it. sources: where the images lie now, if they have moved.
+    Raises I2IError if `folder` holds no run."""
     folder = Path(folder)
     path = folder / "config.yaml"
     if not path.is_file():
@@ -60,30 +80,70 @@ def resolve_resume(
     values = read_yaml(path, "Restore the original file.")
     if not has_form(values, CONFIG):
         raise I2IError(f"{path} is not the config.yaml of a run.", "Restore the original file.")
-    values.pop("versions", None)
-    if str(values["method"]).endswith(".py"):
-        method = _method_file(folder, values, overrides or {})
-    else:
-        method = str(values["method"])
-    recipe, absolute = values.pop("recipe"), values.pop("data")
-    named = values.pop("data_named", absolute)
-    original = values["method"]
-    run = _resolve(method, sources or absolute, folder, {**values, **(overrides or {}), "method": method})
-    run.recipe = run.settings["recipe"] = recipe
-    run.settings["method"] = original
-    run.named = sources or named
+    begun = bool(checkpoints.listed(folder / "checkpoints"))
+    run = _resolve_config(folder, values, sources, folder, overrides or {}, begun=begun)
+    if "epochs" in (overrides or {}) or "images" in (overrides or {}):
+        check_length(run, planned_images(values, run.data.count))
     return run
 
 
-def _method_file(folder: Path, values: dict[str, Any], overrides: dict[str, Any]) -> str:
+def _resolve_config(
+    folder: Path | None,
+    config_values: dict[str, Any],
+    sources: list[str] | None,
+    out: Path | None,
+    overrides: dict[str, Any],
+    progress: Progress | None = None,
+    begun: bool = False,
+) -> Run:
+    """Resolves the run of a config.yaml, which lies in `folder` if it is a file.
+
+    begun: the run has checkpoints, so the weights that it began with do not matter any more."""
+    values = dict(config_values)
+    values.pop("versions", None)
+    original = str(values["method"])
+    is_file = original.endswith(".py")
+    method = _method_file(folder, values, overrides) if is_file else original
+    values.pop("method_sha256", None)
+    recorded = str(values.pop("init_sha256", ""))
+    recipe, absolute = values.pop("recipe"), values.pop("data")
+    named = values.pop("data_named", absolute)
+    if [Path(n).name for n in named] != [Path(a).name for a in absolute]:  # the caller has changed the data alone
+        named = absolute
+    run = _resolve(method, sources or absolute, out, {**values, **overrides, "method": method}, progress, recipe)
+    run.recipe = run.settings["recipe"] = recipe
+    run.settings["method"] = original if is_file else run.settings["method"]
+    run.named = sources or named
+    if not begun:
+        _begin(run, progress, "" if "init_from" in overrides else recorded)
+    run.start_digest = run.start_digest or recorded
+    return run
+
+
+def _begin(run: Run, progress: Progress | None, digest: str = "") -> None:
+    """Reads the weights that a new run starts from. digest: what they must have; empty: any."""
+    name = run.training.init_from
+    if not name:
+        return
+    run.start = read_start(name, progress)
+    run.start_digest = run.start.digest
+    if digest and run.start_digest != digest:
+        raise I2IError(
+            f"The weights of {name} have changed since the run began with them.",
+            "Give the old ones, or start from the new ones: --init-from " + shlex.quote(name),
+        )
+
+
+def _method_file(folder: Path | None, values: dict[str, Any], overrides: dict[str, Any]) -> str:
     """The method file that a run is resumed with: the run's own copy, if it has one.
 
     Raises I2IError if that copy, or the file that it was made of, has been edited since the run began."""
-    original, copy, digest = Path(values["method"]), folder / METHOD_COPY, values.pop("method_sha256", None)
+    original, digest = Path(values["method"]), values.pop("method_sha256", None)
+    copy = original if folder is None else folder / METHOD_COPY
     chosen = overrides.get("method")
     if digest is None:  # a run of version 0.1, which has no copy
         return str(chosen or original)
-    go_on = f"i2i train --resume {shlex.quote(str(folder))} --set method={shlex.quote(str(copy))}"
+    go_on = f"i2i train --resume {shlex.quote(str(folder or '.'))} --set method={shlex.quote(str(copy))}"
     for path in [Path(chosen)] if chosen else [copy, original]:
         if path.is_file() and files.sha256_of(path) != digest:
             other = f"{copy} is the file that it began with" if path != copy else f"it was copied from {original}"
@@ -101,11 +161,15 @@ def _resolve(
     out: Path | None,
     overrides: dict[str, Any] | None,
     progress: Progress | None = None,
+    title: str = "",
 ) -> Run:
+    """Resolves a run, but for the weights that it begins with. title: the recipe's name; default: `recipe`."""
     # The method and the data that the recipe and the caller name.
     recipe = recipes.canonical(recipe)
     values = dict(recipes.recipe(recipe))
     values.update(overrides or {})
+    if "epochs" in (overrides or {}) and "images" not in (overrides or {}):
+        values["images"] = 0  # a recipe may give its length in images, which comes before epochs
     method = load_method(str(values.pop("method")))
     recipe_data = values.pop("data", None)
     sources = list(data_sources or ([recipe_data] if isinstance(recipe_data, str) else recipe_data or []))
@@ -124,6 +188,9 @@ def _resolve(
     )
     training: TrainSettings = parts["training"]
     training.check()
+    if training.init_from and Path(training.init_from).exists():  # found from any folder
+        training = dataclasses.replace(training, init_from=str(Path(training.init_from).resolve()))
+        parts["training"] = training
     absolute = [str(Path(s).resolve()) if Path(s).is_dir() else s for s in sources]  # found from any folder
     settings: dict[str, Any] = {"recipe": recipe, "method": str(method_name(method)), "data": absolute}
     for part in ("method", "data", "training", "tricks"):
@@ -133,11 +200,8 @@ def _resolve(
     opened = data.open(sources, parts["data"], "train", progress)
     split = next((s for s in ("val", "test") if s in opened.splits), None)
     held_out = data.open(sources, parts["data"], split=split) if split else None
-    images = training.images or math.ceil(training.epochs * opened.count)
-    if images > MAX_IMAGES:
-        raise I2IError(f"The run would see {images:,} images.", f"Allowed: up to {MAX_IMAGES:,}. Give fewer epochs.")
     _check_memory(training, opened)
-    name = f"{Path(recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{Path(title or recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return Run(
         recipe=recipe,
         method=method,
@@ -151,7 +215,7 @@ def _resolve(
         held_out=held_out,
         folder=Path(out) if out else Path("runs") / name,
         shape=Shape(opened.channels_in, opened.channels_out, opened.size, opened.classes),
-        total=max(1, math.ceil(images / training.batch)) * training.batch,
+        total=training.length(opened.count),
         settings=settings,
     )
 

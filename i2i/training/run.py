@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,23 @@ from i2i.nets.bounds import at_most
 from i2i.training import tricks
 from i2i.training.remarks import remarks
 from i2i.training.settings import TrainSettings
+from i2i.training.start import Start
 from i2i.training.tricks import TrickSettings
 
 # Settings that a resumed run may change: they say how it is watched, where it is computed or where its images lie, but
 # not what it computes.
 FREE_SETTINGS = frozenset(
     {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
+    | {"keep_discriminators"}
 )
 BYTES_OF_TRAINING = 16  # of each number in parameters: its value, its gradient and two moments of Adam
 MAX_PARAMETERS = 100_000  # tensors
 TOO_LARGE = "Choose smaller values of the settings that say how wide and how deep the networks are."
+LENGTH = frozenset({"epochs", "images"})  # settings that say how long a run is
+ANY_LENGTH = "any length"  # of `Run.facts`: the run may become longer
+DEFAULTS = {
+    f.name: f.default for part in (TrainSettings, TrickSettings, DataSettings) for f in dataclasses.fields(part)
+}
 
 
 @dataclass
@@ -54,11 +61,14 @@ class Run:
     shape: Shape
     total: int  # length in images
     settings: dict[str, Any]  # all settings by name, as in config.yaml
+    start: Start | None = None  # whose weights the networks start with; None: random ones, or those of a checkpoint
+    start_notes: list[str] = field(default_factory=list)  # which networks took theirs; known once they are built
+    start_digest: str = ""  # of the weights of init_from, as the run began
 
     def build(self) -> Method:
-        """The method with its tricks and freshly initialised networks, a pure function of the seed.
+        """The method with its tricks and networks at their start: random, a pure function of the seed, or of `start`.
 
-        Raises I2IError if the networks cannot be built with these settings."""
+        Raises I2IError if the networks cannot be built with these settings, or those of `start` do not fit."""
         torch.manual_seed(self.training.seed)
         has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
         memory, on_cpu = total_memory(), self.training.device == "cpu" or not has_gpu
@@ -76,6 +86,8 @@ class Run:
         tricks.apply(method, self.tricks)
         if self.data.class_names:
             method.class_titles = self.data.class_names
+        if self.start is not None:
+            self.start_notes = self.start.into(method)
         return method
 
     def notes(self, method: Method) -> list[str]:
@@ -86,11 +98,15 @@ class Run:
                 f"{processes()} processes train together, and each computes {method.per_process_note} over its own "
                 "share of a batch: the result depends on their number."
             ]
-        return [*method.notes(), *per_process, *remarks(self.data)]
+        return [*self.start_notes, *method.notes(), *per_process, *remarks(self.data)]
 
-    def facts(self) -> dict[str, Any]:
-        """What must be the same when a checkpoint is resumed; see `check_same_run`."""
+    def facts(self, any_length: bool = False) -> dict[str, Any]:
+        """What must be the same when a checkpoint is resumed; see `check_same_run`.
+
+        any_length: no step depends on the length of the run, so that it may change."""
         facts = {"recipe": self.settings, "data set": self.data.fingerprint, "length": self.total}
+        if any_length:
+            facts[ANY_LENGTH] = True
         return {**facts, "method file": self.method_sha256} if self.method_file else facts
 
     @property
@@ -150,11 +166,13 @@ def _without_folder(name: str) -> str:
 
 def check_same_run(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises I2IError naming the first difference between the `Run.facts` of a checkpoint and those of this run."""
-    for part in before:
+    free = FREE_SETTINGS | LENGTH if now.get(ANY_LENGTH) else FREE_SETTINGS
+    for part in before.keys() - ({ANY_LENGTH, "length"} if now.get(ANY_LENGTH) else {ANY_LENGTH}):
         old, new = before[part], now.get(part)
         if isinstance(old, dict) and isinstance(new, dict):
             for key in sorted(old.keys() | new.keys()):
-                if key not in FREE_SETTINGS and old.get(key) != new.get(key):
+                # What an older i2i did not know yet has its default there.
+                if key not in free and old.get(key, DEFAULTS.get(key)) != new.get(key):
                     raise _changed(part, f"{key} was {old.get(key)!r} and is {new.get(key)!r}")
         elif old != new:
             raise _changed(part, f"it was {old!r} and is {new!r}")

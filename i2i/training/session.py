@@ -19,7 +19,8 @@ from accelerate.utils import broadcast_object_list
 from i2i import __version__, data
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError
-from i2i.core.files import atomic_folder
+from i2i.core.files import atomic_folder, atomic_write
+from i2i.core.reading import read_yaml
 from i2i.data.batch import Batch
 from i2i.inference.evaluate import conclude
 from i2i.methods._bases import Generate
@@ -29,6 +30,7 @@ from i2i.models import format as model_file
 from i2i.models.load import translator_of
 from i2i.training.check import check_on_data
 from i2i.training.collapse import CollapseMonitor
+from i2i.training.length import why_fixed
 from i2i.training.loop import Loop
 from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
 from i2i.training.report.observer import ProgressObserver, TrainProgress
@@ -56,6 +58,7 @@ class Session:
         if self.accelerator.num_processes > 1:  # the time in the folder's name may differ between processes
             run.folder = Path(broadcast_object_list([str(run.folder)])[0])
         self.method = run.build()
+        run.start = None  # its weights are in the networks now
         self.notes = run.notes(self.method)
         self.metrics: dict[str, float] = {}  # scores on held-out images, which go into the model's header
         self.observer = self._observer(not quiet, progress)
@@ -66,7 +69,7 @@ class Session:
             run.folder,
             self.observer,
             total=run.total,
-            facts=run.facts(),
+            facts=run.facts(any_length=not why_fixed(self.method, run.tricks)),
             accelerator=self.accelerator,
             save_model=self._save_model,
             judge=self._judge,
@@ -105,6 +108,8 @@ class Session:
                 if not self.resumed:
                     _make_folder(self.run)
                 self.lock.take()
+                if self.resumed:
+                    _note_length(self.run)
             except I2IError as error:
                 failure = [error]
         everywhere = broadcast_object_list(failure)[0]
@@ -156,7 +161,11 @@ class Session:
 
     def _save_model(self, method: Method, images: int) -> None:
         networks = {name: getattr(method, name) for name in method.averaged}
-        model_file.save(self._model_path, networks, self.run.header(images, self.metrics))
+        others = {}
+        if self.run.training.keep_discriminators:
+            trained = {n: net for n, net in method.networks().items() if next(net.parameters(), None) is not None}
+            others = {name: net for name, net in trained.items() if name not in networks}
+        model_file.save(self._model_path, networks, self.run.header(images, self.metrics), others=others)
 
     def _judge(self, method: Method) -> float | None:
         """The mean L1 distance to the true images of held-out pairs, in [0, 2]; None for a method without pairs."""
@@ -217,6 +226,8 @@ def _make_folder(run: Run) -> None:
     values = {**run.settings, "data_named": run.named, "versions": versions()}
     if run.method_file is not None:
         values["method_sha256"] = run.method_sha256
+    if run.start_digest:
+        values["init_sha256"] = run.start_digest
     try:
         with atomic_folder(run.folder) as folder:
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -225,6 +236,19 @@ def _make_folder(run: Run) -> None:
                 (folder / METHOD_COPY).write_bytes(run.method_source)
     except OSError as error:
         raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
+
+
+def _note_length(run: Run) -> None:
+    """Writes the length of a resumed run into its config.yaml, if it has another one now.
+
+    Raises I2IError if the file cannot be written."""
+    path = run.folder / "config.yaml"
+    values = read_yaml(path, "Restore the original file.")
+    length = {"epochs": run.training.epochs, "images": run.training.images}
+    if all(values.get(key) == value for key, value in length.items()):
+        return
+    with atomic_write(path) as file:
+        file.write(yaml.safe_dump({**values, **length}, sort_keys=False, allow_unicode=True).encode())
 
 
 def _check_device_count(settings: TrainSettings) -> None:

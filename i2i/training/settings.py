@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ class TrainSettings:
     sample_every: Natural = 0  # images between sample grids; 0: every epoch (at most 200 in a run)
     keep: Count = 3  # newest checkpoints to keep, in addition to the best one
     log_every: Count = 50  # steps between lines of the log; with one process at most 15 seconds
+    init_from: str = ""  # start from the weights of this model, run, or name of `i2i models`; empty: random weights
+    keep_discriminators: bool = False  # keep the discriminators' weights in the model file, to start other runs from it
     trackers: str = ""  # tensorboard, wandb, or both separated by a comma
 
     def check(self) -> None:
@@ -74,6 +77,15 @@ class TrainSettings:
                 raise I2IError(f"There is no tracker {name!r}.", nearest(name, TRACKERS))
             if not is_installed(name):
                 raise I2IError(f"The tracker {name} is not installed.", install_hint(name))
+
+    def length(self, count: int) -> int:
+        """Images of the whole run, whole steps, on `count` training images. Raises I2IError if they are too many."""
+        images = self.images or math.ceil(self.epochs * count)
+        if images > MAX_IMAGES:
+            raise I2IError(
+                f"The run would see {images:,} images.", f"Allowed: up to {MAX_IMAGES:,}. Give fewer epochs."
+            )
+        return max(1, math.ceil(images / self.batch)) * self.batch
 
     @property
     def tracked(self) -> list[str]:

@@ -17,10 +17,11 @@ __all__ = ["Interrupted", "Run", "execute", "resolve_resume", "resolve_run", "re
 
 
 def train(
-    recipe: str,
+    recipe: str | Path,
     data: str | Path | Sequence[str | Path] | None = None,
     out: str | Path | None = None,
     *,
+    init_from: str | Path | None = None,
     quiet: bool = True,
     progress: TrainProgress | None = None,
     **settings: Any,
@@ -28,13 +29,18 @@ def train(
     """Trains a recipe or method, and returns the run's folder, which holds model.safetensors and report.html.
 
     data: a folder, two folders, or the name of a data set; default: that of the recipe. out: the run's folder; default:
-    runs/RECIPE-DATA-TIME. quiet: print nothing. settings: any setting of the recipe by name (epochs=10, size=128,
-    lr=1e-4, ...). progress: called as progress(images seen, images in all, mean losses by "optimizer/term") whenever
-    losses are logged; what it raises stops the run.
+    runs/RECIPE-DATA-TIME. init_from: whose weights the networks start with: a model, a run's folder, a name of
+    `i2i models`, or a file or folder of the authors of pix2pix and CycleGAN. quiet: print nothing. settings: any
+    setting of the recipe by name (epochs=10, size=128, lr=1e-4, ...). progress: called as progress(images seen, images
+    in all, mean losses by "optimizer/term") whenever losses are logged; what it raises stops the run.
+
+    The content of a run's config.yaml repeats that run: train(**yaml.safe_load(text)).
 
     Raises I2IError on bad input, and Interrupted after SIGINT or SIGTERM."""
     sources = None if data is None else [str(data)] if isinstance(data, str | Path) else [str(d) for d in data]
-    run = resolve_run(recipe, sources, Path(out) if out else None, settings)
+    if init_from is not None:
+        settings["init_from"] = str(init_from)
+    run = resolve_run(str(recipe), sources, Path(out) if out else None, settings)
     return execute(run, quiet=quiet, progress=progress)
 
 

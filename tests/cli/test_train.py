@@ -159,6 +159,7 @@ def test_a_model_says_what_made_it(trained, pairs):
 
 def test_more_processes_than_gpus(monkeypatch, pairs, tmp_path):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     words = [w for w in TINY if w not in ("--device", "cpu")]
     _, err = i2i("train", "pix2pix", "--data", pairs, "--out", tmp_path / "run", *words, code=1)

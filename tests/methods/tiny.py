@@ -103,6 +103,15 @@ def loop(name: str, folder: Path, total: int = 3 * BATCH, seed: int = 0, **plan:
     return Loop(made(name, seed), data, settled, folder, Notes(), total=total, facts=facts, save_model=save_model)
 
 
+def part_of_run(run: Loop, steps: int) -> None:
+    """Makes the first steps of a loop, and leaves it there."""
+    run.method.train()
+    for number, batch in zip(range(steps), run.data.batches(0, BATCH, 0, 1, run.settings.seed)):
+        now = run._now(number * BATCH)
+        run.step(run._prepare(batch), now)
+        run.ema.update(run.method, now.images + BATCH, BATCH)
+
+
 def state(run: Loop) -> dict[str, Tensor]:
     """Every number of a loop's state by name."""
     return {k: v.detach().clone() for k, v in run.state()[0].items()}

@@ -1,0 +1,31 @@
+"""The weights of networks as tensors by name, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+
+def tensors_of(name: str, net: nn.Module, dtype: torch.dtype) -> State:
+    """The tensors of a network by "name.key", copied to the CPU; floating-point ones as `dtype`."""
+    tensors: State = {}
+    for key, value in net.state_dict().items():
+        saved_as = dtype if value.is_floating_point() else value.dtype
+        # a copy: the container refuses tensors that share memory
+        tensors[f"{name}.{key}"] = value.detach().to("cpu", saved_as, copy=True).contiguous()
+    return tensors
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and values of all tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
