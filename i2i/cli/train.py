@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from i2i.cli import launch
-from i2i.cli.output import format_value, print_json, print_table, progress_bar
+from i2i.cli.output import print_json, progress_bar
 from i2i.cli.setting_words import SettingsCommand
+from i2i.cli.train_plan import print_plan
 from i2i.core.device import DEVICE_NAMES
 from i2i.core.files import kind_of
-from i2i.core.format import format_bytes
 from i2i.core.reading import read_json
 from i2i.core.suggest import same_name
 
@@ -63,7 +63,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting of `i2i recipes show RECIPE`; can be repeated.", metavar="KEY=VALUE"),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print what the run would do, its time, memory and disk, and stop.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="With --dry-run: print every setting with its value.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result, or the plan, as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
@@ -95,6 +98,7 @@ def train(
     processes: ProcessesOption = 1,
     settings: SetOption = None,
     dry_run: DryRunOption = False,
+    show_all: AllOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -113,6 +117,7 @@ def train(
       i2i train runs/mine/config.yaml --data elsewhere/pairs/
       i2i train cyclegan horse2zebra --processes 4 --set pool=0
       i2i train ./my_method.py photos/ --dry-run
+      i2i train cyclegan photos/ paintings/ --dry-run --all
     """
     named = {"size": size, "epochs": epochs, "images": images, "batch": batch, "direction": direction}
     named |= {"precision": precision, "device": device, "seed": seed, "workers": workers, "init_from": init_from}
@@ -126,6 +131,8 @@ def train(
         )
     if resume is not None and (recipe or out):
         raise typer.BadParameter("A run is resumed with its own recipe and in its own folder: give --resume alone")
+    if show_all and not dry_run:
+        raise typer.BadParameter("--all belongs to --dry-run")
     if processes > 1 and not dry_run:
         raise typer.Exit(launch.launch(launch.without_processes(context.find_root().obj), processes))
 
@@ -141,8 +148,10 @@ def train(
         from i2i.training.dry_run import describe
 
         plan = describe(run)
+        if processes > 1:
+            plan["warnings"].insert(0, f"The time is that of one process; {processes} processes share the work.")
         if launch.is_first():
-            print_json(plan) if as_json else _print_plan(plan)
+            print_json(plan) if as_json else print_plan(plan, show_all)
         return
     folder = execute(run, quiet=quiet or as_json, resumed=resume is not None)
     if launch.is_first():
@@ -202,30 +211,3 @@ def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
     from i2i.models.use import use_of_run
 
     typer.echo(f"Use it:  {use_of_run(folder)}")
-
-
-def _print_plan(plan: dict[str, Any]) -> None:
-    """Prints the plan of a run as tables."""
-    titles = {key: key for key in ("recipe", "method", "data", "layout")}
-    titles |= {"pictures": "training images", "held out": "held-out images", "channels": "channels"}
-    titles |= {"images": "length in images", "epochs": "epochs", "steps": "steps", "out": "out"}
-    rows = [[title, _text(plan[key])] for key, title in titles.items()]
-    rows += [["parameters", f"{plan['parameters']:,}"], ["memory", f"about {format_bytes(plan['memory_mib'] << 20)}"]]
-    if plan.get("seconds"):
-        rows.append(["time", f"about {plan['seconds'] / 60:.0f} minutes on this machine"])
-    print_table(rows)
-    typer.echo("\nnetworks")
-    print_table([[f"  {n}", f["type"], f"{f['parameters']:,} parameters"] for n, f in plan["networks"].items()])
-    for note in plan["notes"]:
-        typer.echo(f"\nNote: {note}")
-    typer.echo("\nsettings (* differs from the method's default)")
-    changed = set(plan["changed"])
-    print_table([[f"{'*' if k in changed else ' '} {k}", _text(v)] for k, v in plan["settings"].items()])
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return format_value(value)

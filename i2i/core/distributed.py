@@ -19,6 +19,11 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_first() -> bool:
+    """True if this process is alone, or the first of those that train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def broadcast_weights(tensors: Iterable[Tensor], device: torch.device) -> None:
     """Replaces each tensor by that of the first process. device: where the processes exchange them."""
     for t in tensors:

@@ -35,3 +35,15 @@ def format_duration(seconds: float) -> str:
     if hours >= 48:
         return f"{hours // 24} d {hours % 24:02}:{minutes:02}"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_about(seconds: float) -> str:
+    """A duration that is only roughly known: about 40 s, about 12 min, about 3.5 h, about 18 h, about 9 days."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} min"
+    hours = seconds / 3600
+    if hours < 9.5:
+        return f"about {hours:.1f} h".replace(".0 h", " h")
+    return f"about {round(hours)} h" if hours < 48 else f"about {round(hours / 24)} days"

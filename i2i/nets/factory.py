@@ -48,7 +48,7 @@ def generator(settings: TranslationNets, channels_in: int, channels_out: int, si
     elif s.generator == "resnet":
         if size < 16:
             raise I2IError(f"size is {size} pixels.", "The ResNet generator needs at least 16.")
-        blocks = s.blocks or (9 if size >= 256 else 6)
+        blocks = resnet_blocks(s.blocks, size)
         antialias = s.upsample == "blur"
         net = ResNet(channels_in, channels_out, blocks, s.width, s.norm, s.dropout, s.upsample, antialias)
     else:
@@ -73,6 +73,11 @@ def discriminator(settings: TranslationNets, channels: int, size: int) -> nn.Mod
     else:
         raise I2IError(f"discriminator is {s.discriminator!r}.", among(s.discriminator, ("patchgan", "pixel")))
     return init_weights(net, s.init, s.gain)
+
+
+def resnet_blocks(blocks: int, size: int) -> int:
+    """Residual blocks of a ResNet for images of `size` x `size` pixels; blocks 0: as the papers have them."""
+    return blocks or (9 if size >= 256 else 6)
 
 
 def unet_depth(depth: int, size: int) -> int:

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
+from i2i.core.device import device_of
 from i2i.core.distributed import processes
-from i2i.data.batch import Shape
-from i2i.methods import method_name
+from i2i.methods import is_builtin, method_name
 from i2i.methods._method import Method
+from i2i.nets.macs import no_computing
 from i2i.training.check import check_on_data
-from i2i.training.report.log import records
+from i2i.training.cost import Cost
+from i2i.training.estimate import estimate
+from i2i.training.head import suggestion, warnings
+from i2i.training.resolved import meanings, resolved
 from i2i.training.run import Run
+
+BUDGET = 4.0  # seconds for measuring steps
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """What the run would do: data, networks, memory, time, notes, and all settings; JSON values."""
-    with torch.device("cpu"):
-        method = run.build()
-        check_on_data(method, run)
-    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in method.networks().items()}
-    types = {name: type(net).__name__ for name, net in method.networks().items()}
-    parameters = sum(sizes.values())
-    micro_batch = max(1, run.training.batch // max(1, processes()) // run.training.accumulate)
-    activations = _activation_bytes(method, run.shape, micro_batch)
+    """What the run would do: data, networks, time, memory, disk, notes, and all settings; JSON values.
+
+    Raises I2IError if the networks cannot be built, if a method of the user's own breaks its contract, or if the device
+    cannot be used."""
+    method = None if is_builtin(run.method) else _checked(run)
+    estimated = estimate(run, BUDGET if processes() == 1 else 0)  # they may not be joined yet
+    if method is None:
+        method = _checked(run) if estimated.cost is None else _without_weights(run)
+    lighter = suggestion(run, estimated)
+    networks = _networks(method, estimated.cost)
+    parameters = sum(facts["parameters"] for facts in networks.values())
+    memory = 16 * parameters if estimated.memory is None else estimated.memory
     return {
         "recipe": run.recipe,
         "method": method_name(run.method),
@@ -35,48 +44,53 @@ def describe(run: Run) -> dict[str, Any]:
         "pictures": run.data.count,
         "held out": run.held_out.count if run.held_out else 0,
         "channels": [run.shape.channels_in, run.shape.channels_out],
+        "size": run.shape.size,
         "images": run.total,
         "epochs": round(run.total / max(1, run.data.count), 2),
         "steps": run.total // run.training.batch,
-        "networks": {name: {"type": types[name], "parameters": size} for name, size in sizes.items() if size},
+        "batch": run.training.batch,
+        "device": estimated.device,
+        "precision": estimated.precision,
+        "networks": networks,
         "parameters": parameters,
         # weights, gradients and two moments of Adam, 4 bytes each, and the activations of the forward passes
-        "memory_mib": math.ceil((16 * parameters + activations) / 2**20),
-        "seconds": remaining_seconds(run),
+        "memory_mib": math.ceil(memory / 2**20),
+        "seconds": estimated.seconds,
+        "seconds_source": estimated.source,
+        "step_seconds": estimated.step_seconds,
+        "disk_bytes": estimated.disk,
+        "disk_free_bytes": estimated.disk_free,
+        "lighter": None if lighter is None else dataclasses.asdict(lighter),
+        "warnings": warnings(estimated, lighter),
         "notes": run.notes(method),
         "out": str(run.folder),
         "settings": run.settings,
         "changed": run.changed(),
+        "resolved": resolved(run, device_of(run.training.device)),
+        "meanings": meanings(run),
     }
 
 
-def remaining_seconds(run: Run) -> float | None:
-    """Seconds that the rest of the run takes at the last speed in its log; None for a run that has not begun."""
-    images = speed = 0.0
-    try:
-        for line in records(run.folder / "log.jsonl"):
-            if line["kind"] == "losses" and line.get("speed"):
-                images, speed = line["images"], line["speed"]
-    except OSError:
-        return None
-    return max(0.0, run.total - images) / speed if speed else None
+def _checked(run: Run) -> Method:
+    """The method of a run with its weights. A method of the user's own is checked on images of the run."""
+    with torch.device("cpu"):
+        method = run.build()
+        check_on_data(method, run)
+    return method
 
 
-def _activation_bytes(method: Method, shape: Shape, batch: int) -> int:
-    """Bytes that the forward passes of one step keep for the backward pass, estimated from one forward pass of each
-    generator; 0 if a generator cannot run on `Method.example`."""
-    total = 0
+def _without_weights(run: Run) -> Method:
+    """The method of a run for its notes; it takes no memory."""
+    with no_computing():
+        return run.build()
 
-    def count(tensor: Tensor) -> Tensor:
-        nonlocal total
-        total += 0 if isinstance(tensor, nn.Parameter) else tensor.numel() * tensor.element_size()
-        return tensor
 
-    for name in method.averaged:
-        network = getattr(method, name)
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t), torch.random.fork_rng():
-            try:
-                network.eval()(*method.example(shape))
-            except (RuntimeError, ValueError, TypeError):
-                return 0
-    return 3 * total * batch  # a step keeps about three forward passes of each generator, discriminators included
+def _networks(method: Method, cost: Cost | None) -> dict[str, dict[str, Any]]:
+    """{network: its type, parameters, and MACs of one image; null where they are unknown} of those with parameters."""
+    facts = {}
+    for name, net in method.networks().items():
+        size = sum(p.numel() for p in net.parameters())
+        macs = cost.networks.get(name) if cost else None
+        if size:
+            facts[name] = {"type": type(net).__name__, "parameters": size, "macs": macs.published if macs else None}
+    return facts

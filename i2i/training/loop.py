@@ -95,9 +95,8 @@ class Loop:
     def _train(self, start: int) -> int:
         """Makes the steps from `start` images to the end."""
         settings = self.settings
-        default_interval = max(settings.batch, self.data.count, -(-self.total // MAX_SAVES))
-        save_every = settings.save_every or default_interval
-        sample_every = settings.sample_every or default_interval
+        save_every = settings.save_every or default_interval(settings, self.total, self.data.count)
+        sample_every = settings.sample_every or default_interval(settings, self.total, self.data.count)
         # Reading losses waits for the device and the other processes, unless there is nothing to wait for.
         flush_every = 1 if self.device.type == "cpu" and self.world == 1 else settings.log_every
         self.method.train()
@@ -209,6 +208,11 @@ class Loop:
         if images:
             self.observer.event(images, "resumed")
         return images
+
+
+def default_interval(settings: TrainSettings, total: int, count: int) -> int:
+    """Images between checkpoints, and between sample grids, of a run of `total` images on `count` images."""
+    return max(settings.batch, count, -(-total // MAX_SAVES))
 
 
 def crossed(before: int, after: int, every: int) -> bool:

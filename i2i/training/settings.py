@@ -147,6 +147,13 @@ def _accelerate_device(device: torch.device | None) -> Iterator[None]:
             os.environ[ACCELERATE_DEVICE] = before
 
 
+def precision_on(device: torch.device, name: str) -> str:
+    """The name of PRECISIONS that is used on `device`: auto is bf16 on GPUs that have it, else fp32."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
 @dataclass
 class Precision:
     """Data types of a run, and its loss scalers."""
@@ -160,8 +167,7 @@ class Precision:
         """Resolves a name of PRECISIONS for `device`. Raises I2IError if there is none of that name."""
         if name not in PRECISIONS:
             raise I2IError(f"precision is {name!r}.", f"Allowed: {', '.join(PRECISIONS)}.")
-        if name == "auto":
-            name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        name = precision_on(device, name)
         if name == "fp16":
             # One scaler per optimizer: a shared one is updated after D's step, which would scale G's gradients wrongly.
             return cls(torch.float16, scalers={n: torch.amp.GradScaler(device.type) for n in optimizers})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core import user_code
+from i2i.training.head import announce
 from i2i.training.report.observer import TrainProgress
 from i2i.training.resolve import resolve_resume, resolve_run
 from i2i.training.run import Run
@@ -65,6 +66,8 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False, progress: T
     checkpoint does not fit, or the last state cannot be saved."""
     with user_code.told_with_line():
         session = Session(run, quiet=quiet, resumed=resumed, progress=progress)
+        if not (quiet or resumed):
+            announce(run)
         session.prepare()
         with session.reported():
             session.train()

@@ -19,10 +19,35 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(pairs, tmp_path, monkeypat
     assert rows["held-out"] == ["images", "3"]
     assert (rows["length"], rows["steps"]) == (["in", "images", "10"], ["5"])
     assert rows["G"][0] == "UNet"
-    assert rows["memory"][0] == "about"
+    assert rows["memory"][0] == rows["time"][0] == rows["disk"][0] == "about"
+    assert rows["device"] == ["cpu", f"({torch.get_num_threads()}", *rows["device"][2:]]
+    assert "norm" not in rows
     marked = {line.split()[1] for line in out.splitlines() if line.startswith("* ")}
     assert marked == {"depth", "width", "layers", "d_width", "size", "workers", "images", "batch", "device"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_shows_every_setting_with_its_value_when_asked(sides, pairs):
+    words = ["--dry-run", "--all", "--size", 32, "--set", "width=4", "--set", "layers=1", "--device", "cpu"]
+    out, _ = i2i("train", "cyclegan", "--data", *sides, *words)
+    rows = {line[2:].split("  ")[0]: line[2:].split("  ")[-1].strip() for line in out.splitlines()}
+    assert rows["flip"] == "yes"
+    assert rows["load"] == "36"
+    assert rows["blocks"] == "6"
+    assert rows["channels_in"] == "3"
+    assert rows["precision"] == "fp32"
+    assert rows["ema"] == "0.0 (no average)"
+    assert rows["augment"] == "''"
+    out, _ = i2i("train", "pix2pix", "--data", pairs, *words)
+    assert next(line.split()[1:] for line in out.splitlines() if line.strip().startswith("depth")) == ["5"]
+    _, err = i2i("train", "pix2pix", "--data", pairs, "--all", code=2)
+    assert "--all belongs to --dry-run" in err
+
+
+def test_a_dry_run_on_a_device_that_is_not_there_is_refused(pairs):
+    if not torch.cuda.is_available():
+        _, err = i2i("train", "pix2pix", "--data", pairs, "--dry-run", "--device", "cuda", code=1)
+        assert err.startswith("Error: The device 'cuda' cannot be used: no CUDA device is available here.")
 
 
 def test_a_dry_run_for_machines(pairs, tmp_path, monkeypatch):

@@ -1,0 +1,76 @@
+"""What is said of a run before it starts: what it trains on, where, and what it will take."""
+
+from __future__ import annotations
+
+import sys
+
+from i2i.core.distributed import is_first, processes
+from i2i.core.format import format_about, format_bytes
+from i2i.training.estimate import Estimate, estimate
+from i2i.training.lighter import DAY, Lighter, lighter
+from i2i.training.run import Run
+
+FEW_STEPS = 20  # a run of fewer steps starts at once, without measuring
+BUDGET, LIGHTER_BUDGET = 5.0, 2.5  # seconds for measuring steps of a run, and of a lighter form of it
+
+
+def announce(run: Run) -> None:
+    """Prints the head of a run on stderr, within 20 seconds; all its processes call this, and the first one prints."""
+    steps = run.total // run.training.batch
+    estimated = estimate(run, BUDGET if steps >= FEW_STEPS else 0)
+    lighter_form = suggestion(run, estimated)
+    if not is_first():
+        return
+    for line in head(run, estimated, lighter_form):
+        print(line, file=sys.stderr, flush=True)
+
+
+def suggestion(run: Run, estimated: Estimate) -> Lighter | None:
+    """A lighter form of a run of one process that would take more than a day; None if it takes less."""
+    if processes() > 1 or estimated.seconds is None or estimated.seconds < DAY or estimated.source == "log":
+        return None
+    return lighter(run, estimated, LIGHTER_BUDGET)
+
+
+def head(run: Run, estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
+    """The sentences about a run."""
+    size, batch = run.shape.size, run.training.batch
+    images = f"{batch} image{'' if batch == 1 else 's'}"
+    lines = [
+        f"{run.recipe}: {run.data.count:,} {run.data.layout} images of {size} x {size} pixels, "
+        f"{estimated.steps:,} step{'' if estimated.steps == 1 else 's'} of {images}, into {run.folder}."
+    ]
+    where = f"On {estimated.device}, {estimated.precision}"
+    if estimated.seconds is not None and estimated.step_seconds is not None:
+        where += f": {format_about(estimated.seconds)} ({step_words(estimated)})"
+    if estimated.disk is not None:
+        where += f"; {format_bytes(estimated.disk)} of disk"
+    lines.append(f"{where}.")
+    lines += warnings(estimated, lighter_form)
+    return lines
+
+
+def step_words(estimated: Estimate) -> str:
+    """How long a step takes, and how that is known."""
+    seconds = estimated.step_seconds or 0.0
+    text = f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+    how = {"log": ", as its log says", "scaled": ", estimated from smaller steps"}.get(estimated.source, "")
+    return f"{text} a step{how}"
+
+
+def warnings(estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
+    """Sentences about a run that takes more than a day, or more disk than is free."""
+    lines = []
+    if estimated.seconds is not None and estimated.seconds > DAY:
+        gpu = " Or use a GPU." if estimated.is_cpu else ""
+        if lighter_form is not None:
+            hint = f" Lighter, {format_about(lighter_form.seconds)}: {lighter_form.command}"
+            lines.append(f"That is more than a day.{hint}{'' if not gpu else '  (or use a GPU)'}")
+        else:
+            lines.append(f"That is more than a day.{gpu}")
+    if estimated.disk is not None and estimated.disk_free is not None and estimated.disk > estimated.disk_free:
+        lines.append(
+            f"Only {format_bytes(estimated.disk_free)} are free there: --set keep=1 keeps fewer checkpoints, and "
+            "--set sample_every=N draws fewer sample grids."
+        )
+    return lines

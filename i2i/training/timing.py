@@ -1,0 +1,171 @@
+"""How long a step of a run takes on this device, from two measured steps.
+
+The steps are made with networks of their own, which are thrown away: the run itself is as if nothing had been measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import statistics
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from i2i.core.distributed import processes
+from i2i.data.batch import Batch
+from i2i.training.cost import Cost, cost_of, moment
+from i2i.training.run import Run
+from i2i.training.settings import accelerator_for
+from i2i.training.step import TrainStep
+
+SLOW_MACS = 1.2e10  # MACs per second of a slow processor core
+BACKWARD = 3  # a step takes about three times the MACs of its forward passes
+ENOUGH = 1.0  # seconds of measured steps after which no more are made
+MOST_STEPS = 10
+SMALLEST = 32  # side of the images of a smaller form, in pixels
+FEW_IMAGES = (4, 8)  # in a batch of a smaller form
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of a step on the average of the run; measured: False if a smaller form was measured and scaled up."""
+
+    seconds: float
+    measured: bool
+
+
+def time_step(run: Run, cost: Cost | None, budget: float) -> StepTime | None:
+    """Measures steps of a run on its device, for about `budget` seconds at most; None if a step cannot be made.
+
+    Where two whole steps would take longer, fewer or smaller images are measured, and the time is scaled up by the
+    MACs. Several processes must call this together; they measure whole steps, whatever these take. The run's data is
+    read; random states, and all that belongs to the run, stay as they are."""
+    end = time.monotonic() + budget
+    number, share = (cost.at, cost.mean) if cost else (0, 1.0)
+    try:
+        device = accelerator_for(run.training).device
+        with kept_random_states(device):
+            if cost is None or processes() > 1 or device.type != "cpu":
+                return StepTime(_seconds(run, number, budget) * share, True)
+            points: list[tuple[float, float]] = []  # (MACs, seconds) of the forms that were measured
+            for form, macs in _forms(run, cost, budget):
+                left = end - time.monotonic()
+                if points and 2.2 * _predicted(points, macs) > left:
+                    return StepTime(_predicted(points, _macs_of(run, cost)) * share, False)
+                points.append((macs, _seconds(form, number * run.training.batch // form.training.batch, left)))
+            return StepTime(points[-1][1] * share, True)
+    except Exception:  # noqa: BLE001 (what is wrong, the run itself says; here only its time is unknown)
+        return None
+
+
+def _macs_of(run: Run, cost: Cost) -> float:
+    """The MACs of a whole step, whose `cost` is that of one micro-batch."""
+    return float(cost.step * run.training.accumulate)
+
+
+def _forms(run: Run, cost: Cost, budget: float) -> Iterator[tuple[Run, float]]:
+    """(run, MACs of its step) of forms of a run with cheaper steps, the cheapest first; then of the run itself.
+
+    Only the run itself if two of its steps fit into `budget` seconds even on a slow processor."""
+    training, shape = run.training, run.shape
+    macs = _macs_of(run, cost)
+    if 2 * BACKWARD * macs > budget * SLOW_MACS * torch.get_num_threads():
+        if training.batch > 2 * max(FEW_IMAGES):
+            for images in FEW_IMAGES:
+                few = dataclasses.replace(training, batch=images, accumulate=1)
+                yield dataclasses.replace(run, training=few), macs * images / training.batch
+        else:
+            sizes = [shape.size // part for part in (4, 2) if shape.size % part == 0]
+            for size in sizes:
+                small = dataclasses.replace(run, shape=dataclasses.replace(shape, size=size))
+                smaller = cost_of(small, training.batch // training.accumulate) if size >= SMALLEST else None
+                if smaller is not None:
+                    yield small, _macs_of(small, smaller)
+    yield run, macs
+
+
+def _predicted(points: list[tuple[float, float]], macs: float) -> float:
+    """Seconds of a step of so many MACs, on the line through the last two (MACs, seconds), or through 0 and one."""
+    (last_macs, last), (first_macs, first) = points[-1], points[-2] if len(points) > 1 else (0.0, 0.0)
+    proportional = last * macs / max(1.0, last_macs)
+    if last_macs <= first_macs:
+        return proportional
+    on_line = last + (macs - last_macs) * (last - first) / (last_macs - first_macs)
+    return min(proportional, max(proportional / 4, on_line))  # a disturbed measurement bends the line
+
+
+def _seconds(run: Run, number: int, budget: float) -> float:
+    """Seconds of the step `number`: the median of a few, without the first; of the first alone if it was too slow."""
+    times: list[float] = []
+    for step_seconds in StepMaker(run, number).steps(run.training.batch):
+        times.append(step_seconds)
+        if processes() > 1 and len(times) == 2:  # the same number in all processes
+            break
+        if processes() == 1 and sum(times) + times[-1] > budget:
+            break
+        if len(times) >= 2 and (sum(times[1:]) > ENOUGH or len(times) >= MOST_STEPS):
+            break
+    return statistics.median(times[1:] or times)
+
+
+class StepMaker:
+    """Networks and optimizers of a run that make its step `number` again and again, with images of the run.
+
+    The images are cut to the size of the run's shape. Nothing of the run is touched."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self.run, self.number = run, number
+        self.accelerator = accelerator_for(run.training)
+        self.method = run.build().train()
+        self.step = TrainStep(self.method, run.training, self.accelerator)
+        self.device = self.step.device
+
+    def steps(self, batch: int) -> Generator[float, None, None]:
+        """Makes a step of `batch` images, all processes together, each time, and yields its seconds.
+
+        Fetching the images counts."""
+        run, world = self.run, processes()
+        training = dataclasses.replace(run.training, batch=batch)
+        now = moment(dataclasses.replace(run, training=training), self.number)
+        start = time.perf_counter()
+        for images in run.data.batches(
+            now.images, batch // world, self.accelerator.process_index, world, training.seed
+        ):
+            part = run.data.augment_on_device(self.step.move(_cut(images, run.shape.size)), training.seed)
+            self.step(part.to(self.device, memory_format=self.step.layout), now)
+            _wait(self.device)
+            end = time.perf_counter()
+            yield end - start
+            start = time.perf_counter()
+
+
+def _cut(batch: Batch, size: int) -> Batch:
+    """The upper left corner, of `size` pixels, of all images."""
+    y = None if batch.y is None else batch.y[..., :size, :size]
+    return dataclasses.replace(batch, x=batch.x[..., :size, :size], y=y)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+@contextmanager
+def kept_random_states(device: torch.device) -> Iterator[None]:
+    """Puts the random states of torch (on the CPU and on `device`), NumPy and Python back at its end."""
+    numbers, arrays = random.getstate(), np.random.get_state()
+    kind = device.type if device.type != "cpu" else "cuda"
+    devices = [] if device.type == "cpu" else [device.index or 0]
+    try:
+        with torch.random.fork_rng(devices, device_type=kind):
+            yield
+    finally:
+        random.setstate(numbers)
+        np.random.set_state(arrays)

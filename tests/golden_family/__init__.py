@@ -1,0 +1,1 @@
+"""Numbers of the newer parts, computed by the reference implementations."""
