@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import os
 import shutil
 import socket
@@ -183,6 +184,40 @@ def _is_abandoned(name: str) -> bool:
     return False
 
 
+# ---- reading ---------------------------------------------------------------------------------------------------
+
+
+def open_regular(path: Path | str) -> io.BufferedReader:
+    """A regular file, opened to read its bytes. A pipe, a socket or a device would keep the reader waiting for ever.
+
+    Raises I2IError for anything that is no regular file, and OSError as `open` does."""
+    # Non-blocking: else the opening of a pipe itself would wait for somebody who writes into it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise _not_regular(path, mode)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def require_regular(path: Path | str) -> None:
+    """Raises I2IError if `path` is no regular file. For libraries that open files by name; else see `open_regular`.
+
+    Raises OSError as the system does."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise _not_regular(path, mode)
+
+
+def _not_regular(path: Path | str, mode: int) -> I2IError:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    kind = next((name for is_kind, name in kinds if is_kind(mode)), "a device")
+    return I2IError(f"{path} is {kind}, not a file.")
+
+
 # ---- digests ---------------------------------------------------------------------------------------------------
 
 
@@ -190,7 +225,7 @@ def sha256_of(source: Path | bytes) -> str:
     """SHA-256 of bytes, or of a file's content read in parts, in 64 hexadecimal digits."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
-    with open(source, "rb") as file:
+    with open_regular(source) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -200,5 +235,5 @@ def blake2b_of(source: Path | bytes | memoryview) -> str:
     Faster than SHA-256; for records of our own, where nobody else has to compute it."""
     if not isinstance(source, Path):
         return hashlib.blake2b(source, digest_size=16).hexdigest()
-    with open(source, "rb") as file:
+    with open_regular(source) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

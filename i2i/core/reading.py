@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from i2i.core.errors import I2IError
+from i2i.core.files import open_regular
 
 MAX_BYTES = 10_000_000  # of a file that a program of ours wrote, or a person
 MAX_YAML = 200_000  # bytes of a recipe or a config.yaml, which take seconds to read
@@ -88,13 +89,15 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 
     Raises I2IError naming the file."""
     try:
-        if not path.is_file():
-            raise I2IError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
-        if path.stat().st_size > most:
-            raise I2IError(f"{path} has more than {most:,} bytes.", "It is damaged, or the file of another program.")
-        return path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read(most + 1)
+    except FileNotFoundError as error:
+        raise I2IError(f"There is no file {path}.") from error
     except OSError as error:
         raise I2IError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > most:
+        raise I2IError(f"{path} has more than {most:,} bytes.", "It is damaged, or the file of another program.")
+    return content
 
 
 def has_form(value: Any, form: Form) -> bool:

@@ -40,6 +40,8 @@ def locate(name: str | Path) -> Path:
 
     Raises I2IError if the package for that kind of address is not installed, or the address cannot be used."""
     text = str(name)
+    if "\0" in text:
+        raise I2IError(f"{text!r} holds a NUL character, which no name of a file can hold.")
     if isinstance(name, Path) or not is_address(name):
         return Path(name)
     if text.startswith("file://"):

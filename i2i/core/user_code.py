@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from i2i.core.errors import I2IError, nearest
+from i2i.core.files import open_regular
 
 PREFIX = "i2i_method_"  # of the names of modules that were imported here
 
@@ -32,7 +33,8 @@ def import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise I2IError(f"There is no file {path}.", "Give the name of a method, or a file that defines one.")
     try:
-        source = path.read_bytes()
+        with open_regular(path) as file:
+            source = file.read()
     except OSError as error:
         raise I2IError(f"{path} cannot be read: {error.strerror}.") from error
     full, digest = path.resolve(), hashlib.sha256(source).hexdigest()

@@ -16,6 +16,7 @@ import numpy as np
 
 from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
+from i2i.core.reading import read_yaml
 
 GEOMETRY = ("affine", "rotate90", "vflip", "cutout")
 
@@ -73,6 +74,7 @@ class Augment:
 
         targets = {"y": "image"} if self.paired else {}
         if self.augment.endswith((".yaml", ".yml")):
+            read_yaml(Path(self.augment), "Write it by A.save.")
             try:
                 loaded = A.load(Path(self.augment), data_format="yaml")
                 return A.Compose([loaded], additional_targets=targets), None

@@ -16,6 +16,7 @@ from PIL import Image
 from torch.nn import functional
 
 from i2i.core.errors import I2IError
+from i2i.core.files import open_regular
 from i2i.data.layouts import LEFT, WHOLE, Source
 from i2i.media import color, exif, images, pixels
 
@@ -78,7 +79,8 @@ def whole(path: Path, channels: int) -> np.ndarray:
     Raises I2IError naming the file."""
     if _jpeg is not None and path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif"):
         try:
-            data = np.fromfile(path, np.uint8)
+            with open_regular(path) as file:
+                data = np.fromfile(file, np.uint8)
             if _is_plain_jpeg(data, path, channels):
                 mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
                 array: np.ndarray = _jpeg(torch.from_numpy(data), mode=mode).permute(1, 2, 0).numpy()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from i2i.core import files, storage
 from i2i.core.errors import I2IError, nearest
+from i2i.core.files import open_regular
 from i2i.core.suggest import did_you_mean, neighbors
 from i2i.inference.outputs import (
     IMAGE_FORMATS,
@@ -256,7 +257,13 @@ def read_list(file: Path, null: bool = False) -> list[str]:
 
     Raises I2IError if the file cannot be read, or holds NUL bytes without `null`."""
     try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        if str(file) == "-":
+            data = sys.stdin.buffer.read()
+        elif str(file).startswith(("/dev/fd/", "/proc/self/fd/")) or str(file) == "/dev/stdin":  # `--list <(command)`
+            data = file.read_bytes()
+        else:
+            with open_regular(file) as opened:
+                data = opened.read()
     except OSError as error:
         raise I2IError(f"The list {file} cannot be read: {error.strerror}.") from error
     if not null and b"\0" in data:

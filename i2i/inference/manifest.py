@@ -8,13 +8,15 @@ Lines are added by one write each, so that several processes and machines share 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
-from i2i.core.files import blake2b_of
+from i2i.core.files import blake2b_of, open_regular
 from i2i.inference.manifest_lines import Entry, agrees, done_entry, failed_entry, last_entries, to_line
 
 NAME = ".i2i-manifest.jsonl"
@@ -34,7 +36,8 @@ class Manifest:
     def entries(self) -> dict[str, Entry]:
         """The last line of each output, by its path below the folder."""
         try:
-            return last_entries(self.path.read_bytes().split(b"\n"))
+            with open_regular(self.path) as file:
+                return last_entries(file.read().split(b"\n"))
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -81,7 +84,13 @@ class Manifest:
         if self._file is None:
             with self._writing():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+                # What somebody put in its place is not followed or waited for: a link, a pipe, a device.
+                flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+                self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | flags, 0o666)
+                if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                    os.close(self._file)
+                    self._file = None
+                    raise I2IError(f"{self.path} is not a file.", "Remove it; i2i keeps its record there.")
                 length = os.fstat(self._file).st_size
                 if length and os.pread(self._file, 1, length - 1) != b"\n":
                     os.write(self._file, b"\n")  # a crash tore the last line
@@ -92,4 +101,7 @@ class Manifest:
         try:
             yield
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                hint = "Remove the link; i2i keeps its record there, and writes into no other folder."
+                raise I2IError(f"{self.path} is a link.", hint) from error
             raise I2IError(f"{self.path} cannot be written: {error.strerror}.") from error

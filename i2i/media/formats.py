@@ -13,6 +13,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from i2i.core.errors import I2IError
+from i2i.core.files import open_regular, require_regular
 from i2i.core.optional import install_hint, is_installed
 
 READERS = ("Bmp", "Gif", "Jpeg", "Ppm", "Png", "Avif", "Jpeg2K", "Tiff", "WebP", "Tga")  # modules of Pillow
@@ -52,6 +53,8 @@ def open_pillow(source: str | Path | BinaryIO) -> Image.Image:
 
 
 def _open(source: str | Path | BinaryIO, names: tuple[str, ...]) -> Image.Image:
+    if isinstance(source, str | Path):
+        require_regular(source)
     try:
         return Image.open(source, formats=names)
     except (OSError, MemoryError, Image.DecompressionBombError):
@@ -92,7 +95,7 @@ def left_out(files: Iterable[Path]) -> str:
 def _package_for(source: str | Path | BinaryIO) -> str | None:
     """The optional package that reads a file, by its first bytes; None if it is in none of its formats."""
     if isinstance(source, str | Path):
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             head = file.read(32)
     else:
         source.seek(0)

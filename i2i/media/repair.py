@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from i2i.core.files import open_regular
 from i2i.media import jpeg, png, tiff
 from i2i.media.formats import open_pillow
 
@@ -77,7 +78,8 @@ def _ends_as_jpeg(image: Image.Image) -> bool:
 def content_of(source: str | Path | BinaryIO) -> bytes:
     """All bytes of a file or a stream."""
     if isinstance(source, str | Path):
-        return Path(source).read_bytes()
+        with open_regular(source) as file:
+            return file.read()
     source.seek(0)
     return source.read()
 
@@ -85,7 +87,7 @@ def content_of(source: str | Path | BinaryIO) -> bytes:
 def _head_of(source: str | Path | BinaryIO) -> bytes:
     """The first four bytes of a file or a stream."""
     if isinstance(source, str | Path):
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             return file.read(4)
     source.seek(0)
     return source.read(4)

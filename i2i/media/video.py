@@ -278,6 +278,7 @@ def _white(frame: Any) -> int:
 @contextlib.contextmanager
 def _open(av: Any, source: Path) -> Iterator[Any]:
     with _reading(av, source):
+        files.require_regular(source)
         # FFmpeg knows a format by its content: without these limits, a list named x.mp4 makes it open other files.
         limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
         container = av.open(f"file:{source}", options=limits)

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from i2i.core.errors import I2IError
+from i2i.core.files import open_regular
 
 SAFETENSORS, PTH, ONNX = "safetensors", "pth", "onnx"
 PTH_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".bin")  # names of PyTorch's files
@@ -34,7 +35,7 @@ def refuse_pretenders(path: Path) -> bytes:
 
     Git leaves a small text file instead of a large one without Git LFS; servers send a page instead of a file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD)
     except OSError as error:
         raise I2IError(f"{path} cannot be read: {error.strerror}.") from error

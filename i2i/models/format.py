@@ -24,7 +24,7 @@ from i2i import nets
 from i2i.core import plugins
 from i2i.core.config import shorten
 from i2i.core.errors import I2IError, MethodNeeded, nearest
-from i2i.core.files import atomic_path
+from i2i.core.files import atomic_path, open_regular
 from i2i.core.reading import parse_json
 from i2i.models import content
 from i2i.models.header import check_header
@@ -182,7 +182,7 @@ def _open(path: Path) -> Any:
         raise I2IError(f"There is no model at {path}.", "Give the path of a .safetensors file.")
     content.refuse_pretenders(path)
     try:
-        with path.open("rb") as opened:
+        with open_regular(path) as opened:
             length = int.from_bytes(opened.read(8), "little")
         if MAX_HEADER < length < path.stat().st_size:
             raise I2IError(f"The header of {path} has {length:,} bytes.", f"Allowed: {MAX_HEADER:,}.")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
-from i2i.core.files import sha256_of
+from i2i.core.files import open_regular, sha256_of
 from i2i.core.optional import require
 from i2i.models import content
 
@@ -44,7 +44,8 @@ class OnnxNet(nn.Module):
         options.log_severity_level = 4  # errors are raised below
         options.intra_op_num_threads = torch.get_num_threads()
         content.refuse_pretenders(path)
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
         try:
             self.session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
             text = self.session.get_modelmeta().custom_metadata_map.get(KEY)

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from i2i.core.config import shorten
 from i2i.core.errors import I2IError
+from i2i.core.files import open_regular
 from i2i.models import content
 from i2i.nets import build
 
@@ -27,6 +29,7 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _WRAPPERS = ("module.", "_orig_mod.")  # prefixes by DataParallel and by torch.compile
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "netG", "net_G", "generator", "G")
 _KNOWN = "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT."
+MAX_TENSORS = 20_000  # in a file; large networks of today have some thousands
 _AGAIN = "Download or copy the file again."
 
 
@@ -58,7 +61,7 @@ def read(path: str | Path) -> Any:
     content.refuse_pretenders(path)
     try:
         if path.suffix == ".safetensors":  # torch goes by this suffix, not by the content
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
@@ -68,7 +71,9 @@ def read(path: str | Path) -> Any:
                 "Get a file that holds only a state dict.",
             ) from None
         raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch.", _AGAIN) from None
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 (a damaged file makes torch raise errors of many kinds, AssertionError too)
         detail = str(error).split("\n", 1)[0]
         detail = detail if " " in detail else ""  # some errors hold only a key, such as 105
         raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch. {detail}".strip(), _AGAIN) from None
@@ -88,10 +93,12 @@ def repair(state: Mapping[str, Any]) -> State:
     state = state if inner is None else inner
     odd = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
     if odd or not state:
-        fault = f"{odd[0]!r} is {_kind(state[odd[0]])}" if odd else "it is empty"
+        fault = f"{shorten(odd[0])} is {_kind(state[odd[0]])}" if odd else "it is empty"
         raise I2IError(
             f"This is not the state dict of one network: {fault}.", "Save the state_dict() of the network alone."
         )
+
+    _require_plain(state)
 
     # Remove the prefixes of wrappers, which may be nested.
     plain: State = dict(state)
@@ -115,6 +122,22 @@ def repair(state: Mapping[str, Any]) -> State:
     return repaired
 
 
+def _require_plain(state: Mapping[str, Tensor]) -> None:
+    """Raises I2IError for tensors that no network has: sparse or quantized ones, or ones whose shapes promise far more
+    numbers than the file holds, because their elements lie over each other."""
+    if len(state) > MAX_TENSORS:
+        raise I2IError(f"This holds {len(state):,} tensors.", f"Allowed: {MAX_TENSORS:,}.")
+    numbers, held = 0, {}
+    for key, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.device.type != "cpu":
+            raise I2IError(f"Its tensor {shorten(key)} is of a kind that no network here has.", _KNOWN)
+        storage = value.untyped_storage()
+        held[storage.data_ptr()] = storage.nbytes() // value.element_size()
+        numbers += value.numel()
+    if numbers > 4 * sum(held.values()) + 1000:  # tensors may share some of their numbers
+        raise I2IError(f"Its tensors tell of {numbers:,} numbers, and hold {sum(held.values()):,}.", _AGAIN)
+
+
 def recognize(state: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """(network name, arguments) for `i2i.nets.build`, from the keys and shapes of a state dict.
 
@@ -122,7 +145,10 @@ def recognize(state: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     naming the first key that does not fit.
     """
     clean = repair(state)
-    name, arguments = _guess(clean)
+    try:
+        name, arguments = _guess(clean)
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise I2IError("The network is not recognized: its keys and shapes do not fit together.", _KNOWN) from error
     with torch.device("meta"):
         try:
             expected = {k: tuple(v.shape) for k, v in build(name, **arguments).state_dict().items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
+from i2i.core.files import open_regular
 from i2i.core.reading import has_form, parse_json, read_json, read_yaml
 from i2i.core.suggest import did_you_mean, neighbors
 
@@ -129,14 +130,16 @@ def remove_runs(folders: Sequence[str | Path]) -> int:
 def _log_lines(path: Path) -> list[dict[str, Any]]:
     lines = []
     try:
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with open_regular(path) as file:
+            content = file.read().decode("utf-8", "replace")
+        for text in content.splitlines():
             try:
                 line = parse_json(text)
             except ValueError:
                 continue
             if has_form(line, LINE):
                 lines.append(line)
-    except OSError:
+    except (OSError, I2IError):
         return []
     return lines
 

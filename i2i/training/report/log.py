@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from i2i.core.files import atomic_write
+from i2i.core.files import atomic_write, open_regular
 from i2i.core.reading import has_form, parse_json
 
 _NUMBERS = {str: float | None}
@@ -104,7 +104,7 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
 def _lines(path: Path) -> Iterator[bytes]:
     if path.is_file():
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             yield from file
 
 
