@@ -44,6 +44,7 @@ def translate(
     subsampling: option.Subsampling = "4:4:4",
     alpha: option.Alpha = "keep",
     profile: option.Profile = "keep",
+    metadata: option.Metadata = "keep",
     overwrite: option.Overwrite = False,
     skip_existing: option.SkipExisting = False,
     resume: option.Resume = False,
@@ -80,7 +81,7 @@ def translate(
             "--overwrite replaces outputs that exist; --skip-existing leaves them.", "Give only one of them."
         )
     settings = TranslateSettings(
-        WriteSettings(parse_size(size), quality, subsampling, alpha, profile, max_pixels or MAX_PIXELS),
+        WriteSettings(parse_size(size), quality, subsampling, alpha, profile, max_pixels or MAX_PIXELS, metadata),
         TileSettings(tile, overlap, None if memory is None else memory * 2**30, exact),
         NetworkSettings(device, precision, direction, statistics, method, batch, compile),
         RunSettings(

@@ -90,6 +90,13 @@ Alpha = Annotated[
     ),
 ]
 Profile = Annotated[str, Option(help="Color profile of outputs: keep that of the input, or srgb to convert into sRGB.")]
+Metadata = Annotated[
+    str,
+    Option(
+        help="EXIF, XMP, IPTC, texts, comments and GeoTIFF tags: keep what the output format holds, or strip all. "
+        "Resolution and color profile are always kept."
+    ),
+]
 MaxPixels = Annotated[
     int | None,
     Option(help="Refuse images with more than N pixels. [default: 100 million]", metavar="N", min=1),

@@ -125,6 +125,7 @@ class Pipeline:
             if output is not None
         ]
         data = codec.encode(document, levels, job.target.suffix, self.settings)
+        job.note = document.note
         job.drop()
         if self.record is not None:
             self.record.done(job.name, job.source, job.target, data)

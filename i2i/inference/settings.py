@@ -64,6 +64,7 @@ class TranslateOptions(TypedDict, total=False):
     subsampling: str
     alpha: str
     profile: str
+    metadata: str
     max_pixels: int | None  # None: the default
     # TileSettings
     tile: int | None  # its field `size`

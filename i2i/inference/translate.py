@@ -63,7 +63,7 @@ def translate(
     change single settings by keyword:
 
     - size (None keeps each image's; N: shorter side in pixels; (width, height): exact), quality, subsampling, alpha,
-      profile, max_pixels: see media.codec.WriteSettings;
+      profile, metadata, max_pixels: see media.codec.WriteSettings;
     - tile and overlap (pixels), memory (bytes), exact: see models.tiling.TileSettings;
     - device, precision, direction, statistics, method, batch, compile: see settings.NetworkSettings;
     - overwrite, skip_existing, resume, record, dry_run, shard, processes, ray: see settings.RunSettings.
@@ -208,9 +208,12 @@ def _output_folder(inputs: Sequence[str | Path], output: str | Path | None, pair
 def settings_digest(work: Work) -> str:
     """BLAKE2b of the model's weights and of everything else that changes outputs. Records on users' disks hold it."""
     statistics = work.network.statistics
+    options = dataclasses.asdict(work.write)
+    if options["metadata"] == "keep":
+        del options["metadata"]  # records of version 0.1 do not know it
     facts: dict[str, Any] = {
         "weights": work.digest(),
-        "options": dataclasses.asdict(work.write),
+        "options": options,
         "tiling": dataclasses.asdict(work.tiling),
         "precision": work.network.precision,
         "direction": work.network.direction,

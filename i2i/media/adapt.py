@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from i2i.core.errors import I2IError
-from i2i.media import color, exif, images, uint16
+from i2i.media import color, exif, images, png, uint16
 from i2i.media.color import ColorState
 
 Size = int | tuple[int, int] | None  # pixels of the shorter side, (width, height), or None: as it is
@@ -68,6 +68,7 @@ def prepare(image: Any, channels: int) -> PreparedImage:
         with images.open_image(cast("str | Path | BinaryIO", image)) as opened:
             return _prepare_pil(opened, channels)
     if isinstance(image, Image.Image):
+        png.read_code(image)
         return _prepare_pil(images.upright(image), channels)
     if isinstance(image, np.ndarray):
         is_flat = image.ndim == 2

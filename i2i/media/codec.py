@@ -1,6 +1,7 @@
 """Image files around the network: how they are read and written so that nothing is lost. `reader` reads them.
 
-Orientation: applied to the pixels, and its tag removed. EXIF, resolution and color profile: kept.
+Orientation: applied to the pixels, and set to 1. Resolution and color profile: kept.
+EXIF, XMP, IPTC, texts, comments, GeoTIFF tags: kept byte by byte where the output format holds them (see `metadata`).
 Color: converted into sRGB for the network, and back into the image's own profile.
 Transparency: the network sees the colors laid on white, as in training, and never those stored under transparent
 pixels; the alpha channel is carried over, dropped, or translated alongside.
@@ -20,16 +21,19 @@ import numpy as np
 from PIL import Image
 
 from i2i.core.errors import I2IError, among
-from i2i.media import adapt, color, images, uint16
+from i2i.media import adapt, animation, color, container, images, uint16
 from i2i.media.adapt import PreparedImage, Size
 from i2i.media.color import ColorState
+from i2i.media.metadata import Metadata
 
 ALPHA = ("keep", "drop", "translate")
 PROFILE = ("keep", "srgb")
+METADATA = ("keep", "strip")
 SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}  # and Pillow's numbers for them
 QUALITY = {".jpg": images.JPEG_QUALITY, ".jpeg": images.JPEG_QUALITY, ".webp": 95, ".avif": 90}  # defaults
 OPAQUE = (".jpg", ".jpeg", ".bmp")  # formats without transparency
 MULTI_FRAME = (".gif", ".webp", ".png", ".tif", ".tiff", ".avif")  # formats that hold several frames
+STILL_APART = (".png",)  # formats of animations that may hold a still image apart from the frames
 TIFF = (".tif", ".tiff")
 FORMAT_NAMES = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 
@@ -44,11 +48,13 @@ class WriteSettings:
     alpha: str = "keep"  # keep: carry it over; drop: leave it out; translate: send it through the network as gray
     profile: str = "keep"  # keep: colors in the input's profile; srgb: colors stay in sRGB
     max_pixels: int = images.MAX_PIXELS  # of an image, all its frames together
+    metadata: str = "keep"  # keep: all that the format holds; strip: only resolution, timing and color profile
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("alpha", self.alpha, ALPHA),
             ("profile", self.profile, PROFILE),
+            ("metadata", self.metadata, METADATA),
             ("subsampling", self.subsampling, tuple(SUBSAMPLING)),
         ):
             if value not in allowed:
@@ -66,8 +72,9 @@ class Document:
 
     parts: list[PreparedImage]  # of each frame its color and, if alpha is translated, its alpha
     per_frame: int  # parts of a frame: 1, or 2 with alpha
-    keep: dict[str, Any] = field(default_factory=dict)  # arguments of saving: dpi, exif
-    timing: dict[str, Any] = field(default_factory=dict)  # of an animation: duration, loop
+    metadata: Metadata = field(default_factory=Metadata)
+    timing: dict[str, Any] = field(default_factory=dict)  # of an animation: duration (ms, a list), loop
+    has_still: bool = False  # True if the first frame is a still image for programs that show no animations
     states: list[ColorState] = field(default_factory=list)  # one for each frame
     note: str = ""  # what the user should know of the file
 
@@ -81,28 +88,56 @@ class Document:
 
 
 def encode(document: Document, levels: Sequence[np.ndarray], suffix: str, options: WriteSettings) -> bytes:
-    """The output file with `suffix`. levels: the network's output of each part, [H, W, C] in the part's own values."""
+    """The output file with `suffix`. levels: the network's output of each part, [H, W, C] in the part's own values.
+
+    Adds to the document's note what could not be kept."""
     suffix = suffix.lower()
     frames = _frames(document, levels)
+    metadata = document.metadata.fitted(frames[0].shape[1], frames[0].shape[0])
+    state = document.states[0]
+    container.note_losses(metadata, suffix, state.profile)
+    data, profile = _encode(document, frames, metadata, suffix, options)
+    if profile != state.profile and state.converted:
+        metadata.colors = []  # the numbers of the output are in sRGB
+    data = container.inserted(data, metadata, suffix)
+    document.note = " ".join([document.note, *metadata.notes]).strip()
+    return data
+
+
+def _encode(
+    document: Document, frames: list[np.ndarray], metadata: Metadata, suffix: str, options: WriteSettings
+) -> tuple[bytes, bytes | None]:
+    """The output file without most of its metadata, and the color profile of its first frame."""
     keep = options.profile == "keep"
 
     # Formats that keep 16 bits.
     if suffix in TIFF and any(f.dtype == np.uint16 for f in frames):
-        return uint16.encode_tiff([_page(f, s, keep) for f, s in zip(frames, document.states)], document.keep)
+        pages = [_page(f, s, keep) for f, s in zip(frames, document.states)]
+        return uint16.encode_tiff(pages, metadata.dpi), pages[0][1]
     if suffix == ".png" and frames[0].dtype == np.uint16 and len(frames) == 1:
-        return uint16.encode_png(*_page(frames[0], document.states[0], keep), document.keep)
+        page = _page(frames[0], document.states[0], keep)
+        return uint16.encode_png(*page, metadata.dpi), page[1]
 
     # All others, by Pillow.
     pil_frames = [_pil_frame(f, suffix, s, keep) for f, s in zip(frames, document.states)]
+    profile = pil_frames[0].info.get("icc_profile")
+    durations = document.timing.get("duration")
+    if suffix == ".png" and durations:
+        pil_frames, durations = animation.merged(pil_frames, durations, document.has_still)
+        document.timing["duration"] = durations
     buffer = io.BytesIO()
     try:
-        pil_frames[0].save(buffer, **_save_arguments(pil_frames, document, suffix, options))
+        pil_frames[0].save(
+            buffer, **_save_arguments(pil_frames, document, suffix, options), **container.arguments(metadata, suffix)
+        )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise I2IError(f"The image cannot be written as {suffix}: {error}.", "Give another --format.") from error
     data = buffer.getvalue()
     if suffix == ".webp" and len(pil_frames) > 1 and any(p.mode in ("RGBA", "LA") for p in pil_frames):
         data = _mark_transparent(data)
-    return data
+    if suffix == ".png" and durations:
+        data = animation.with_durations(data, durations)
+    return data, profile
 
 
 def _frames(document: Document, levels: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -146,7 +181,7 @@ def _save_arguments(
     pil_frames: list[Image.Image], document: Document, suffix: str, options: WriteSettings
 ) -> dict[str, Any]:
     """The arguments for Pillow's save of the first frame, with all others appended."""
-    arguments: dict[str, Any] = {**document.keep, "format": FORMAT_NAMES.get(suffix, suffix[1:].upper())}
+    arguments: dict[str, Any] = {"format": FORMAT_NAMES.get(suffix, suffix[1:].upper())}
     if suffix in QUALITY:
         arguments["quality"] = options.quality or QUALITY[suffix]
     if suffix in (".jpg", ".jpeg"):
@@ -155,22 +190,24 @@ def _save_arguments(
         arguments["subsampling"] = options.subsampling
     if suffix not in (".bmp", ".gif") and "icc_profile" in pil_frames[0].info:
         arguments["icc_profile"] = pil_frames[0].info["icc_profile"]
-    if suffix in (".bmp", ".gif"):
-        arguments.pop("exif", None)
-    if suffix in TIFF and "exif" not in arguments:
-        arguments["compression"] = "tiff_deflate"  # libtiff, which compresses, cannot write EXIF
+    if suffix in TIFF:
+        arguments["compression"] = "tiff_deflate"
     if len(pil_frames) > 1:
         arguments |= {"save_all": True, "append_images": pil_frames[1:]}
         if suffix not in TIFF:
             arguments |= _timing(document, suffix)
         if suffix == ".gif":
             arguments["disposal"] = 2 if any(p.mode in ("RGBA", "LA") for p in pil_frames) else 1
+        if suffix in STILL_APART and document.has_still:
+            arguments["default_image"] = True
     return arguments
 
 
 def _timing(document: Document, suffix: str) -> dict[str, Any]:
     """Arguments for an animation's durations and repetitions; it plays once if it does not state how often."""
     timing = dict(document.timing)
+    if "duration" in timing:
+        timing["duration"] = animation.rounded(timing["duration"], suffix)
     if timing.get("loop", 0) is None:
         timing.pop("loop")
         if suffix in (".webp", ".png"):

@@ -1,9 +1,13 @@
-"""JPEG files whose end is missing although no pixel is: they lack the marker at the end, or a padding before it."""
+"""JPEG files: their segments, and files whose end is missing although no pixel is.
+
+The latter lack the marker at the end, or a padding before it."""
 
 from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,6 +17,39 @@ END = b"\xff\xd9"
 SCAN, SCAN_END = 0xDA, 63  # marker of a scan, and the last coefficient of a block
 PADDINGS = (b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64, b"\xfe" * 64)  # more coded pixels, if any are wanted
 RESTARTS = tuple(bytes([0xFF, 0xD0 + i]) + b"\x55" * 64 for i in range(8))  # the same behind a marker of restart
+
+
+COMMENT, APP0, APP1, APP13 = 0xFE, 0xE0, 0xE1, 0xED
+MOST_IN_SEGMENT = 65_533  # bytes
+
+
+def segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """(marker, data) of the segments before the pixels."""
+    file.seek(0)
+    if file.read(2) != b"\xff\xd8":
+        return
+    while len(head := file.read(2)) == 2 and head[0] == 0xFF and head[1] != SCAN:
+        if head[1] == 0xFF:  # a filling byte
+            file.seek(-1, 1)
+            continue
+        size = int.from_bytes(file.read(2), "big")
+        data = file.read(size - 2) if size >= 2 else b""
+        if size < 2 or len(data) < size - 2:
+            return
+        yield head[1], data
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    """A segment as it stands in a file."""
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+def inserted(data: bytes, more: bytes) -> bytes:
+    """A JPEG file with more segments at its beginning, behind that of JFIF."""
+    place = 2
+    if data[2:4] == bytes([0xFF, APP0]):
+        place += 2 + int.from_bytes(data[4:6], "big")
+    return data[:place] + more + data[place:]
 
 
 def completed(data: bytes) -> bytes | None:

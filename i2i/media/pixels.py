@@ -60,7 +60,9 @@ def frame(
     # What the header says has to be asked for before decoding, except for a PNG: its EXIF may stand behind the pixels,
     # and damage that Pillow meets on the way there is not met again when the pixels are decoded.
     tiff.check_sign(image, images.source_name(source))
-    is_uint16, size, key = uint16.is_color(image), exif.stored_size(image), image.info.get(png.KEY)
+    is_animated_png = image.format == "PNG" and getattr(image, "is_animated", False)  # OpenCV reads its first frame
+    is_uint16 = uint16.is_color(image) and not is_animated_png
+    size, key = exif.stored_size(image), image.info.get(png.KEY)
     if image.format == "PNG":
         image.load()
     orientation = exif.orientation(image)

@@ -1,14 +1,78 @@
-"""Color keys of PNG files: the one gray level or color that is transparent.
+"""PNG files: their chunks, and what Pillow does not do with them.
 
-The key is stored in the depth of the file. Pillow compares it with pixels that it has scaled to 8 bits."""
+Color keys (the one gray level or color that is transparent) are stored in the depth of the file; Pillow compares them
+with pixels that it has scaled to 8 bits. Colors that the chunk cICP describes, Pillow passes over.
+"""
 
 from __future__ import annotations
+
+import contextlib
+import struct
+import zlib
+from collections.abc import Collection, Iterator
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-KEY = "transparency"  # in Pillow's info
+from i2i.media import cicp
+
+KEY, PROFILE, CODE = "transparency", "icc_profile", "i2i cicp"  # in Pillow's info
 FACTORS = {"1": 255, "L;2": 85, "L;4": 17}  # from the levels of the file to those of Pillow, by Pillow's raw mode
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEADER = 8 + 25  # bytes of the signature and of the chunk IHDR, after which other chunks may stand
+
+
+# ---- chunks --------------------------------------------------------------------------------------------------------
+
+
+def chunks(file: BinaryIO, names: Collection[bytes], last: bytes = b"IEND") -> Iterator[tuple[bytes, bytes]]:
+    """(name, data) of the chunks with some names, up to that called `last`; those that are damaged are left out."""
+    file.seek(0)
+    if file.read(8) != SIGNATURE:
+        return
+    while len(head := file.read(8)) == 8:
+        size, name = struct.unpack(">I4s", head)
+        if name == last:
+            return
+        if name not in names:
+            file.seek(size + 4, 1)
+            continue
+        data, check = file.read(size), file.read(4)
+        if check == struct.pack(">I", zlib.crc32(name + data)):
+            yield name, data
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A chunk as it stands in a file."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def inserted(data: bytes, more: bytes) -> bytes:
+    """A PNG file with more chunks behind its header."""
+    return data[:HEADER] + more + data[HEADER:]
+
+
+# ---- colors --------------------------------------------------------------------------------------------------------
+
+
+def read_code(image: Image.Image) -> None:
+    """Gives an opened file the profile of its chunk cICP, if it has one. Leaves the file where it stands."""
+    file = getattr(image, "fp", None)
+    if image.format != "PNG" or file is None or CODE in image.info:
+        return
+    with contextlib.suppress(OSError, ValueError):  # no file any more
+        place = file.tell()
+        code = next((data for _, data in chunks(file, [b"cICP"], last=b"IDAT")), None)
+        file.seek(place)
+        if code is not None:
+            image.info[CODE] = code
+            profile = cicp.profile(code, image.mode in ("1", "L", "LA") or image.mode.startswith("I"))
+            if profile is not None:
+                image.info[PROFILE] = profile
+
+
+# ---- color keys ----------------------------------------------------------------------------------------------------
 
 
 def scale_key(image: Image.Image) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from i2i.core.errors import I2IError
-from i2i.media import adapt, exif, images, pixels, repair
-from i2i.media.codec import MULTI_FRAME, TIFF, Document, WriteSettings
+from i2i.media import adapt, images, metadata, pixels, repair
+from i2i.media.codec import MULTI_FRAME, STILL_APART, TIFF, Document, WriteSettings
 
 TIFF_SUBFILE, REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a reduced copy of another page
 
@@ -26,9 +26,13 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
     with images.open_image(source, options.max_pixels, load=False) as image:
         numbers = _frame_numbers(source, image, suffix)
         count = len(numbers)
+        is_still_apart = bool(image.info.get("default_image")) and numbers[0] == 0 and count > 1
         _check_total(source, image.width * image.height * count, count, options.max_pixels)
         document = Document([], 2 if options.alpha == "translate" else 1)
         content = pixels.content_of(source, image)
+        document.metadata = metadata.read(source, image, numbers)
+        if options.metadata == "strip":
+            document.metadata = document.metadata.stripped()
         document.note = getattr(image.info.get(repair.REPAIR), "note", "")
         durations, total = [], 0
         for number in numbers:
@@ -39,15 +43,17 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
             _check_total(source, total, count, options.max_pixels)
 
             array, state, orientation = pixels.frame(source, image, number, content)
-            if number == 0:
-                document.keep = exif.metadata_to_keep(image, options.size is not None, orientation)
+            if not document.parts:
+                document.metadata.orientation = orientation
             durations.append(float(image.info.get("duration", 0)))
             check_output_size(source, array.shape[1], array.shape[0], count, options)
             document.states.append(state)
             _add(document, array, channels, options)
         _check_pages(source, document, suffix)
+        if is_still_apart:
+            document.has_still, durations = True, durations[1:]
         if count > 1 and any(durations):
-            document.timing["duration"] = [round(d) for d in durations]
+            document.timing["duration"] = durations
         if count > 1 and (any(durations) or "loop" in image.info):
             document.timing["loop"] = image.info.get("loop")
         return document
@@ -58,6 +64,8 @@ def _frame_numbers(source: Path | BinaryIO, image: Image.Image, suffix: str) -> 
 
     Left out are the further images of an MPO (previews, depth maps, second views) and a TIFF's reduced copies of other
     pages. Raises I2IError if pages of a TIFF would be lost; an animation may become a still image."""
+    if image.info.get("default_image") and suffix in MULTI_FRAME and suffix not in STILL_APART:
+        return list(range(1, getattr(image, "n_frames", 1)))  # the still image before them is for old programs
     if image.format in ("MPO", "HEIF") or (suffix not in MULTI_FRAME and image.format != "TIFF"):
         return [0]
     try:

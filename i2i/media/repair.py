@@ -52,6 +52,7 @@ def _repair_of(image: Image.Image, source: str | Path | BinaryIO, name: str, max
         return Repair(tiff.rewritten(content_of(source), name, max_pixels)) if tiff.is_misread(image) else None
     if image.format == "PNG":
         png.scale_key(image)
+        png.read_code(image)
     is_jpeg = image.format == "JPEG" and image.width * image.height <= max_pixels
     whole = jpeg.completed(content_of(source)) if is_jpeg and not _ends_as_jpeg(image) else None
     return Repair(whole, "The marker at its end is missing; all pixels are there.") if whole else None

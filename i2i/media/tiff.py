@@ -10,16 +10,13 @@ import contextlib
 import io
 import logging
 import math
-import struct
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint
-from i2i.media.exif import EXIF_IFD, GPS_IFD
 from i2i.media.formats import open_pillow
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, little- and big-endian
@@ -27,12 +24,7 @@ BITS, PHOTOMETRIC, DESCRIPTION, FORMAT, IMAGE_DEPTH = 258, 262, 270, 339, 32997 
 WHITE_IS_ZERO, PALETTE = 0, 3  # photometric interpretations
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
 PILLOW_BITS = (1, 2, 4, 8, 16, 32)
-INTEROP_IFD, SUB_IFDS, PROFILE = 40965, 330, 34675
-LAYOUT = (
-    {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325, 338}
-    | {339, 347, 513, 514, 529, 530, 532, 32997, EXIF_IFD, GPS_IFD, INTEROP_IFD, SUB_IFDS, PROFILE}
-    | {50838, 50839}  # ImageJ's own, about its slices
-)  # tags that say how pixels are stored, or point somewhere
+ORIENTATION, PROFILE = 274, 34675
 
 
 def check_sign(image: Image.Image, name: str) -> None:
@@ -90,7 +82,7 @@ def _signed(name: str, bits: int) -> I2IError:
 
 
 def rewritten(data: bytes, name: str, max_pixels: int) -> bytes:
-    """The TIFF as one that Pillow and tifffile read alike, with its tags.
+    """The TIFF as one that Pillow and tifffile read alike: pixels, resolution, orientation and profile.
 
     Raises I2IError naming the file if its values have no place in 8 or 16 bits, or it has too many pixels."""
     import tifffile
@@ -98,16 +90,15 @@ def rewritten(data: bytes, name: str, max_pixels: int) -> bytes:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             pages = _stack(file, name, max_pixels) or _pages(file, data, name, max_pixels)
-            directories = _directories(data)
     except (tifffile.TiffFileError, IndexError) as error:
         raise I2IError(f"{name} cannot be read: {error}.", "It is damaged or cut short.") from error
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder="<") as writer:
-        for i, (array, options) in enumerate(pages):
-            if i == 0:
-                options["extratags"] += [(tag + 1, "I", 1, 0, True) for tag in directories]
+        for array, options in pages:
+            if not array.size:
+                raise I2IError(f"{name} has no pixels.", "It is damaged.")
             writer.write(array, metadata=None, software=False, contiguous=False, **options)
-    return add_directories(buffer.getvalue(), directories)
+    return buffer.getvalue()
 
 
 # tifffile logs what is damaged; the error says it. Who has set up logging still gets its lines.
@@ -142,7 +133,7 @@ def _stack(file: Any, name: str, max_pixels: int) -> list[Page]:
     if samples and page.planarconfig == 2:
         raise I2IError(f"{name} is a stack with separate color planes.", "Save each slice as a page of its own.")
     array = array.reshape(-1, page.imagelength, page.imagewidth, *samples)
-    return [(_levels(one, page, name), _options(page, is_slice=True)) for one in array]
+    return [(_levels(one, page, name), _options(page)) for one in array]
 
 
 def _check_pixels(count: int, name: str, max_pixels: int) -> None:
@@ -205,8 +196,8 @@ def _levels(array: np.ndarray, page: Any, name: str) -> np.ndarray:
     return levels
 
 
-def _options(page: Any, is_slice: bool = False) -> dict[str, Any]:
-    """Options of tifffile for writing a page, with its tags."""
+def _options(page: Any) -> dict[str, Any]:
+    """Options of tifffile for writing a page."""
     samples = page.samplesperpixel
     is_color = int(page.photometric) == 2 or (samples == 2 and page.bitspersample > 8)
     options: dict[str, Any] = {"photometric": "rgb" if is_color else "minisblack"}
@@ -220,36 +211,6 @@ def _options(page: Any, is_slice: bool = False) -> dict[str, Any]:
     if 282 in tags and 283 in tags:
         options["resolution"] = tuple(tags[code].value for code in (282, 283))
         options["resolutionunit"] = int(tags[296].value) if 296 in tags else 2
-    left_out = LAYOUT | ({DESCRIPTION} if is_slice else set())
-    options["extratags"] = [
-        (code, int(tag.dtype), tag.count, tag.value, True) for code, tag in tags.items() if code not in left_out
-    ]
+    if ORIENTATION in tags and isinstance(tags[ORIENTATION].value, int):
+        options["extratags"] = [(ORIENTATION, "H", 1, int(tags[ORIENTATION].value), True)]
     return options
-
-
-def _directories(data: bytes) -> dict[int, dict[int, Any]]:
-    """The directories of EXIF and GPS, as far as Pillow reads the file."""
-    with contextlib.suppress(Exception), open_pillow(io.BytesIO(data)) as image:
-        exif = image.getexif()
-        return {tag: values for tag in (EXIF_IFD, GPS_IFD) if (values := dict(exif.get_ifd(tag)))}
-    return {}
-
-
-def add_directories(data: bytes, directories: dict[int, dict[int, Any]]) -> bytes:
-    """The TIFF with directories for EXIF and GPS at its end, and the first page's placeholders pointing at them."""
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        placeholders = {tag: file.pages.first.tags[tag + 1].offset for tag in directories}
-    result = bytearray(data)
-    for tag, values in directories.items():
-        directory = ImageFileDirectory_v2(prefix=b"II")
-        for name, value in values.items():
-            if name != INTEROP_IFD:  # an offset in the old file
-                directory[name] = value
-        result += bytes(len(result) % 2)
-        offset = len(result)
-        result += directory.tobytes(offset)
-        struct.pack_into("<H", result, placeholders[tag], tag)
-        struct.pack_into("<I", result, placeholders[tag] + 8, offset)
-    return bytes(result)

@@ -18,15 +18,13 @@ from PIL import Image
 
 from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint, try_import
-from i2i.media import color, tiff
+from i2i.media import color, png
 from i2i.media.color import ColorState
-from i2i.media.exif import EXIF_IFD, GPS_IFD, TEXT_TAGS
 
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # TIFF tags
 ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 1, 2  # values of the TIFF tag ExtraSamples
 CMS_MODES = {"L": "gray", "RGB": "rgb"}
 CMS_FLAGS = 0x0040 | 0x0100  # Little CMS: no table in place of the curves, no cache of single colors
-PNG_HEADER = 8 + 25  # bytes of the signature and of the chunk IHDR, after which other chunks may stand
 STRIP_BYTES = 1 << 18
 
 Page = tuple[np.ndarray, bytes | None]  # pixels [H, W, C] and the ICC profile that describes them
@@ -168,47 +166,30 @@ def gray_alpha_to_color(array: np.ndarray) -> np.ndarray:
     return array[..., [0, 0, 0, 1]] if array.shape[-1] == 2 else array
 
 
-def encode_png(array: np.ndarray, profile: bytes | None, keep: dict[str, Any]) -> bytes:
-    """A 16-bit PNG of uint16 [H, W, 1, 3 or 4]. keep: "exif" (bytes) and "dpi" (two numbers), each if there is one."""
+def encode_png(array: np.ndarray, profile: bytes | None, dpi: tuple[float, float] | None = None) -> bytes:
+    """A 16-bit PNG of uint16 [H, W, 1, 3 or 4]."""
     import cv2
 
     bgr = np.ascontiguousarray(array if array.shape[-1] == 1 else array[..., [2, 1, 0, 3][: array.shape[-1]]])
     done, buffer = cv2.imencode(".png", bgr)
     if not done:
         raise I2IError("The image cannot be written as a PNG of 16 bits.", "Give another --format.")
-    # OpenCV writes pixels only: the chunks for profile, resolution and EXIF go in behind the header.
-    chunks = b""
+    chunks = b""  # OpenCV writes pixels only
     if profile:
-        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
-    if "dpi" in keep:
-        x, y = (round(dpi / 0.0254) for dpi in keep["dpi"])  # pixels a meter
-        chunks += _chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
-    if "exif" in keep:
-        chunks += _chunk(b"eXIf", keep["exif"].removeprefix(b"Exif\0\0"))
-    data = buffer.tobytes()
-    return data[:PNG_HEADER] + chunks + data[PNG_HEADER:]
+        chunks += png.chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
+    if dpi:
+        x, y = (round(value / 0.0254) for value in dpi)  # pixels a meter
+        chunks += png.chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
+    return png.inserted(buffer.tobytes(), chunks)
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def encode_tiff(pages: Sequence[Page], keep: dict[str, Any]) -> bytes:
-    """A deflated TIFF of pages [H, W, 1, 3 or 4], uint16 or uint8, each with its profile. keep: see `encode_png`."""
+def encode_tiff(pages: Sequence[Page], dpi: tuple[float, float] | None = None) -> bytes:
+    """A deflated TIFF of pages [H, W, 1, 3 or 4], uint16 or uint8, each with its profile."""
     import tifffile
-
-    # EXIF goes with the first page. tifffile writes texts, but refuses the tags that point to the directories of EXIF
-    # and GPS: a placeholder under the next number is written for each; tiff.add_directories turns it into the pointer.
-    exif = Image.Exif()
-    if "exif" in keep:
-        exif.load(keep["exif"])
-    directories = {tag: values for tag in (EXIF_IFD, GPS_IFD) if (values := dict(exif.get_ifd(tag)))}
-    extra_tags: list[tuple[Any, ...]] = [(tag, "s", 0, str(exif[tag]), True) for tag in TEXT_TAGS if tag in exif]
-    extra_tags += [(tag + 1, "I", 1, 0, True) for tag in directories]
 
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder="<") as file:
-        for i, (array, profile) in enumerate(pages):
+        for array, profile in pages:
             is_gray = array.shape[-1] == 1
             file.write(
                 np.ascontiguousarray(array[..., 0] if is_gray else array),
@@ -218,12 +199,11 @@ def encode_tiff(pages: Sequence[Page], keep: dict[str, Any]) -> bytes:
                 compression="zlib",
                 predictor=True,
                 rowsperstrip=max(1, STRIP_BYTES // array[0].nbytes),
-                resolution=keep.get("dpi"),
-                resolutionunit="INCH" if "dpi" in keep else None,
+                resolution=dpi,
+                resolutionunit="INCH" if dpi else None,
                 iccprofile=profile,
-                extratags=extra_tags if i == 0 else (),
                 metadata=None,
                 software=False,
                 contiguous=False,
             )
-    return tiff.add_directories(buffer.getvalue(), directories)
+    return buffer.getvalue()

@@ -11,7 +11,7 @@ from PIL import Image
 from i2i.core.errors import I2IError
 from i2i.inference.translate import translate, translate_bytes
 from i2i.media import codec, images, pixels, reader, repair, uint16
-from tests.media.test_codec import CASES, same, soft
+from tests.media.test_codec import CASES, same, soft, with_exif
 
 WHITE_TO_BLACK = {"photometric": "miniswhite"}
 
@@ -212,7 +212,7 @@ def test_what_else_a_rewritten_file_holds_is_kept(tmp_path):
     exif = Image.Exif()
     exif[0x010F] = "maker"
     exif.get_ifd(0x8769)[0x9003] = "2020:01:02 03:04:05"
-    data = uint16.encode_tiff([(ramp(16)[..., None], None)], {"exif": exif.tobytes(), "dpi": (200, 200)})
+    data = with_exif(uint16.encode_tiff([(ramp(16)[..., None], None)], (200, 200)), exif, ".tif")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         place = file.pages[0].tags["PhotometricInterpretation"].valueoffset
     (tmp_path / "a.tif").write_bytes(data[:place] + b"\0\0" + data[place + 2 :])
