@@ -22,7 +22,7 @@ from i2i.cli import choices, habits, launch, setting_words
 from i2i.cli.group import CommandGroup
 from i2i.cli.output import print_error
 from i2i.core import user_code
-from i2i.core.errors import I2IError, I2IWarning, MethodNeeded
+from i2i.core.errors import I2IError, I2IWarning, MethodNeeded, TrustNeeded
 
 ORDER = (
     "train",
@@ -138,6 +138,8 @@ def run(words: list[str]) -> int:
         if isinstance(error, MethodNeeded):
             again = shlex.join(["i2i", *words, "--method", error.file])
             hint = f"If you trust that file, name it, and its code is run: {again}"
+        if isinstance(error, TrustNeeded):
+            hint = f"If you trust that file, allow it: {shlex.join(['i2i', *words, '--trust'])}"
         print_error(error.what, hint, as_json, plain=error.code >= 128)
         return error.code
     except typer.TyperException as error:

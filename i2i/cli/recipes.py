@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -53,10 +54,13 @@ def _paper(text: str) -> str:
 
 def show(
     name: Annotated[str, typer.Argument(help="A name of `i2i recipes`, or the path of a .yaml or .py file.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the Python file that a .yaml file names as its method.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print a recipe: its command, its paper, and all settings with their meaning."""
-    from i2i.core import config
+    """Print a recipe: its command, its paper, and all settings with their meaning. A .py file is run for that."""
+    from i2i.core import config, user_code
     from i2i.data import DataSettings
     from i2i.methods import load_method
     from i2i.training import recipes
@@ -64,7 +68,8 @@ def show(
     from i2i.training.tricks import TrickSettings
 
     values = recipes.recipe(name)
-    method = load_method(str(values["method"]))
+    with nullcontext() if trust else user_code.only_showing([name]):
+        method = load_method(str(values["method"]))
     about = recipes.about(name)
     parts = {"data": DataSettings, "training": TrainSettings, "tricks": TrickSettings, "method": method.Config}
     changed = {k: v for k, v in values.items() if k not in ("method", "data")}

@@ -8,7 +8,10 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from i2i.core.errors import I2IError
+from i2i.core import user_code
+from i2i.core.errors import I2IError, TrustNeeded
+
+HELP = {"--help", "-h"}
 
 
 class SettingsCommand(TyperCommand):
@@ -56,6 +59,14 @@ def with_set(args: list[str], options: set[str]) -> list[str]:
     return rewritten
 
 
+def showing(words: list[str]) -> contextlib.AbstractContextManager[None]:
+    """Where a command only shows something: no Python file runs inside but those among its words, or with --trust."""
+    if "--trust" in words or not {"--dry-run", *HELP} & set(words):
+        return contextlib.nullcontext()
+    named = [part for word in words for part in (word, word.partition("=")[2]) if part.endswith(".py")]
+    return user_code.only_showing(named)
+
+
 def settings_of(args: list[str]) -> dict[str, Any]:
     """{setting: its type} of training, data and tricks, and of the method of the recipe that `args` name, if any."""
     import typing
@@ -69,9 +80,15 @@ def settings_of(args: list[str]) -> dict[str, Any]:
     parts: list[type] = [TrainSettings, DataSettings, TrickSettings]
     for word in args:
         if word.endswith((".yaml", ".yml", ".py")) or recipes.canonical(word) in recipes.recipes():
-            with contextlib.suppress(I2IError):  # training says what is wrong with the file
-                parts.append(load_method(str(recipes.recipe(word)["method"])).Config)
+            try:
+                with showing(args):
+                    parts.append(load_method(str(recipes.recipe(word)["method"])).Config)
                 break
+            except TrustNeeded:
+                if not HELP & set(args):
+                    raise
+            except I2IError:  # training says what is wrong with the file
+                continue
     hints: dict[str, Any] = {}
     for part in parts:
         types = typing.get_type_hints(part)

@@ -9,7 +9,7 @@ import typer
 
 from i2i.cli import launch
 from i2i.cli.output import print_json, progress_bar
-from i2i.cli.setting_words import SettingsCommand
+from i2i.cli.setting_words import SettingsCommand, showing
 from i2i.cli.train_plan import print_plan
 from i2i.core.device import DEVICE_NAMES
 from i2i.core.files import kind_of
@@ -67,6 +67,10 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what the run would do, its time, memory and disk, and stop.")
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="With --dry-run: print every setting with its value.")]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="With --dry-run: run the Python file that a recipe or a run names as its method."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result, or the plan, as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
@@ -99,6 +103,7 @@ def train(
     settings: SetOption = None,
     dry_run: DryRunOption = False,
     show_all: AllOption = False,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -138,12 +143,13 @@ def train(
 
     from i2i.training.train import execute, resolve_resume, resolve_run
 
-    if recipe is None:
-        assert resume is not None
-        run = resolve_resume(resume, overrides, sources)
-    else:
-        with progress_bar(" ".join(sources), quiet or as_json) as progress:
-            run = resolve_run(recipe, sources, out, overrides, progress)
+    with showing(context.find_root().obj):
+        if recipe is None:
+            assert resume is not None
+            run = resolve_resume(resume, overrides, sources)
+        else:
+            with progress_bar(" ".join(sources), quiet or as_json) as progress:
+                run = resolve_run(recipe, sources, out, overrides, progress)
     if dry_run:
         from i2i.training.dry_run import describe
 

@@ -46,6 +46,15 @@ def shortened(text: str) -> str:
     return f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
+class TrustNeeded(I2IError):
+    """A Python file that a recipe or a run names, and that would be run only to show something. `file` is its name."""
+
+    def __init__(self, what: str, hint: str, file: str) -> None:
+        super().__init__(what, hint)
+        self.args = (what, hint, file)
+        self.file = file
+
+
 def among(name: str, allowed: Iterable[str]) -> str:
     """A hint after a wrong `name` where few are allowed: the nearest one, if one is near, and all of them."""
     names = list(allowed)

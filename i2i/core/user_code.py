@@ -1,5 +1,8 @@
 """A user's own Python file: importing it, and telling its errors in one sentence with the file and the line.
 
+Code of a file runs only where it is to be used. While something is only shown (`only_showing`), a file that the user
+has not named is refused: it may have come with a recipe or a run of somebody else's.
+
 A file is imported once for each content, wherever it lies: two copies of a file are one module, and an edited file is a
 new one. Nothing is written beside it (no `__pycache__`).
 """
@@ -12,24 +15,37 @@ import hashlib
 import importlib.util
 import linecache
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError, TrustNeeded, nearest
 from i2i.core.files import open_regular
 
 PREFIX = "i2i_method_"  # of the names of modules that were imported here
 
 _files: set[str] = set()  # files whose errors are told with their line, as tracebacks name them
 _latest: dict[str, Path] = {}  # such a file -> the file with the same content that was imported last
+_named: ContextVar[frozenset[Path] | None] = ContextVar("named", default=None)  # while something is only shown
+
+
+@contextmanager
+def only_showing(named: Iterable[str | Path]) -> Iterator[None]:
+    """Inside, `import_file` runs no file but those in `named`, which the user has named; it raises TrustNeeded."""
+    token = _named.set(frozenset(Path(path).resolve() for path in named))
+    try:
+        yield
+    finally:
+        _named.reset(token)
 
 
 def import_file(path: Path) -> ModuleType:
     """The module of a Python file, which runs unless the same content was imported before.
 
-    Raises I2IError naming file and line if the file does not exist or does not run to its end."""
+    Raises I2IError naming file and line if the file does not exist or does not run to its end, and TrustNeeded inside
+    `only_showing`."""
     if not path.is_file():
         raise I2IError(f"There is no file {path}.", "Give the name of a method, or a file that defines one.")
     try:
@@ -44,6 +60,13 @@ def import_file(path: Path) -> ModuleType:
         module.__i2i_file__ = full  # type: ignore[attr-defined]
         _latest[str(module.__file__)] = full
         return module
+    named = _named.get()
+    if named is not None and full not in named:
+        raise TrustNeeded(
+            f"The method is the Python file {shown(full)}, and its code would be run to show this.",
+            "Read the file. If you trust it, name it yourself.",
+            str(full),
+        )
     spec = importlib.util.spec_from_file_location(name, full)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
