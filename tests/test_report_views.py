@@ -73,7 +73,7 @@ def test_a_pipe_gets_a_line_now_and_then(tmp_path, capsys, monkeypatch):
     assert out == ""
     found = err.splitlines()
     assert found[:2] == ["Note: a note", f"pix2pix: 1,000 images, continuing at 10, into {tmp_path}"]
-    assert found[-1].startswith("pix2pix: finished at 1,000 images after 1:39 (10 images/s); see ")
+    assert found[-1].startswith("pix2pix: finished at 1,000 images after 1:39 (10.1 images/s); see ")
     moving = [line for line in found if " left; " in line]
     assert 9 <= len(moving) <= 10
     assert moving[0] == "110 of 1,000 images (11%), 3.5 images/s, 4:14 left; G l1 0.00901; D real 0.500"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from i2i.methods._registry import method_name as method_name
     from i2i.methods._registry import method_names as method_names
     from i2i.methods._registry import use_networks as use_networks
+    from i2i.methods._terms import WASSERSTEIN as WASSERSTEIN
 
 _NAMES = {
     "i2i.data.batch": ("Batch", "Shape"),
@@ -47,6 +48,7 @@ _NAMES = {
         *("builtin_methods", "load_method", "method_name", "method_names"),
         *("is_builtin", "use_networks"),
     ),
+    "i2i.methods._terms": ("WASSERSTEIN",),
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
 __all__ = list(_HOME)

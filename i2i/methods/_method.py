@@ -78,6 +78,7 @@ class Method(nn.Module):
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks with an EMA copy, which are saved; the first is `generator`
     discriminators: ClassVar[tuple[str, ...]] = ()  # networks whose first argument is images; the tricks act on them
     per_process_note: ClassVar[str] = ""  # statistic that each process computes alone: results depend on their number
+    term_notes: ClassVar[dict[str, str]] = {}  # what the terms of its losses mean, for the report: {"adv": "..."}
     tiny: ClassVar[dict[str, Any]] = {}  # settings (and "size") of the smallest form, for tests
     double_backward: bool = False  # True if a loss differentiates through a gradient: then nothing is compiled
     class_titles: Sequence[str] = ()  # names of the classes, for previews; set before training where the data has them

@@ -137,6 +137,13 @@ class ACGAN(Generate):
     Config = ACGANSettings
     config: ACGANSettings
     needs = "labelled"
+    term_notes = {
+        "D/cls": "How well the discriminator tells the classes of real images (cross-entropy, times its weight). Lower "
+        "is better; the logarithm of the number of classes is guessing.",
+        "D/fake_cls": "How well the discriminator finds the classes that made images were asked for. Lower is better.",
+        "G/cls": "How well the discriminator finds the classes that the generator was asked for. Lower is better: the "
+        "images show their class.",
+    }
     tiny = {"z": 8, "width": 16, "d_width": 2, "size": 16}
     loss: Adversarial
 

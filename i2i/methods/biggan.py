@@ -138,6 +138,7 @@ class BigGAN(Generate):
     Config = BigGANSettings
     config: BigGANSettings
     needs = "labelled"
+    term_notes = {"ortho": "Penalty on filters of the generator that are not orthogonal. Good: small."}
     tiny = {"z": 9, "width": 4, "d_width": 4, "shared": 4, "attention": 8, "size": 16}
     G: BigGANGenerator
 

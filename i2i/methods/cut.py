@@ -67,6 +67,11 @@ class CUT(Translate):
     Config = CUTSettings
     config: CUTSettings
     needs = "unpaired"
+    term_notes = {
+        "nce": "Contrast of patches: whether a patch of the output finds its own place in the input. Lower is better; "
+        "a high value means that the content is lost.",
+        "nce_identity": "The same for images of the target side, which should stay as they are. Lower is better.",
+    }
     tiny = {
         "blocks": 1,
         "width": 4,

@@ -85,6 +85,12 @@ class InfoGAN(Generate):
     Config = InfoGANSettings
     config: InfoGANSettings
     discriminators = ("shared",)
+    term_notes = {
+        "category": "How well the category in the noise can be read from the images (cross-entropy, times its weight). "
+        "Lower is better; the logarithm of the number of categories is guessing.",
+        "numbers": "How well the continuous codes can be read from the images (negative log-likelihood, times its "
+        "weight). Lower is better.",
+    }
     tiny = {"z": 6, "categories": 3, "units": 32, "size": 16}
     loss: Adversarial
 

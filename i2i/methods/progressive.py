@@ -28,7 +28,7 @@ from i2i.core.config import Count, Natural, NonNegative, Repeats, UnderOne, Widt
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, sample_ids
+from i2i.methods import WASSERSTEIN, Batch, Generate, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.blocks import upsample2x
 from i2i.nets.progressive import growth_level, size_and_alpha, sizes
@@ -61,6 +61,7 @@ class Progressive(Generate):
     Config = ProgressiveSettings
     config: ProgressiveSettings
     per_process_note = "the deviation over groups of images"
+    term_notes = WASSERSTEIN
     tiny = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
     double_backward = True
     G: ProgressiveGenerator

@@ -28,7 +28,7 @@ from i2i.core.distributed import gather_rows
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, sample_ids
+from i2i.methods import WASSERSTEIN, Batch, Generate, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import Network, register
 from i2i.nets.transformer import (
     TransformerBlock,
@@ -163,6 +163,7 @@ class TransGAN(Generate):
 
     Config = TransGANSettings
     config: TransGANSettings
+    term_notes = WASSERSTEIN
     tiny = {"z": 8, "width": 32, "depths": (1, 1), "d_width": 16, "d_depth": 1, "heads": 2}
     tiny |= {"largest": 4, "critic_steps": 2, "size": 16}
     double_backward = True

@@ -21,7 +21,7 @@ from torch.optim import Optimizer, RMSprop
 
 from i2i.core.config import Count, Natural, NonNegative, Positive, Repeats, Width
 from i2i.losses import wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms
+from i2i.methods import WASSERSTEIN, Batch, Generate, Now, Shape, Terms
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
 
 
@@ -46,6 +46,7 @@ class WGAN(Generate):
 
     Config = WGANSettings
     config: WGANSettings
+    term_notes = WASSERSTEIN
     tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2, "first": 0}
 
     def __init__(self, config: WGANSettings, shape: Shape) -> None:

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from i2i.core.config import NonNegative, Repeats, UnderOne, Width
 from i2i.core.random import counter_uniform
 from i2i.losses import gradient_penalty, wasserstein
-from i2i.methods import Batch, Generate, Now, Shape, Terms, adam_pair, linear, sample_ids
+from i2i.methods import WASSERSTEIN, Batch, Generate, Now, Shape, Terms, adam_pair, linear, sample_ids
 from i2i.nets import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from i2i.nets.blocks import check
 
@@ -49,6 +49,7 @@ class WGANGP(Generate):
 
     Config = WGANGPSettings
     config: WGANGPSettings
+    term_notes = WASSERSTEIN
     tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2}
     double_backward = True
 

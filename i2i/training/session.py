@@ -23,6 +23,7 @@ from i2i.core.files import atomic_folder, atomic_write
 from i2i.core.reading import read_yaml
 from i2i.data.batch import Batch
 from i2i.inference.evaluate import conclude
+from i2i.methods import WASSERSTEIN
 from i2i.methods._bases import Generate
 from i2i.methods._method import Method
 from i2i.metrics.pixel import l1
@@ -202,6 +203,7 @@ class Session:
         name = f"{device}, threads: {torch.get_num_threads()}"
         if device.type == "cuda":
             name = torch.cuda.get_device_name(device)
+        is_wasserstein = getattr(self.run.config, "loss", "") == "wasserstein"
         documentation = sys.modules[self.run.method.__module__].__doc__ or self.run.method.__doc__ or ""
         return {
             "about": documentation.strip().split("\n")[0],
@@ -211,6 +213,7 @@ class Session:
             "system": platform.platform(),
             "versions": versions(),
             "changed": self.run.changed(),
+            "terms": {**(WASSERSTEIN if is_wasserstein else {}), **self.method.term_notes},
         }
 
 

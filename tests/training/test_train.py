@@ -303,3 +303,50 @@ def test_a_plan_for_a_device_that_is_not_here_is_refused(pairs, tmp_path, monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(I2IError, match="'cuda' cannot be used: no CUDA device is available here"):
         resolve_run("pix2pix", [str(pairs)], tmp_path / "run", {**PIX2PIX, "device": "cuda"})
+
+
+def test_the_report_explains_each_curve_and_tells_no_path_in_its_heading(pairs, tmp_path, capfd):
+    fill(tmp_path / "my pairs" / "test", 3, 32)
+    run = i2i.train("pix2pix", pairs, tmp_path / "run", quiet=False, **PIX2PIX)
+    page = (run / "report.html").read_text()
+    charts = page.split('<figure class="chart')[1:]
+    assert len(charts) >= 7
+    assert all("<p>" in one.partition("<svg")[0] for one in charts)
+    assert "Mean absolute distance to the true image, times its weight. Lower is better." in page
+    heading = page[page.index("<h1>") : page.index("</h1>")]
+    assert heading == "<h1>pix2pix <small>on my pairs</small>"
+    # The terminal and the report tell one speed.
+    speed = capfd.readouterr().err.rpartition(" images/s)")[0].rpartition("(")[2]
+    assert f"<span>Speed</span><b>{speed}</b>" in page
+
+
+def test_a_method_explains_its_terms_in_the_log_that_the_page_is_made_of(tmp_path):
+    pile = fill(tmp_path / "pile", 4)
+    values = {"size": 16, "width": 4, "d_width": 4, "images": 4, "batch": 4, "device": "cpu", "workers": 0}
+    run = i2i.train("wgan", pile, tmp_path / "run", critic_steps=1, first=0, **values)
+    environment = json.loads(next(line for line in (run / "log.jsonl").open() if '"environment"' in line))
+    assert environment["terms"]["adv"].startswith("Minus the critic's mean score of made images.")
+    assert "Scores have no fixed zero" in (run / "report.html").read_text()
+
+
+def test_large_sample_grids_are_no_large_files(tmp_path):
+    from i2i.training.report import Report
+
+    def columns(side):
+        noise = torch.rand(8, 3, side // 8, side // 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        smooth = torch.nn.functional.interpolate(noise, size=(side, side), mode="bicubic").clamp(-1, 1)
+        fine = 0.02 * torch.randn(smooth.shape, generator=torch.Generator().manual_seed(1))
+        return {name: (smooth + fine).clamp(-1, 1) for name in "abcdef"}
+
+    report = Report(tmp_path, "cyclegan", {}, total=10, live=False)
+    report.samples(0, columns(32))
+    report.samples(5, columns(256))
+    report.samples(5, columns(256))  # drawn again after a resume
+    report.losses(10, {"G/adv": 1.0}, {"G": 0.1}, 1.0)
+    report.close()
+    names = sorted(p.name for p in (tmp_path / "samples").iterdir())
+    assert names == ["00000000.png", "00000005.jpg"]
+    assert (tmp_path / "samples" / "00000005.jpg").stat().st_size < 2_000_000
+    files = [line["file"] for line in map(json.loads, (tmp_path / "log.jsonl").open()) if line["kind"] == "samples"]
+    assert files == ["samples/00000000.png", "samples/00000005.jpg", "samples/00000005.jpg"]
+    assert (tmp_path / "report.html").read_text().count('alt="Samples after') == 2

@@ -34,6 +34,7 @@ class Chart:
 
     id: str
     title: str
+    note: str  # what the curve is, and which way is good
     color: int
     last: str
     ticks: list[tuple[float, str, str]]  # (x, label, SVG text-anchor) of the horizontal axis
@@ -42,11 +43,11 @@ class Chart:
     data: dict[str, Any]
 
 
-def chart(name: str, title: str, curve: Curve, end: int, color: int, resumed: list[int]) -> Chart:
+def chart(name: str, title: str, curve: Curve, end: int, color: int, resumed: list[int], note: str = "") -> Chart:
     """Lays out a curve with at least one point, on a linear and, where it helps, on a logarithmic scale.
 
     name: id of the chart in the page; end: images seen at the right edge; color: its number; resumed: images seen when
-    the run was resumed."""
+    the run was resumed; note: what the curve is."""
     points = curve.points
     low, high = min(p[2] for p in points), max(p[3] for p in points)
     data: dict[str, Any] = {"x": [p[0] for p in points], "y": [float(f"{p[1]:.5g}") for p in points], "end": end}
@@ -62,6 +63,7 @@ def chart(name: str, title: str, curve: Curve, end: int, color: int, resumed: li
     return Chart(
         id=name,
         title=title,
+        note=note,
         color=color % COLORS,
         last=format_number(curve.last) if curve.last is not None else "",
         ticks=[(_x_of(t, end), format_number(t), "end" if t == end else "middle") for t in ticks_below],

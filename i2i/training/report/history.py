@@ -120,6 +120,10 @@ class RunHistory:
         if value is None or isinstance(value, int | float):
             self.curves.setdefault(name, Curve()).add(images, value)
 
+    def mean_speed(self) -> float:
+        """Returns images/s over the whole run, all sessions together, with all that is not a step: saving, samples."""
+        return self.images / self.seconds if self.seconds > 0 else 0.0
+
     def speed(self) -> float | None:
         """Returns the current speed in images/s: the harmonic mean of the curve's last points."""
         points = self.curves["images/s"].points[-SPEED_POINTS:] if "images/s" in self.curves else []

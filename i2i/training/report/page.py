@@ -15,9 +15,11 @@ import jinja2
 from markupsafe import Markup
 
 from i2i.core.format import format_duration, format_number
+from i2i.core.reading import has_form
+from i2i.methods._terms import note_of
 from i2i.models.use import use_of_run
 from i2i.training.report.chart import FRAME, Chart, chart
-from i2i.training.report.history import Curve, RunHistory
+from i2i.training.report.history import RunHistory
 
 LOWER_IS_BETTER, HIGHER_IS_BETTER = ("l1", "l2", "mse", "fid", "kid", "lpips"), ("psnr", "ssim", "accuracy")
 SCORE_COLOR, RATE_COLOR, SPEED_COLOR = 3, 4, 5  # colors of report.css; losses have one per optimizer
@@ -110,8 +112,10 @@ def _template() -> jinja2.Template:
 
 
 def _data_names(settings: dict[str, Any]) -> str:
+    """The names of the data, of a path its last part alone: where a folder lies is nobody's business."""
     sources = settings.get("data")
-    return ", ".join(map(str, sources)) if isinstance(sources, list | tuple) else str(sources or "")
+    names = sources if isinstance(sources, list | tuple) else [sources] if sources else []
+    return ", ".join(Path(str(name)).name or str(name) for name in names)
 
 
 def _tiles(history: RunHistory, total: int, state: str) -> list[Tile]:
@@ -124,8 +128,10 @@ def _tiles(history: RunHistory, total: int, state: str) -> list[Tile]:
         Tile("Images seen", f"{history.images:,}", f"of {total:,} ({share:.0%})"),
         Tile("Training time", format_duration(history.seconds), time_note),
     ]
-    if speed:
+    if speed and state == "running":
         tiles.append(Tile("Speed", f"{speed:.3g}", "images a second"))
+    elif history.images and history.seconds:
+        tiles.append(Tile("Speed", f"{history.mean_speed():.3g}", "images a second, saving included"))
     if history.best:
         score, images = history.best
         tiles.append(Tile("Best score", f"{score:.4g}", f"at {images:,} images; lower is better"))
@@ -168,14 +174,16 @@ def _evaluation(history: RunHistory) -> dict[str, Any] | None:
 
 
 def _charts(history: RunHistory) -> list[Chart]:
-    """Returns the charts of losses (a color per optimizer), score, learning rates and speed."""
+    """Returns the charts of losses (a color per optimizer), score, learning rates and speed, each with its meaning."""
+    own = history.environment.get("terms")
+    own = own if has_form(own, {str: str}) else {}
     losses = [name for name in history.curves if name not in NO_LOSSES and not name.startswith("rate/")]
     owners = list(dict.fromkeys(name.rpartition("/")[0] for name in losses))
-    curves: list[tuple[str, Curve, int]] = [
-        (name.replace("/", ": ", 1), history.curves[name], owners.index(name.rpartition("/")[0])) for name in losses
+    curves: list[tuple[str, str, int]] = [
+        (name.replace("/", ": ", 1), name, owners.index(name.rpartition("/")[0])) for name in losses
     ]
     if "score" in history.curves:
-        curves.append(("validation score", history.curves["score"], SCORE_COLOR))
+        curves.append(("validation score", "score", SCORE_COLOR))
 
     # Optimizers with the same learning rates share a chart.
     rates: dict[str, list[str]] = {}
@@ -184,13 +192,14 @@ def _charts(history: RunHistory) -> list[Chart]:
             rates.setdefault(repr(curve.points), []).append(name)
     for names in rates.values():
         optimizers = ", ".join(name.removeprefix("rate/") for name in names) if len(rates) > 1 else ""
-        curves.append((f"learning rate {optimizers}".strip(), history.curves[names[0]], RATE_COLOR))
+        curves.append((f"learning rate {optimizers}".strip(), names[0], RATE_COLOR))
     if "images/s" in history.curves:
-        curves.append(("images/s", history.curves["images/s"], SPEED_COLOR))
-    drawn = [(title, curve, color) for title, curve, color in curves if curve.points]
+        curves.append(("images/s", "images/s", SPEED_COLOR))
+    drawn = [(title, name, color) for title, name, color in curves if history.curves[name].points]
     end = max(history.images, 1)
     return [
-        chart(f"chart{i}", title, curve, end, color, history.resumed) for i, (title, curve, color) in enumerate(drawn)
+        chart(f"chart{i}", title, history.curves[name], end, color, history.resumed, note_of(name, own))
+        for i, (title, name, color) in enumerate(drawn)
     ]
 
 
@@ -207,7 +216,7 @@ def _commands(folder: Path, state: str) -> list[tuple[str, str]]:
 
 
 def _environment(history: RunHistory) -> list[Setting]:
-    facts = {k: v for k, v in history.environment.items() if k not in ("about", "changed", "versions")}
+    facts = {k: v for k, v in history.environment.items() if k not in ("about", "changed", "versions", "terms")}
     facts |= {"started": format_time(history.started), "last change": format_time(history.time)}
     if history.resumed:
         facts["resumed at"] = ", ".join(f"{images:,}" for images in history.resumed) + " images"

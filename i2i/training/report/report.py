@@ -26,6 +26,8 @@ PAGE_INTERVAL = 30.0  # seconds between two versions of report.html, at least
 PAGE_SHARE = 50  # ... and at least 50 times as long as writing it takes
 PAGE_GRIDS = 16  # sample grids in report.html, at most
 PAGE_GRID_BYTES = 4_000_000  # size of all sample grids in report.html, about
+PNG_PIXELS = 1_000_000  # pixels of a sample grid above which it is a JPEG file: one of 256 pixels took 7.5 MB as PNG
+JPEG_QUALITY = 92  # ... of this quality
 ANIMATION_FRAMES = 32  # frames of the animation, at most
 ANIMATION_GRIDS = 5  # no animation is shown for fewer sample grids
 
@@ -36,7 +38,7 @@ class Report:
     """The `Observer` that writes a run's files into `folder` and prints its progress.
 
     log.jsonl              one line per call, flushed at once; `i2i.training.report.log` says what a resumed run changes
-    samples/<images>.png   the sample grids
+    samples/<images>.png   the sample grids; .jpg if they are large
     report.html            one self-contained page; rewritten at samples and checkpoints, at most every PAGE_INTERVAL
                            seconds, and by `close`
 
@@ -94,11 +96,17 @@ class Report:
             self._write_page(now=kind == "evaluation" or self.closed)
 
     def samples(self, images: int, columns: dict[str, Tensor]) -> None:
-        """Draws the images [B, C, H, W] in [-1, 1] of each column as samples/<images>.png."""
+        """Draws the images [B, C, H, W] in [-1, 1] of each column as samples/<images>.png (.jpg if they are large)."""
         self._begin(images)
-        path = self.grid_path(images)
         with self._warn_on_failure("sample grid"):
-            save(path, grids.draw_grid(columns), compress_level=3)
+            grid = grids.draw_grid(columns)
+            self.grid_path(images).unlink(missing_ok=True)
+            if grid.width * grid.height > PNG_PIXELS:
+                path = self.grid_path(images).with_suffix(".jpg")
+                save(path, grid, quality=JPEG_QUALITY, subsampling=0)
+            else:
+                path = self.grid_path(images).with_suffix(".png")
+                save(path, grid)
             self.stills.pop(images, None)
             self._write(images, "samples", {"file": f"{path.parent.name}/{path.name}", "columns": list(columns)})
         self._write_page()
@@ -119,15 +127,17 @@ class Report:
             self._write_page(now=True)
             images, seconds = self.history.images - self.first_images, time.monotonic() - self.since
             state = "finished" if self.history.images >= self.total else "stopped"
-            speed = f" ({images / seconds:.3g} images/s)" if images > 0 else ""
+            speed = f" ({self.history.mean_speed():.3g} images/s)" if images > 0 else ""
             self.printer.finish(
                 f"{self.name}: {state} at {self.history.images:,} images after {format_duration(seconds)}{speed}; "
                 f"see {self.folder / 'report.html'}"
             )
 
     def grid_path(self, images: int) -> Path:
-        """Returns the path of the sample grid drawn at `images`."""
-        return self.folder / "samples" / f"{images:08d}.png"
+        """Returns the path of the sample grid drawn at `images`; if there is none yet, that of a small one."""
+        path = self.folder / "samples" / f"{images:08d}.png"
+        large = path.with_suffix(".jpg")
+        return large if large.is_file() and not path.is_file() else path
 
     # ---- the log -----------------------------------------------------------------------------------------------
 
