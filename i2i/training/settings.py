@@ -13,17 +13,20 @@ from typing import Annotated
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import LoggerType
 
 from i2i.core.config import Count, Natural, NonNegative, Range
 from i2i.core.device import ALLOWED_DEVICES, device_of
 from i2i.core.distributed import processes
-from i2i.core.errors import I2IError, nearest
-from i2i.core.optional import install_hint, is_installed
+from i2i.core.errors import I2IError, among
+from i2i.core.optional import install_hint
 
 ACCELERATE_DEVICE = "ACCELERATE_TORCH_DEVICE"  # the environment variable that Accelerate reads
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
 MAX_IMAGES = 10**12 - 1  # of a run; the names of checkpoints have twelve digits
-TRACKERS = ("tensorboard", "wandb")
+EXTRAS = ("tensorboard", "wandb")  # trackers whose packages are extras of i2i; others are installed by their own names
+PACKAGES = {"comet_ml": "comet-ml"}  # on the package index, where that is not the tracker's name
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class TrainSettings:
     log_every: Count = 50  # steps between lines of the log; with one process at most 15 seconds
     init_from: str = ""  # start from the weights of this model, run, or name of `i2i models`; empty: random weights
     keep_discriminators: bool = False  # keep the discriminators' weights in the model file, to start other runs from it
-    trackers: str = ""  # tensorboard, wandb, or both separated by a comma
+    trackers: str = ""  # tensorboard, wandb, mlflow, aim, clearml, comet_ml, dvclive, swanlab, trackio; a,b: several
 
     def check(self) -> None:
         """Raises I2IError for a value that is not allowed. (`i2i.core.config` has checked the ranges of numbers.)"""
@@ -73,10 +76,11 @@ class TrainSettings:
                 f"batch {self.batch} is not a multiple of accumulate {self.accumulate}.", "Change one of them."
             )
         for name in self.tracked:
-            if name not in TRACKERS:
-                raise I2IError(f"There is no tracker {name!r}.", nearest(name, TRACKERS))
-            if not is_installed(name):
-                raise I2IError(f"The tracker {name} is not installed.", install_hint(name))
+            if name not in LOGGER_TYPE_TO_CLASS:
+                raise I2IError(f"There is no tracker {name!r}.", among(name, sorted(LOGGER_TYPE_TO_CLASS)))
+            if name in LoggerType.list() and LoggerType(name) not in get_available_trackers():
+                hint = install_hint(name) if name in EXTRAS else f"pip install {PACKAGES.get(name, name)}"
+                raise I2IError(f"The tracker {name} is not installed.", hint)
 
     def length(self, count: int) -> int:
         """Images of the whole run, whole steps, on `count` training images. Raises I2IError if they are too many."""

@@ -1,15 +1,18 @@
 """The use case "train" below the command line: what is refused before anything is made, what is said of the images,
 and runs that go on although their images moved."""
 
+import io
 import json
 import os
 import signal
 from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.utils import LoggerType
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -57,7 +60,11 @@ def pairs(tmp_path):
         ({"device": "gpu"}, "There is no device 'gpu'. Allowed: auto, cpu, cuda, cuda:1, mps."),
         ({"precision": "fp8"}, "precision is 'fp8'."),
         ({"channels_last": "perhaps"}, "channels_last is 'perhaps'."),
-        ({"trackers": "tensorbord"}, "There is no tracker 'tensorbord'. Did you mean tensorboard?"),
+        ({"trackers": "tensorbord"}, "There is no tracker 'tensorbord'. Did you mean tensorboard? Allowed: aim, "),
+        ({"trackers": "tensorboard,nonsense"}, "There is no tracker 'nonsense'. Allowed: aim, clearml, comet_ml, "),
+        ({"trackers": "comet_ml"}, "The tracker comet_ml is not installed. pip install comet-ml"),
+        ({"trackers": "mlflow"}, "The tracker mlflow is not installed. pip install mlflow"),
+        ({"trackers": "wandb"}, "The tracker wandb is not installed. pip install 'i2i-toolkit[wandb]'"),
         ({"generator": "unett"}, "generator is 'unett'. Did you mean unet"),
         ({"loss": "foo"}, "loss is 'foo'. Allowed: vanilla, minimax, lsgan, wasserstein, hinge."),
         ({"loss": "higne"}, "loss is 'higne'. Did you mean hinge? Allowed: vanilla, "),
@@ -290,6 +297,59 @@ def test_trackers_write_into_the_run(pairs, tmp_path):
     logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     values = [line["terms"]["G/l1"] for line in logged if line["kind"] == "losses"]
     assert [e.value for e in events.Scalars("G/l1")] == pytest.approx(values, rel=1e-6)
+
+    # The sample grids are there, too, as the report has them.
+    assert events.Tags()["images"] == ["samples/image/0"] or events.Tags()["images"] == ["samples"]
+    shown = events.Images(events.Tags()["images"][0])
+    assert [e.step for e in shown] == [0, 8]
+    for event in shown:
+        image = Image.open(io.BytesIO(event.encoded_image_string)).convert("RGB")
+        drawn = Image.open(folder / "samples" / f"{event.step:08d}.png").convert("RGB")
+        assert np.array_equal(np.asarray(image), np.asarray(drawn))
+
+
+@pytest.mark.parametrize("form", ["wandb", "aim"])
+def test_other_trackers_get_the_samples_in_their_own_form(pairs, tmp_path, monkeypatch, form):
+    from accelerate import tracking
+
+    class Tracker(tracking.GeneralTracker):
+        name = form
+        requires_logging_directory = False
+        got: ClassVar[list] = []
+
+        def __init__(self, run_name, **options):
+            super().__init__()
+
+        @property
+        def tracker(self):
+            return self
+
+        def store_init_configuration(self, values):
+            pass
+
+        def log(self, values, step=None, **options):
+            pass
+
+        def log_images(self, values, step=None, **options):
+            self.got.append((step, values["samples"]))
+
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, form, Tracker)
+    monkeypatch.setattr(tracking, "_available_trackers", [LoggerType(form)])
+    i2i.train("pix2pix", pairs, tmp_path / "run", **{**PIX2PIX, "trackers": form})
+    assert [step for step, _ in Tracker.got] == [0, 8]
+    for _, value in Tracker.got:
+        image = value[0] if form == "wandb" else value
+        assert isinstance(image, Image.Image)
+
+
+def test_all_trackers_of_accelerate_are_in_the_help():
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    from i2i.core import config
+    from i2i.training.settings import TrainSettings
+
+    comment = next(s.comment for s in config.settings(TrainSettings) if s.name == "trackers")
+    assert set(LOGGER_TYPE_TO_CLASS) == set(comment.partition(";")[0].split(", "))
 
 
 @pytest.mark.parametrize("tf32", [False, True])

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from i2i.media import grids
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
@@ -97,7 +101,7 @@ class ProgressObserver(ForwardingObserver):
 
 
 class TrackerObserver(ForwardingObserver):
-    """Also sends losses, learning rates and speed to Accelerate's trackers (TensorBoard, Weights & Biases)."""
+    """Also sends losses, learning rates, speed and sample grids to Accelerate's trackers (TensorBoard, W&B, ...)."""
 
     def __init__(self, inner: Observer, accelerator: Accelerator) -> None:
         super().__init__(inner)
@@ -108,3 +112,18 @@ class TrackerObserver(ForwardingObserver):
         self.inner.losses(images, terms, rates, speed)
         extra = {f"lr/{name}": rate for name, rate in rates.items()}
         self.accelerator.log({**terms, **extra, "images/s": speed}, step=images)
+
+    def samples(self, images: int, columns: dict[str, Tensor]) -> None:
+        """Passes the sample grid on and sends it, as the image "samples", to the trackers that take images."""
+        self.inner.samples(images, columns)
+        trackers = [t for t in self.accelerator.trackers if hasattr(t, "log_images")]
+        if not trackers or not self.accelerator.is_main_process:
+            return
+        grid = grids.draw_grid(columns)
+        for tracker in trackers:
+            if tracker.name == "tensorboard":
+                tracker.log_images({"samples": np.asarray(grid)[None]}, step=images, dataformats="NHWC")
+            elif tracker.name in ("aim", "clearml"):  # which take one image, no list
+                tracker.log_images({"samples": grid}, step=images)
+            else:
+                tracker.log_images({"samples": [grid]}, step=images)
