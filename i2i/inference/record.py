@@ -18,6 +18,7 @@ class Record(Protocol):
     `intact` raise I2IError if the record cannot be read or written."""
 
     folder: Path  # the output folder
+    path: Path  # the record's file, or its folder at an address
     settings: str  # digest of the model and of everything else that changes outputs
 
     def entries(self) -> dict[str, Entry]:

@@ -26,6 +26,7 @@ from i2i.core.files import blake2b_of, sweep
 from i2i.inference import ray_cluster, workers
 from i2i.inference.inputs import collect_jobs, in_shard
 from i2i.inference.jobs import Job, reason
+from i2i.inference.output_folder import OutputFolder
 from i2i.inference.outputs import WRITABLE, FilePair, has_frames
 from i2i.inference.record import Record, record_in
 from i2i.inference.results import Outcome, Result
@@ -101,7 +102,8 @@ def translate(
         return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)], left_out_files=others)
 
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
-    return dataclasses.replace(_run(work, pairs, todo, record, run, progress), left_out_files=others)
+    with OutputFolder(folder, None if record is None else record.path).held() as watched:
+        return dataclasses.replace(_run(work, pairs, todo, record, watched, run, progress), left_out_files=others)
 
 
 def _run(
@@ -109,10 +111,13 @@ def _run(
     pairs: list[FilePair],
     todo: list[bool],
     record: Record | None,
+    folder: OutputFolder,
     run: RunSettings,
     progress: Progress | None,
 ) -> Result:
-    """Translates the pairs that are to do: here, in several processes, or on a cluster."""
+    """Translates the pairs that are to do: here, in several processes, or on a cluster.
+
+    Raises I2IError if the output folder is removed meanwhile."""
     outcomes = {i: Outcome(p.source, p.target, "skipped") for i, p in enumerate(pairs) if not todo[i]}
     jobs = [Job(i, p.source, p.target, p.name) for i, p in enumerate(pairs) if todo[i]]
     record_errors: list[str] = []
@@ -133,9 +138,11 @@ def _run(
                 record.failed(pair.name, pair.target, error)
         if progress:
             progress(len(outcomes), len(pairs), pair.source)
+        folder.check(len(outcomes), len(pairs))
 
     if jobs and record is not None and not run.ray:  # a cluster is reached first
         record.open()  # before any work: an archive is not begun without its record
+        folder.check(len(outcomes), len(pairs))
     try:
         if jobs and run.ray:
             ray_cluster.run(work, jobs, run.ray, record, tell)

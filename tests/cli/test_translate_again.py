@@ -93,8 +93,16 @@ def test_outputs_of_another_model_are_not_taken_for_ones_own(here):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize(("number", "processes"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)])
-def test_a_stopped_translation_says_how_far_it_came_and_how_to_go_on(here, number, processes):
+@pytest.mark.parametrize(
+    ("number", "processes", "to_all"),
+    [
+        (signal.SIGINT, 1, True),
+        (signal.SIGINT, 2, True),
+        pytest.param(signal.SIGINT, 2, False, marks=pytest.mark.slow),
+        (signal.SIGTERM, 2, False),
+    ],
+)
+def test_a_stopped_translation_says_how_far_it_came_and_how_to_go_on(here, number, processes, to_all):
     rng = np.random.default_rng(0)
     (here / "many in").mkdir()
     for i in range(400):
@@ -105,7 +113,7 @@ def test_a_stopped_translation_says_how_far_it_came_and_how_to_go_on(here, numbe
     while len(list((here / "the out").glob("*.png"))) < 8 and time.monotonic() < end:
         time.sleep(0.02)
     sent = time.monotonic()
-    if number == signal.SIGINT:
+    if to_all:
         os.killpg(process.pid, number)  # as a terminal does: every process gets it
     else:
         process.send_signal(number)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -596,3 +597,44 @@ def test_transparency_and_sixteen_bits_in_files(tmp_path):
         assert translate(tmp_path / "deep.png", target, same(1, 1)).failed == []
         assert Image.open(target).mode == mode
     assert np.abs(np.asarray(Image.open(tmp_path / "deep2.png")).astype(int) - deep).max() <= 1
+
+
+@pytest.mark.parametrize("loss", ["folder", "content", "moved", "replaced"])
+def test_an_output_folder_that_goes_away_is_a_failure(tmp_path, loss):
+    for i in range(12):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(noise(8, 8, 3)).save(tmp_path / "in" / f"{i:02}.png")
+    out = tmp_path / "out"
+
+    def lose(done, total, source):
+        if done != 4:
+            return
+        if loss == "moved":
+            out.rename(tmp_path / "moved")
+            return
+        while (out / manifest.NAME).exists():  # others write into it meanwhile
+            shutil.rmtree(out, ignore_errors=True)
+        if loss in ("content", "replaced"):
+            out.mkdir(exist_ok=True)
+
+    with pytest.raises(I2IError, match=r"The output folder .*out .* removed or moved during the work, after 4 of 12"):
+        translate(tmp_path / "in", out, same(), progress=lose)
+    assert len(list(out.glob("*.png"))) < 12
+    if loss == "moved":
+        shutil.rmtree(out, ignore_errors=True)
+        (tmp_path / "moved").rename(out)
+        assert len(translate(tmp_path / "in", out, same(), resume=True).skipped) >= 4
+    assert len(translate(tmp_path / "in", out, same(), resume=True, overwrite=True).failed) == 0
+
+
+def test_a_record_that_is_removed_alone_is_named(tmp_path):
+    for i in range(6):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(noise(8, 8, 3)).save(tmp_path / "in" / f"{i}.png")
+    with pytest.raises(I2IError, match="has lost its record"):
+        translate(
+            tmp_path / "in",
+            tmp_path / "out",
+            same(),
+            progress=lambda done, total, source: done == 2 and (tmp_path / "out" / manifest.NAME).unlink(),
+        )
