@@ -12,8 +12,10 @@ from i2i.core.device import DEVICE_NAMES
 
 HELP = """Translate one image, many images, or whole archives with their folder tree.
 
-Outputs keep the size, format and metadata of their inputs. An output that exists is replaced only with --overwrite. An
-image that fails never stops the others: it is listed at the end, and the exit code is 3 (1 if it is the only image).
+Outputs keep the size and format of their inputs, their color profile, and their metadata (EXIF, XMP, IPTC, texts,
+GeoTIFF tags) where the format holds it; a note says what it does not hold. An output that exists is replaced only with
+--overwrite. An image that fails never stops the others: it is listed at the end, and the exit code is 3 (1 if it is the
+only image).
 
 \b
 Examples:

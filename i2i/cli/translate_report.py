@@ -51,10 +51,14 @@ class Report:
             self._print_notes([outcome])
 
     def _print_notes(self, outcomes: list[Outcome]) -> None:
-        """What the user should know of images that were translated."""
+        """What the user should know of images that were translated; one line for all that have the same note."""
+        by_note: dict[str, list[Outcome]] = {}
         for outcome in outcomes:
             if outcome.note:
-                self.note(f"note: {outcome.source}: {outcome.note}")
+                by_note.setdefault(outcome.note, []).append(outcome)
+        for note, same in by_note.items():
+            others = "" if len(same) == 1 else f" and {len(same) - 1:,} more"
+            self.note(f"note: {same[0].source}{others}: {note}")
 
     def print_result(self, result: Result, seconds: float, alone: bool = False, hint: str = "") -> None:
         """All images of a run. Raises typer.Exit with the exit code if something failed.

@@ -103,7 +103,23 @@ def translate(
 
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
     with OutputFolder(folder, None if record is None else record.path).held() as watched:
-        return dataclasses.replace(_run(work, pairs, todo, record, watched, run, progress), left_out_files=others)
+        result = dataclasses.replace(_run(work, pairs, todo, record, watched, run, progress), left_out_files=others)
+    is_named = len(pairs) == 1 and output is not None and pairs[0].target == storage.locate(output)
+    if format is None and not is_named:
+        result.outcomes[:] = [_with_format(outcome) for outcome in result.outcomes]
+    return result
+
+
+def _with_format(outcome: Outcome) -> Outcome:
+    """An outcome whose note says why its output is a PNG file, if nobody has asked for that."""
+    before, after = outcome.source.suffix.lower(), outcome.target.suffix.lower()
+    if outcome.state != "done" or after != ".png" or (before in WRITABLE and before != ".gif"):
+        return outcome
+    if before == ".gif":
+        why = "Written as PNG, because GIF has 256 colors, and the image is no animation (--format gif keeps GIF)."
+    else:
+        why = f"Written as PNG, because {before or 'its format'} is not written."
+    return dataclasses.replace(outcome, note=f"{outcome.note} {why}".strip())
 
 
 def _run(

@@ -31,6 +31,7 @@ PROFILE = ("keep", "srgb")
 METADATA = ("keep", "strip")
 SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}  # and Pillow's numbers for them
 QUALITY = {".jpg": images.JPEG_QUALITY, ".jpeg": images.JPEG_QUALITY, ".webp": 95, ".avif": 90}  # defaults
+UNTAGGED = (".bmp", ".gif")  # formats without color profiles: their colors are in sRGB
 OPAQUE = (".jpg", ".jpeg", ".bmp")  # formats without transparency
 MULTI_FRAME = (".gif", ".webp", ".png", ".tif", ".tiff", ".avif")  # formats that hold several frames
 STILL_APART = (".png",)  # formats of animations that may hold a still image apart from the frames
@@ -108,7 +109,7 @@ def _encode(
     document: Document, frames: list[np.ndarray], metadata: Metadata, suffix: str, options: WriteSettings
 ) -> tuple[bytes, bytes | None]:
     """The output file without most of its metadata, and the color profile of its first frame."""
-    keep = options.profile == "keep"
+    keep = options.profile == "keep" and suffix not in UNTAGGED
 
     # Formats that keep 16 bits.
     if suffix in TIFF and any(f.dtype == np.uint16 for f in frames):
@@ -188,7 +189,7 @@ def _save_arguments(
         arguments["subsampling"] = SUBSAMPLING[options.subsampling]
     if suffix == ".avif":
         arguments["subsampling"] = options.subsampling
-    if suffix not in (".bmp", ".gif") and "icc_profile" in pil_frames[0].info:
+    if suffix not in UNTAGGED and "icc_profile" in pil_frames[0].info:
         arguments["icc_profile"] = pil_frames[0].info["icc_profile"]
     if suffix in TIFF:
         arguments["compression"] = "tiff_deflate"

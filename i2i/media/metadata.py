@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from i2i.media import exif, ifd, iptc, jpeg, png, repair, xmp
+from i2i.media import boxes, exif, ifd, iptc, jpeg, png, repair, xmp
 from i2i.media.ifd import Directory, Field
 
 MOST_TEXT = 1 << 24  # bytes of an unpacked text
@@ -92,6 +92,9 @@ def read(source: str | Path | BinaryIO, image: Image.Image, numbers: Sequence[in
             metadata.comment = _bytes(image.info.get("comment"))
             if image.format == "GIF":
                 metadata.xmp = _xmp_of_gif(file)
+            elif image.format in ("JXL", "JPEG2000"):
+                block, packet = boxes.metadata(file)
+                metadata.exif, metadata.xmp = metadata.exif or block, metadata.xmp or packet
     metadata.exif = metadata.exif.removeprefix(exif.PREFIX)
     metadata.xmp = metadata.xmp.rstrip(b"\0") if metadata.xmp[:2] not in xmp.WIDE else metadata.xmp
     return metadata

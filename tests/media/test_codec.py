@@ -126,6 +126,15 @@ def test_or_stays_srgb_and_says_so(tmp_path):
     assert np.abs(np.asarray(made).astype(int) - model.network.seen[0]).max() <= 1
 
 
+@pytest.mark.parametrize("suffix", [".bmp", ".gif"])
+def test_formats_without_profiles_are_in_srgb(tmp_path, suffix):
+    Image.fromarray(soft(16, 24)).save(tmp_path / "a.png", icc_profile=wide())
+    model = same()
+    assert translate(tmp_path / "a.png", tmp_path / f"b{suffix}", model).failed == []
+    made = np.asarray(Image.open(tmp_path / f"b{suffix}").convert("RGB")).astype(int)
+    assert np.abs(made - model.network.seen[0]).mean() <= (0 if suffix == ".bmp" else 4)
+
+
 def test_srgb_itself_changes_nothing(tmp_path):
     array = noise(8, 8, 3)
     Image.fromarray(array).save(tmp_path / "a.png", icc_profile=color.srgb_profile())

@@ -1,7 +1,9 @@
 """EXIF, XMP, IPTC, texts, comments and GeoTIFF tags: the same bytes in the output, in whatever format holds them."""
 
 import contextlib
+import dataclasses
 import io
+import json
 import re
 import struct
 
@@ -11,9 +13,13 @@ import tifffile
 from PIL import Image, IptcImagePlugin
 
 from i2i.core.errors import I2IError
-from i2i.inference.translate import translate, translate_bytes
-from i2i.media import container, exif, ifd, iptc, png, uint16, xmp
+from i2i.core.files import blake2b_of
+from i2i.inference import workers
+from i2i.inference.translate import settings_digest, translate, translate_bytes
+from i2i.media import boxes, container, exif, ifd, iptc, png, uint16, xmp
+from i2i.media.codec import WriteSettings
 from i2i.media.metadata import Metadata
+from tests.cli.program import i2i
 from tests.media.test_codec import CASES, noise, same, soft
 
 FORMATS = [".jpg", ".png", ".webp", ".tif", ".avif"]
@@ -224,6 +230,43 @@ def test_xmp_goes_from_format_to_format(tmp_path, suffix):
                 assert made.info["xmp"] == packet
 
 
+def box(kind, data):
+    return struct.pack(">I4s", len(data) + 8, kind) + data
+
+
+def test_xmp_and_exif_in_boxes(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(noise(8, 8, 3)).save(buffer, "JPEG2000")
+    data = buffer.getvalue() + box(b"uuid", boxes.UUID_XMP + PACKET)
+    data += box(b"uuid", boxes.UUID_EXIF + camera()[0]) + box(b"uuid", b"other" * 9)
+    (tmp_path / "a.jp2").write_bytes(data)
+    assert translate(tmp_path / "a.jp2", tmp_path / "b.png", same()).failed == []
+    assert b"Jos\xc3\xa9" in Image.open(tmp_path / "b.png").info["xmp"]
+    assert fields(tmp_path / "b.png")[0][315] == b"Jos\xc3\xa9\0"
+    for end in range(len(buffer.getvalue()), len(data), 7):
+        (tmp_path / "a.jp2").write_bytes(data[:end])
+        assert translate(tmp_path / "a.jp2", tmp_path / "b.png", same(), overwrite=True).failed == []
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".jxl"])
+def test_metadata_of_the_optional_formats(tmp_path, suffix):
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    else:
+        pytest.importorskip("pillow_jxl")
+    exif_block, _, note = camera()
+    options = {"xmp": PACKET} if suffix == ".heic" else {"use_container": True}
+    Image.fromarray(noise(16, 16, 3)).save(tmp_path / f"a{suffix}", exif=exif_block, **options)
+    if suffix == ".jxl":
+        with (tmp_path / "a.jxl").open("ab") as file:
+            file.write(box(b"xml ", PACKET))
+    for other in FORMATS:
+        assert translate(tmp_path / f"a{suffix}", tmp_path / f"b{other}", same()).failed == []
+        found, _ = fields(tmp_path / f"b{other}")
+        assert (found[315], found[0x927C]) == (b"Jos\xc3\xa9\0", note)
+        assert b"Jos\xc3\xa9</tiff:Make>" in (tmp_path / f"b{other}").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -426,3 +469,43 @@ def test_what_an_output_cannot_hold_is_said(tmp_path):
 def test_the_tags_that_are_kept_say_nothing_of_how_pixels_are_stored():
     assert not set(exif.LAYOUT) & {*exif.GEO, *exif.IN_EXIF}
     assert re.fullmatch(rb"8BIM\x04\x04.*", iptc.resources_of(b"abc"), re.DOTALL)
+
+
+# ---- what the user reads -------------------------------------------------------------------------------------------
+
+
+def test_a_format_that_nobody_asked_for_is_said(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.gif", "b.gif", "c.ppm", "d.jpg"):
+        Image.fromarray(noise(8, 8, 3)).save(tmp_path / "in" / name)
+    why = "Written as PNG, because GIF has 256 colors, and the image is no animation (--format gif keeps GIF)."
+    notes = [o.note for o in translate(tmp_path / "in", tmp_path / "out", same()).outcomes]
+    assert notes == [why, why, "Written as PNG, because .ppm is not written.", ""]
+    for output, options in (("x.png", {}), ("gif/", {"format": "gif"}), ("png/", {"format": "png"})):
+        result = translate(tmp_path / "in" / "a.gif", f"{tmp_path}/{output}", same(), **options)
+        assert [o.note for o in result.outcomes] == [""]
+    _, err = i2i("translate", tmp_path / "in", "-o", tmp_path / "again", "--model", "pix2pix_emoji")
+    assert f"note: {tmp_path}/in/a.gif and 1 more: {why}\n" in err
+
+
+def test_the_program_strips_metadata(tmp_path):
+    for name, words in (("a", []), ("b", ["--metadata", "strip"])):
+        target = tmp_path / f"{name}.jpg"
+        i2i("translate", CASES / "exif_utf8.jpg", "-o", target, "--model", "pix2pix_emoji", *words)
+        assert (b"Jos" in target.read_bytes()) == (name == "a")
+    _, err = i2i("translate", CASES / "xmp.jpg", "-o", tmp_path, "--model", "pix2pix_emoji", "--metadata", "no", code=1)
+    assert "metadata is 'no'. Allowed: keep, strip." in err
+
+
+def test_records_of_older_versions_stay_valid():
+    """They do not know the option, so its default must not change the digest of the settings."""
+    work = workers.Work(same())
+    whole = {"size", "quality", "subsampling", "alpha", "profile", "max_pixels"}
+    assert settings_digest(work) != settings_digest(workers.Work(same(), WriteSettings(metadata="strip")))
+    assert set(dataclasses.asdict(work.write)) == {*whole, "metadata"}
+    facts = {
+        "weights": work.digest(),
+        "options": {name: getattr(work.write, name) for name in dataclasses.asdict(work.write) if name in whole},
+        "tiling": dataclasses.asdict(work.tiling), "precision": "fp32", "direction": "AtoB", "statistics": "auto",
+    }  # fmt: skip
+    assert settings_digest(work) == blake2b_of(json.dumps(facts, sort_keys=True).encode())
