@@ -23,6 +23,7 @@ from i2i.cli.group import CommandGroup
 from i2i.cli.output import print_error
 from i2i.core import user_code
 from i2i.core.errors import I2IError, I2IWarning, MethodNeeded, TrustNeeded
+from i2i.core.escape import printable
 
 ORDER = (
     "train",
@@ -173,7 +174,7 @@ def run(words: list[str]) -> int:
 def _one_line(message: Warning | str, category: type[Warning], file: str, line: int, source: str | None = None) -> str:
     """A warning as the user sees it: those of i2i without the line of code that gave them."""
     if issubclass(category, I2IWarning):
-        return f"Warning: {message}\n"
+        return f"Warning: {printable(str(message))}\n"
     return f"{file}:{line}: {category.__name__}: {message}\n"
 
 

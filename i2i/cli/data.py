@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from i2i.cli.group import add_group
-from i2i.cli.output import fact_rows, print_json, print_table, progress_bar
+from i2i.cli.output import echo, fact_rows, print_json, print_table, progress_bar
 from i2i.core.format import format_bytes
 
 
@@ -96,10 +96,10 @@ def check(
         print_json([{**vars(f), "severity": f.severity} for f in result.findings])
     else:
         for finding in result.findings:
-            typer.echo(f"{finding.severity:<8} {finding}")
+            echo(f"{finding.severity:<8} {finding}")
         warnings = len(result.findings) - errors
         counts = f"Errors: {errors}. Warnings: {warnings}." if result.findings else "Nothing is wrong."
-        typer.echo(f"{result.summary}. {counts}" if result.summary else counts)
+        echo(f"{result.summary}. {counts}" if result.summary else counts)
     if errors:
         raise typer.Exit(1)
 

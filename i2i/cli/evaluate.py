@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli.output import print_json, print_table, progress_bar
+from i2i.cli.output import echo, print_json, print_table, progress_bar
 from i2i.core.device import DEVICE_NAMES
 from i2i.core.suggest import same_name
 
@@ -85,20 +85,20 @@ def evaluate(
         return
     print_scores(result)
     if save is not None:
-        typer.echo(f"The translations are in {save}.")
+        echo(f"The translations are in {save}.")
 
 
 def print_scores(result: dict[str, Any]) -> None:
     """Prints what `i2i.evaluate` returns as a table."""
     if result.get("note"):
-        typer.echo(result["note"])
+        echo(result["note"])
     if "unpaired" in result:
         names = {"changed": "mean change, |G(x) - x|", "way back": "error of the way back, |F(G(x)) - x|"}
         names["colors"] = "difference of mean colors to the other side"
-        typer.echo(f"Measured on {result['count']} images of {result.get('split') or 'the data'}, values in [-1, 1]:")
+        echo(f"Measured on {result['count']} images of {result.get('split') or 'the data'}, values in [-1, 1]:")
         print_table([[names[key], f"{value:.4f}"] for key, value in result["unpaired"].items()])
         return
-    typer.echo(f"Scores on {result['count']} pairs of {result.get('split') or 'the data'}:")
+    echo(f"Scores on {result['count']} pairs of {result.get('split') or 'the data'}:")
     rows = [
         [title, *(f"{values[k]:.4f}" if k in values else "-" for k in ("l1", "psnr", "ssim"))]
         for title, values in result.items()

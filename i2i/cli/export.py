@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from i2i.cli import translate_options as option
-from i2i.cli.output import print_json, progress_bar
+from i2i.cli.output import echo, print_json, progress_bar
 from i2i.cli.panels import PanelCommand
 from i2i.core.optional import install_hint
 
@@ -62,17 +62,17 @@ def export(
         limit=limit,
         overwrite=overwrite,
         method=method,
-        tell=None if as_json else lambda sentence: typer.echo(sentence, err=True),
+        tell=None if as_json else lambda sentence: echo(sentence, err=True),
     )
     if as_json:
         values = {"path": str(result.path), "largest": result.largest, "mean": result.mean}
         print_json({**values, "pictures": result.images, "sizes": result.sizes, "notes": result.notes})
         return
     for note in result.notes:
-        typer.echo(f"Note: {note}")
+        echo(f"Note: {note}")
     sizes = ", ".join(f"{width}x{height}" for height, width in result.sizes)
-    typer.echo(f"{result.path}: {result.path.stat().st_size / 1e6:.2f} MB")
-    typer.echo(f"Checked on {result.images} images of {sizes} pixels:")
-    typer.echo(f"  largest difference {result.largest:.2g}, mean {result.mean:.2g} (of values in [-1, 1])")
+    echo(f"{result.path}: {result.path.stat().st_size / 1e6:.2f} MB")
+    echo(f"Checked on {result.images} images of {sizes} pixels:")
+    echo(f"  largest difference {result.largest:.2g}, mean {result.mean:.2g} (of values in [-1, 1])")
     words = ["--direction", direction] if direction != "AtoB" else []
-    typer.echo(f"Use it:  {shlex.join([*shlex.split(use_command(result.path, False)), *words])}")
+    echo(f"Use it:  {shlex.join([*shlex.split(use_command(result.path, False)), *words])}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from i2i.cli.group import add_group
-from i2i.cli.output import format_value, print_json, print_table
+from i2i.cli.output import echo, format_value, print_json, print_table
 
 if TYPE_CHECKING:
     from i2i.methods import Method
@@ -73,10 +73,10 @@ def show(
         listed = [vars(s) for s in settings]
         print_json({**facts, "saved": list(kind.averaged), "doc": _documentation(kind), "settings": listed})
         return
-    typer.echo(_documentation(kind))
-    typer.echo(f"\nData: {LAYOUTS.get(kind.needs, kind.needs)} (layout {kind.needs})")
-    typer.echo(f"Networks in a saved model: {', '.join(kind.averaged)}")
-    typer.echo("\nSettings and their defaults, each changed by --set KEY=VALUE")
+    echo(_documentation(kind))
+    echo(f"\nData: {LAYOUTS.get(kind.needs, kind.needs)} (layout {kind.needs})")
+    echo(f"Networks in a saved model: {', '.join(kind.averaged)}")
+    echo("\nSettings and their defaults, each changed by --set KEY=VALUE")
     print_table([(f"  {s.name}", format_value(s.default), s.comment or s.type) for s in settings])
 
 
@@ -107,10 +107,10 @@ def new(
         with atomic_write(path) as file:
             file.write(text.encode())
     method, test = (shlex.quote(str(path)) for path in files)
-    typer.echo(f"Wrote {method} and {test}.")
-    typer.echo(f"Check it:  i2i train {method} --data FOLDER --dry-run")
-    typer.echo(f"Train it:  i2i train {method} --data FOLDER")
-    typer.echo(f"Test it:   python -m pytest {test}")
+    echo(f"Wrote {method} and {test}.")
+    echo(f"Check it:  i2i train {method} --data FOLDER --dry-run")
+    echo(f"Train it:  i2i train {method} --data FOLDER")
+    echo(f"Test it:   python -m pytest {test}")
 
 
 def _check_name(name: str) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 import typer
 
+from i2i.core.escape import json_printable, printable
 from i2i.core.progress import Progress
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # environment variable of torchrun: FOLDER/RANK/NAME, FOLDER common to a host
@@ -34,10 +34,9 @@ def print_error(what: str, hint: str = "", as_json: bool = False, plain: bool = 
     typer.echo(text if plain else f"Error: {text}", err=True)
 
 
-def printable(text: str) -> str:
-    """Returns `text` for a terminal: control characters are escaped (\\n), bytes that are no valid text become "?"."""
-    escaped = "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
-    return escaped.encode("utf-8", "replace").decode("utf-8")
+def echo(text: object, err: bool = False) -> None:
+    """Prints a text in which words of strangers may stand: control characters but the line's end are escaped."""
+    typer.echo(printable(str(text), keep="\n"), err=err)
 
 
 def error_was_printed(folder: Path) -> bool:
@@ -68,7 +67,7 @@ def format_value(value: Any) -> str:
 
 def print_json(value: Any) -> None:
     """Prints one JSON value on a line of stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    typer.echo(json_printable(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -77,7 +76,9 @@ def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     for name, value in facts.items():
         if value in ("", None, (), []) or (isinstance(value, int) and not isinstance(value, bool) and value == 0):
             continue
-        text = "\n".join(map(str, value)) if isinstance(value, tuple) else value
+        text: object = printable(value) if isinstance(value, str) else value
+        if isinstance(value, tuple):
+            text = "\n".join(printable(str(part)) for part in value)
         rows.append(("on this disk" if name == "here" else name, format_value(text) if text in (True, False) else text))
     return rows
 
@@ -88,9 +89,14 @@ def print_table(rows: Iterable[Sequence[object]], titles: Sequence[str] = (), wr
     from rich.table import Table
 
     table = Table(
-        *titles, box=None, show_header=bool(titles), pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
+        *map(printable, titles),
+        box=None,
+        show_header=bool(titles),
+        pad_edge=False,
+        header_style="bold",
+        padding=(0, 2, 0, 0),
     )
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell), keep="\n") for cell in row] for row in rows]
     if not titles:
         for _ in cells[0] if cells else ():
             table.add_column()
@@ -120,7 +126,7 @@ def progress_bar(
     from rich import progress
     from rich.console import Console
 
-    columns: list[progress.ProgressColumn] = [progress.TextColumn("{task.description}")] if title else []
+    columns: list[progress.ProgressColumn] = [progress.TextColumn("{task.description}", markup=False)] if title else []
     columns.append(progress.BarColumn())
     if unit == "bytes":
         columns += [progress.DownloadColumn(), progress.TransferSpeedColumn()]
@@ -128,7 +134,7 @@ def progress_bar(
         columns += [progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[rate]}")]
     columns.append(progress.TimeRemainingColumn())
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None, rate="")
+        task = bar.add_task(printable(title), total=None, rate="")
         start = time.monotonic()
 
         def advance(done: int, total: int) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from i2i.cli.group import add_group
-from i2i.cli.output import format_value, print_json, print_table
+from i2i.cli.output import echo, format_value, print_json, print_table
 
 TITLES = {
     "method": "settings of the method",
@@ -85,15 +85,15 @@ def show(
         return
 
     # The recipe and its method, then a table of settings for each part.
-    typer.echo(about)
+    echo(about)
     documentation = (sys.modules[method.__module__].__doc__ or "").strip()
     if documentation != about:
-        typer.echo(f"\nMethod {values['method']}: {documentation}")
+        echo(f"\nMethod {values['method']}: {documentation}")
     default_data = f"; default: {values['data']}" if "data" in values else ""
-    typer.echo(f"\nlayout of the data: {method.needs}{default_data}")
-    typer.echo("settings (* differs from the method's default); change them with --set KEY=VALUE")
+    echo(f"\nlayout of the data: {method.needs}{default_data}")
+    echo("settings (* differs from the method's default); change them with --set KEY=VALUE")
     for title, part in settings.items():
-        typer.echo(f"\n{TITLES[title]}")
+        echo(f"\n{TITLES[title]}")
         rows = []
         for setting in part:
             mark = "*" if setting.name in changed else " "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from i2i.cli.group import add_group
-from i2i.cli.output import format_value, print_json, print_table
+from i2i.cli.output import echo, format_value, print_json, print_table
 from i2i.core.errors import I2IError
 from i2i.core.format import format_bytes, format_duration
 
@@ -40,7 +40,7 @@ def _list(
         print_json([run.as_dict() for run in runs])
         return
     if not runs:
-        typer.echo(f"{folder} holds no runs.")
+        echo(f"{folder} holds no runs.")
         return
     rows = [
         (run.folder, run.recipe, " ".join(run.data), run.state, f"{run.images:,}", format_duration(run.seconds),
@@ -69,11 +69,11 @@ def show(
     rows += [(f"loss {name}", f"{value:.4g}") for name, value in facts.losses.items()]
     rows += [(name, f"{value:.4f}") for name, value in (facts.metrics.get("model") or {}).items()]
     print_table([row for row in rows if row[1] not in ("", "-")])
-    typer.echo("\nsettings")
+    echo("\nsettings")
     print_table([(f"  {name}", format_value(value)) for name, value in facts.settings.items()])
     use = use_of_run(facts.folder)
     if use:
-        typer.echo(f"\nUse it:  {use}")
+        echo(f"\nUse it:  {use}")
 
 
 def compare(runs: Folders, as_json: AsJson = False) -> None:
@@ -109,7 +109,7 @@ def rm(
     if as_json:
         print_json({"removed": list(map(str, runs)), "bytes": freed})
     else:
-        typer.echo(f"Removed {len(runs)} run{'' if len(runs) == 1 else 's'}, {size}.")
+        echo(f"Removed {len(runs)} run{'' if len(runs) == 1 else 's'}, {size}.")
 
 
 def _score(run: RunFacts) -> str:

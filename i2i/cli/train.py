@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from i2i.cli import launch
-from i2i.cli.output import print_json, progress_bar
+from i2i.cli.output import echo, print_json, progress_bar
 from i2i.cli.setting_words import SettingsCommand, showing
 from i2i.cli.train_plan import print_plan
 from i2i.core.device import DEVICE_NAMES
@@ -210,10 +210,10 @@ def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
         from i2i.cli.evaluate import print_scores
 
         print_scores(metrics)
-    typer.echo(f"Report:  {folder / 'report.html'}")
-    typer.echo(f"Model:   {folder / 'model.safetensors'}")
+    echo(f"Report:  {folder / 'report.html'}")
+    echo(f"Model:   {folder / 'model.safetensors'}")
     if (folder / "test.png").is_file():
-        typer.echo(f"Samples: {folder / 'test.png'}")
+        echo(f"Samples: {folder / 'test.png'}")
     from i2i.models.use import use_of_run
 
-    typer.echo(f"Use it:  {use_of_run(folder)}")
+    echo(f"Use it:  {use_of_run(folder)}")

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
-from i2i.cli.output import format_value, print_table
+from i2i.cli.output import echo, format_value, print_table
 from i2i.core.format import format_about, format_bytes, format_number
 
 
 def print_plan(plan: dict[str, Any], show_all: bool) -> None:
     """Prints the plan that `i2i.training.dry_run.describe` returns; show_all: with every setting."""
     print_table(_head(plan))
-    typer.echo("\nnetworks")
+    echo("\nnetworks")
     print_table([_network(name, facts) for name, facts in plan["networks"].items()])
     for note in [*plan["warnings"], *plan["notes"]]:
-        typer.echo(f"\nNote: {note}")
+        echo(f"\nNote: {note}")
     if show_all:
-        typer.echo("\nsettings (* differs from the method's default)")
+        echo("\nsettings (* differs from the method's default)")
         marked = set(plan["changed"])
         print_table([[f"{'*' if key in marked else ' '} {key}", _setting(plan, key)] for key in plan["settings"]])
     elif plan["changed"]:
-        typer.echo("\nsettings that differ from the method's defaults (--all shows every setting)")
+        echo("\nsettings that differ from the method's defaults (--all shows every setting)")
         print_table([[f"* {key}", _setting(plan, key)] for key in plan["changed"]])
     else:
-        typer.echo("\nAll settings are the method's defaults (--all shows them).")
+        echo("\nAll settings are the method's defaults (--all shows them).")
 
 
 def _head(plan: dict[str, Any]) -> list[list[str]]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from i2i.cli.output import printable
 from i2i.core import storage
 from i2i.core.errors import I2IError
+from i2i.core.escape import printable
 
 if TYPE_CHECKING:
     from i2i.inference.results import Outcome, Result

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from i2i.core import escape
 from i2i.core.errors import I2IError
 from i2i.core.format import format_bytes
 from i2i.core.optional import require
@@ -49,7 +50,7 @@ def page(studio: Studio, storage: Storage) -> Any:
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=True, interactive=len(names) > 1)
-                about = gr.Markdown(studio.about(names[0]), elem_id="about")
+                about = gr.Markdown(escape.markdown(studio.about(names[0])), elem_id="about")
                 upload = _only_uploads(gr.File(label="Image", height=150, elem_id="image"))
                 gallery = gr.Gallery(
                     label="Examples", show_label=False, columns=3, height="auto", allow_preview=False,
@@ -97,7 +98,7 @@ class _Handlers:
     def choose_model(self, name: str) -> tuple[str, Any]:
         """Model -> the line about it, and its examples."""
         try:
-            return self.studio.about(name), self.gallery(name)
+            return escape.markdown(self.studio.about(name)), self.gallery(name)
         except Exception as error:  # noqa: BLE001
             raise self._message(error) from None
 

@@ -17,10 +17,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from i2i.core import escape
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_folder
 from i2i.core.optional import require
-from i2i.core.reading import read_json, read_text
+from i2i.core.reading import has_form, read_json, read_text
 from i2i.models import format as model_file
 
 PREFIX = "hf:"
@@ -28,15 +29,23 @@ FILE = "model.safetensors"
 SAMPLES = "samples.png"  # the newest image of a run's samples/
 RUN_FILES = ("metrics.json", "test.png", SAMPLES, "config.yaml")  # of a run's folder; uploaded with its model
 FACTS = {"size": "size of the training images", "images": "images seen", "version": "version of i2i"}
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+REVISION = re.compile(r"(?!.*\.\.)(?!.*\.lock(/|$))\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)  # a branch, a tag or a commit
+NO_LICENSE = "Not stated. The terms of the training images apply."
+MOST = 50  # rows and columns of the card's table of scores
 
 
 def split(address: str) -> tuple[str, str | None]:
     """("USER/NAME", revision or None) of hf:USER/NAME[@REVISION]; the prefix may be missing. Raises I2IError."""
     name, at, revision = address.removeprefix(PREFIX).partition("@")
-    if not NAME.fullmatch(name) or ".." in name or (at and not re.fullmatch(r"[\w.][\w./-]*", revision)):
+    if not NAME.fullmatch(name) or ".." in name or (at and not is_revision(revision)):
         raise I2IError(f"{address!r} is not a model's name on the Hub.", "Give hf:USER/NAME or hf:USER/NAME@REVISION.")
     return name, revision or None
+
+
+def is_revision(text: str) -> bool:
+    """True if `text` can be a branch, a tag or a commit; a path out of a folder cannot."""
+    return len(text) <= 200 and not text.endswith(".") and REVISION.fullmatch(text) is not None
 
 
 def pull(address: str, output: Path | None = None) -> Path:
@@ -104,7 +113,9 @@ def _collect(path: Path, folder: Path) -> None:
 
 
 def card(folder: Path, name: str) -> str:
-    """The model card, in Markdown, of the model.safetensors in `folder`, with the scores and images beside it."""
+    """The model card, in Markdown, of the model.safetensors in `folder`, with the scores and images beside it.
+
+    What the header and the run's files say is shown as text: whoever passes a model on publishes no marks of others."""
     # The head: what it is, how to use it, what it makes.
     header = model_file.read_header(folder / FILE)
     data = header.get("data", [])
@@ -114,7 +125,8 @@ def card(folder: Path, name: str) -> str:
     command = "i2i generate --grid images.png" if generates else "i2i translate photo.jpg"
     lines = ["---", "library_name: i2i", f"pipeline_tag: {task}", "tags: [i2i, gan]", "---", ""]
     lines += [f"# {name.partition('/')[2]}", ""]
-    lines += [f"{header.get('method', 'A model')} trained on {trained_on or 'data not stated'}.", ""]
+    method = escape.markdown(header.get("method", "A model"))
+    lines += [f"{method} trained on {escape.markdown(trained_on) or 'data not stated'}.", ""]
     lines += ["```", f"{command} --model {PREFIX}{name}", "```", ""]
     if (folder / "test.png").is_file():
         lines += ["![Inputs, translations and true images](test.png)", ""]
@@ -124,14 +136,13 @@ def card(folder: Path, name: str) -> str:
     # The training: its facts, scores and settings.
     facts = [(title, header[key]) for key, title in FACTS.items() if isinstance(header.get(key), int | float | str)]
     if facts:
-        lines += ["| | |", "|---|---|", *(f"| {title} | {_cell(value)} |" for title, value in facts), ""]
+        lines += ["| | |", "|---|---|", *(f"| {title} | {escape.markdown(value)} |" for title, value in facts), ""]
     if (folder / "metrics.json").is_file():
         lines += ["## Scores", "", *_score_table(folder / "metrics.json"), ""]
     if (folder / "config.yaml").is_file():
-        settings = read_text(folder / "config.yaml").rstrip()
-        lines += ["## Settings", "", "```yaml", settings, "```", ""]
+        lines += ["## Settings", "", *escape.fenced(read_text(folder / "config.yaml"), "yaml"), ""]
 
-    license_text = str(header.get("licence") or "Not stated. The terms of the training images apply.")
+    license_text = escape.markdown(header.get("licence") or NO_LICENSE, most=2000)
     return "\n".join([*lines, "## License", "", license_text, ""])
 
 
@@ -139,16 +150,12 @@ def _score_table(path: Path) -> list[str]:
     """The rows of a Markdown table of what `i2i evaluate` found, such as | model | 0.0412 | 24.7 |."""
     scores: dict[str, Any] = read_json(path, {str: object})
     rows = {title: row for title, row in scores.items() if isinstance(row, dict)} or {"model": scores}
-    columns = sorted({key for row in rows.values() for key, value in row.items() if isinstance(value, int | float)})
-    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for title, row in rows.items():
-        cells = (f"{row[key]:.4g}" if isinstance(row.get(key), int | float) else "-" for key in columns)
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+    columns = sorted({key for row in rows.values() for key, value in row.items() if has_form(value, float)})[:MOST]
+    lines = [f"| | {' | '.join(map(escape.markdown, columns))} |", "|---" * (len(columns) + 1) + "|"]
+    for title, row in list(rows.items())[:MOST]:
+        cells = (f"{row[key]:.4g}" if has_form(row.get(key), float) else "-" for key in columns)
+        lines.append(f"| {escape.markdown(title)} | {' | '.join(cells)} |")
     return lines
-
-
-def _cell(value: int | float | str) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")[:200]
 
 
 def _library() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from i2i.core.distributed import is_first, processes
+from i2i.core.escape import printable
 from i2i.core.format import format_about, format_bytes
 from i2i.training.estimate import Estimate, estimate
 from i2i.training.lighter import DAY, Lighter, lighter
@@ -22,7 +23,7 @@ def announce(run: Run) -> None:
     if not is_first():
         return
     for line in head(run, estimated, lighter_form):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def suggestion(run: Run, estimated: Estimate) -> Lighter | None:

@@ -270,3 +270,85 @@ def test_the_command_pulls_and_translates_by_the_hub_s_name(pulled, model, tmp_p
     code, _, err = pulled("translate", *words, command=True, HF_HUB_OFFLINE="1")
     assert code == 0, err
     assert (tmp_path / "out.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        "../../x",
+        "..",
+        ".",
+        "a..b",
+        "a/../b",
+        "/a",
+        "a/",
+        "a//b",
+        ".git",
+        "a/.b",
+        "a.lock",
+        "a.lock/b",
+        "a.",
+        "-x",
+        "a b",
+        "a\\b",
+        "a\nb",
+        "a\0b",
+        "é",
+        "a?b",
+        "a#b",
+        "a%2e%2e",
+        "a:b",
+        "a~1",
+        "a^",
+        "@{",
+        "@",
+        "x" * 201,
+        "refs/../../x",
+        "a/..",
+    ],
+)
+def test_revisions_that_are_none(revision):
+    for address in (f"hf:a/b@{revision}", f"a/b@{revision}"):
+        with pytest.raises(I2IError, match="not a model's name on the Hub"):
+            hub.split(address)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT, "refs/pr/1", "feature/new_model-2", "1.0.0-rc.1", "_x"])
+def test_revisions(revision):
+    assert hub.split(f"hf:a/b@{revision}") == ("a/b", revision)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b\n", "a/é", "a/" + "b" * 97, "a\\b/c", "a/b?x", "a/b#x", "a/b%2f", "./b", "a/-b", "a/b/"]
+)
+def test_names_that_are_none(name):
+    with pytest.raises(I2IError, match="not a model's name on the Hub"):
+        hub.split(f"hf:{name}")
+
+
+def test_a_card_shows_words_of_strangers_as_text(tmp_path):
+    """The model of somebody else, passed on: nothing in its header or run becomes HTML, a link or an image."""
+    from tests.core.test_escape import BLOCKS, HOSTILE, MARKS, tokens
+
+    fine = tokens(hub.card(_strange(tmp_path / "fine", "words"), "user/good"))
+    expected = [t.type for t in fine if t.type in (*MARKS, *BLOCKS)]
+    for i, text in enumerate([*HOSTILE, "```\n# closed\n<b>\n````", "x\n---\ntags: [evil]\n---"]):
+        card = hub.card(_strange(tmp_path / str(i), text), "user/good")
+        found = tokens(card)
+        assert [t.type for t in found if t.type in (*MARKS, *BLOCKS)] == expected, text
+        assert "\x1b" not in card
+        assert card.split("\n---\n")[0].splitlines()[1:] == [  # the head is ours alone
+            "library_name: i2i",
+            "pipeline_tag: image-to-image",
+            "tags: [i2i, gan]",
+        ]
+
+
+def _strange(folder, text):
+    folder.mkdir()
+    header = {"method": text, "data": [text, "earth"], "licence": text, "version": text}
+    model_file.save(folder / hub.FILE, {"G": nets.build("unet", depth=3, width=2)}, header)
+    scores = {text: {"l1": 0.5, f"{text}2": 1, "odd": True, "huge": 10**200}, "model": {"l1": 0.25}}
+    (folder / "metrics.json").write_text(json.dumps(scores))
+    (folder / "config.yaml").write_text(f"# {text}\nwidth: 2\n")
+    return folder

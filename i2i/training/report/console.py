@@ -14,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from i2i.core.escape import printable
 from i2i.core.format import format_duration
 
 LINE_INTERVAL = 10.0  # seconds between two plain lines of a kind, at least
@@ -105,7 +106,7 @@ class PlainLines:
     def message(self, text: str, warning: bool = False) -> None:
         """Prints a line. A closed pipe does not stop training."""
         with contextlib.suppress(OSError, ValueError):
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
 
     def finish(self, text: str) -> None:
         """Prints the last line."""
@@ -139,14 +140,14 @@ class LiveBar:
 
     def message(self, text: str, warning: bool = False) -> None:
         """Prints a line above the bar."""
-        self.console.print(Text(text, "yellow" if warning else ""))
+        self.console.print(Text(printable(text), "yellow" if warning else ""))
 
     def finish(self, text: str) -> None:
         """Removes the bar and prints the last line."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
-        self.console.print(Text(text))
+        self.console.print(Text(printable(text)))
 
 
 class _LossProgress(Progress):
