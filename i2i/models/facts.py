@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
 from i2i.models import content
 from i2i.models import format as model_file
+from i2i.models.folders import file_for
 
 
 def facts_of(path: Path) -> dict[str, Any]:
@@ -32,9 +34,13 @@ def _facts_of_pth(path: Path) -> dict[str, Any]:
     from i2i.models import pth
 
     network = pth.load_pth(path)
+    back = path
+    with contextlib.suppress(I2IError):  # the file of the other direction, if there is one
+        back = file_for(path, "BtoA")
     return {
         "file": str(path),
         "format of the file": "state dict of PyTorch",
+        **({"way back": f"{back.name} (--direction BtoA)"} if back != path else {}),
         "network": nets.network_name(network),
         **nets.network_arguments(network),
         "parameters": sum(p.numel() for p in network.parameters()),

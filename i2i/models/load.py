@@ -8,8 +8,6 @@ digest          the digest of a translator's weights, without building its netwo
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from i2i.core.progress import Progress
 from i2i.core.suggest import did_you_mean, neighbors, same_name, similar
 from i2i.models import content, hub, zoo
 from i2i.models import format as model_file
+from i2i.models.folders import file_for, model_inside
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator, weights_digest
 from i2i.models.use import use_command
@@ -71,7 +70,7 @@ def load(
     model: one of
         - a .safetensors file, or the folder of a run that has saved a model;
         - a .pth file by the authors of pix2pix, CycleGAN or CUT, whatever its suffix (.pth.tar, .pt, .ckpt, .bin), or
-          a folder of theirs with latest_net_G.pth;
+          a folder of theirs with latest_net_G.pth, or with latest_net_G_A.pth and latest_net_G_B.pth (BtoA);
         - an .onnx file that `i2i export` wrote (onnxruntime runs it, on the CPU);
         - a name that `i2i models` lists (downloaded on first use);
         - hf:USER/NAME[@REVISION] on the Hugging Face Hub;
@@ -147,7 +146,7 @@ def digest(
         import_method(method, source.path)
     if kind == content.PTH:
         header, networks = _read(source.path, direction)
-        state = networks["G"].state_dict()
+        state = networks[NETWORK_OF[direction]].state_dict()
     else:
         header, network = _header(source.path, direction)
         header, states = model_file.read(source.path, [network])
@@ -202,7 +201,7 @@ def _path_of(model: str, progress: Progress | None) -> Path:
         return hub.pull(model)
     path, kind = Path(model), files.kind_of(model)
     if kind == "folder":
-        return _inside(path)
+        return model_inside(path)
     if kind == "file":
         return path
     name = same_name(model, zoo.names())
@@ -217,38 +216,6 @@ def _path_of(model: str, progress: Progress | None) -> Path:
     raise I2IError(f"No model and no file is called {model!r}.", hint)
 
 
-def _inside(folder: Path) -> Path:
-    """The model's file in a run's folder, or in a folder of checkpoints by the authors of pix2pix and CycleGAN."""
-    file = _model_in(folder)
-    if file is not None:
-        return file
-    runs = sorted(str(inner) for inner in folder.iterdir() if inner.is_dir() and _model_in(inner) is not None)
-    if runs:
-        listed = " or ".join(map(shlex.quote, runs[:5]))
-        raise I2IError(
-            f"{folder} holds {len(runs)} run{'' if len(runs) == 1 else 's'}.", f"Give one of them: {listed}."
-        )
-    if (folder / "config.yaml").is_file():
-        raise I2IError(
-            f"The run {folder} has saved no model yet.", f"Go on with: i2i train --resume {shlex.quote(str(folder))}"
-        )
-    raise I2IError(f"The folder {folder} holds no model.", "Give a run's folder, or a name that `i2i models` lists.")
-
-
-def _model_in(folder: Path) -> Path | None:
-    """model.safetensors, else the latest generator of the authors' checkpoints, for A to B if there are two."""
-    names = ("model.safetensors", "latest_net_G.pth", "latest_net_G_A.pth")
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    epochs = {
-        int(m[1]): file
-        for file in folder.glob("*_net_G*.pth")
-        if (m := re.fullmatch(r"(\d+)_net_G(_A)?.pth", file.name))
-    }
-    return epochs[max(epochs)] if epochs else None
-
-
 def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Module]]:
     """The header of a model file, and the network for `direction` by its name."""
     if content.kind_of(path) != content.PTH:
@@ -258,12 +225,12 @@ def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Modu
     from i2i import nets
     from i2i.models import pth
 
-    if direction != "AtoB":
-        raise I2IError(f"{path} holds one network, for one direction.", "Give the file of the other direction.")
+    path = file_for(path, direction)
     net = pth.load_pth(path)
     if nets.network_name(net) not in GENERATORS:
         raise I2IError(f"{path} holds a {type(net).__name__}, which makes no images.", "Give the file of a generator.")
-    return {"train_mode_norm": True}, {"G": net.eval()}  # as the authors test: with each image's own statistics
+    header = {"train_mode_norm": True}  # as the authors test: with each image's own statistics
+    return header, {NETWORK_OF[direction]: net.eval()}
 
 
 def _header(path: Path, direction: str) -> tuple[dict[str, Any], str]:

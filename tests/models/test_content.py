@@ -10,7 +10,8 @@ from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.media import images
 from i2i.models import format as model_file
-from i2i.models.load import display_name, find, translator_of
+from i2i.models.facts import facts_of
+from i2i.models.load import digest, display_name, find, translator_of
 from i2i.models.tiling import TileSettings
 from tests.cli import program
 
@@ -61,6 +62,43 @@ def test_a_folder_of_the_authors_checkpoints_is_a_model(tmp_path):
     with pytest.raises(I2IError, match="holds 1 run") as error:
         i2i.load(tmp_path / "checkpoints")
     assert str(experiment) in error.value.hint
+
+
+def test_the_authors_way_back_is_reached_by_the_direction(tmp_path):
+    experiment = tmp_path / "exp"
+    experiment.mkdir()
+    files = {}
+    for seed, name in enumerate(("latest_net_G_A.pth", "latest_net_G_B.pth", "5_net_G_A.pth", "7_net_G_B.pth")):
+        torch.manual_seed(seed)
+        files[name] = nets.build("resnet", width=4, blocks=1)
+        torch.save(files[name].state_dict(), experiment / name)
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    both = [i2i.load(experiment / name)(image) for name in files]
+    assert (both[0] != both[1]).any()
+    for direction, wanted, name in (("AtoB", both[0], "latest_net_G_A.pth"), ("BtoA", both[1], "latest_net_G_B.pth")):
+        for model in (experiment, experiment / "latest_net_G_A.pth", experiment / name):
+            loaded = i2i.load(model, direction=direction)
+            assert (loaded(image) == wanted).all()
+            assert digest(model, direction=direction) == loaded.digest
+    assert (i2i.load(experiment / "latest_net_G_B.pth")(image) == both[1]).all()  # a file by its name is as it is
+    assert (i2i.load(experiment / "7_net_G_B.pth", direction="BtoA")(image) == both[3]).all()
+    assert facts_of(find(experiment).path)["way back"] == "latest_net_G_B.pth (--direction BtoA)"
+    with pytest.raises(I2IError, match=r"5_net_G_B\.pth is not beside it"):
+        i2i.load(experiment / "5_net_G_A.pth", direction="BtoA")
+    with pytest.raises(I2IError, match="holds 1 run") as error:
+        i2i.load(tmp_path)
+    assert error.value.hint.endswith("For B to A of exp, add --direction BtoA.")
+    (experiment / "latest_net_G_A.pth").rename(tmp_path / "latest_net_G.pth")
+    with pytest.raises(I2IError, match="holds one network, for one direction"):
+        i2i.load(tmp_path, direction="BtoA")
+
+
+def test_a_folder_of_other_files_says_what_it_holds(tmp_path):
+    for name in ("latest_net_D_A.pth", "latest_net_G_B.pth", "weights.bin"):
+        torch.save(_network().state_dict(), tmp_path / name)
+    with pytest.raises(I2IError, match=r"but latest_net_D_A.pth, latest_net_G_B.pth, weights.bin\.") as error:
+        i2i.load(tmp_path)
+    assert error.value.hint == f"Give the file of a generator: --model {tmp_path / 'latest_net_G_B.pth'}"
 
 
 def _broken(value: float) -> nn.Module:
