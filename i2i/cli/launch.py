@@ -13,13 +13,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import FrameType
 
 from i2i.cli.output import ERROR_FILE, error_was_printed, print_error
 from i2i.core.errors import I2IError
+from i2i.core.files import temporary_folder
 from i2i.core.machine import cpu_count
 
 GRACE = 20.0  # seconds that the other processes have to end by themselves after one has failed
@@ -63,7 +63,7 @@ def launch(words: list[str], count: int) -> int:
                 process.send_signal(number)
 
     previous = {s: signal.signal(s, forward) for s in (signal.SIGINT, signal.SIGTERM)}
-    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
+    with temporary_folder() as folder:
         try:
             common = _environment(count)
             for rank in range(count):
@@ -78,7 +78,7 @@ def launch(words: list[str], count: int) -> int:
                     process.wait()
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        return _conclude(code, error_was_printed(Path(folder)), received, "--json" in words)
+        return _conclude(code, error_was_printed(folder), received, "--json" in words)
 
 
 def _environment(count: int) -> dict[str, str]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -39,12 +40,19 @@ def kind_of(path: str | Path) -> str:
 
 @functools.cache
 def host() -> str:
-    """This machine in eight hexadecimal digits. Temporary names hold it, so that only their owner judges them."""
-    return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+    """Where numbers of processes mean the same, in eight hexadecimal digits. Temporary names hold it, so that nobody
+    takes a living process for one that has ended.
+
+    It is the machine, since it was started, and on Linux the namespace of processes: containers have their own."""
+    facts = [socket.gethostname()]
+    with contextlib.suppress(OSError, ValueError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        facts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.blake2b("|".join(facts).encode("utf-8", "replace"), digest_size=4).hexdigest()
 
 
 def temporary_name() -> str:
-    """A new name `.i2i-HOST-PID-RANDOM.tmp` for a file being written; `sweep` removes those that a crash left."""
+    """A new name `.i2i-HOST-PID-RANDOM.tmp` for a file or folder being written; `sweep` removes what a crash left."""
     return f".i2i-{host()}-{os.getpid()}-{os.urandom(4).hex()}.tmp"
 
 
@@ -83,22 +91,24 @@ def use_umask(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """A temporary path beside `path` to create a file at; at the end it is synced and renamed to `path`.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path of the same name to create a file at; at the end it is synced and renamed to `path`.
 
-    For writers that open files by name. On any exception the temporary file is removed and `path` stays as it was.
-    temporary: default a name that `sweep` knows. Raises OSError as the system does."""
-    temporary = temporary or path.with_name(temporary_name())
+    For writers that open files by name. It lies in a folder of its own beside `path`, because some writers make files
+    beside theirs. On any exception the folder is removed and `path` stays as it was. What earlier processes left there
+    is swept. Raises OSError as the system does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep([path.parent])
+    folder = path.with_name(temporary_name())
+    folder.mkdir()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        use_umask(temporary)
-        fsync_path(temporary)
-        os.replace(temporary, path)
+        yield folder / path.name
+        use_umask(folder / path.name)
+        fsync_path(folder / path.name)
+        os.replace(folder / path.name, path)
         fsync_path(path.parent)
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -124,18 +134,16 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def atomic_folder(
-    path: Path, temporary: Path | None = None, sync: bool = True, replace: bool = False
-) -> Iterator[Path]:
+def atomic_folder(path: Path, sync: bool = True, replace: bool = False) -> Iterator[Path]:
     """A new, empty folder beside `path` to fill; at the end it is renamed to `path`.
 
-    On any exception it is removed with its content. temporary: its name meanwhile; what an earlier process left there
-    is removed first. sync: flush all files to the disk before the rename, so that a power cut loses none of them.
+    On any exception it is removed with its content. What earlier processes left there is swept. sync: flush all files
+    to the disk before the rename, so that a power cut loses none of them.
     replace: remove a folder that is at `path`, at the last moment. Raises OSError as the system does, also if `path` is
     a folder with content and replace is False."""
-    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(temporary, ignore_errors=True)
+    sweep([path.parent])
+    temporary = path.with_name(temporary_name())
     temporary.mkdir()
     try:
         yield temporary
@@ -153,8 +161,24 @@ def atomic_folder(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder for this user alone, where the system keeps temporary files; at the end it is removed.
+
+    What earlier processes left there is swept."""
+    parent = Path(tempfile.gettempdir())
+    sweep([parent])
+    folder = parent / temporary_name()
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep(folders: Iterable[Path]) -> int:
-    """Removes temporary files of i2i whose process has ended, or that are a day old; returns their number."""
+    """Removes temporary files and folders of i2i in `folders`: those whose process has ended, and those of unknown
+    processes (another machine, another container) that are a day old. Returns their number."""
     removed = 0
     for folder in folders:
         try:
@@ -162,12 +186,31 @@ def sweep(folders: Iterable[Path]) -> int:
         except OSError:
             continue
         for name in names:
-            path = folder / name
-            with contextlib.suppress(OSError):
-                if _is_abandoned(name) or time.time() - path.stat().st_mtime > STALE:
-                    path.unlink()
-                    removed += 1
+            with contextlib.suppress(OSError):  # another process may sweep at the same time
+                removed += _sweep_one(folder / name)
     return removed
+
+
+def _sweep_one(path: Path) -> bool:
+    """Removes a temporary file or folder if it is abandoned, and returns whether it did. Raises OSError."""
+    status = path.lstat()
+    if not _is_abandoned(path.name) and time.time() - _last_change(path) <= STALE:
+        return False
+    if path.parent.stat().st_mode & stat.S_ISVTX and status.st_uid != os.geteuid():  # such as /tmp
+        return False
+    if stat.S_ISDIR(status.st_mode):
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return True
+
+
+def _last_change(path: Path) -> float:
+    """When a file, or the newest file of a folder, was written to last, in seconds since 1970."""
+    inside = []
+    if not path.is_symlink():
+        inside = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+    return max(one.lstat().st_mtime for one in (path, *inside))
 
 
 def _is_abandoned(name: str) -> bool:

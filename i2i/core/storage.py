@@ -13,7 +13,6 @@ import io
 import os
 import posixpath
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -144,8 +143,8 @@ def local_output(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
     """A temporary path in place of an address; errors name the address."""
-    with tempfile.TemporaryDirectory(prefix="i2i-") as folder:
-        temporary = Path(folder) / f"copy{path.suffix}"
+    with files.temporary_folder() as folder:
+        temporary = folder / f"copy{path.suffix}"
         try:
             yield temporary
         except I2IError as error:

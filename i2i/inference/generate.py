@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from i2i.core.errors import I2IError
+from i2i.core.files import sweep
 from i2i.core.progress import Progress
 from i2i.media import formats, grids, images, video_writer
 from i2i.models.generator import LoadedGenerator, load_generator
@@ -89,6 +90,7 @@ def generate(
         tensors = generator.walk(seeds, frames, number, truncation, size, progress)
     else:
         tensors = generator.images(seeds, number, truncation, size, progress)
+    sweep({file.parent for file in files})
     return _write(tensors, targets, out if is_video else None, fps, sheet, columns)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,7 +18,7 @@ from typing import Any
 
 from i2i.core import escape
 from i2i.core.errors import I2IError
-from i2i.core.files import atomic_folder
+from i2i.core.files import atomic_folder, temporary_folder
 from i2i.core.optional import require
 from i2i.core.reading import has_form, read_json, read_text
 from i2i.models import format as model_file
@@ -87,8 +86,7 @@ def push(path: Path, address: str, private: bool = False) -> str:
     name, revision = split(address)
     model_file.read(path)  # compares the weights with their checksum
     library = _library()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         _collect(path, folder)
         (folder / "README.md").write_text(card(folder, name), encoding="utf-8")
         with _hub_errors(address):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ FORMAT = 1
 FILES = ("state.safetensors", "state.json")  # whose digests a manifest holds
 FACTS: dict[str, Any] = {"images": int}  # the form of state.json, at least
 MANIFEST = {"format": int, "images": int, "sha256": dict.fromkeys(FILES, str)}
-_TEMPORARY = ".writing-"
+_TEMPORARY = ".writing-"  # the beginning of temporary names until version 0.1
 
 
 def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
@@ -37,10 +36,9 @@ def save(folder: Path, images: int, tensors: dict[str, Tensor], facts: dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     clean(folder)
     checkpoint = path_of(folder, images)
-    temporary = folder / f"{_TEMPORARY}{os.getpid()}-{checkpoint.name}"
     try:
         # replace: a damaged checkpoint of the same moment, or the same moment saved twice
-        with atomic_folder(checkpoint, temporary, replace=True):
+        with atomic_folder(checkpoint, replace=True) as temporary:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary / "state.safetensors")
             (temporary / "state.json").write_text(json.dumps(facts), encoding="utf-8")
             digests = {name: sha256_of(temporary / name) for name in FILES}
@@ -57,7 +55,7 @@ def path_of(folder: Path, images: int) -> Path:
 
 
 def clean(folder: Path) -> None:
-    """Removes the temporary files and folders of earlier, interrupted saves."""
+    """Removes what interrupted saves of earlier versions left; of others, `atomic_folder` does."""
     for leftover in folder.glob(f"{_TEMPORARY}*"):
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
@@ -80,7 +78,7 @@ def rotate(folder: Path, keep: int) -> None:
 def mark_best(folder: Path, checkpoint: Path, **facts: Any) -> None:
     """Records `checkpoint`, with some JSON values about it, as the best one so far."""
     path = folder / "best.json"
-    with atomic_path(path, folder / f"{_TEMPORARY}{os.getpid()}-{path.name}") as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(json.dumps({"checkpoint": checkpoint.name, **facts}), encoding="utf-8")
 
 

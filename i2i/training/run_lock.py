@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from inspect import signature
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -24,7 +26,10 @@ class RunLock:
         """Takes the lock. Raises I2IError at once if another process has it.
 
         Folders that cannot be locked (read-only, some network file systems) are trained without."""
-        lock = FileLock(self.run.folder / NAME)
+        # No marker file in place of a lock of the system: that one would outlive its owner.
+        has_option = "fallback_to_soft" in signature(FileLock.__init__).parameters
+        options: dict[str, Any] = {"fallback_to_soft": False} if has_option else {}
+        lock = FileLock(self.run.folder / NAME, **options)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:

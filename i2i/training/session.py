@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 from i2i import __version__, data
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError
-from i2i.core.files import atomic_folder, atomic_write
+from i2i.core.files import atomic_folder, atomic_write, sweep
 from i2i.core.reading import read_yaml
 from i2i.data.batch import Batch
 from i2i.inference.evaluate import conclude
@@ -109,6 +109,7 @@ class Session:
                 if not self.resumed:
                     _make_folder(self.run)
                 self.lock.take()
+                sweep([self.run.folder, self.run.folder / "samples", self.run.folder / "checkpoints"])
                 if self.resumed:
                     _note_length(self.run)
             except I2IError as error:
