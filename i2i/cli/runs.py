@@ -35,7 +35,7 @@ def _list(
         return
     from i2i.training.runs import list_runs
 
-    runs = list_runs(folder)
+    runs = list_runs(folder, lambda why: typer.echo(f"Left out: {why}", err=True))
     if as_json:
         print_json([run.as_dict() for run in runs])
         return
@@ -67,7 +67,7 @@ def show(
     rows += [("images", f"{facts.images:,}"), ("time", format_duration(facts.seconds)), ("started", facts.started)]
     rows += [("disk", format_bytes(facts.size)), ("score", _score(facts))]
     rows += [(f"loss {name}", f"{value:.4g}") for name, value in facts.losses.items()]
-    rows += [(name, f"{value:.4f}") for name, value in (facts.metrics.get("model") or {}).items()]
+    rows += [(name, _cell(value)) for name, value in (facts.metrics.get("model") or {}).items()]
     print_table([row for row in rows if row[1] not in ("", "-")])
     echo("\nsettings")
     print_table([(f"  {name}", format_value(value)) for name, value in facts.settings.items()])
@@ -100,7 +100,8 @@ def rm(
     facts = [read_run(run) for run in runs]
     size = format_bytes(sum(run.size for run in facts))
     if not yes:
-        newest = max((file.stat().st_mtime for run in runs for file in run.rglob("*")), default=0.0)
+        files = (file for run in runs for file in run.rglob("*") if file.exists())
+        newest = max((file.stat().st_mtime for file in files), default=0.0)
         warning = " One of them changed in the last minute: is it still training?" if time.time() - newest < 60 else ""
         listed = ", ".join(map(str, runs))
         if not typer.confirm(f"Remove {listed} ({size}) for good?{warning}", err=True):
@@ -114,7 +115,7 @@ def rm(
 
 def _score(run: RunFacts) -> str:
     model = run.metrics.get("model") or {}
-    if "l1" in model:
+    if isinstance(model.get("l1"), float | int):
         return f"L1 {model['l1']:.4f}"
     score = run.best.get("score")
     return f"L1 {score:.4f}" if isinstance(score, float | int) else "-"

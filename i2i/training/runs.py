@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,17 @@ from i2i.core.reading import has_form, parse_json, read_json, read_yaml
 from i2i.core.suggest import did_you_mean, neighbors
 
 # The form of a line of the log, as far as it is read here (core.reading.has_form)
+CONFIG: dict[str | type, Any] = {str: object, "recipe": str, "method": str, "data": [str], "data_named?": [str]}
 LINE: dict[str, Any] = {"kind": str, "images": int, "seconds?": float, "terms?": {str: float | None}}
-NOT_SETTINGS = ("recipe", "method", "data", "data_named", "versions")  # keys of config.yaml
+NOT_SETTINGS = (
+    "recipe",
+    "method",
+    "data",
+    "data_named",
+    "versions",
+    "method_sha256",
+    "init_sha256",
+)  # keys of config.yaml
 
 
 @dataclass
@@ -31,7 +41,7 @@ class RunFacts:
     images: int  # training images seen
     started: str  # time of the log's first line, ISO 8601; "" if there is no log
     seconds: float  # of training, all sessions together
-    losses: dict[str, float]  # the last, by "optimizer/term"
+    losses: dict[str, float]  # the last, by "optimizer/term"; without those that were not finite
     best: dict[str, Any]  # of the best checkpoint: score (lower is better) and images; {} if there is none
     metrics: dict[str, Any]  # metrics.json; {} if there is none
     size: int  # bytes of the folder
@@ -43,10 +53,11 @@ class RunFacts:
         return {**vars(self), "folder": str(self.folder)}
 
 
-def list_runs(folder: str | Path = "runs") -> list[RunFacts]:
+def list_runs(folder: str | Path = "runs", skipped: Callable[[str], None] | None = None) -> list[RunFacts]:
     """The runs in `folder` and in the folders below it, the newest first.
 
-    Raises I2IError if there is no such folder."""
+    skipped: called with a sentence for each folder that is left out because its config.yaml cannot be read or is not
+    that of a run. Raises I2IError if there is no such folder."""
     folder = Path(folder)
     if not folder.is_dir():
         raise I2IError(
@@ -55,7 +66,13 @@ def list_runs(folder: str | Path = "runs") -> list[RunFacts]:
         )
     if (folder / "config.yaml").is_file():
         return [read_run(folder)]
-    runs = [read_run(file.parent) for file in sorted(folder.glob("**/config.yaml"))]
+    runs = []
+    for file in sorted(folder.glob("**/config.yaml")):
+        try:
+            runs.append(read_run(file.parent))
+        except I2IError as error:
+            if skipped is not None:
+                skipped(error.what)
     return sorted(runs, key=lambda run: run.started, reverse=True)
 
 
@@ -67,8 +84,8 @@ def read_run(folder: str | Path) -> RunFacts:
         near = did_you_mean(neighbors(folder, folders_only=True)) if not folder.exists() else ""
         raise I2IError(f"{folder} holds no run: it has no config.yaml.", near or "`i2i runs` lists the runs here.")
     config = read_yaml(path)
-    if not has_form(config, {str: object, "data?": [str], "data_named?": [str]}):
-        raise I2IError(f"{path} is not the config.yaml of a run.")
+    if not has_form(config, CONFIG):
+        raise I2IError(f"{path} is not the config.yaml of a run.", "It needs `recipe`, `method` and a list `data`.")
 
     # The log says how far the run came; a line that a crash tore is left out.
     lines = _log_lines(folder / "log.jsonl")
@@ -79,20 +96,29 @@ def read_run(folder: str | Path) -> RunFacts:
     is_finished = last.get("kind") == "ended" and not reason
     return RunFacts(
         folder=folder,
-        recipe=str(config.get("recipe", "")),
-        method=str(config.get("method", "")),
-        data=[str(name) for name in config.get("data_named") or config.get("data") or []],
+        recipe=config["recipe"],
+        method=config["method"],
+        data=config.get("data_named") or config["data"],
         state="finished" if is_finished else "stopped" if images else "empty",
         images=images,
         started=str(lines[0].get("time", "")) if lines else "",
         seconds=float(last.get("seconds") or 0.0),
-        losses=dict(losses),
+        losses={name: value for name, value in losses.items() if value is not None},
         best=_json(folder / "checkpoints" / "best.json"),
         metrics=_json(folder / "metrics.json"),
-        size=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        size=_size(folder),
         reason=reason,
         settings={k: v for k, v in config.items() if k not in NOT_SETTINGS},
     )
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder; a running training may remove some meanwhile."""
+    size = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def compare_runs(runs: Sequence[RunFacts]) -> dict[str, list[Any]]:

@@ -62,8 +62,54 @@ def test_what_is_no_run_is_said(here):
     assert "Did you mean runs/first?" in i2i("runs", "show", "runs/frist", code=1)[1]  # codespell:ignore
     (here / "runs" / "broken").mkdir()
     (here / "runs" / "broken" / "config.yaml").write_text("a: [")
-    assert "not readable as YAML" in i2i("runs", code=1)[1]
+    out, err = i2i("runs")
+    assert "Left out: runs/broken/config.yaml is not readable as YAML" in err
+    assert [row.split("  ")[0] for row in out.splitlines()[1:]] == ["runs/a second", "runs/first"]
+    assert "not readable as YAML" in i2i("runs", "show", "runs/broken", code=1)[1]
     (here / "runs" / "broken" / "config.yaml").write_text("recipe: pix2pix\nmethod: pix2pix\ndata: [a]\n")
     (here / "runs" / "broken" / "log.jsonl").write_text('{"kind": "losses", "images": 3, "terms": {}}\n{"torn')
     found = {run["folder"]: run for run in json.loads(i2i("runs", "--json")[0])}
     assert (found["runs/broken"]["state"], found["runs/broken"]["images"]) == ("stopped", 3)
+
+
+ODD = [
+    "[]",
+    "3",
+    "null",
+    "'a text'",
+    "recipe: pix2pix",
+    "recipe: pix2pix\nmethod: pix2pix\ndata: photos",
+    "recipe: pix2pix\nmethod: pix2pix\ndata: [1, 2]",
+    "recipe: pix2pix\nmethod: [pix2pix]\ndata: [a]",
+    "recipe: {}\nmethod: pix2pix\ndata: [a]",
+    "recipe: pix2pix\nmethod: pix2pix\ndata: [a]\ndata_named: b",
+    "1: 2\nrecipe: pix2pix\nmethod: pix2pix\ndata: [a]",
+    "a: &a [*a]",
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("content", ODD)
+def test_an_odd_config_is_left_out_of_the_list_and_named(here, content):
+    (here / "runs" / "odd").mkdir()
+    (here / "runs" / "odd" / "config.yaml").write_text(content)
+    out, err = i2i("runs")
+    assert [row.split("  ")[0] for row in out.splitlines()[1:]] == ["runs/a second", "runs/first"]
+    assert err.startswith("Left out: runs/odd/config.yaml is not ")
+    assert len(json.loads(i2i("runs", "--json")[0])) == 2
+    for words in (["show", "runs/odd"], ["compare", "runs/odd", "runs/first"], ["rm", "runs/odd", "--yes"]):
+        assert "runs/odd/config.yaml is not " in i2i("runs", *words, code=1)[1]
+    assert (here / "runs" / "odd").is_dir()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "3", "{}", '{"model": 3}', '{"model": {"l1": null}}', '{"model": {"l1": "a"}}']
+)
+def test_odd_scores_are_no_scores(here, content):
+    for name in ("metrics.json", "checkpoints/best.json"):
+        (here / "runs" / "first" / name).write_text(content)
+    lines = ['{"kind": "losses", "images": 8, "terms": {"G/l1": null}}', "[]", '{"kind": 3}', "{}", "\x00", "3"]
+    (here / "runs" / "first" / "log.jsonl").write_text("\n".join(lines))
+    assert "images  8" in i2i("runs", "show", "runs/first")[0]
+    assert len(i2i("runs")[0].splitlines()) == 3
+    i2i("runs", "compare", "runs/first", "runs/a second")
