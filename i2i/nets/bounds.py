@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from i2i.core.errors import I2IError
@@ -31,7 +32,8 @@ def at_most(values: float, tensors: float, why: str, hint: str = "") -> Iterator
         nonlocal total, count
         if parameter is None or threading.get_ident() != thread:
             return
-        address = 0 if parameter.is_meta else parameter.data_ptr()
+        has_memory = not (parameter.is_meta or isinstance(parameter, FakeTensor))
+        address = parameter.data_ptr() if has_memory else 0
         size = parameter.numel()
         total += size - (sizes.get(address, 0) if address else 0)
         sizes[address] = size

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,15 @@ class Loop:
         self.saver = Saver(folder, settings.keep, observer, save_model, judge, model_images)
         self.stop_signal = StopSignal()
 
-    def run(self) -> int:
+    def run(self, restored: Callable[[], None] = lambda: None) -> int:
         """Trains from the newest checkpoint, or from the start, and returns the images seen.
+
+        restored: called when the checkpoint, if there is one, has been found to fit the run.
 
         Raises Interrupted after SIGINT or SIGTERM, and I2IError if a loss is not finite, the last state cannot be
         saved, or the checkpoint belongs to another run."""
         images = self.restore()
+        restored()
         if self.world > 1:
             distributed.check_same_step(images, self.device)
         with self.stop_signal.remembered():

@@ -110,6 +110,8 @@ def _resolve_config(
     named = values.pop("data_named", absolute)
     if [Path(n).name for n in named] != [Path(a).name for a in absolute]:  # the caller has changed the data alone
         named = absolute
+    if "epochs" in overrides and "images" not in overrides:
+        values["images"] = 0
     run = _resolve(method, sources or absolute, out, {**values, **overrides, "method": method}, progress, recipe)
     run.recipe = run.settings["recipe"] = recipe
     run.settings["method"] = original if is_file else run.settings["method"]

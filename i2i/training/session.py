@@ -110,8 +110,6 @@ class Session:
                     _make_folder(self.run)
                 self.lock.take()
                 sweep([self.run.folder, self.run.folder / "samples", self.run.folder / "checkpoints"])
-                if self.resumed:
-                    _note_length(self.run)
             except I2IError as error:
                 failure = [error]
         everywhere = broadcast_object_list(failure)[0]
@@ -141,7 +139,7 @@ class Session:
 
     def train(self) -> None:
         """Runs the loop to its end. Raises what `Loop.run` raises."""
-        self.loop.run()
+        self.loop.run(restored=lambda: _note_length(self.run) if self.is_main and self.resumed else None)
 
     def conclude(self) -> None:
         """Evaluates the finished model of a paired run on its test images, or else on its validation images."""

@@ -63,6 +63,21 @@ def test_a_longer_run_equals_one_that_was_planned_longer(pile, tmp_path, longer)
     resume(short)  # remembers its new length
 
 
+def test_a_length_in_images_gives_way_to_epochs(pile, tmp_path):
+    run = i2i.train("dcgan", pile, tmp_path / "run", **{**DCGAN, "images": 8})
+    assert resolve_resume(run, {"epochs": 2}).total == 16
+    assert resolve_run(str(run / "config.yaml"), None, tmp_path / "again", {"epochs": 3}).total == 24
+
+
+def test_a_resume_that_is_refused_leaves_config_yaml_as_it_was(pairs, tmp_path):
+    run = i2i.train("pix2pix", pairs, tmp_path / "run", **PIX2PIX)
+    before = (run / "config.yaml").read_bytes()
+    for overrides in ({"epochs": 3}, {"images": 9}, {"epochs": 3, "lr": 1.0}, {"lr": 1.0}):
+        with pytest.raises(I2IError):
+            resume(run, overrides=overrides)
+        assert (run / "config.yaml").read_bytes() == before
+
+
 def test_a_stopped_run_can_be_made_longer_too(pile, tmp_path):
     short = i2i.train("dcgan", pile, tmp_path / "short", **{**DCGAN, "epochs": 1})
     whole = i2i.train("dcgan", pile, tmp_path / "whole", **{**DCGAN, "epochs": 2})
