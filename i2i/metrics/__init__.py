@@ -6,6 +6,7 @@ perceptual    LPIPS and DISTS: images against their targets by the features of a
 color         how colorful images are
 segmentation  FCN score: what a segmenter recognizes in translations
 features      two sets of images by features of a network: FID, KID, MIND, Inception score, precision, recall, coverage
+feature_networks  those networks: EfficientNet-Lite0, AlexNet, VGG16, Inception-v3, any classifier
 resize        the resize in front of such a network
 swd           two sets of images by their patches, scale by scale
 signs         signs of failed training in the outputs of a translator
