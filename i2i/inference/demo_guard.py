@@ -211,7 +211,9 @@ def _headers(scope: Scope) -> dict[str, list[str]]:
 def _is_own_address(host: str, scope: Scope) -> bool:
     """True if `host` is the address of this machine that the connection arrived at."""
     try:
-        return ipaddress.ip_address(host) == ipaddress.ip_address((scope.get("server") or ("",))[0])
+        address = ipaddress.ip_address((scope.get("server") or ("",))[0])
+        own = getattr(address, "ipv4_mapped", None) or address  # ::ffff:192.168.1.5 of a server for both kinds
+        return ipaddress.ip_address(host) == own
     except ValueError:
         return False
 

@@ -78,7 +78,7 @@ def serve(
             f"{max_stored:g} MB for all files have no room for an upload of {max_upload:g} MB and what is made of it.",
             f"Give --max-stored {5 * max_upload:g} or more, or a smaller --max-upload.",
         )
-    with _ended_by_sigterm(), private_storage(int(max_stored * 1e6)) as storage:
+    with _ended_by_signals(), private_storage(int(max_stored * 1e6)) as storage:
         _stay_offline(storage.folder)
         gr = gradio()
         port = free_port(host, port)
@@ -104,16 +104,21 @@ def serve(
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the context as an exception does, so that its folder is removed."""
-    in_main_thread, handler = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGTERM)
-    if in_main_thread:
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM, and SIGHUP when a terminal is closed, end the context as an exception does, so its folder is removed."""
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    for number, handler in handlers.items():
+        if handler != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         yield
     finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _stay_offline(folder: Path) -> None:
@@ -137,7 +142,7 @@ def _guarded(hosts: frozenset[str], storage: Storage, max_upload: int) -> dict[s
 
 
 def _print_no_traces() -> None:
-    """Keeps gradio and its server from printing a trace for each malformed request: anybody could fill a log by them.
+    """Keeps gradio and its server from printing malformed requests and their traces: anybody could fill a log by them.
 
     The page's own failures are messages on the page."""
     import gradio.queueing
@@ -145,8 +150,9 @@ def _print_no_traces() -> None:
 
     for module in (gradio.queueing, gradio.routes):
         vars(module)["traceback"] = _SilentTraces()
-    for name in ("uvicorn.error", "asyncio"):
-        logging.getLogger(name).addFilter(lambda record: record.exc_info is None)
+    for name in ("uvicorn.error", "python_multipart", "multipart"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(lambda record: record.exc_info is None)
 
 
 class _SilentTraces:

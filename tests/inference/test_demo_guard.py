@@ -148,6 +148,7 @@ def test_names_of_a_page_for_other_machines(guarded, monkeypatch):
     for host in good:
         assert ask(guard, host=host)[0] == 200
     assert ask(guard, host="192.168.1.5:7860", server=("192.168.1.5", 7860))[0] == 200  # where the connection arrived
+    assert ask(guard, host="192.168.1.5", server=("::ffff:192.168.1.5", 7860))[0] == 200
     for host in ("evil.example", "0.0.0.0", "192.168.1.6:7860", "studio.example.evil.example"):
         status, _, text = ask(guard, host=host, server=("192.168.1.5", 7860))
         assert status == 400

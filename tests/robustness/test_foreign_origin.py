@@ -61,7 +61,7 @@ def page(tmp_path):
     started = Page(tmp_path)
     yield started
     err = started.end(signal.SIGTERM)
-    assert "Traceback" not in err
+    assert err == ""
     assert list(tmp_path.glob("i2i-demo-*")) == []
 
 
@@ -132,7 +132,7 @@ def test_what_a_crash_leaves_goes_at_the_next_start(tmp_path):
     assert not crashed.exists()
     assert second.ask("GET", "/config", host="studio.example")[0] == 200
     assert second.ask("GET", "/config", host="evil.example")[0] == 400
-    second.end(signal.SIGTERM)
+    second.end(signal.SIGHUP)
     deadline = time.monotonic() + 10
     while list(tmp_path.glob("i2i-demo-*")) and time.monotonic() < deadline:
         time.sleep(0.1)
