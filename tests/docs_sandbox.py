@@ -30,6 +30,7 @@ from PIL import Image
 from i2i.cli import program
 from i2i.cli.train import recipe_and_data
 from i2i.methods import load_method
+from i2i.models.zoo import shipped
 from i2i.training import recipes
 from tests.cli.program import i2i, make_pairs, picture
 
@@ -151,6 +152,10 @@ def shrunk(words: list[str]) -> list[str]:
         made += ["--processes", "2"]
     for flag, key in (("--json", "as_json"), ("--quiet", "quiet")):
         made += [flag] if values[key] else []
+    if (
+        values["init_from"] and not (shipped() / f"{values['init_from']}.safetensors").is_file()
+    ):  # too large for the form
+        made += ["--init-from", str(values["init_from"])]
     for option in ("direction", "precision", "seed"):
         made += [f"--{option}", str(values[option])] if values[option] is not None else []
     for text in values["settings"] or ():
