@@ -1,7 +1,11 @@
 """Downloads from servers that lie, redirect elsewhere, never end or send byte by byte; hashes of first downloads."""
 
+import contextlib
 import hashlib
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 import urllib.request
@@ -38,12 +42,17 @@ class Raw:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
-        with client:
-            try:
-                client.recv(65536)
-                self.answer(client)
-            except OSError:
-                pass
+        with client, contextlib.suppress(OSError):
+            client.recv(65536)
+            self.answer(client)
+
+
+class RawTls(Raw):
+    """The same, but `answer` begins with the handshake."""
+
+    def _serve(self, client):
+        with client, contextlib.suppress(OSError):
+            self.answer(client)
 
 
 @pytest.fixture
@@ -254,8 +263,6 @@ def tiny(server, tmp_path, monkeypatch):
 
 
 def remove(folder):
-    import shutil
-
     shutil.rmtree(folder / "tiny")
 
 
@@ -301,3 +308,61 @@ def test_a_damaged_record_counts_as_none(tmp_path, content):
     (tmp_path / "r").write_bytes(content)
     assert download.remembered(tmp_path / "r") is None
     assert download.remembered(tmp_path) is None
+
+
+# ---- https ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def https(tmp_path, monkeypatch):
+    """A function that starts a server with https, whose certificate is trusted; it gives the same answer always."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl on this machine")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    words += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(words, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setattr(download, "WAIT", 0.001)
+    started = []
+
+    def start(answer):
+        def serve(client):
+            with context.wrap_socket(client, server_side=True) as secure:
+                secure.recv(65536)
+                answer(secure) if callable(answer) else secure.sendall(answer)
+
+        one = RawTls(serve)
+        started.append(one)
+        one.url = one.url.replace("http://127.0.0.1", "https://localhost")
+        return one
+
+    yield start
+    for one in started:
+        one.socket.close()
+
+
+def test_https_and_what_it_may_lead_to(https, server, tmp_path, monkeypatch):
+    whole = https(HEAD + b"Content-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT)
+    assert download.fetch(whole.url, tmp_path / "b").read_bytes() == CONTENT
+    for target in (server.url(), "http://example.org/a", "file:///etc/passwd", "ftp://example.org/a"):
+        moved = https(f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode())
+        refused(moved.url, tmp_path, "the server redirects", sha256=SHA)
+        assert moved.count == 1
+    moved = https(f"HTTP/1.1 302 Found\r\nLocation: {whole.url}\r\nContent-Length: 0\r\n\r\n".encode())
+    assert download.fetch(moved.url, tmp_path / "c").read_bytes() == CONTENT
+
+    def slow_headers(client):
+        for _ in range(1000):
+            client.sendall(b"H")
+            time.sleep(0.02)
+
+    monkeypatch.setattr(connection, "HEADERS_TIME", 0.3)
+    monkeypatch.setattr(download, "TRIES", 2)
+    refused(https(slow_headers).url, tmp_path, "could not be downloaded")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    refused(whole.url, tmp_path, "certificate verify failed")
+    assert server.asked == []
