@@ -85,12 +85,11 @@ def supervise(name: str, seconds: float, seed: int, findings: Path) -> dict[str,
     scratch = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-", dir=home))
     files = Files.of(scratch, findings.resolve())
     counts, number = Counts(), 0
-    until = time.monotonic() + seconds
     try:
-        while number >= 0 and time.monotonic() < until:
+        while number >= 0 and counts.seconds < seconds:  # without the time that making the seeds takes
             files.state.write_text(json.dumps({"number": number, "kind": "start", "counts": vars(counts)}))
             words = [name, "--worker", str(scratch), "--seed", str(seed), "--findings", str(files.findings)]
-            words += ["--seconds", str(until - time.monotonic())]
+            words += ["--seconds", str(seconds - counts.seconds)]
             ended = subprocess.run([sys.executable, str(Path(__file__).resolve()), *words], capture_output=True)
             state = json.loads(files.state.read_text())
             counts, number = Counts(**state["counts"]), state["number"]
@@ -117,7 +116,6 @@ def worker(args: argparse.Namespace) -> int:
     """The process that runs the inputs; what it does stands in its files."""
     from fuzzing.worker import Counts, Files, work
 
-    until = time.monotonic() + args.seconds
     files = Files.of(args.worker, args.findings)
     state = json.loads(files.state.read_text())
     folder = args.worker / f"from {state['number']}"
@@ -125,6 +123,7 @@ def worker(args: argparse.Namespace) -> int:
     os.chdir(folder)
     os.environ["I2I_CACHE"] = str(folder / "cache")
     target = made(args.target)
+    until = time.monotonic() + args.seconds
     work(args.target, target, args.seed, state["number"], until, files, Counts(**state["counts"]))
     os._exit(0)
 

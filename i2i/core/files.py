@@ -153,8 +153,9 @@ def atomic_folder(path: Path, sync: bool = True, replace: bool = False) -> Itera
                 for name in names:
                     fsync_path(Path(folder) / name)
                 fsync_path(Path(folder))
-        if replace and path.exists():
-            shutil.rmtree(path)
+        if replace and os.path.lexists(path):
+            # rmtree would wait for ever on a pipe that has the folder's name
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         os.replace(temporary, path)
         fsync_path(path.parent)
     finally:

@@ -100,9 +100,14 @@ def pack(path: Path | str, output: Path | str, network: str | None = None, dtype
 def _write(path: Path, header: Mapping[str, Any], tensors: State) -> Path:
     """Writes a model file, complete or not at all; adds the format's version and the checksum to its header."""
     full_header = {**header, "format": FORMAT, "sha256": digest_of(tensors)}
+    text = json.dumps(full_header, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # names of files may hold what UTF-8 cannot
+        text = json.dumps(full_header)
     try:
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={KEY: json.dumps(full_header, ensure_ascii=False)})
+            save_file(tensors, temporary, metadata={KEY: text})
     except (OSError, SafetensorError) as error:
         raise I2IError(
             f"The model cannot be written to {path}: {error}.", "Free space on the disk, or give another path."

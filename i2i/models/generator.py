@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from i2i import nets
 from i2i.core import fast_conv
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, nearest
@@ -53,6 +54,8 @@ def load_generator(
             f"Translate an image with it: {command}",
         )
     name = header.get("generator", "G")
+    if name in header["networks"] and not nets.has_argument(header["networks"][name]["type"], "z"):
+        raise I2IError(f"The network {name} of {source.path} makes no images from noise.", "Give a model that does.")
     network = model_file.load(source.path, [name]).networks[name]
     return LoadedGenerator(network.to(device_of(device)), header, source.name)
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from i2i import nets
 from i2i.core import files, plugins
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError, among, nearest
@@ -222,7 +223,6 @@ def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Modu
         header, network = _header(path, direction)
         return header, model_file.load(path, [network]).networks
 
-    from i2i import nets
     from i2i.models import pth
 
     path = file_for(path, direction)
@@ -241,7 +241,10 @@ def _header(path: Path, direction: str) -> tuple[dict[str, Any], str]:
             f"{path} makes images from noise and cannot translate yours.",
             f"Make images with it: {use_command(path, True, model_file.method_file(path, header))}",
         )
-    return header, _network_for(direction, header["networks"], header, path)
+    name = _network_for(direction, header["networks"], header, path)
+    if not nets.has_argument(header["networks"][name]["type"], "channels_in"):
+        raise I2IError(f"The network {name} of {path} does not translate images.", "Give a model that does.")
+    return header, name
 
 
 def _network_for(direction: str, networks: Mapping[str, Any], header: Mapping[str, Any], model: str | Path) -> str:

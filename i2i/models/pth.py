@@ -71,8 +71,8 @@ def read(path: str | Path) -> Any:
                 "Get a file that holds only a state dict.",
             ) from None
         raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch.", _AGAIN) from None
-    except (MemoryError, KeyboardInterrupt):
-        raise
+    except MemoryError as error:  # a damaged file tells of parts of any length
+        raise I2IError(f"{path} is damaged, or it does not fit into the memory.", _AGAIN) from error
     except Exception as error:  # noqa: BLE001 (a damaged file makes torch raise errors of many kinds, AssertionError too)
         detail = str(error).split("\n", 1)[0]
         detail = detail if " " in detail else ""  # some errors hold only a key, such as 105

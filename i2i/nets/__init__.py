@@ -18,7 +18,7 @@ from i2i.nets.image_pool import ImagePool
 from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
 from i2i.nets.patchgan import PatchGAN, PixelGAN
 from i2i.nets.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from i2i.nets.registry import NETWORKS, Network, build, network_arguments, network_name, record, register
+from i2i.nets.registry import NETWORKS, Network, build, has_argument, network_arguments, network_name, record, register
 from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetDiscriminator, ResNetGenerator, UpBlock
 from i2i.nets.resnet import ResNet
 from i2i.nets.spectral import SpectralNorm, spectral_norm
@@ -47,6 +47,7 @@ __all__ = [
     "UNet",
     "UpBlock",
     "build",
+    "has_argument",
     "init_weights",
     "network_arguments",
     "network_name",

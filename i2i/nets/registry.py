@@ -145,6 +145,14 @@ def _same_home(known: str, new: str) -> bool:
     return known == new or (known.startswith(user_code.PREFIX) and new.startswith(user_code.PREFIX))
 
 
+def has_argument(name: str, argument: str) -> bool:
+    """Whether the networks of that name are made with an `argument`; True for a name that is not one of i2i's own."""
+    kind = NETWORKS.get(name)
+    if kind is None or not kind.__module__.startswith("i2i."):
+        return True
+    return argument in inspect.signature(kind).parameters
+
+
 def build(name: str, **arguments: Any) -> nn.Module:
     """A new network of the class registered as `name`, made with `arguments` (what its `.arguments` holds).
 

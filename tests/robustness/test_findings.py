@@ -1,6 +1,7 @@
 """Inputs that the fuzzer (benchmarks/fuzz.py) has found to be answered with something else than one sentence."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from i2i.core.errors import LONGEST, I2IError
-from i2i.core.files import kind_of
+from i2i.core.files import atomic_folder, kind_of
 from i2i.core.storage import file_sizes
 from i2i.core.suggest import neighbors
 from i2i.data import decode
@@ -17,7 +18,10 @@ from i2i.data.layouts import LEFT, Source
 from i2i.inference.inputs import collect_jobs
 from i2i.inference.translate import translate_bytes
 from i2i.media import images
-from i2i.models.load import find, translator_of
+from i2i.models.format import read_header, save
+from i2i.models.generator import load_generator
+from i2i.models.load import find, load, translator_of
+from i2i.nets.dcgan import DCGANGenerator
 from i2i.nets.resnet import ResNet
 from i2i.training.recipes import recipe
 
@@ -73,3 +77,26 @@ def test_a_tiff_whose_strips_are_missing_is_not_read_as_black(options):
         assert np.array_equal(np.asarray(image), 65535 - deep)
     with pytest.raises(I2IError), images.open_image(io.BytesIO(whole[: len(whole) * 3 // 4])):
         pass
+
+
+def test_a_network_of_another_kind_than_its_header_says_is_told(tmp_path):
+    noise = save(tmp_path / "noise.safetensors", {"G": DCGANGenerator(4, 3, 16, 4)}, {"method": "pix2pix"})
+    with pytest.raises(I2IError, match="does not translate images"):
+        load(noise)
+    facts = {"kind": "generate", "latent": [["normal", 4]], "method": "dcgan"}
+    images_ = save(tmp_path / "images.safetensors", {"G": ResNet(3, 3, blocks=0, width=2)}, facts)
+    with pytest.raises(I2IError, match="makes no images from noise"):
+        load_generator(images_)
+
+
+def test_a_header_may_hold_names_that_are_no_utf_8(tmp_path):
+    names = ["\udcff", "\ud800", "é"]
+    path = save(tmp_path / "model.safetensors", {"G": ResNet(3, 3, blocks=0, width=2)}, {"data": names})
+    assert read_header(path)["data"] == names
+
+
+def test_a_pipe_in_place_of_a_folder_that_is_replaced_is_removed(tmp_path):
+    os.mkfifo(tmp_path / "folder")
+    with atomic_folder(tmp_path / "folder", replace=True) as folder:
+        (folder / "file").write_text("text")
+    assert (tmp_path / "folder" / "file").read_text() == "text"
