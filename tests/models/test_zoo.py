@@ -18,7 +18,7 @@ from i2i.models import zoo
 from i2i.models.load import load
 from tests.cli.program import i2i
 
-SHEETS = {"biggan_digits": (40, 10)}  # number of images and columns of the shipped images of generators
+SHEETS = {"biggan_digits": (40, 10), "dcgan_digits": (40, 10)}  # images and columns of the shipped sheets
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
