@@ -19,6 +19,7 @@ OTHER_FORMATS = (".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr
 FILE_SUFFIXES = {*WRITABLE, *formats.SUFFIXES, *video.WRITABLE, *video.READABLE, *OTHER_FORMATS}  # a folder has none
 
 SYNONYMS = {".jpeg": ".jpg", ".tiff": ".tif"}  # two names of one format
+OTHER_NAMES = {".jpe": ".jpg", ".jfif": ".jpg", ".dib": ".bmp"}  # rarer ones: outputs have the common name
 IMAGE_FORMATS = f"Image formats: {', '.join(WRITABLE)}."
 VIDEO_FORMATS = f"Video formats: {', '.join(video.WRITABLE)}."
 
@@ -133,7 +134,7 @@ def _are_two_files(a: Path, b: Path) -> bool:
 
 
 def _output_suffix(pair: FilePair, suffix: str | None, named: bool) -> str:
-    """The suffix of a pair's output: as asked, or the input's own, or .png if that cannot be written well."""
+    """The suffix of a pair's output: as asked, or the input format's, or .png if that cannot be written well."""
     own = pair.target.suffix
     if video.is_video(pair.source):
         if own.lower() in WRITABLE:
@@ -152,7 +153,7 @@ def _output_suffix(pair: FilePair, suffix: str | None, named: bool) -> str:
         and not has_frames(storage.decoder_input(pair.source))
     ):
         return ".png"  # GIF would reduce a still image to 256 colors for no reason
-    return own if own.lower() in WRITABLE else ".png"
+    return own if own.lower() in WRITABLE else OTHER_NAMES.get(own.lower(), ".png")
 
 
 def has_frames(file: Path | BinaryIO) -> bool:

@@ -1,20 +1,27 @@
-"""Boxes of JPEG XL and JPEG 2000 files that hold metadata, which their readers pass over."""
+"""Boxes of AVIF, HEIC, JPEG XL and JPEG 2000 files, for what their readers pass over: metadata and code points."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from PIL import Image
+
+from i2i.media import cicp
+
 MOST = 1 << 24  # bytes of a box that is read
-XML, UUID = b"xml ", b"uuid"
+XML, UUID, META = b"xml ", b"uuid", b"meta"
+CODE_POINTS = b"colrnclx"  # a box in META: primaries, curve and matrix, two bytes each
+CURVES = (4, 8, 13)  # those of images; files with those of video are shown as if they were sRGB
 UUID_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 UUID_EXIF = b"JpgTiffExif->JP2"
 
 
 def boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """(type, data) of the boxes at the top of a file that hold XML or have a UUID."""
+    """(type, data) of the boxes at the top of a file that hold metadata."""
     end = file.seek(0, os.SEEK_END)
     at = 0
     while at + 8 <= end:
@@ -27,7 +34,7 @@ def boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             size = end - at
         if size < start - at:
             return
-        if kind in (XML, UUID) and at + size - start <= MOST:
+        if kind in (XML, UUID, META) and at + size - start <= MOST:
             yield kind, file.read(at + size - start)
         at += size
 
@@ -43,3 +50,20 @@ def metadata(file: BinaryIO) -> tuple[bytes, bytes]:
         elif kind == UUID and data.startswith(UUID_EXIF):
             exif = data[len(UUID_EXIF) :]
     return exif, xmp
+
+
+def read_code(image: Image.Image) -> None:
+    """Gives an opened AVIF or HEIC file without a color profile that of its code points, if they say another color
+    space than sRGB. Leaves the file where it stands."""
+    file = getattr(image, "fp", None)
+    if image.format not in ("AVIF", "HEIF") or file is None or "icc_profile" in image.info:
+        return
+    with contextlib.suppress(OSError, ValueError):  # no file any more
+        place = file.tell()
+        meta = next((data for kind, data in boxes(file) if kind == META), b"")
+        file.seek(place)
+        code = meta.partition(CODE_POINTS)[2][:4]
+        if len(code) == 4 and code[0] == code[2] == 0 and code[1] != 1 and code[3] in CURVES:
+            profile = cicp.profile(bytes([code[1], code[3], 0, 1]), image.mode in ("L", "LA"))
+            if profile is not None:
+                image.info["icc_profile"] = profile

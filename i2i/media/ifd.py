@@ -18,6 +18,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 UNITS = {5: 4, 10: 4}  # bytes of a number, where a value is two of them
 BIG_TYPES = (16, 17, 18)  # only BigTIFF has them
 MOST_FIELDS, MOST_DIRECTORIES = 4096, 10_000  # of a directory, of a file
+MOST_BYTES = 1 << 26  # of all values that are read; in a hostile file many fields share the same long value
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Structure:
 
     def __init__(self, read: Read) -> None:
         self.read = read
+        self.room = MOST_BYTES
         head = read(0, 16)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if len(head) < 8 or not self.order or self.number(head[2:4]) not in (42, 43):
@@ -87,9 +89,10 @@ class Structure:
         for tag, kind, count, _, value_at, size in self.entries(at)[0]:
             if not wanted(tag) or not size or tag in fields:
                 continue
-            value = self.read(value_at, size)
+            value = self.read(value_at, size) if size <= self.room else b""
             if len(value) < size:
                 continue
+            self.room -= size
             if tag in POINTERS:
                 try:
                     below = self.directory(self.number(value), depth=depth + 1) if depth < len(POINTERS) else {}
@@ -155,6 +158,8 @@ def block(directory: Directory) -> bytes:
 
 def with_fields(data: bytes, pages: Sequence[Directory]) -> bytes:
     """A little-endian TIFF file whose pages have more fields; those that they have stay as they are."""
+    if not any(pages):
+        return data
     file = Structure(reader_of(data))
     result = bytearray(data)
     link = 4  # where the place of the next page's directory is written

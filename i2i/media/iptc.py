@@ -41,8 +41,8 @@ def texts_of(resources: bytes) -> bytes:
 
 def _parts(resources: bytes) -> Iterator[tuple[int, bytes]]:
     """(number, bytes) of each resource. Raises ValueError if they cannot be read."""
-    at = 0
-    while at < len(resources.rstrip(b"\0")):
+    at, length = 0, len(resources.rstrip(b"\0"))
+    while at < length:
         name = resources[at + 6 : at + 7] or b"\0"
         start = at + 6 + (name[0] + 2) // 2 * 2  # the name has an even length with its own
         if resources[at : at + 4] != SIGNATURE or start + 4 > len(resources):

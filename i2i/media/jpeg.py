@@ -49,7 +49,7 @@ def inserted(data: bytes, more: bytes) -> bytes:
     place = 2
     if data[2:4] == bytes([0xFF, APP0]):
         place += 2 + int.from_bytes(data[4:6], "big")
-    return data[:place] + more + data[place:]
+    return data[:place] + more + data[place:] if more else data
 
 
 def completed(data: bytes) -> bytes | None:

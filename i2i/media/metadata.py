@@ -7,6 +7,7 @@ Read here as bytes, and written as the same bytes: `container` puts them into th
 from __future__ import annotations
 
 import contextlib
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -135,9 +136,11 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
 def _read_tiff(metadata: Metadata, file: BinaryIO, image: Image.Image, numbers: Sequence[int]) -> None:
     """The fields of the pages that are translated; EXIF, XMP and IPTC are those of the first page."""
 
+    end = file.seek(0, os.SEEK_END)
+
     def read_at(place: int, size: int) -> bytes:
-        file.seek(place)
-        return file.read(size)
+        file.seek(min(place, end))
+        return file.read(min(size, end))
 
     try:
         structure = ifd.Structure(read_at)

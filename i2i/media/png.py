@@ -19,6 +19,7 @@ from i2i.media import cicp
 
 KEY, PROFILE, CODE = "transparency", "icc_profile", "i2i cicp"  # in Pillow's info
 FACTORS = {"1": 255, "L;2": 85, "L;4": 17}  # from the levels of the file to those of Pillow, by Pillow's raw mode
+MOST = 1 << 24  # bytes of a chunk that is read here
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER = 8 + 25  # bytes of the signature and of the chunk IHDR, after which other chunks may stand
 
@@ -27,7 +28,8 @@ HEADER = 8 + 25  # bytes of the signature and of the chunk IHDR, after which oth
 
 
 def chunks(file: BinaryIO, names: Collection[bytes], last: bytes = b"IEND") -> Iterator[tuple[bytes, bytes]]:
-    """(name, data) of the chunks with some names, up to that called `last`; those that are damaged are left out."""
+    """(name, data) of the chunks with some names, up to that called `last`; those that are damaged or very long are
+    left out."""
     file.seek(0)
     if file.read(8) != SIGNATURE:
         return
@@ -35,7 +37,7 @@ def chunks(file: BinaryIO, names: Collection[bytes], last: bytes = b"IEND") -> I
         size, name = struct.unpack(">I4s", head)
         if name == last:
             return
-        if name not in names:
+        if name not in names or size > MOST:
             file.seek(size + 4, 1)
             continue
         data, check = file.read(size), file.read(4)
@@ -50,7 +52,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 def inserted(data: bytes, more: bytes) -> bytes:
     """A PNG file with more chunks behind its header."""
-    return data[:HEADER] + more + data[HEADER:]
+    return data[:HEADER] + more + data[HEADER:] if more else data
 
 
 # ---- colors --------------------------------------------------------------------------------------------------------

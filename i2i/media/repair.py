@@ -11,7 +11,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from i2i.core.files import open_regular
-from i2i.media import jpeg, png, tiff
+from i2i.media import boxes, jpeg, png, tiff
 from i2i.media.formats import open_pillow
 
 REPAIR = "i2i repair"  # key of an opened image's info
@@ -53,6 +53,7 @@ def _repair_of(image: Image.Image, source: str | Path | BinaryIO, name: str, max
     if image.format == "PNG":
         png.scale_key(image)
         png.read_code(image)
+    boxes.read_code(image)
     is_jpeg = image.format == "JPEG" and image.width * image.height <= max_pixels
     whole = jpeg.completed(content_of(source)) if is_jpeg and not _ends_as_jpeg(image) else None
     return Repair(whole, "The marker at its end is missing; all pixels are there.") if whole else None

@@ -6,7 +6,7 @@ import re
 
 NAMESPACES = {"tiff": b"http://ns.adobe.com/tiff/1.0/", "exif": b"http://ns.adobe.com/exif/1.0/"}
 SIZES = (("tiff", b"ImageWidth"), ("tiff", b"ImageLength"), ("exif", b"PixelXDimension"), ("exif", b"PixelYDimension"))
-THUMBNAILS = re.compile(rb"<(\w+):Thumbnails\b(?:[^>]*/>|.*?</\1:Thumbnails>)", re.DOTALL)
+THUMBNAILS = re.compile(rb"<(\w{1,32}:Thumbnails)\b[^<>]*>")
 WIDE = {b"<\0": "utf-16-le", b"\0<": "utf-16-be", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -24,7 +24,24 @@ def changed(packet: bytes, size: tuple[int, int] | None) -> bytes:
     packet = _set(packet, "tiff", b"Orientation", 1)
     for (space, name), value in zip(SIZES, (size or ()) * 2):
         packet = _set(packet, space, name, value)
-    return THUMBNAILS.sub(b"", packet)
+    return _without_thumbnails(packet)
+
+
+def _without_thumbnails(packet: bytes) -> bytes:
+    parts, at = [], 0
+    for found in THUMBNAILS.finditer(packet):
+        if found.start() < at:  # inside of one that was removed
+            continue
+        end = found.end()
+        if not found[0].endswith(b"/>"):
+            close = b"</" + found[1] + b">"
+            place = packet.find(close, end)
+            if place < 0:
+                break
+            end = place + len(close)
+        parts.append(packet[at : found.start()])
+        at = end
+    return b"".join([*parts, packet[at:]])
 
 
 def _set(packet: bytes, space: str, name: bytes, value: int) -> bytes:

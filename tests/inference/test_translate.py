@@ -638,3 +638,16 @@ def test_a_record_that_is_removed_alone_is_named(tmp_path):
             same(),
             progress=lambda done, total, source: done == 2 and (tmp_path / "out" / manifest.NAME).unlink(),
         )
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "expected"), [(".jfif", "JPEG", ".jpg"), (".JPE", "JPEG", ".jpg"), (".dib", "DIB", ".bmp")]
+)
+def test_rarer_names_of_a_format_keep_the_format(tmp_path, suffix, kind, expected):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "in" / f"a{suffix}", kind)
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "in" / "a.jpg")
+    result = translate(tmp_path / "in", tmp_path / "out", same())
+    assert (result.failed, {o.note for o in result.outcomes}) == ([], {""})
+    names = {path.name for path in result.done}
+    assert names == {"a.jpg", f"a{suffix}.jpg" if expected == ".jpg" else "a.bmp"}

@@ -215,6 +215,25 @@ def test_damaged_tags_of_a_tiff_are_a_sentence_at_most(tmp_path):
 # ---- XMP, IPTC, texts, comments ------------------------------------------------------------------------------------
 
 
+def test_hostile_metadata_is_read_in_no_time(tmp_path):
+    """Many fields that share one long value, lengths beyond the file, tags that never end."""
+    value = 1 << 22
+    fields = b"".join(struct.pack("<HHII", 40000 + i, 7, value, 8) for i in range(4000))
+    head = b"II*\0" + struct.pack("<I", 8 + value)
+    (tmp_path / "a.tif").write_bytes(head + bytes(value) + struct.pack("<H", 4000) + fields + bytes(4))
+    structure = ifd.Structure(ifd.reader_of((tmp_path / "a.tif").read_bytes()))
+    read = structure.directory(structure.first)
+    assert sum(len(field.value) for field in read.values()) <= ifd.MOST_BYTES
+    huge = head[:4] + struct.pack("<IHHHII", 8, 1, 40000, 7, 0xFFFFFFFF, 8)
+    assert ifd.Structure(ifd.reader_of(huge)).directory(8) == {}
+    for name in (b"<x:Thumbnails>", b"tiff:Orientation ", b"xmlns:tiff = "):
+        assert xmp.changed(name * 200_000, (8, 8)) == name * 200_000
+    assert xmp.changed(b"<x:Thumbnails/>" * 200_000, None) == b""
+    assert iptc.cleaned(iptc.resources_of(b"") * 200_000) == iptc.resources_of(b"") * 200_000
+    chunk = struct.pack(">I4s", 0xFFFFFFF0, b"iTXt")
+    assert list(png.chunks(io.BytesIO(png.SIGNATURE + chunk + b"abc"), [b"iTXt"])) == []
+
+
 @pytest.mark.parametrize("suffix", [*FORMATS, ".gif"])
 def test_xmp_goes_from_format_to_format(tmp_path, suffix):
     with Image.open(CASES / "xmp.jpg") as image:

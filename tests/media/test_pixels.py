@@ -236,3 +236,23 @@ def test_every_profile_of_code_points_is_one(primaries, curve):
     assert np.abs(np.asarray(back).astype(int) - array).mean() < 4
     gray = cicp.profile(code, True)
     assert gray is None or color.mode_of(gray) == "L"
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".heic"])
+def test_code_points_of_avif_and_heic(tmp_path, suffix):
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(soft(32, 32)).save(path, quality=100)
+    data = path.read_bytes()
+    plain = pixels.read(path)
+    place = data.index(b"colrnclx") + 8
+    for primaries, curve, is_converted in ((12, 13, True), (12, 16, False), (1, 1, False), (2, 2, False)):
+        path.write_bytes(data[:place] + bytes([0, primaries, 0, curve]) + data[place + 4 :])
+        seen = check_all_alike(path, 3)
+        expected = by_hand(plain, P3_TO_SRGB) if is_converted else plain
+        assert np.abs(seen - expected).max() <= 2
+    path.write_bytes(data[:place] + bytes([0, 12, 0, 13]) + data[place + 4 :])
+    translate(path, tmp_path / "b.png", same())
+    assert np.abs(np.asarray(Image.open(tmp_path / "b.png")).astype(int) - plain).max() <= 2
+    assert Image.open(tmp_path / "b.png").info["icc_profile"] == cicp.profile(P3, False)
