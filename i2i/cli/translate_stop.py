@@ -1,4 +1,4 @@
-"""A translation that is stopped by Ctrl-C or SIGTERM: how far it came, and the command that goes on."""
+"""A translation that is stopped by Ctrl-C, SIGTERM or a closed terminal: how far it came, and how to go on."""
 
 from __future__ import annotations
 
@@ -44,23 +44,27 @@ class Stop:
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Turns Ctrl-C and SIGTERM inside into `Stopped`."""
+        """Turns Ctrl-C, SIGTERM and SIGHUP (a closed terminal) inside into `Stopped`; a second Ctrl-C ends at once."""
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             self.signal = number
             raise KeyboardInterrupt
 
-        try:
-            previous = signal.signal(signal.SIGTERM, interrupt)
-        except ValueError:  # raised by Python in any thread but the main one
-            previous = None
+        before = {}
+        with contextlib.suppress(ValueError):  # raised by Python in any thread but the main one
+            for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+                number = getattr(signal, name, None)
+                if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+                    before[number] = signal.signal(number, interrupt)
         try:
             yield
         except KeyboardInterrupt:
+            if before:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise Stopped(self.signal, *self._explanation()) from None
         finally:
-            if previous is not None:
-                signal.signal(signal.SIGTERM, previous)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _explanation(self) -> tuple[str, str]:
         if not self.total:

@@ -18,7 +18,9 @@ from typing import TypeAlias
 import torch
 from torch import multiprocessing
 
+from i2i.core import storage
 from i2i.core.errors import I2IError
+from i2i.core.files import sweep
 from i2i.core.machine import cpu_count
 from i2i.inference.jobs import Job, TellNumber, reason
 from i2i.inference.pipeline import Pipeline
@@ -112,6 +114,8 @@ def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell
             child.join(timeout=5)
             if child.is_alive():
                 child.kill()
+                child.join()
+        sweep({job.target.parent for job in jobs if not storage.is_address(job.target)})
 
 
 @contextlib.contextmanager

@@ -99,6 +99,7 @@ def test_outputs_of_another_model_are_not_taken_for_ones_own(here):
         (signal.SIGINT, 1, True),
         (signal.SIGINT, 2, True),
         pytest.param(signal.SIGINT, 2, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 2, False, marks=pytest.mark.slow),
         (signal.SIGTERM, 2, False),
     ],
 )
@@ -121,6 +122,7 @@ def test_a_stopped_translation_says_how_far_it_came_and_how_to_go_on(here, numbe
     assert time.monotonic() - sent < 5
     assert process.returncode == 128 + number, err
     assert err.count("\n") == 1, err
+    assert not list((here / "the out").glob(".*.tmp"))
     said, _, command = err.strip().partition(" Go on with: ")
     count = int(said.removeprefix("Stopped after ").partition(" of 400 images.")[0])
     assert 0 < count < 400
