@@ -79,7 +79,14 @@ def __getattr__(name: str) -> Any:
     name = {"generator": "load_generator"}.get(name, name)  # the name until version 0.1
     if name not in _HOME:
         raise AttributeError(f"module 'i2i' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except (ImportError, OSError, RuntimeError, MemoryError) as error:
+        from i2i.core.memory import shortage
+
+        if (short := shortage(error)) is not None:  # PyTorch does not fit into the address space
+            raise short from error
+        raise
 
 
 def __dir__() -> list[str]:

@@ -24,6 +24,7 @@ from i2i.cli.output import print_error
 from i2i.core import user_code
 from i2i.core.errors import I2IError, I2IWarning, MethodNeeded, TrustNeeded
 from i2i.core.escape import printable
+from i2i.core.memory import shortage
 
 ORDER = (
     "train",
@@ -155,15 +156,12 @@ def run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 (a defect, or trouble outside such as a full disk, is one sentence, too)
         if os.environ.get("I2I_DEBUG") == "1":
             traceback.print_exc()
-        sentence = user_code.explain(error)
-        if sentence is not None:  # from a method file of the user's own
+        sentence = shortage(error) or user_code.explain(error)
+        if sentence is not None:  # too little memory, or a method file of the user's own
             print_error(sentence.what, sentence.hint, as_json)
         elif isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
             print_error(f"{where}{error.strerror}.", "", as_json)
-        elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            hint = "A smaller --batch or --size needs less memory; for training, a larger --set accumulate does, too."
-            print_error("The memory is full.", hint, as_json)
         else:
             text = " ".join(str(error).split())[:400]
             what = f"Unexpected {type(error).__name__}: {text.rstrip('.')}."

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from i2i.core.errors import I2IError
+from i2i.core.memory import shortage
 from i2i.media.adapt import PreparedImage
 from i2i.media.codec import Document
 
@@ -64,4 +65,6 @@ def reason(error: BaseException) -> str:
     if isinstance(error, I2IError):
         return str(error)
     lines = str(error).strip().splitlines()
+    if (short := shortage(error)) is not None:
+        return short.what
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -15,6 +15,7 @@ from i2i.core import user_code
 from i2i.core.distributed import processes
 from i2i.core.errors import I2IError
 from i2i.core.machine import total_memory
+from i2i.core.memory import shortage
 from i2i.data import Data, DataSettings
 from i2i.data.batch import Shape
 from i2i.methods import method_name
@@ -79,6 +80,8 @@ class Run:
                 check_class(self.method)
                 method = self.method(self.config, self.shape)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if (short := shortage(error)) is not None:
+                raise I2IError("The networks of these settings do not fit into the memory.", short.hint) from error
             raise I2IError(
                 f"The networks cannot be built with these settings: {' '.join(str(error).split())}.",
                 f"i2i recipes show {self.recipe} explains them.",
