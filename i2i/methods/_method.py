@@ -80,6 +80,7 @@ class Method(nn.Module):
     per_process_note: ClassVar[str] = ""  # statistic that each process computes alone: results depend on their number
     term_notes: ClassVar[dict[str, str]] = {}  # what the terms of its losses mean, for the report: {"adv": "..."}
     tiny: ClassVar[dict[str, Any]] = {}  # settings (and "size") of the smallest form, for tests
+    grows: ClassVar[bool] = False  # True if networks change their form during the run: then nothing is compiled
     double_backward: bool = False  # True if a loss differentiates through a gradient: then nothing is compiled
     class_titles: Sequence[str] = ()  # names of the classes, for previews; set before training where the data has them
     loss: Adversarial | None  # the loss whose labels the tricks may smooth or flip; None: the method has no such loss

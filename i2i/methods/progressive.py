@@ -64,6 +64,7 @@ class Progressive(Generate):
     term_notes = WASSERSTEIN
     tiny = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
     double_backward = True
+    grows = True
     G: ProgressiveGenerator
 
     def __init__(self, config: ProgressiveSettings, shape: Shape) -> None:

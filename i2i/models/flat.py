@@ -13,7 +13,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from i2i.nets.blocks import BatchNorm
+from i2i.nets.blocks import BatchNorm, SyncBatchNorm
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6  # float32 rounding after sums of some thousand terms
 
@@ -24,7 +24,7 @@ def per_image_norms(network: nn.Module) -> list[str]:
 
 
 def _is_per_image(module: nn.Module) -> bool:
-    if isinstance(module, BatchNorm):
+    if isinstance(module, BatchNorm | SyncBatchNorm):
         return module.per_image_stats and not module.training
     return isinstance(module, nn.InstanceNorm2d) and (module.training or not module.track_running_stats)
 

@@ -128,7 +128,8 @@ class Tiling:
             return self.settings.memory
         device = next(self.network.parameters()).device
         if device.type == "cuda":
-            return float(torch.cuda.mem_get_info(device)[0]) / 2
+            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, and free
+            return float(torch.cuda.mem_get_info(device)[0] + cached) / 2
         return min(MAX_CPU_MEMORY, free_memory() / 2)
 
     @property

@@ -55,6 +55,29 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(input)
 
 
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """`BatchNorm` whose statistics in training are those of the images of all processes."""
+
+    per_image_stats = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
+        if self.per_image_stats and not self.training:
+            return instance_norm(input, self.weight, self.bias, self.eps)
+        return super().forward(input)
+
+
+def synchronized(net: nn.Module) -> nn.Module:
+    """The network with batch norm that is computed over all processes, with the same parameters and statistics."""
+    kept = {name: m.per_image_stats for name, m in net.named_modules() if isinstance(m, BatchNorm)}
+    net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    for name, module in net.named_modules():
+        if name in kept:
+            module.__class__ = SyncBatchNorm  # of the same memory; torch's conversion knows only its own class
+            module.per_image_stats = kept[name]
+    return net
+
+
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance norm without running statistics, computed by `instance_norm`.
 
@@ -110,7 +133,7 @@ def eval_mode(net: nn.Module, per_image_stats: bool, dropout: bool) -> nn.Module
     per_image_stats: batch norm uses the statistics of each image. dropout: dropout stays on."""
     net.eval()
     for module in net.modules():
-        if isinstance(module, BatchNorm):
+        if isinstance(module, BatchNorm | SyncBatchNorm):
             module.per_image_stats = per_image_stats
         elif isinstance(module, nn.Dropout):
             module.train(dropout)

@@ -63,8 +63,11 @@ def equalized(layer: Layer, gain: float = GAIN) -> Layer:
 
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
-    """x [B, C, ...] divided by the root mean square over channels at each position (section 4.2)."""
-    return x * (x.square().mean(1, keepdim=True) + eps).rsqrt()
+    """x [B, C, ...] divided by the root mean square over channels at each position (section 4.2).
+
+    Half precision is squared as float32: its squares overflow above 255, and eps would be 0."""
+    wide = x.float() if x.dtype == torch.float16 else x
+    return (wide * (wide.square().mean(1, keepdim=True) + eps).rsqrt()).to(x.dtype)
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:

@@ -101,7 +101,8 @@ class Run:
                 f"{processes()} processes train together, and each computes {method.per_process_note} over its own "
                 "share of a batch: the result depends on their number."
             ]
-        return [*self.start_notes, *method.notes(), *per_process, *remarks(self.data)]
+        uncompiled = ["The networks grow, so they are not compiled."] if self.training.compile and method.grows else []
+        return [*self.start_notes, *uncompiled, *method.notes(), *per_process, *remarks(self.data)]
 
     def facts(self, any_length: bool = False) -> dict[str, Any]:
         """What must be the same when a checkpoint is resumed; see `check_same_run`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from i2i.core.random import seed_of
 from i2i.data.batch import Batch
 from i2i.methods._check_step import check_item, line_of
 from i2i.methods._method import Method, Now, Terms
-from i2i.nets.blocks import InstanceNorm
+from i2i.nets.blocks import InstanceNorm, synchronized
 from i2i.training.settings import Precision, TrainSettings
 
 
@@ -74,16 +74,17 @@ class TrainStep:
         if self.world > 1:
             distributed.broadcast_weights([*self.method.parameters(), *self.method.buffers()], self.device)
             if self.device.type == "cuda":
-                convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
                 for name, network in self.method.networks().items():
-                    setattr(self.method, name, convert(network))
+                    setattr(self.method, name, synchronized(network))
         weights = Precision.of(self.settings.precision, self.device, []).weights
         self.method.to(device=self.device, dtype=weights)
         self.method.to(memory_format=self.layout)
 
     def compile_networks(self) -> None:
-        """Compiles the networks that are not differentiated twice, if the settings ask for it."""
-        if not self.settings.compile:
+        """Compiles the networks that are not differentiated twice, if the settings ask for it.
+
+        A network that grows is left out: torch would compile it anew for every value of its fading."""
+        if not self.settings.compile or self.method.grows:
             return
         for name, network in self.method.networks().items():
             if not self.method.double_backward or name in self.method.averaged:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from i2i.core.errors import I2IError
 from i2i.models import flat, norm_stats, probe, tiles
 from i2i.models import format as model_file
 from i2i.models.load import load
-from i2i.models.tiling import TileSettings
+from i2i.models.tiling import TileSettings, Tiling
 from i2i.models.translator import Translator
 
 NETS = {
@@ -254,3 +255,17 @@ def test_networks_that_know_flat_maps_are_the_same_for_others():
     x = torch.rand(2, 3, 32, 44) * 2 - 1
     with torch.inference_mode():
         assert torch.equal(flat.exact_on_flat(network)(x), network(x))
+
+
+def test_the_memory_that_tiles_are_fitted_to_does_not_shrink_as_torch_keeps_freed_blocks(monkeypatch):
+    """Else one image would be translated whole once, and in tiles the next time."""
+    state = {"free": 10e9, "reserved": 0, "allocated": 0}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (state["free"], 16e9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: state["reserved"])
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: state["allocated"])
+    tiling = Tiling.__new__(Tiling)
+    tiling.settings = TileSettings()
+    tiling.network = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cuda"))]))
+    assert tiling.memory == 5e9
+    state |= {"free": 4e9, "reserved": 7e9, "allocated": 1e9}  # 6e9 of torch's own are free
+    assert tiling.memory == 5e9

@@ -410,3 +410,16 @@ def test_large_sample_grids_are_no_large_files(tmp_path):
     files = [line["file"] for line in map(json.loads, (tmp_path / "log.jsonl").open()) if line["kind"] == "samples"]
     assert files == ["samples/00000000.png", "samples/00000005.jpg", "samples/00000005.jpg"]
     assert (tmp_path / "report.html").read_text().count('alt="Samples after') == 2
+
+
+def test_networks_that_grow_are_not_compiled(tmp_path, monkeypatch):
+    """torch would compile them anew for each value of the fading, and give up after eight."""
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, *args, **options: compiled.append(type(self).__name__))
+    pile = fill(tmp_path / "pile", 4)
+    values = {"size": 16, "images": 4, "batch": 4, "device": "cpu", "workers": 0, "compile": True}
+    run = i2i.train("progressive", pile, tmp_path / "grows", base=64, most=8, train=4, fade=8, z=8, **values)
+    assert not compiled
+    assert "The networks grow, so they are not compiled." in (run / "log.jsonl").read_text()
+    i2i.train("dcgan", pile, tmp_path / "plain", width=4, d_width=4, **values)
+    assert len(compiled) == 2
