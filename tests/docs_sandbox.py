@@ -136,28 +136,34 @@ def shrunk(words: list[str]) -> list[str]:
     if names == ["generate"]:
         less = {"-n": "4", "--number": "4", "--frames": "4", "--interpolate": "2"}
         return [less.get(before, word) for before, word in zip(["", *words], words)]
-    if names != ["train"] or values["resume"] is not None:
+    if names != ["plan"] and (names != ["train"] or values["resume"] is not None):
         return words
     recipe, sources = recipe_and_data([values["recipe"], *values["folders"]], values["data"] or [], False)
     assert recipe is not None
     tiny = tiny_settings(recipe)
     size = tiny.pop("size", 32)
-    made = ["train", recipe, "--size", str(size), "--images", "4", "--batch", "2", "--workers", "0"]
-    made += ["--device", "cpu"]
+    made = [*names, recipe, "--size", str(size), "--images", "4", "--workers", "0", "--device", "cpu"]
+    made += ["--batch", values["batch"] if values["batch"] == "auto" else "2"]
     made += [word for source in sources for word in ("--data", source)]
-    if values["out"] is not None:
+    for option in ("memory", "hours", "price"):
+        made += [f"--{option}", str(values[option])] if values.get(option) is not None else []
+    if values.get("out") is not None:
         shutil.rmtree(values["out"], ignore_errors=True)  # the sandbox may have it already
         made += ["--out", str(values["out"])]
-    if values["processes"] > 1:
+    if values.get("processes", 1) > 1:
         made += ["--processes", "2"]
     for flag, key in (("--json", "as_json"), ("--quiet", "quiet")):
+<<<<<<< HEAD
         made += [flag] if values[key] else []
     if (
         values["init_from"] and not (shipped() / f"{values['init_from']}.safetensors").is_file()
     ):  # too large for the form
         made += ["--init-from", str(values["init_from"])]
+=======
+        made += [flag] if values.get(key) else []
+>>>>>>> d040a9e (Add i2i plan and batch=auto: what fits into a memory and a time, from a short probe)
     for option in ("direction", "precision", "seed"):
-        made += [f"--{option}", str(values[option])] if values[option] is not None else []
+        made += [f"--{option}", str(values[option])] if values.get(option) is not None else []
     for text in values["settings"] or ():
         if text.split("=")[0].strip() not in {*tiny, "load", "batch", "epochs", "images", "accumulate"}:
             made += ["--set", text]

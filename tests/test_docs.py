@@ -358,6 +358,7 @@ def test_json_of_errors_and_of_training(sandbox: Path) -> None:
     agree(printed("train", "nothing", "--json", code=1)[0], "Errors")
     agree(printed("train", "--json", code=2)[0], "Errors")
     agree(printed("train", "pix2pix", "--data", "pairs", "--dry-run", "--json")[0], "i2i train --dry-run")
+    agree(printed(*docs.shrunk(["plan", "pix2pix", "--data", "pairs", "--json"]))[0], "i2i plan")
     done = printed(*docs.shrunk(["train", "dcgan", "--data", "faces", "--out", "runs/json", "--json"]))[0]
     agree(done, "i2i train")
     assert done["metrics"] is None

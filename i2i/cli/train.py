@@ -50,7 +50,10 @@ InitFromOption = Annotated[
 SizeOption = Annotated[int | None, typer.Option(help="Side of the square training images, in pixels.", metavar="N")]
 EpochsOption = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
 ImagesOption = Annotated[int | None, typer.Option(help="Length of the run in images, instead of epochs.", metavar="N")]
-BatchOption = Annotated[int | None, typer.Option(help="Images in a step, all processes together.", metavar="N")]
+BatchOption = Annotated[
+    str | None,
+    typer.Option(help="Images in a step, all processes together; auto: as many as fit into the memory.", metavar="N"),
+]
 DirectionOption = Annotated[
     str | None, typer.Option(help="Which side of the pairs is the input: AtoB or BtoA.", metavar="AtoB|BtoA")
 ]

@@ -30,6 +30,7 @@ class Estimate:
     device: str  # in words: "cpu (2 threads)", the name of a GPU
     precision: str
     steps: int  # left to make
+    extra_steps: float  # the work of sample grids and scores, in steps
     cost: Cost | None
     step_seconds: float | None
     seconds: float | None  # of the run, or of the rest of a resumed one, samples and checkpoints included
@@ -52,6 +53,7 @@ def estimate(run: Run, budget: float) -> Estimate:
     device = device_of(run.training.device)
     micro_batch = max(1, run.training.batch // processes() // run.training.accumulate)
     cost = cost_of(run, micro_batch)
+    extra = _extra_steps(run, cost) if cost else 0.0
     left, step_seconds, seconds, source = run.total, None, None, ""
     logged = logged_speed(run)
     if logged is not None:
@@ -61,11 +63,11 @@ def estimate(run: Run, budget: float) -> Estimate:
         timed = time_step(run, cost, budget)
         if timed is not None:
             step_seconds, source = timed.seconds, "measured" if timed.measured else "scaled"
-            steps = left / run.training.batch + (_extra_steps(run, cost) if cost else 0)
-            seconds = step_seconds * steps
+            seconds = step_seconds * (left / run.training.batch + extra)
     return Estimate(
         device=device_words(device),
         precision=precision_on(device, run.training.precision),
+        extra_steps=extra,
         steps=left // run.training.batch,
         cost=cost,
         step_seconds=step_seconds,

@@ -27,12 +27,13 @@ class Lighter:
     measured: bool
 
 
-def lighter(run: Run, estimated: Estimate, budget: float) -> Lighter | None:
-    """The first lighter form of `run` that takes less than EASY seconds, or else the lightest; None if there is none.
+def lighter(run: Run, estimated: Estimate, budget: float, easy: float | None = None) -> Lighter | None:
+    """The first lighter form of `run` that takes less than `easy` seconds (default EASY), or else the lightest; None if
+    there is none.
 
-    `estimated`: of the run. budget: seconds for measuring it. The method's recipe for a laptop comes first, if there is
-    one; then images of half the size, and networks of half the width."""
-    if estimated.seconds is None or estimated.cost is None:
+    estimated: of the run. budget: seconds for measuring the lighter form. The method's recipe for a laptop comes first,
+    if there is one; then images of half the size, and networks of half the width."""
+    if estimated.seconds is None or estimated.cost is None or run.training.init_from:  # whose networks fix the width
         return None
     best: tuple[float, Run, Estimate] | None = None
     for recipe, settings in _candidates(run):
@@ -46,7 +47,7 @@ def lighter(run: Run, estimated: Estimate, budget: float) -> Lighter | None:
         seconds = estimated.seconds * work / max(1.0, whole * estimated.steps)
         if best is None or seconds < best[0]:
             best = (seconds, form, rough)
-        if seconds < EASY:
+        if seconds < (easy or EASY):
             break
     if best is None or best[0] > estimated.seconds / 2:
         return None

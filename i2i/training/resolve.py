@@ -180,6 +180,9 @@ def _resolve(
             "No data was given.", "Give a folder, two folders, or a name of `i2i data`: i2i train RECIPE DATA."
         )
 
+    if str(values.get("batch", "")).strip().lower() == "auto":
+        values["batch"] = _auto_batch(recipe, sources, overrides or {})
+
     # All settings, each in its part.
     if method.needs and values.get("layout", "auto") == "auto":
         values["layout"] = method.needs
@@ -232,6 +235,18 @@ def _check_memory(training: TrainSettings, opened: data.Data) -> None:
             f"{needed / 1e9:,.1f} GB; the memory of this machine has {memory / 1e9:,.1f} GB.",
             "Choose a smaller batch or size, or a larger accumulate.",
         )
+
+
+def _auto_batch(recipe: str, sources: list[str], overrides: dict[str, Any]) -> int:
+    """The number that `batch=auto` stands for here. Raises I2IError in several processes, which share one memory."""
+    from i2i.training.plan import auto_batch  # the planner resolves runs
+
+    if processes() > 1:
+        raise I2IError(
+            f"batch is 'auto', and {processes()} processes train together.",
+            "`i2i plan RECIPE --data ...` says what fits; give --batch N.",
+        )
+    return auto_batch(recipe, sources, overrides)
 
 
 def check_new_folder(folder: Path) -> None:

@@ -35,7 +35,7 @@ class TrainSettings:
 
     epochs: Annotated[float, Range(0, 1_000_000)] = 200.0  # passes over the data
     images: Annotated[int, Range(0, MAX_IMAGES)] = 0  # length of the run in images; 0: as epochs says
-    batch: Annotated[int, Range(1, 1_000_000)] = 1  # images in a step, all processes together
+    batch: Annotated[int, Range(1, 1_000_000)] = 1  # images in a step, all processes together; auto: as many as fit
     accumulate: Count = 1  # micro-batches that a step is computed in, to save memory
     precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
     seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0  # seeds everything: initial weights, data order, noise
