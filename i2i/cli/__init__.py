@@ -28,6 +28,7 @@ from i2i.core.memory import shortage
 
 ORDER = (
     "train",
+    "plan",
     "translate",
     "evaluate",
     "generate",

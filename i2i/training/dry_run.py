@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from i2i.core.device import device_of
-from i2i.core.distributed import processes
 from i2i.methods import is_builtin, method_name
 from i2i.methods._method import Method
 from i2i.nets.macs import no_computing
@@ -29,7 +28,7 @@ def describe(run: Run) -> dict[str, Any]:
     Raises I2IError if the networks cannot be built, if a method of the user's own breaks its contract, or if the device
     cannot be used."""
     method = None if is_builtin(run.method) else _checked(run)
-    estimated = estimate(run, BUDGET if processes() == 1 else 0)  # they may not be joined yet
+    estimated = estimate(run, BUDGET)
     if method is None:
         method = _checked(run) if estimated.cost is None else _without_weights(run)
     lighter = suggestion(run, estimated)

@@ -48,8 +48,7 @@ class Estimate:
 def estimate(run: Run, budget: float) -> Estimate:
     """Finds out what a run will take; measures steps for about `budget` seconds, unless the run's log knows its speed.
 
-    Nothing of the run is touched; several processes must call it together. Raises I2IError if its device cannot be
-    used."""
+    Nothing of the run is touched. Raises I2IError if its device cannot be used."""
     device = device_of(run.training.device)
     micro_batch = max(1, run.training.batch // processes() // run.training.accumulate)
     cost = cost_of(run, micro_batch)

@@ -16,12 +16,12 @@ BUDGET, LIGHTER_BUDGET = 5.0, 2.5  # seconds for measuring steps of a run, and o
 
 
 def announce(run: Run) -> None:
-    """Prints the head of a run on stderr, within 20 seconds; all its processes call this, and the first one prints."""
+    """Prints the head of a run on stderr, within 20 seconds; of several processes one does, without a time."""
+    if not is_first():
+        return
     steps = run.total // run.training.batch
     estimated = estimate(run, BUDGET if steps >= FEW_STEPS else 0)
     lighter_form = suggestion(run, estimated)
-    if not is_first():
-        return
     for line in head(run, estimated, lighter_form):
         print(printable(line), file=sys.stderr, flush=True)
 

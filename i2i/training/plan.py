@@ -20,7 +20,7 @@ from i2i.training.resolve import resolve_run
 from i2i.training.run import Run
 from i2i.training.settings import precision_on
 
-BUDGET = 25.0  # seconds of steps in a probe, about
+BUDGET = 15.0  # seconds of steps in a probe, about
 MARGIN = 0.95  # share of the memory that a plan uses
 MOST_BATCH = 1024
 SMALLEST = 32  # side of the images that a plan goes down to, in pixels

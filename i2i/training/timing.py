@@ -43,14 +43,16 @@ def time_step(run: Run, cost: Cost | None, budget: float) -> StepTime | None:
     """Measures steps of a run on its device, for about `budget` seconds at most; None if a step cannot be made.
 
     Where two whole steps would take longer, fewer or smaller images are measured, and the time is scaled up by the
-    MACs. Several processes must call this together; they measure whole steps, whatever these take. The run's data is
-    read; random states, and all that belongs to the run, stay as they are."""
+    MACs. Several processes measure nothing, for one that fails would leave the others waiting. The run's data is read;
+    random states, and all that belongs to the run, stay as they are."""
+    if processes() > 1:
+        return None
     end = time.monotonic() + budget
     number, share = (cost.at, cost.mean) if cost else (0, 1.0)
     try:
         device = accelerator_for(run.training).device
         with kept_random_states(device):
-            if cost is None or processes() > 1 or device.type != "cpu":
+            if cost is None or device.type != "cpu":
                 return StepTime(_seconds(run, number, budget) * share, True)
             points: list[tuple[float, float]] = []  # (MACs, seconds) of the forms that were measured
             for form, macs in _forms(run, cost, budget):
@@ -61,6 +63,9 @@ def time_step(run: Run, cost: Cost | None, budget: float) -> StepTime | None:
             return StepTime(points[-1][1] * share, True)
     except Exception:  # noqa: BLE001 (what is wrong, the run itself says; here only its time is unknown)
         return None
+    finally:
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the run needs the memory
 
 
 def _macs_of(run: Run, cost: Cost) -> float:
@@ -104,9 +109,7 @@ def _seconds(run: Run, number: int, budget: float) -> float:
     times: list[float] = []
     for step_seconds in StepMaker(run, number).steps(run.training.batch):
         times.append(step_seconds)
-        if processes() > 1 and len(times) == 2:  # the same number in all processes
-            break
-        if processes() == 1 and sum(times) + times[-1] > budget:
+        if sum(times) + times[-1] > budget:
             break
         if len(times) >= 2 and (sum(times[1:]) > ENOUGH or len(times) >= MOST_STEPS):
             break
@@ -120,22 +123,17 @@ class StepMaker:
 
     def __init__(self, run: Run, number: int) -> None:
         self.run, self.number = run, number
-        self.accelerator = accelerator_for(run.training)
         self.method = run.build().train()
-        self.step = TrainStep(self.method, run.training, self.accelerator)
+        self.step = TrainStep(self.method, run.training, accelerator_for(run.training))
         self.device = self.step.device
 
     def steps(self, batch: int) -> Generator[float, None, None]:
-        """Makes a step of `batch` images, all processes together, each time, and yields its seconds.
-
-        Fetching the images counts."""
-        run, world = self.run, processes()
+        """Makes a step of `batch` images each time, and yields its seconds. Fetching the images counts."""
+        run = self.run
         training = dataclasses.replace(run.training, batch=batch)
         now = moment(dataclasses.replace(run, training=training), self.number)
         start = time.perf_counter()
-        for images in run.data.batches(
-            now.images, batch // world, self.accelerator.process_index, world, training.seed
-        ):
+        for images in run.data.batches(now.images, batch, 0, 1, training.seed):
             part = run.data.augment_on_device(self.step.move(_cut(images, run.shape.size)), training.seed)
             self.step(part.to(self.device, memory_format=self.step.layout), now)
             _wait(self.device)
