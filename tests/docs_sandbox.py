@@ -153,15 +153,10 @@ def shrunk(words: list[str]) -> list[str]:
     if values.get("processes", 1) > 1:
         made += ["--processes", "2"]
     for flag, key in (("--json", "as_json"), ("--quiet", "quiet")):
-<<<<<<< HEAD
-        made += [flag] if values[key] else []
-    if (
-        values["init_from"] and not (shipped() / f"{values['init_from']}.safetensors").is_file()
-    ):  # too large for the form
-        made += ["--init-from", str(values["init_from"])]
-=======
         made += [flag] if values.get(key) else []
->>>>>>> d040a9e (Add i2i plan and batch=auto: what fits into a memory and a time, from a short probe)
+    start = values.get("init_from")
+    if start and not (shipped() / f"{start}.safetensors").is_file():  # too large for the form
+        made += ["--init-from", str(start)]
     for option in ("direction", "precision", "seed"):
         made += [f"--{option}", str(values[option])] if values.get(option) is not None else []
     for text in values["settings"] or ():
