@@ -68,6 +68,9 @@ def note_losses(metadata: Metadata, suffix: str, profile: bytes | None) -> None:
             value = b""  # it is one of the texts
         if value and name not in HOLDS.get(suffix, ()):
             lost.append(title)
+    if suffix == ".gif" and b"\0" in metadata.xmp:  # readers that do not know XMP would stop at the zero
+        metadata.xmp = b""
+        lost.append("XMP in UTF-16")
     if lost:
         metadata.notes.append(f"Left out, because {suffix} cannot hold it: {', '.join(lost)}.")
 

@@ -215,6 +215,16 @@ def test_damaged_tags_of_a_tiff_are_a_sentence_at_most(tmp_path):
 # ---- XMP, IPTC, texts, comments ------------------------------------------------------------------------------------
 
 
+def test_xmp_in_utf_16_spoils_no_gif(tmp_path):
+    packet = PACKET.decode().encode("utf-16-le")
+    write(tmp_path / "a.jpg", Image.fromarray(noise(8, 8, 3)), Metadata(xmp=packet))
+    result = translate(tmp_path / "a.jpg", tmp_path / "b.gif", same())
+    assert result.outcomes[0].note == "Left out, because .gif cannot hold it: XMP in UTF-16."
+    assert Image.open(tmp_path / "b.gif").convert("RGB").size == (8, 8)
+    translate(tmp_path / "a.jpg", tmp_path / "b.jpg", same())
+    assert 'tiff:Orientation="1"'.encode("utf-16-le") in (tmp_path / "b.jpg").read_bytes()
+
+
 def test_hostile_metadata_is_read_in_no_time(tmp_path):
     """Many fields that share one long value, lengths beyond the file, tags that never end."""
     value = 1 << 22
