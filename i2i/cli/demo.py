@@ -30,50 +30,56 @@ Examples:
 """
 
 
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Model to choose on the page; may be repeated. [default: the published models on this disk]",
+        show_default=False,
+    ),
+]
+HostOption = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines open the page.")]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Another name of this machine that browsers may use; may be repeated. [default: its names and addresses]",
+        show_default=False,
+        metavar="NAME",
+    ),
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65535,
+        help="Port to listen on. [default: 7860, or the next free one]",
+        show_default=False,
+        metavar="PORT",
+    ),
+]
+MaxUploadOption = Annotated[
+    float, typer.Option(min=0.001, metavar="MB", help="Largest file that can be uploaded, in MB.")
+]
+MaxStoredOption = Annotated[
+    float, typer.Option(min=0.001, metavar="MB", help="Room for all uploads and results together, in MB.")
+]
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Refuse images with more than N pixels. [default: 100 million]", show_default=False, metavar="N"
+    ),
+]
+
+
 def demo(
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Model to choose on the page; may be repeated. [default: the published models on this disk]",
-            show_default=False,
-        ),
-    ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines open the page.")
-    ] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Another name of this machine that browsers may use; may be repeated. [default: its host name and "
-            "addresses]",
-            show_default=False,
-            metavar="NAME",
-        ),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=65535,
-            help="Port to listen on. [default: 7860, or the next free one]",
-            show_default=False,
-            metavar="PORT",
-        ),
-    ] = None,
-    max_upload: Annotated[
-        float, typer.Option(min=0.001, metavar="MB", help="Largest file that can be uploaded, in MB.")
-    ] = 20,
-    max_stored: Annotated[
-        float, typer.Option(min=0.001, metavar="MB", help="Room for all uploads and results together, in MB.")
-    ] = 500,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Refuse images with more than N pixels. [default: 100 million]", show_default=False, metavar="N"
-        ),
-    ] = None,
+    model: ModelOption = None,
+    host: HostOption = "127.0.0.1",
+    allow_host: AllowHostOption = None,
+    port: PortOption = None,
+    max_upload: MaxUploadOption = 20,
+    max_stored: MaxStoredOption = 500,
+    max_pixels: MaxPixelsOption = None,
     method: Annotated[
         Path | None,
         typer.Option(help="Your own method file, if a model was trained with one. Its code is run.", metavar="FILE"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from i2i.core.device import DEVICE_NAMES
 from i2i.core.files import kind_of
 from i2i.core.reading import read_json
 from i2i.core.suggest import same_name
+
+if TYPE_CHECKING:
+    from i2i.training.run import Run
 
 # ---- arguments and options -----------------------------------------------------------------------------------------
 
@@ -132,15 +135,7 @@ def train(
     overrides = {k: v for k, v in named.items() if v is not None} | pairs(settings or [])
     words = [*([recipe] if recipe is not None else []), *(folders or [])]
     recipe, sources = recipe_and_data(words, data or [], resume is not None)
-    if recipe is None and resume is None:
-        raise typer.BadParameter(
-            "Name a recipe of `i2i recipes` and images: i2i train cyclegan photos/ paintings/. "
-            "Or --resume the folder of a run"
-        )
-    if resume is not None and (recipe or out):
-        raise typer.BadParameter("A run is resumed with its own recipe and in its own folder: give --resume alone")
-    if show_all and not dry_run:
-        raise typer.BadParameter("--all belongs to --dry-run")
+    _check_words(recipe, resume, out, show_all and not dry_run)
     if processes > 1 and not dry_run:
         raise typer.Exit(launch.launch(launch.without_processes(context.find_root().obj), processes))
 
@@ -154,17 +149,35 @@ def train(
             with progress_bar(" ".join(sources), quiet or as_json) as progress:
                 run = resolve_run(recipe, sources, out, overrides, progress)
     if dry_run:
-        from i2i.training.dry_run import describe
-
-        plan = describe(run)
-        if processes > 1:
-            plan["warnings"].insert(0, f"The time is that of one process; {processes} processes share the work.")
-        if launch.is_first():
-            print_json(plan) if as_json else print_plan(plan, show_all)
+        _print_plan(run, processes, as_json, show_all)
         return
     folder = execute(run, quiet=quiet or as_json, resumed=resume is not None)
     if launch.is_first():
         _print_result(folder, as_json, quiet)
+
+
+def _check_words(recipe: str | None, resume: Path | None, out: Path | None, all_alone: bool) -> None:
+    """Raises BadParameter if the words do not go together. all_alone: --all without --dry-run."""
+    if recipe is None and resume is None:
+        raise typer.BadParameter(
+            "Name a recipe of `i2i recipes` and images: i2i train cyclegan photos/ paintings/. "
+            "Or --resume the folder of a run"
+        )
+    if resume is not None and (recipe or out):
+        raise typer.BadParameter("A run is resumed with its own recipe and in its own folder: give --resume alone")
+    if all_alone:
+        raise typer.BadParameter("--all belongs to --dry-run")
+
+
+def _print_plan(run: Run, processes: int, as_json: bool, show_all: bool) -> None:
+    """Prints what a run would do."""
+    from i2i.training.dry_run import describe
+
+    plan = describe(run)
+    if processes > 1:
+        plan["warnings"].insert(0, f"The time is that of one process; {processes} processes share the work.")
+    if launch.is_first():
+        print_json(plan) if as_json else print_plan(plan, show_all)
 
 
 def recipe_and_data(words: list[str], data: list[str], resumed: bool) -> tuple[str | None, list[str]]:
