@@ -53,6 +53,7 @@ Share = Annotated[float, Range(0, 1)]
 UnderOne = Annotated[float, Range(0, 1, under=True)]  # momenta, dropout
 
 MAX_SIDE = 16_384  # pixels
+MAX_TEXT, MAX_VALUES = 4096, 1000  # length of a text, and of a list
 
 # Sizes of networks, in settings and in the headers of saved models: `nets.build` checks the types of constructors. They
 # are far above what anybody trains, and keep a slip of the finger from asking for years of work.
@@ -116,6 +117,9 @@ def convert(key: str, value: Any, hint: Any) -> Any:
     for option in options:
         fits, converted = _parse(value, option)
         if fits:
+            for kind, most, words in ((str, MAX_TEXT, "characters"), (tuple, MAX_VALUES, "values")):
+                if isinstance(converted, kind) and len(converted) > most:
+                    raise I2IError(f"{key} is {shorten(value)}.", f"Allowed: up to {most} {words}.")
             _check_range(key, converted, option)
             return converted
     raise I2IError(f"{key} is {shorten(value)}.", f"It must be {_describe(hint)}.")

@@ -17,6 +17,7 @@ import yaml
 from i2i.core.errors import I2IError
 from i2i.core.files import open_regular
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where it was built
 MAX_BYTES = 10_000_000  # of a file that a program of ours wrote, or a person
 MAX_YAML = 200_000  # bytes of a recipe or a config.yaml, which take seconds to read
 MAX_REFERENCES = 16  # of YAML, which repeat what stands elsewhere: few cannot multiply to much
@@ -62,8 +63,8 @@ def read_yaml(path: Path, hint: str = "") -> Any:
     """The value of a YAML file. Raises I2IError naming the file, with `hint`, if it cannot be read or is a bomb."""
     try:
         text = read_bytes(path, MAX_YAML).decode("utf-8")
-        _check_bounds(yaml.parse(text, yaml.SafeLoader))
-        value = yaml.safe_load(text)
+        _check_bounds(yaml.parse(text, LOADER))
+        value = yaml.load(text, LOADER)
         json.dumps(value, default=str)  # raises ValueError for a value that holds itself
     except I2IError:
         raise

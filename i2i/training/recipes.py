@@ -60,7 +60,8 @@ def recipe(name: str) -> dict[str, Any]:
     if path is None:
         return {"method": name}
     values: dict[str, Any] = read_yaml(path)
-    if not has_form(values, {str: object, "method": str}):
+    data = values.get("data", "") if isinstance(values, dict) else ""
+    if not has_form(values, {str: object, "method": str}) or not (has_form(data, str | None) or has_form(data, [str])):
         raise I2IError(f"{path} is not a recipe.", "A recipe has a line `method: NAME` and lines `setting: value`.")
     if values["method"].endswith(".py"):  # the path is relative to the recipe's folder
         values["method"] = str(path.parent / values["method"])
