@@ -124,4 +124,4 @@ def _score(run: RunFacts) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "-" if value is None else format_value(value)
+    return "-" if value is None or value == "" else format_value(value)

@@ -124,6 +124,7 @@ def train(
       i2i train cyclegan photos/ paintings/
       i2i train pix2pix --data pairs/ --size 256 --epochs 200 --out runs/mine
       i2i train --resume runs/mine
+      i2i train --resume runs/faces --epochs 400
       i2i train cyclegan horse2zebra --init-from cyclegan_horse2zebra --epochs 20
       i2i train runs/mine/config.yaml --data elsewhere/pairs/
       i2i train cyclegan horse2zebra --processes 4 --set pool=0

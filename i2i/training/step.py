@@ -88,6 +88,8 @@ class TrainStep:
             return
         for name, network in self.method.networks().items():
             if not self.method.double_backward or name in self.method.averaged:
+                for key, hook in network._forward_pre_hooks.items():  # of the tricks, whose draws cannot be compiled
+                    network._forward_pre_hooks[key] = torch.compiler.disable(hook)
                 network.compile()
 
     def move(self, batch: Batch) -> Batch:

@@ -194,3 +194,33 @@ def test_the_settings_reach_a_run_and_its_record(tmp_path):
     method = run.build()
     assert method.double_backward
     assert "r1" in terms_of(method, Batch(torch.zeros(2, 1, 16, 16), ids=torch.arange(2)), Now())["D"]
+
+
+@pytest.mark.parametrize("settings", [{"instance_noise": 0.1}, {"diffaugment": "color,translation,cutout"}])
+def test_compiled_networks_leave_the_tricks_outside(settings, monkeypatch):
+    """Traced with the network, the tricks' draws broke it into ten graphs and more; the losses must be the same."""
+    from torch._dynamo.utils import counters
+
+    from i2i.training import tricks
+    from i2i.training.settings import TrainSettings, accelerator_for
+    from i2i.training.step import TrainStep
+    from tests.methods import tiny
+
+    compile_network = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_network(self, backend="eager"))
+    losses = []
+    for is_compiled in (False, True):
+        counters.clear()
+        method = tiny.made("dcgan").train()
+        tricks.apply(method, tricks.TrickSettings(**settings))
+        plan = TrainSettings(batch=4, device="cpu", precision="fp32", compile=is_compiled)
+        step = TrainStep(method, plan, accelerator_for(plan))
+        step.compile_networks()
+        for i in range(3):
+            batch = tiny.batch_of("dcgan")
+            batch.ids = batch.ids + 4 * i
+            found = step(batch, Now(images=4 * i, total=400, batch=4))
+        losses.append([x.values.tolist() for x in found])
+    assert losses[0] == losses[1]
+    assert sum(counters["graph_break"].values()) == 0
+    assert 0 < counters["stats"]["unique_graphs"] <= 4
