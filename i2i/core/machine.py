@@ -71,6 +71,18 @@ def address_space() -> float:
     return math.inf if limit == resource.RLIM_INFINITY else float(limit)
 
 
+def process_age() -> float:
+    """Seconds since this process began; 0 where the system does not tell."""
+    try:
+        started = float(
+            Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
+        )
+        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+        return max(0.0, uptime - started / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
+
+
 def share_processors() -> None:
     """Lets idle threads of OpenMP sleep instead of spin, and makes no more threads than a container's quota allows.
 

@@ -7,12 +7,16 @@ import sys
 from i2i.core.distributed import is_first, processes
 from i2i.core.escape import printable
 from i2i.core.format import format_about, format_bytes
+from i2i.core.machine import process_age
 from i2i.training.estimate import Estimate, estimate
 from i2i.training.lighter import DAY, Lighter, lighter
 from i2i.training.run import Run
 
 FEW_STEPS = 20  # a run of fewer steps starts at once, without measuring
 BUDGET, LIGHTER_BUDGET = 5.0, 2.5  # seconds for measuring steps of a run, and of a lighter form of it
+PROMISE = 20.0  # seconds from the command to the head; on a busy machine less is measured
+OLD = 120.0  # seconds after which a process is no command that was just typed
+IMAGES = {"paired": "pairs", "unpaired": "unpaired images", "labelled": "labelled images"}  # others: images
 
 
 def announce(run: Run) -> None:
@@ -20,7 +24,8 @@ def announce(run: Run) -> None:
     if not is_first():
         return
     steps = run.total // run.training.batch
-    estimated = estimate(run, BUDGET if steps >= FEW_STEPS else 0)
+    left = max(1.0, min(BUDGET, PROMISE - 6 - _waited()))
+    estimated = estimate(run, left if steps >= FEW_STEPS else 0)
     lighter_form = suggestion(run, estimated)
     for line in head(run, estimated, lighter_form):
         print(printable(line), file=sys.stderr, flush=True)
@@ -30,7 +35,7 @@ def suggestion(run: Run, estimated: Estimate) -> Lighter | None:
     """A lighter form of a run of one process that would take more than a day; None if it takes less."""
     if processes() > 1 or estimated.seconds is None or estimated.seconds < DAY or estimated.source == "log":
         return None
-    return lighter(run, estimated, LIGHTER_BUDGET)
+    return lighter(run, estimated, LIGHTER_BUDGET if _waited() < PROMISE - 5 else 0)
 
 
 def head(run: Run, estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
@@ -38,14 +43,14 @@ def head(run: Run, estimated: Estimate, lighter_form: Lighter | None) -> list[st
     size, batch = run.shape.size, run.training.batch
     images = f"{batch} image{'' if batch == 1 else 's'}"
     lines = [
-        f"{run.recipe}: {run.data.count:,} {run.data.layout} images of {size} x {size} pixels, "
+        f"{run.recipe}: {run.data.count:,} {IMAGES.get(run.data.layout, 'images')} of {size} x {size} pixels, "
         f"{estimated.steps:,} step{'' if estimated.steps == 1 else 's'} of {images}, into {run.folder}."
     ]
     where = f"On {estimated.device}, {estimated.precision}"
     if estimated.seconds is not None and estimated.step_seconds is not None:
         where += f": {format_about(estimated.seconds)} ({step_words(estimated)})"
-    if estimated.disk is not None:
-        where += f"; {format_bytes(estimated.disk)} of disk"
+    if estimated.disk is not None and estimated.memory is not None:
+        where += f"; {format_bytes(estimated.memory)} of memory and {format_bytes(estimated.disk)} of disk"
     lines.append(f"{where}.")
     lines += warnings(estimated, lighter_form)
     return lines
@@ -75,3 +80,9 @@ def warnings(estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
             "--set sample_every=N draws fewer sample grids."
         )
     return lines
+
+
+def _waited() -> float:
+    """Seconds that the user has waited since the command; 0 in a process that is no command, such as a notebook's."""
+    age = process_age()
+    return age if age < OLD else 0.0

@@ -47,7 +47,7 @@ def lighter(run: Run, estimated: Estimate, budget: float, easy: float | None = N
         seconds = estimated.seconds * work / max(1.0, whole * estimated.steps)
         if best is None or seconds < best[0]:
             best = (seconds, form, rough)
-        if seconds < (easy or EASY):
+        if seconds < (easy or EASY) or (recipe != run.recipe and seconds < DAY):  # a recipe for a laptop was tried
             break
     if best is None or best[0] > estimated.seconds / 2:
         return None

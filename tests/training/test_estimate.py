@@ -2,12 +2,15 @@
 
 import dataclasses
 import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from i2i.core.format import format_about
+from i2i.core.machine import process_age
 from i2i.methods import load_method, method_names
 from i2i.nets.macs import no_computing
 from i2i.training import cost as costs
@@ -37,7 +40,7 @@ def test_measuring_before_a_run_changes_no_bit_of_it(pairs, tmp_path, capsys):
     assert capsys.readouterr().err == ""
     told = train("pix2pix", pairs, tmp_path / "told", quiet=False, **words)
     first, second, *_ = capsys.readouterr().err.splitlines()
-    assert first.startswith("pix2pix: 12 paired images of 32 x 32 pixels, 20 steps of 2 images, into ")
+    assert first.startswith("pix2pix: 12 pairs of 32 x 32 pixels, 20 steps of 2 images, into ")
     assert " a step)" in second
     for name in ("model.safetensors", "checkpoints/000000000040/state.safetensors"):
         before, after = load_file(silent / name), load_file(told / name)
@@ -138,7 +141,7 @@ def test_a_step_that_fails_only_leaves_the_time_unknown(pairs, monkeypatch):
     run = run_of(pairs)
     monkeypatch.setattr(timing, "_seconds", lambda *_: 1 / 0)
     assert estimate(run, 1.0).seconds is None
-    assert any("pix2pix: 12 paired images" in line for line in head.head(run, estimate(run, 1.0), None))
+    assert any("pix2pix: 12 pairs" in line for line in head.head(run, estimate(run, 1.0), None))
 
 
 def slow(run):
@@ -170,6 +173,22 @@ def test_only_runs_of_more_than_a_day_are_said_to_be_long(pairs):
     assert head.suggestion(run, short) is None
     assert head.warnings(short, None) == []
     assert "Or use a GPU" in head.warnings(slow(run), None)[0]
+
+
+def test_a_busy_machine_measures_less(pairs, monkeypatch):
+    budgets = []
+    monkeypatch.setattr(head, "estimate", lambda run, budget: budgets.append(budget) or estimate(run, 0))
+    for age in (2.0, 12.0, 60.0, 9000.0):
+        monkeypatch.setattr(head, "process_age", lambda age=age: age)
+        head.announce(run_of(pairs))
+    assert budgets == [5.0, 2.0, 1.0, 5.0]  # a notebook is old, but has not waited
+
+
+def test_the_age_of_a_process():
+    assert 0 <= process_age() < 1e6
+    code = "from i2i.core.machine import process_age; import time; time.sleep(0.5); print(process_age())"
+    found = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert 0.4 < found < 60
 
 
 def test_a_disk_that_is_too_small_is_said(pairs):
