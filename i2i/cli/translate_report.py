@@ -83,7 +83,7 @@ class Report:
             self.note(self._summary(result, counts, seconds))
             self._print_notes(result.outcomes)
             if result.failed:
-                _print(f"{_images(counts['failed'])} failed:")
+                _print(f"{_count(counts['failed'], result)} failed:")
             for outcome in result.outcomes:
                 if outcome.state == "failed":
                     _print(f"  {_sentence(outcome)}")
@@ -97,12 +97,12 @@ class Report:
     def _summary(self, result: Result, counts: dict[str, int], seconds: float) -> str:
         """One line: 3 images translated in 1.2 s; 2 skipped because they exist (--overwrite replaces them)."""
         if counts["planned"] or (counts["skipped"] and not counts["done"] + counts["failed"]):
-            parts = [f"{_images(counts['planned'])} to translate"]
+            parts = [f"{_count(counts['planned'], result)} to translate"]
         elif counts["done"] == 1:
             parts = [f"{result.done[0]} written in {seconds:.1f} s"]
         else:
             where = f" into {shlex.quote(_common_folder(result.done))}" if result.done else ""
-            parts = [f"{_images(counts['done'])} translated{where} in {seconds:.1f} s"]
+            parts = [f"{_count(counts['done'], result)} translated{where} in {seconds:.1f} s"]
         if counts["skipped"]:
             hint = "" if self.expects_skips else " (--overwrite replaces them)"
             parts.append(f"{counts['skipped']} skipped because they exist{hint}")
@@ -134,8 +134,12 @@ def _sentence(outcome: Outcome) -> str:
     return outcome.error if is_named else f"{outcome.source}: {outcome.error}"
 
 
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
+def _count(count: int, result: Result) -> str:
+    """How many images, or files if there are videos among them."""
+    from i2i.media import video
+
+    noun = "file" if any(video.is_video(o.source) for o in result.outcomes) else "image"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _print(text: str) -> None:
