@@ -79,7 +79,7 @@ def test_two_folders_whose_names_have_spaces(sides, tmp_path, monkeypatch):
         (["pix2pix", "--data", "PAIRS", "--set", "widht=4"], "There is no setting 'widht'. Did you mean width"),
         (
             ["pix2pix", "--data", "PAIRS", "--set", "width=wide"],
-            "width is 'wide'. It must be a whole number, 1 or more.",
+            "width is 'wide'. It must be a whole number, 1 to 16384.",
         ),
         (["pix2pix", "--data", "PAIRS", "--precision", "fp8"], "precision is 'fp8'."),
         (["pix2pix", "--data", "PAIRS", "--device", "abacus"], "There is no device 'abacus'."),
