@@ -18,11 +18,13 @@ from torch import Tensor
 from i2i import data as datasets
 from i2i.core import files
 from i2i.core.errors import I2IError
+from i2i.core.progress import Progress
 from i2i.core.reading import has_form, read_yaml
 from i2i.data import folder_names, layouts, source
+from i2i.inference import metric_choice, set_evaluation
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
+from i2i.inference.pair_scores import PairMetrics, Values, summary
 from i2i.media import grids, images
-from i2i.metrics.pixel import scores
 from i2i.models.load import load
 from i2i.models.translator import Translator
 
@@ -41,34 +43,51 @@ def evaluate(
     device: str = "auto",
     save: str | Path | None = None,
     method: str | Path | None = None,
+    metrics: Sequence[str] | str | None = None,
+    features: str = "effnet",
+    size: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Scores a model on the first `limit` pairs of a split (None: all pairs).
 
     split: train, val or test. None: test; without it val; and all pairs if the data is not divided at all, which the
     result's "note" says then.
 
-    data: an opened split, or where the images lie. None: the data that the model was trained on. Size, direction and
-    pre-processing are those of the model's header. save: a folder that gets every translation as PNG. method: the
-    user's own method file that defines the network; **its code is run**.
+    data: an opened split, or where the images lie. None: the data that the model was trained on. Direction and
+    pre-processing are those of the model's header, and so is the size in pixels unless `size` is given: two models are
+    compared at one size. save: a folder that gets every translation as PNG. method: the user's own method file that
+    defines the network; **its code is run**. metrics: names (see i2i.inference.metric_choice); None: all that fit and
+    need no download. features: the network by which sets of images are compared (see i2i.models.feature_weights). seed:
+    of intervals, of MIND's directions and of KID's subsets. progress(images done, images in all).
 
-    Returns {"split", "count", "model", "mean image", "input copied"}; each of the last three is {"l1", "psnr", "ssim"},
-    averaged over images: l1 in [0, 2] (images lie in [-1, 1]), psnr in dB, ssim at most 1 (see i2i.metrics.pixel). A
-    guess is left out if it does not exist for every pair: there is no training split, the images differ in size, or
-    the input has other channels than the target. ssim is left out if an image is smaller than 11 pixels.
+    Returns {"split", "count", "size", "model", "mean image", "input copied", "real images", "intervals", "features"}.
+    The rows from "model" to "real images" hold scores by metric, averaged over images: l1 in [0, 2] (images lie in
+    [-1, 1]), psnr in dB, ssim at most 1, lpips, ...; and of all images as a set: fd_effnet, kid (times 1000), mind,
+    precision, recall, density, coverage. "real images" is the floor: real training images beside the real test images.
+    "intervals" has the 95 % interval of scores, by row and metric. "features" names the network, its resize, the
+    numbers of images, and "warnings". A row is left out if it does not exist for every pair: there is no training
+    split, the images differ in size, or the input has other channels than the target. A metric is left out if an image,
+    or a set, is too small for it.
 
     Without pairs there is no truth to score by: the result has "note" and "unpaired" then, see
-    `inference.evaluate_unpaired`. Raises I2IError if the data has no such split, or only one kind of images.
+    `inference.evaluate_unpaired`. Raises I2IError if the data has no such split, only one kind of images, or a metric
+    or feature network is unknown.
     """
+    chosen = metric_choice.choose(metrics, features)
     translator = model if isinstance(model, Translator) else load(model, device, method=method)
+    sets = set_evaluation.start(chosen, features, seed, translator.device)
     if data is None and isinstance(model, str | Path):
         data = _data_of_run(Path(model))
     note = ""
     if isinstance(data, datasets.Data):
         opened = data
     else:
-        opened, split, note = _open(translator.header, data, split)
+        opened, split, note = _open(translator.header, data, split, size)
     if opened.layout == "unpaired":
-        unpaired = evaluate_unpaired(model, translator, opened, limit, device=device, save=save, method=method)
+        unpaired = evaluate_unpaired(
+            model, translator, opened, limit, device=device, save=save, method=method, sets=sets, progress=progress
+        )
         return {"split": split or "", **unpaired}
     if len(opened.sides) != 2 or opened.layout != "paired":
         raise I2IError(
@@ -79,35 +98,54 @@ def evaluate(
     if count < 1:
         raise I2IError(f"There is no pair to evaluate: the data has {opened.count}, the limit is {limit}.")
 
-    values = _score_pairs(translator, opened, count, save)
+    pairs = PairMetrics(chosen, translator.device, progress)
+    values = _score_pairs(translator, opened, count, save, pairs, sets, progress)
     result: dict[str, Any] = {"split": "" if isinstance(data, datasets.Data) else split, "count": count}
+    result["size"] = opened.size
     if note:
         result["note"] = note
-    for title, metrics in values.items():
+    intervals: dict[str, dict[str, list[float]]] = {}
+    for title, by_metric in values.items():
         # over all images or not at all: rows over different images could not be compared
-        complete = {k: torch.cat(v) for k, v in metrics.items() if sum(map(len, v)) == count}
-        if complete:
-            result[title] = {k: float(v.mean()) for k, v in complete.items()}
+        means, spread = summary(by_metric, count, seed)
+        if means:
+            result[title], intervals[title] = means, spread
+    if sets is not None:
+        set_evaluation.add_to(result, intervals, sets, opened, 1, count)
+    if intervals:
+        result["intervals"] = intervals
     return result
 
 
 def _score_pairs(
-    translator: Translator, data: datasets.Data, count: int, save: str | Path | None
-) -> dict[str, dict[str, list[Tensor]]]:
+    translator: Translator,
+    data: datasets.Data,
+    count: int,
+    save: str | Path | None,
+    metrics: PairMetrics,
+    sets: set_evaluation.SetEvaluation | None,
+    progress: Progress | None,
+) -> dict[str, Values]:
     """Per guess and metric: the values of all of the first `count` images that the guess exists for."""
-    values: dict[str, dict[str, list[Tensor]]] = {}
+    values: dict[str, Values] = {}
     mean = _mean_target(data)
     for start in range(0, count, BATCH):
         pairs = list(_pairs(data, start, min(start + BATCH, count)))
         translations = translator([x for x, _ in pairs], batch=BATCH)
-        for i, ((x, y), translation) in enumerate(zip(pairs, translations), start):
+        copies = [_with_channels(x, int(y.shape[0])) for x, y in pairs]
+        for i, ((_, y), translation, copied) in enumerate(zip(pairs, translations, copies, strict=True), start):
             if save is not None:
                 images.save((Path(save) / data.names[i]).with_suffix(".png"), images.to_uint8(translation))
-            copied = _with_channels(x, int(y.shape[0]))
             for title, guess in (("model", translation), ("mean image", mean), ("input copied", copied)):
                 if guess is not None and guess.shape == y.shape:
-                    for metric, score in scores(guess[None], y[None]).items():
+                    for metric, score in metrics(guess[None], y[None]).items():
                         values.setdefault(title, {}).setdefault(metric, []).append(score)
+        if sets is not None:
+            sets.add("model", translations)
+            if all(copied is not None for copied in copies):
+                sets.add("input copied", [copied for copied in copies if copied is not None])
+        if progress is not None:
+            progress(start + len(pairs), count)
     return values
 
 
@@ -119,7 +157,7 @@ def conclude(
     model: the model in memory, or its file, which is loaded on `device`. Writes two files into the run's `folder`:
     metrics.json with the scores, and test.png, a sheet of some inputs, translations and true images."""
     translator = model if isinstance(model, Translator) else load(model, device)
-    result = {**evaluate(translator, held_out), "split": split}
+    result = {**evaluate(translator, held_out, metrics=("pixel", "lpips")), "split": split}
     with files.atomic_write(folder / "metrics.json") as file:
         file.write(json.dumps(result, indent=1).encode())
     samples = held_out.fixed(SHEET_ROWS)
@@ -138,14 +176,18 @@ def _data_of_run(model: Path) -> list[str] | None:
     return list(config["data"]) if has_form(config, {"data": [str]}) and config["data"] else None
 
 
-def _open(header: dict[str, Any], data: Source | None, split: str | None) -> tuple[datasets.Data, str, str]:
+def _open(
+    header: dict[str, Any], data: Source | None, split: str | None, size: int | None
+) -> tuple[datasets.Data, str, str]:
     """The split of the data, prepared as the model's header says; its name; and a note for the user, or "".
+
+    size: in pixels; None: that of the header.
 
     Pairs if the images are pairs, else the layout unpaired."""
     sources = [data] if isinstance(data, str | Path) else list(data or header.get("data") or [])
     if not sources:
         raise I2IError("The model does not say which data it was trained on.", "Give the data with --data.")
-    size = int(header.get("size") or 256)
+    size = size or int(header.get("size") or 256)
     settings = datasets.DataSettings(
         layout="paired",
         size=size,

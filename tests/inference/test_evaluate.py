@@ -72,7 +72,8 @@ def test_a_saved_model_knows_its_data(pairs, tmp_path):
     header = {"data": [str(pairs)], "size": 16, "preprocess": "resize_and_crop", "direction": "BtoA"}
     path = model_file.save(tmp_path / "m.safetensors", {"G": net}, header)
     found = evaluate(path, limit=2, device="cpu")
-    assert set(found) == {"split", "count", "model", "mean image", "input copied"}
+    rows = ("model", "mean image", "input copied", "real images")
+    assert set(found) == {"split", "count", "size", *rows, "intervals", "features"}
     assert 0 < found["model"]["l1"] < 2
     again = evaluate(path, str(pairs), limit=2, device="cpu")
     assert again == found
@@ -80,7 +81,7 @@ def test_a_saved_model_knows_its_data(pairs, tmp_path):
 
 def test_channels_that_differ_leave_out_the_copy(pairs):
     net = nets.build("resnet", channels_in=3, channels_out=1, blocks=1, width=2)
-    found = evaluate(Translator(net, {}), opened(pairs, channels_out=1))
+    found = evaluate(Translator(net, {}), opened(pairs, channels_out=1), metrics="pixel")
     assert "input copied" not in found
     assert set(found["mean image"]) == {"l1", "psnr", "ssim"}
 
@@ -162,7 +163,8 @@ def test_images_without_pairs_have_no_truth_but_are_measured(pairs, tmp_path):
 def test_the_shipped_unpaired_model_is_scored_on_its_paired_test_split():
     found = evaluate("cyclegan_daynight", limit=4, device="cpu")
     assert (found["split"], found["count"]) == ("test", 4)
-    assert set(found) == {"split", "count", "model", "mean image", "input copied"}
+    rows = ("model", "mean image", "input copied", "real images")
+    assert set(found) == {"split", "count", "size", *rows, "intervals", "features"}
     night = [data.open("daynight", data.DataSettings(size=64, load=64, layout="unpaired"), "train")]
     side = night[0].sides[1]
     mean = np.mean([np.asarray(Image.open(s.path).convert("RGB"), float) for s in side], 0) / 127.5 - 1

@@ -1,0 +1,63 @@
+"""Which metrics an evaluation computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from i2i.core.errors import I2IError, nearest
+
+PIXEL = ("l1", "psnr", "ssim")  # of each translation and its true image, fast
+PAIRED = (*PIXEL, "ms_ssim", "lpips", "dists")  # of each translation and its true image
+OVERLAP = ("precision", "recall", "density", "coverage")
+SETS = ("fd", "kid", "mind", *OVERLAP)  # of all translations and all true images
+GENERATED = ("is",)  # of samples alone
+GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "fid": ("fd",)}
+# dists needs weights that do not ship with i2i, so it is computed on request only
+DEFAULT = (*PIXEL, "ms_ssim", "lpips", *SETS)
+TITLES = {
+    "l1": "L1",
+    "psnr": "PSNR dB",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "lpips": "LPIPS",
+    "dists": "DISTS",
+    "kid": "KID x 1000",
+    "mind": "MIND",
+    "is": "IS",
+}
+HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", *OVERLAP, "is")
+
+
+def title(metric: str) -> str:
+    """The name of a metric in tables: FID, FD (effnet), LPIPS, ..."""
+    if metric.startswith("fd_"):
+        return f"FD ({metric.removeprefix('fd_')})"
+    return TITLES.get(metric, metric.upper() if metric == "fid" else metric)
+
+
+def choose(metrics: Sequence[str] | str | None, network: str) -> tuple[str, ...]:
+    """The metrics to compute, without groups; None: all that need nothing to be downloaded.
+
+    metrics: names, or one text with commas. network: the name of the feature network. Raises I2IError for an unknown
+    name, and for FID on another network than Inception."""
+    if metrics is None:
+        return DEFAULT
+    names = [
+        name.strip().lower().replace("-", "_")
+        for m in ([metrics] if isinstance(metrics, str) else metrics)
+        for name in m.split(",")
+    ]
+    if "fid" in names and not network.startswith("inception"):
+        raise I2IError(
+            f"FID is a distance on the Inception network, but the feature network is {network}.",
+            "--metrics fid --features inception, or --metrics fd for the Frechet distance on this network.",
+        )
+    known = [*PAIRED, *SETS, *GENERATED, *GROUPS]
+    chosen: list[str] = []
+    for name in filter(None, names):
+        if name not in known:
+            raise I2IError(f"No metric is called {name!r}.", nearest(name, known))
+        chosen += GROUPS.get(name, (name,))
+    if not chosen:
+        raise I2IError("No metric is named.", f"Known: {', '.join(known)}.")
+    return tuple(dict.fromkeys(chosen))
