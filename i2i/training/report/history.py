@@ -105,7 +105,8 @@ class RunHistory:
         elif kind == "environment":
             self.environment = {k: v for k, v in record.items() if k not in ("kind", "images", "time", "seconds")}
         elif kind == "evaluation":
-            self.evaluation = (images, {k: v for k, v in record.items() if isinstance(v, dict)})
+            rows = {k: v for k, v in record.items() if isinstance(v, dict) and k not in ("intervals", "features")}
+            self.evaluation = (images, rows)
         elif kind == "ended":
             self.reason = str(record.get("reason") or "")
 
