@@ -21,7 +21,8 @@ from i2i.models.use import use_of_run
 from i2i.training.report.chart import FRAME, Chart, chart
 from i2i.training.report.history import RunHistory
 
-LOWER_IS_BETTER, HIGHER_IS_BETTER = ("l1", "l2", "mse", "fid", "kid", "lpips"), ("psnr", "ssim", "accuracy")
+LOWER_IS_BETTER = ("l1", "l2", "mse", "fid", "kid", "mind", "lpips", "dists")
+HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", "accuracy")
 SCORE_COLOR, RATE_COLOR, SPEED_COLOR = 3, 4, 5  # colors of report.css; losses have one per optimizer
 NO_LOSSES = ("score", "images/s")  # curves that are neither losses nor learning rates
 FOLDER = Path(__file__).parent
