@@ -122,7 +122,10 @@ def test_settings_of_a_method_keep_their_names_and_defaults(name):
         config.resolve({key: value}, parts)
 
 
-@pytest.mark.parametrize("name", NAMES["recipes"])
+RETRAINED = {"pix2pix_earth_demo"}  # recipes whose settings changed on purpose; CHANGELOG.md says so
+
+
+@pytest.mark.parametrize("name", sorted(NAMES["recipes"].keys() - RETRAINED))
 def test_recipes_keep_their_names_and_settings(name):
     theirs, ours = NAMES["recipes"][name], recipes.recipe(name)
     assert {k: theirs.get(k) for k in ("method", "data")} == {k: ours.get(k) for k in ("method", "data")}

@@ -18,7 +18,7 @@ from i2i.core.machine import total_memory
 from i2i.core.memory import shortage
 from i2i.data import Data, DataSettings
 from i2i.data.batch import Shape
-from i2i.methods import method_name
+from i2i.methods import load_method, method_name, method_names
 from i2i.methods._check import check_class
 from i2i.methods._method import Method
 from i2i.nets.bounds import at_most
@@ -171,15 +171,24 @@ def _without_folder(name: str) -> str:
 def check_same_run(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises I2IError naming the first difference between the `Run.facts` of a checkpoint and those of this run."""
     free = FREE_SETTINGS | LENGTH if now.get(ANY_LENGTH) else FREE_SETTINGS
+    defaults = {**DEFAULTS, **_method_defaults(now.get("recipe"))}
     for part in before.keys() - ({ANY_LENGTH, "length"} if now.get(ANY_LENGTH) else {ANY_LENGTH}):
         old, new = before[part], now.get(part)
         if isinstance(old, dict) and isinstance(new, dict):
             for key in sorted(old.keys() | new.keys()):
                 # What an older i2i did not know yet has its default there.
-                if key not in free and old.get(key, DEFAULTS.get(key)) != new.get(key):
+                if key not in free and old.get(key, defaults.get(key)) != new.get(key):
                     raise _changed(part, f"{key} was {old.get(key)!r} and is {new.get(key)!r}")
         elif old != new:
             raise _changed(part, f"it was {old!r} and is {new!r}")
+
+
+def _method_defaults(settings: Any) -> dict[str, Any]:
+    """The defaults of the settings of an installed method; none for a file of the user's, whose digest is compared."""
+    name = settings.get("method") if isinstance(settings, dict) else None
+    if name not in method_names():
+        return {}
+    return {f.name: f.default for f in dataclasses.fields(load_method(name).Config)}
 
 
 def _changed(part: str, difference: str) -> I2IError:
