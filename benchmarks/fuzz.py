@@ -66,7 +66,11 @@ def main(words: list[str] | None = None) -> int:
     whole = sum(TARGETS[name][2] for name in names)
     with ThreadPoolExecutor(args.jobs) as pool:
         shares = [args.seconds * TARGETS[name][2] / whole for name in names]
-        results = dict(zip(names, pool.map(lambda n, s: supervise(n, s, args.seed, args.findings), names, shares)))
+        running = {n: pool.submit(supervise, n, s, args.seed, args.findings) for n, s in zip(names, shares)}
+        results = {}
+        for name, result in running.items():
+            results[name] = result.result()
+            print(table({name: results[name]}).splitlines()[2], file=sys.stderr)
     print(json.dumps(results, indent=1) if args.json else table(results))
     return int(any(counts["findings"] for counts in results.values()))
 
@@ -97,9 +101,9 @@ def supervise(name: str, seconds: float, seed: int, findings: Path) -> dict[str,
                 break
             if state["kind"] == "start":
                 raise RuntimeError(f"{name} did not start: {ended.stderr.decode()[-3000:]}")
-            late = ended.returncode in (1, -signal.SIGPROF)
-            place = "more than the time allowed" if late else _death(ended.returncode)
             trace = files.trace.read_text() + ended.stderr.decode(errors="replace")[-3000:]
+            late = ended.returncode == -signal.SIGPROF or (ended.returncode == 1 and "Timeout" in trace)
+            place = "more than the time allowed" if late else _death(ended.returncode)
             counts.inputs += 1
             store(files, counts, name, state["kind"], files.current.read_bytes(), place, trace)
             number += 1

@@ -44,11 +44,9 @@ class Names(Target):
         os.symlink("nowhere", "in/link.png")
         os.symlink("loop", "in/loop")
         save("tiny.safetensors", {"G": ResNet(3, 3, blocks=0, width=2)}, {"method": "pix2pix"})
-        self.texts: list[str] = []
+        self.texts: list[str] = examples(st.text(min_size=1, max_size=30), 0, 1000)
 
     def case(self, random: Random) -> Case:
-        if not self.texts:
-            self.texts = examples(st.text(min_size=1, max_size=30), 0, 3000)
         kind = random.choice(KINDS)
         names = [self._name(random) for _ in range(random.choice((1, 1, 2, 5)))]
         if kind == "list":

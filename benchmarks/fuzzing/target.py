@@ -41,15 +41,18 @@ class Target:
     def __init__(self) -> None:
         self.odd: list[Any] = list(mutate.ODD)
 
-    def cases(self, seed: int, number: int = 0) -> Iterator[Case]:
-        """Endless inputs from the given number on: the n-th depends on the seed and n alone."""
+    def cases(self, seed: int, number: int = 0) -> Iterator[tuple[int, Case]]:
+        """Endless inputs with their numbers, from `number` on: each depends on the seed and its number alone.
+
+        What cannot be made, such as a tensor of a type that another change does not know, is left out."""
         drawn = -1
         while True:
             if self.draws_values and number // PART != drawn:
                 drawn = number // PART
                 values = mutate.examples(mutate.json_values(), seed * 1_000_000 + drawn)
                 self.odd = [*mutate.ODD, *values]
-            yield self.case(Random(f"{type(self).__name__} {seed} {number}"))
+            with contextlib.suppress(Exception):
+                yield number, self.case(Random(f"{type(self).__name__} {seed} {number}"))
             number += 1
 
     def case(self, random: Random) -> Case:

@@ -83,7 +83,7 @@ def work(target_name: str, target: Any, seed: int, start: int, until: float, fil
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # libraries in C warn of damaged files there
     begun = time.monotonic() - counts.seconds
-    for number, case in enumerate(target.cases(seed, start), start):
+    for number, case in target.cases(seed, start):
         counts.seconds = time.monotonic() - begun
         if time.monotonic() >= until:
             break

@@ -59,7 +59,7 @@ def frame(
     number: of that frame. content: gives the file's bytes."""
     # What the header says has to be asked for before decoding, except for a PNG: its EXIF may stand behind the pixels,
     # and damage that Pillow meets on the way there is not met again when the pixels are decoded.
-    tiff.check_sign(image, images.source_name(source))
+    tiff.check_page(image, images.source_name(source))
     is_animated_png = image.format == "PNG" and getattr(image, "is_animated", False)  # OpenCV reads its first frame
     is_uint16 = uint16.is_color(image) and not is_animated_png
     size, key = exif.stored_size(image), image.info.get(png.KEY)

@@ -48,7 +48,7 @@ def opened(source: str | Path | BinaryIO, name: str, max_pixels: int) -> Image.I
 def _repair_of(image: Image.Image, source: str | Path | BinaryIO, name: str, max_pixels: int) -> Repair | None:
     """What is read in place of an opened file; None if that can stay. Raises I2IError if it has signed values."""
     if image.format == "TIFF":
-        tiff.check_sign(image, name)
+        tiff.check_page(image, name)
         return Repair(tiff.rewritten(content_of(source), name, max_pixels)) if tiff.is_misread(image) else None
     if image.format == "PNG":
         png.scale_key(image)

@@ -19,6 +19,8 @@ from i2i.core.errors import I2IError
 from i2i.core.optional import install_hint
 from i2i.media.formats import open_pillow
 
+WIDTH, HEIGHT, STRIPS, SAMPLES, ROWS, PLANAR = 256, 257, 273, 277, 278, 284  # tags
+TILE_WIDTH, TILE_HEIGHT, TILES = 322, 323, 324
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, little- and big-endian
 BITS, PHOTOMETRIC, DESCRIPTION, FORMAT, IMAGE_DEPTH = 258, 262, 270, 339, 32997  # tags
 WHITE_IS_ZERO, PALETTE = 0, 3  # photometric interpretations
@@ -27,11 +29,31 @@ PILLOW_BITS = (1, 2, 4, 8, 16, 32)
 ORIENTATION, PROFILE = 274, 34675
 
 
-def check_sign(image: Image.Image, name: str) -> None:
-    """Raises I2IError if the current page of an opened TIFF has signed values, which Pillow takes for unsigned ones."""
+def check_page(image: Image.Image, name: str) -> None:
+    """Raises I2IError if the current page of an opened TIFF has signed values, which Pillow takes for unsigned ones, or
+    lacks strips or tiles, which Pillow takes for black."""
     tags = getattr(image, "tag_v2", {})
     if SIGNED in _values(tags, FORMAT, UNSIGNED):
         raise _signed(name, max(_values(tags, BITS, 1)))
+    if image.format != "TIFF" or not (STRIPS in tags or TILES in tags):
+        return
+    try:
+        width, height = (_values(tags, tag, 0)[0] for tag in (WIDTH, HEIGHT))
+        planes = _values(tags, SAMPLES, 1)[0] if _values(tags, PLANAR, 1)[0] == 2 else 1
+        if TILES in tags:
+            side, rows = (max(1, _values(tags, tag, 0)[0]) for tag in (TILE_WIDTH, TILE_HEIGHT))
+            there, needed = len(_values(tags, TILES, 0)), -(-width // side) * -(-height // rows) * planes
+        else:
+            rows = max(1, min(height, _values(tags, ROWS, height)[0]))
+            there, needed = len(_values(tags, STRIPS, 0)), -(-height // rows) * planes
+    except TypeError as error:  # a damaged header has texts in place of numbers
+        raise I2IError(f"{name} cannot be read: its header is damaged.", "It is damaged or cut short.") from error
+    if there < needed:
+        raise _parts_missing(name)
+
+
+def _parts_missing(name: str) -> I2IError:
+    return I2IError(f"{name} cannot be read: parts of its pixels are missing.", "It is damaged or cut short.")
 
 
 def is_misread(image: Image.Image) -> bool:
@@ -127,7 +149,7 @@ def _stack(file: Any, name: str, max_pixels: int) -> list[Page]:
         return []
     _check_pixels(slices * page.imagewidth * page.imagelength, name, max_pixels)
     if len(file.series[0].pages) == 1 and page.is_memmappable and file.series[0].nbytes > file.filehandle.size:
-        raise I2IError(f"{name} cannot be read: parts of its pixels are missing.", "It is damaged or cut short.")
+        raise _parts_missing(name)
     array = np.asarray(file.series[0].asarray())
     samples = () if page.samplesperpixel == 1 else (page.samplesperpixel,)
     if samples and page.planarconfig == 2:
@@ -147,7 +169,7 @@ def _check_parts(page: Any, size: int, name: str) -> None:
     A part of 0 bytes is one that the writer has left out on purpose."""
     parts = list(zip(page.dataoffsets, page.databytecounts))
     if len(parts) < math.prod(page.chunked) or any(count and offset + count > size for offset, count in parts):
-        raise I2IError(f"{name} cannot be read: parts of its pixels are missing.", "It is damaged or cut short.")
+        raise _parts_missing(name)
 
 
 def _decoded(page: Any, data: bytes, name: str) -> np.ndarray:

@@ -97,6 +97,8 @@ class LoadedGenerator:
         facts = [("numbers in the noise", self.latent.width, arguments.get("z"))]
         if self.conditional and arguments.get("classes") != 0:  # with 0 classes it takes them, and does not use them
             facts.append(("classes", len(self.labels), arguments.get("classes", 0)))
+        elif not self.conditional and arguments.get("classes"):
+            facts.append(("classes", 0, arguments["classes"]))
         for what, stated, built in facts:
             if is_ours and built is not None and stated != built:
                 raise I2IError(

@@ -18,6 +18,8 @@ from i2i.core.files import open_regular, sha256_of
 from i2i.core.optional import require
 from i2i.models import content
 
+SMALL = 8  # pixels of a side that a graph is tried on first
+MAX_SCALE = 16  # a network that enlarges images makes each side this many times as long, at most
 KEY = "i2i"
 RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # of its messages
 
@@ -67,6 +69,7 @@ class OnnxNet(nn.Module):
                 f"{path} is an ONNX file of another program; it has no i2i header.",
                 "Give a file that `i2i export` wrote.",
             ) from error
+        self._is_tried = False
         # An empty parameter tells the device, as weights would. Its name is part of the digest that records of archives
         # hold, so it stays.
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)
@@ -78,6 +81,7 @@ class OnnxNet(nn.Module):
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H, W]."""
+        self._try_small(x)
         inputs = {self.session.get_inputs()[0].name: x.detach().float().cpu().contiguous().numpy()}
         try:
             y = self.session.run(None, inputs)[0]
@@ -88,6 +92,27 @@ class OnnxNet(nn.Module):
             size = f"{x.shape[-1]} x {x.shape[-2]}"
             raise I2IError(f"onnxruntime cannot process {size} pixels: {reason}.", self._size_hint()) from None
         return self._checked(y, x)
+
+    def _try_small(self, x: Tensor) -> None:
+        """Runs the graph on a small part of the first images: a graph decides by itself how much memory it takes.
+
+        Raises I2IError if it makes far more pixels of it than a network that enlarges images does."""
+        side = -(-SMALL // self.multiple) * self.multiple
+        if self._is_tried or max(x.shape[2:]) <= side:
+            return
+        self._is_tried = True
+        part = x[:1, :, :side, :side].detach().float().cpu().contiguous().numpy()
+        try:
+            y = self.session.run(None, {self.session.get_inputs()[0].name: part})[0]
+        except Exception as error:  # noqa: BLE001 (its exceptions share no base class)
+            if "alloc" in str(error):
+                what = f"The ONNX file takes more memory than there is for {side} x {side} pixels."
+                raise I2IError(what, "It is damaged, or made to fill the memory: use another one.") from None
+            return  # a graph of one size: it is told with the whole images
+        if getattr(y, "size", 0) > MAX_SCALE**2 * side**2 * self.arguments["channels_out"]:
+            raise I2IError(
+                f"The ONNX file turns {side} x {side} pixels into {y.size:,} numbers; it is damaged or hostile."
+            )
 
     def _size_hint(self) -> str:
         """What to do if the graph takes images of one size only."""

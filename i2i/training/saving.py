@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -71,7 +72,11 @@ class Saver:
         """Writes what follows the checkpoint of `images` images, if a crash or a full disk kept it from being written.
 
         Returns the errors by the part that was not written; empty if all is there."""
-        if self.model_images is None or self.model_images() >= images:
+        if self.model_images is None:
+            return {}
+        if self.model_images() >= images:
+            with contextlib.suppress(OSError):  # the last part, which the next save makes up for
+                checkpoints.rotate(self.checkpoints, self.keep)
             return {}
         return self._finish(images, step, ema, checkpoints.path_of(self.checkpoints, images), {})
 

@@ -1,6 +1,7 @@
 """Inputs that the fuzzer (benchmarks/fuzz.py) has found to be answered with something else than one sentence."""
 
 import io
+import json
 import os
 
 import numpy as np
@@ -79,6 +80,19 @@ def test_a_tiff_whose_strips_are_missing_is_not_read_as_black(options):
         pass
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_deflate"])
+def test_a_tiff_whose_header_tells_of_more_rows_is_not_read_as_black(compression):
+    stream = io.BytesIO()
+    Image.effect_noise((24, 24), 80).convert("RGB").save(stream, "TIFF", compression=compression)
+    data = bytearray(stream.getvalue())
+    start, height = int.from_bytes(data[4:8], "little"), 257
+    for entry in range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], "little"), 12):
+        if int.from_bytes(data[entry : entry + 2], "little") == height:
+            data[entry + 8 : entry + 12] = (1_000_000).to_bytes(4, "little")
+    with pytest.raises(I2IError), images.open_image(io.BytesIO(data)):
+        pass
+
+
 def test_a_network_of_another_kind_than_its_header_says_is_told(tmp_path):
     noise = save(tmp_path / "noise.safetensors", {"G": DCGANGenerator(4, 3, 16, 4)}, {"method": "pix2pix"})
     with pytest.raises(I2IError, match="does not translate images"):
@@ -100,3 +114,19 @@ def test_a_pipe_in_place_of_a_folder_that_is_replaced_is_removed(tmp_path):
     with atomic_folder(tmp_path / "folder", replace=True) as folder:
         (folder / "file").write_text("text")
     assert (tmp_path / "folder" / "file").read_text() == "text"
+
+
+def test_an_onnx_file_that_enlarges_without_end_is_refused_on_a_small_part(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    sizes = ["batch", 3, "height", "width"]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes) for name in ("picture", "y")]
+    many = onnx.numpy_helper.from_array(np.array([1, 1, 400, 400], np.int64), "many")
+    node = onnx.helper.make_node("Tile", ["picture", "many"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", ends[:1], ends[1:], [many])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    header = {"channels_in": 3, "channels_out": 3, "multiple": 1, "whole": False, "radius": 1, "bytes_per_pixel": 9}
+    onnx.helper.set_model_props(model, {"i2i": json.dumps({**header, "direction": "AtoB"})})
+    (tmp_path / "bomb.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(I2IError, match="8 x 8 pixels into 30,720,000 numbers"):
+        load(tmp_path / "bomb.onnx")(np.zeros((512, 512, 3), np.uint8))

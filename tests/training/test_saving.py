@@ -17,14 +17,20 @@ def disk(monkeypatch):
     class Disk:
         full = staticmethod(lambda path: False)
 
-    write = checkpoint.save_file
+    write, save = checkpoint.save_file, checkpoint.save
+    target = []
+
+    def save_to(folder, images, *parts):
+        target[:] = [checkpoint.path_of(folder, images)]
+        return save(folder, images, *parts)
 
     def save_file(tensors, path):
-        if Disk.full(path):
+        if Disk.full(target[0]):
             path.write_bytes(b"half")
             raise FULL
         write(tensors, path)
 
+    monkeypatch.setattr(checkpoint, "save", save_to)
     monkeypatch.setattr(checkpoint, "save_file", save_file)
     return Disk
 
