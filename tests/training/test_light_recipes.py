@@ -10,7 +10,7 @@ from i2i.models import format as model_file
 from i2i.training import recipes
 from tests.cli.program import picture
 
-LIGHT = ["pix2pix_light"]
+LIGHT = ["pix2pix_light", "cyclegan_light", "cut_light"]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_light_recipe_trains_on_images_of_any_size(name, sides, tmp_path):
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_a_light_recipe_has_small_networks_that_leave_no_checkerboard(name):
+def test_a_light_recipe_has_small_networks_without_transposed_convolutions(name):
     values = recipes.recipe(name)
     kind = load_method(values["method"])
     settings = {k: v for k, v in values.items() if k in kind.Config.__dataclass_fields__}
