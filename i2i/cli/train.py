@@ -224,7 +224,7 @@ def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
     if quiet:
         return
     if metrics:
-        from i2i.cli.evaluate import print_scores
+        from i2i.cli.scores import print_scores
 
         print_scores(metrics)
     echo(f"Report:  {folder / 'report.html'}")

@@ -97,13 +97,21 @@ def evaluate(
     count = opened.count if limit is None else min(limit, opened.count)
     if count < 1:
         raise I2IError(f"There is no pair to evaluate: the data has {opened.count}, the limit is {limit}.")
+    facts: dict[str, Any] = {"split": "" if isinstance(data, datasets.Data) else split, "count": count}
+    facts |= {"size": opened.size} | ({"note": note} if note else {})
+    values = _score_pairs(translator, opened, count, save, PairMetrics(chosen, translator.device), sets, progress)
+    return {**facts, **_rows(values, opened, count, sets, seed)}
 
-    pairs = PairMetrics(chosen, translator.device, progress)
-    values = _score_pairs(translator, opened, count, save, pairs, sets, progress)
-    result: dict[str, Any] = {"split": "" if isinstance(data, datasets.Data) else split, "count": count}
-    result["size"] = opened.size
-    if note:
-        result["note"] = note
+
+def _rows(
+    values: dict[str, Values],
+    data: datasets.Data,
+    count: int,
+    sets: set_evaluation.SetEvaluation | None,
+    seed: int,
+) -> dict[str, Any]:
+    """The rows of the result with their intervals, and facts about the sets."""
+    result: dict[str, Any] = {}
     intervals: dict[str, dict[str, list[float]]] = {}
     for title, by_metric in values.items():
         # over all images or not at all: rows over different images could not be compared
@@ -111,7 +119,7 @@ def evaluate(
         if means:
             result[title], intervals[title] = means, spread
     if sets is not None:
-        set_evaluation.add_to(result, intervals, sets, opened, 1, count)
+        set_evaluation.add_to(result, intervals, sets, data, 1, count)
     if intervals:
         result["intervals"] = intervals
     return result

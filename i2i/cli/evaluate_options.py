@@ -1,0 +1,77 @@
+"""The arguments and options of `i2i evaluate`, each declared once with its help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from i2i.core.device import DEVICE_NAMES
+
+HELP = """Score a model beside trivial guesses: the mean training image, and the input itself.
+
+Images with a true answer: L1 (values in [-1, 1]), PSNR, SSIM, MS-SSIM, LPIPS, DISTS. All outputs as a set, beside
+real images: FD (the Frechet distance; FID on the Inception network), KID, MIND, precision, recall, density,
+coverage. The column "real images" is the floor: real training images beside real test images. A useful model beats
+both guesses. Images without pairs have no truth to score each image by; then sets are compared.
+
+\b
+Examples:
+  i2i evaluate --model runs/mine
+  i2i evaluate --model pix2pix_sat2map --data maps --split val --limit 100
+  i2i evaluate --model runs/mine --save runs/mine/test
+  i2i evaluate --model runs/mine inputs/ true-outputs/
+  i2i evaluate --model runs/mine --metrics lpips,kid,fid --features inception
+"""
+
+Model = Annotated[
+    str, Option("--model", "-m", help="Model file, run folder, or a name of `i2i models`.", show_default=False)
+]
+Folders = Annotated[
+    list[str] | None,
+    Argument(
+        help="Pairs: one folder, two folders, or the name of a data set. [default: the model's training data]",
+        metavar="DATA",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    list[str] | None,
+    Option("--data", help="The same as DATA: --data A B.", metavar="DIR|NAME", show_default=False),
+]
+Split = Annotated[
+    str | None,
+    Option(
+        help="Split of the data: train, val or test. [default: test, or all if there are no splits]",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+Limit = Annotated[int | None, Option(help="Evaluate only the first N pairs. [default: all]", metavar="N", min=1)]
+Save = Annotated[Path | None, Option(help="Save every translation as PNG into this folder.", metavar="DIR")]
+Device = Annotated[str, Option(help=f"Device to run on: {DEVICE_NAMES}.")]
+Method = Annotated[
+    Path | None,
+    Option(help="Your own method file, if the model was trained with one. Its code is run.", metavar="FILE"),
+]
+Metrics = Annotated[
+    str | None,
+    Option(
+        help="Metrics, with commas: l1, psnr, ssim, ms_ssim, lpips, dists, fd, fid, kid, mind, precision, recall, "
+        "density, coverage, prdc, is. [default: all that fit and need no download]",
+        metavar="NAMES",
+        show_default=False,
+    ),
+]
+Features = Annotated[
+    str,
+    Option(
+        help="Network by which sets of images are compared: effnet, alex, inception, vgg, torchvision:NAME, "
+        "timm:NAME, or a file of weights.",
+        metavar="NETWORK",
+    ),
+]
+Size = Annotated[int | None, Option(help="Side in pixels to score at. [default: the model's]", metavar="PIXELS", min=8)]
+Seed = Annotated[int, Option(help="Seed of intervals and of random subsets.", metavar="N")]
+AsJson = Annotated[bool, Option("--json", help="Print the scores as JSON.")]
