@@ -3,6 +3,7 @@
 registry       Network, register, record, build: names and constructor arguments
 factory        generators and discriminators of image-to-image methods by their settings
 unet, resnet   generators of images from images;  patchgan  their discriminators;  patches  CUT's projected features
+rrdbnet, srresnet, nafnet  generators that enlarge or restore images;  sr_discriminators  theirs;  unit  their range
 dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
 blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
 
@@ -16,13 +17,18 @@ from i2i.nets.blocks import init_weights
 from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.nets.image_pool import ImagePool
 from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
+from i2i.nets.nafnet import NAFNet
 from i2i.nets.patchgan import PatchGAN, PixelGAN
 from i2i.nets.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.registry import NETWORKS, Network, build, has_argument, network_arguments, network_name, record, register
 from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetDiscriminator, ResNetGenerator, UpBlock
 from i2i.nets.resnet import ResNet
+from i2i.nets.rrdbnet import RRDBNet
 from i2i.nets.spectral import SpectralNorm, spectral_norm
+from i2i.nets.sr_discriminators import ESRGANDiscriminator, SRGANDiscriminator, UNetDiscriminator
+from i2i.nets.srresnet import SRResNet
 from i2i.nets.unet import UNet
+from i2i.nets.unit import UnitNetwork
 
 __all__ = [
     "NETWORKS",
@@ -30,21 +36,28 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "DownBlock",
+    "ESRGANDiscriminator",
     "ImagePool",
     "MLPDiscriminator",
     "MLPGenerator",
     "Maxout",
+    "NAFNet",
     "Network",
     "PatchGAN",
     "PixelGAN",
     "ProgressiveDiscriminator",
     "ProgressiveGenerator",
+    "RRDBNet",
     "ResNet",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "SRGANDiscriminator",
+    "SRResNet",
     "SelfAttention",
     "SpectralNorm",
     "UNet",
+    "UNetDiscriminator",
+    "UnitNetwork",
     "UpBlock",
     "build",
     "has_argument",

@@ -1,0 +1,29 @@
+"""Networks whose authors count image values from 0 to 1, in a house where they run from -1 to 1."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from i2i.nets.registry import Network
+
+
+def to_unit(x: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1], any shape."""
+    return (x + 1) / 2
+
+
+def from_unit(x: Tensor) -> Tensor:
+    """[0, 1] -> [-1, 1], any shape."""
+    return 2 * x - 1
+
+
+class UnitNetwork(Network):
+    """Base class: a network of images in [0, 1] as `unit`, and of images in [-1, 1] when it is called."""
+
+    def unit(self, x: Tensor) -> Tensor:
+        """Images in [0, 1] -> images in about [0, 1]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H * scale, W * scale] in about [-1, 1]."""
+        return from_unit(self.unit(to_unit(x)))
