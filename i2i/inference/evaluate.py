@@ -78,12 +78,12 @@ def evaluate(
     translator = model if isinstance(model, Translator) else load(model, device, method=method)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
     if data is None and isinstance(model, str | Path):
-        data = _data_of_run(Path(model))
+        data = data_of_run(Path(model))
     note = ""
     if isinstance(data, datasets.Data):
         opened = data
     else:
-        opened, split, note = _open(translator.header, data, split, size)
+        opened, split, note = open_split(translator.header, data, split, size)
     if opened.layout == "unpaired":
         unpaired = evaluate_unpaired(
             model, translator, opened, limit, device=device, save=save, method=method, sets=sets, progress=progress
@@ -175,7 +175,7 @@ def conclude(
     return result
 
 
-def _data_of_run(model: Path) -> list[str] | None:
+def data_of_run(model: Path) -> list[str] | None:
     """The absolute paths of the training data, from the config.yaml of a run's folder; None for any other model."""
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
@@ -184,7 +184,7 @@ def _data_of_run(model: Path) -> list[str] | None:
     return list(config["data"]) if has_form(config, {"data": [str]}) and config["data"] else None
 
 
-def _open(
+def open_split(
     header: dict[str, Any], data: Source | None, split: str | None, size: int | None
 ) -> tuple[datasets.Data, str, str]:
     """The split of the data, prepared as the model's header says; its name; and a note for the user, or "".
@@ -206,7 +206,7 @@ def _open(
         channels_out=int(header.get("channels_out") or 0),
         workers=0,
     )
-    split, note = _choose_split(sources, split)
+    split, note = choose_split(sources, split)
     try:
         return datasets.open(sources, settings, split=split), split, note
     except I2IError as error:
@@ -220,7 +220,7 @@ def _open(
         return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
 
 
-def _choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str, str]:
+def choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str, str]:
     """The split to score, and a note if the images are not divided. Raises I2IError if there is no such split."""
     folders = source.folders(sources)
     splits = [s for s in folder_names.splits_of(folders[0]) if all(s in folder_names.splits_of(f) for f in folders)]

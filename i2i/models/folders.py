@@ -48,6 +48,11 @@ def model_inside(folder: Path) -> Path:
     raise I2IError(f"The folder {folder} holds no model.", "Give a run's folder, or a name that `i2i models` lists.")
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a folder is a run, or a folder of checkpoints: no folder of outputs."""
+    return (folder / "config.yaml").is_file() or _model_in(folder) is not None
+
+
 def file_for(path: Path, direction: str) -> Path:
     """The authors' file for a direction, AtoB or BtoA: `path` itself, or the file beside it of the other side.
 
