@@ -340,7 +340,7 @@ def keys_of(value: Any, depth: int = 0) -> set[str]:
 def general(keys: set[str]) -> set[str]:
     """Names of networks and settings as the tables write them."""
     keys = {re.sub(r"^networks\.\w+\.", "networks.NAME.", k) for k in keys}
-    keys = {re.sub(r"^intervals\..*", "intervals", k) for k in keys}
+    keys = {re.sub(r"^(intervals|candidates|scores|apart)\..*", r"\1", k) for k in keys}
     return {re.sub(r"^(settings|resolved|meanings)\..*", r"\1.NAME", k) for k in keys}
 
 
@@ -378,6 +378,10 @@ def test_json_of_translating_and_evaluating(sandbox: Path) -> None:
     assert {e["state"] for e in each} == {"done", "failed"}
     (scores,) = printed("evaluate", "--model", "runs/mine", "--json")
     agree(scores, "i2i evaluate")
+    i2i("evaluate", "--model", "runs/mine", "--metrics", "l1", "--save", "earlier")
+    (compared,) = printed("compare", "runs/mine", "earlier", "-o", "c.html", "--json")
+    agree(compared, "i2i compare")
+    assert set(compared["differences"][0]) == {"a", "b", "metric", "difference", "interval", "clear", "better"}
 
 
 def test_json_of_lists_and_cards(sandbox: Path) -> None:

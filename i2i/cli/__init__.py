@@ -31,6 +31,7 @@ ORDER = (
     "plan",
     "translate",
     "evaluate",
+    "compare",
     "generate",
     "recipes",
     "models",

@@ -62,7 +62,9 @@ def compare(
     "shown", "notes"} and, where sets are compared, "features". scores[name][metric]; intervals has the 95 % interval of
     each. differences: for two candidates "a" and "b" and each metric the "difference" a - b on the same images, its
     "interval", "clear" (0 lies outside of it) and "better": the name of the better one, if it is clear. apart: the mean
-    distance of two outputs of one input, by the names of the two. Raises I2IError, before any model runs, if the candidates cannot be compared.
+    distance of two outputs of one input, by the names of the two.
+
+    Raises I2IError, before any model runs, if the candidates cannot be compared.
     """
     chosen = metric_choice.choose(metrics, features)
     if not 1 <= show <= compare_page.MOST:
@@ -137,9 +139,7 @@ def _add_distances(item: Item, lineup: Lineup, distance: PairMetrics, scores: Sc
     return farthest
 
 
-def _differences(
-    lineup: Lineup, scores: Scores, means: dict[str, dict[str, float]], seed: int
-) -> list[dict[str, Any]]:
+def _differences(lineup: Lineup, scores: Scores, means: dict[str, dict[str, float]], seed: int) -> list[dict[str, Any]]:
     """The difference of each two candidates by each metric that both have for every image."""
     rows = []
     for a, b in itertools.combinations(lineup.names, 2):

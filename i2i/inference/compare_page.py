@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from i2i.inference import metric_choice
-from i2i.inference.html_pages import image_uri, render as render_page
+from i2i.inference.html_pages import image_uri
+from i2i.inference.html_pages import render as render_page
 from i2i.inference.lineup import Item, Lineup
 from i2i.media import images
 
@@ -70,6 +71,7 @@ def render(lineup: Lineup, rows: Sequence[Shown], apart_by: str, result: dict[st
         table=table(result),
         differences=difference_lines(result),
         result=result,
+        network=result.get("features", {}).get("network", ""),
         notes=[*result["notes"], *result.get("features", {}).get("warnings", [])],
         apart_title=metric_choice.title(apart_by),
         has_truth=has_truth,

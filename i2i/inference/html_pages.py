@@ -22,11 +22,15 @@ LOSSLESS = 0  # quality: WebP without loss
 def render(name: str, script_data: Any, **values: Any) -> str:
     """The template NAME.html.j2 as text, with NAME.css and NAME.js inside, and `script_data` for the script."""
     text = json.dumps(script_data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
-    return _templates().get_template(f"{name}.html.j2").render(
-        css=Markup((FOLDER / f"{name}.css").read_text(encoding="utf-8")),
-        js=Markup((FOLDER / f"{name}.js").read_text(encoding="utf-8")),
-        script_data=Markup(text),
-        **values,
+    return (
+        _templates()
+        .get_template(f"{name}.html.j2")
+        .render(
+            css=Markup((FOLDER / f"{name}.css").read_text(encoding="utf-8")),
+            js=Markup((FOLDER / f"{name}.js").read_text(encoding="utf-8")),
+            script_data=Markup(text),
+            **values,
+        )
     )
 
 
