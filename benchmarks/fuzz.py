@@ -52,7 +52,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the changes (default 0)")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder of inputs and tracebacks")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time (default 1)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--json", action="store_true", help="print a JSON line for each target")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one stored input")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(words)
@@ -71,7 +71,8 @@ def main(words: list[str] | None = None) -> int:
         for name, result in running.items():
             results[name] = result.result()
             print(table({name: results[name]}).splitlines()[2], file=sys.stderr)
-    print(json.dumps(results, indent=1) if args.json else table(results))
+    lines = (json.dumps({"target": name, **counts}) for name, counts in results.items())
+    print("\n".join(lines) if args.json else table(results))
     return int(any(counts["findings"] for counts in results.values()))
 
 

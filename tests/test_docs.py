@@ -154,7 +154,8 @@ SHORT = {"--rounds": "1", "--steps": "1", "--images": "100", "--side": "64", "--
 def run_benchmark(words: list[str], sandbox: Path) -> None:
     """A benchmark with its least effort: one case, one round, small images."""
     made = [SHORT.get(before, word) for before, word in zip(["", *words], words)]
-    made += ["--pairs", "4"] if "loader" in words[0] else ["--size", "32"]
+    made += ["--pairs", "4"] if "loader" in words[0] else ["--size", "32"] if "fuzz" not in words[0] else ["--json"]
+    made += ["--seconds", "1"] if "fuzz" in words[0] or "busy" in words[0] else []
     if "train_step" in words[0]:
         made += ["--batches", "2", "--check", "1"]
     elif "--images" in made and "archive" not in made:

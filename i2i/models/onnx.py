@@ -19,6 +19,7 @@ from i2i.core.optional import require
 from i2i.models import content
 
 SMALL = 8  # pixels of a side that a graph is tried on first
+HOSTILE = "It is damaged, or made to fill the memory: use another one."
 MAX_SCALE = 16  # a network that enlarges images makes each side this many times as long, at most
 KEY = "i2i"
 RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # of its messages
@@ -97,22 +98,21 @@ class OnnxNet(nn.Module):
         """Runs the graph on a small part of the first images: a graph decides by itself how much memory it takes.
 
         Raises I2IError if it makes far more pixels of it than a network that enlarges images does."""
-        side = -(-SMALL // self.multiple) * self.multiple
-        if self._is_tried or max(x.shape[2:]) <= side:
+        if self._is_tried:
             return
         self._is_tried = True
-        part = x[:1, :, :side, :side].detach().float().cpu().contiguous().numpy()
-        try:
-            y = self.session.run(None, {self.session.get_inputs()[0].name: part})[0]
-        except Exception as error:  # noqa: BLE001 (its exceptions share no base class)
-            if "alloc" in str(error):
-                what = f"The ONNX file takes more memory than there is for {side} x {side} pixels."
-                raise I2IError(what, "It is damaged, or made to fill the memory: use another one.") from None
-            return  # a graph of one size: it is told with the whole images
-        if getattr(y, "size", 0) > MAX_SCALE**2 * side**2 * self.arguments["channels_out"]:
-            raise I2IError(
-                f"The ONNX file turns {side} x {side} pixels into {y.size:,} numbers; it is damaged or hostile."
-            )
+        for side in dict.fromkeys((self.multiple, -(-SMALL // self.multiple) * self.multiple)):
+            part = x[:1, :, :side, :side].detach().float().cpu().contiguous().numpy()
+            try:
+                y = self.session.run(None, {self.session.get_inputs()[0].name: part})[0]
+            except Exception as error:  # noqa: BLE001 (its exceptions share no base class)
+                if "alloc" in str(error):
+                    what = f"The ONNX file takes more memory than there is for {side} x {side} pixels."
+                    raise I2IError(what, HOSTILE) from None
+                continue  # too small for it, or a graph of one size: that is told with the whole images
+            if getattr(y, "size", 0) > MAX_SCALE**2 * side**2 * self.arguments["channels_out"]:
+                raise I2IError(f"The ONNX file turns {side} x {side} pixels into {y.size:,} numbers.", HOSTILE)
+            return
 
     def _size_hint(self) -> str:
         """What to do if the graph takes images of one size only."""
