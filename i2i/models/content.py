@@ -57,6 +57,17 @@ def refuse_pretenders(path: Path) -> bytes:
     return head
 
 
+def require_saved_model(path: Path) -> None:
+    """Raises I2IError if the file is one of PyTorch or ONNX, whose networks have no header of i2i."""
+    kind = kind_of(path)
+    if kind != SAFETENSORS:
+        what = "is an ONNX file" if kind == ONNX else "is a weights file of PyTorch"
+        raise I2IError(
+            f"{path} {what}, not a model that i2i saved.",
+            "It can translate, but here a model.safetensors is needed, as `i2i train` writes it.",
+        )
+
+
 def stem(name: str) -> str:
     """The name of a model file without its suffix: mine.pth.tar -> mine."""
     suffix = next((s for s in SUFFIXES if name.lower().endswith(s)), "")

@@ -185,7 +185,7 @@ def _open(path: Path) -> Any:
         raise I2IError(f"{path} is a folder, not a model.", "Give the .safetensors file inside it.")
     if not path.is_file():
         raise I2IError(f"There is no model at {path}.", "Give the path of a .safetensors file.")
-    content.refuse_pretenders(path)
+    content.require_saved_model(path)
     try:
         with open_regular(path) as opened:
             length = int.from_bytes(opened.read(8), "little")

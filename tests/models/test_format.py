@@ -134,7 +134,7 @@ def test_each_kind_of_bad_file_is_named(saved, tmp_path):
         bad.write_bytes(whole[:cut])
         fails("cut short")
     bad.write_bytes(b"PK\x03\x04" + b"hello" * 100)
-    fails("not a safetensors file")
+    fails("weights file of PyTorch")
     flipped = bytearray(whole)
     flipped[-9] ^= 4
     bad.write_bytes(flipped)
