@@ -32,6 +32,7 @@ ORDER = (
     "translate",
     "evaluate",
     "compare",
+    "doctor",
     "generate",
     "recipes",
     "models",

@@ -48,16 +48,32 @@ def spectrum_peaks(images: Tensor) -> Tensor:
 
     The power at (H/2, 0), (0, W/2), (H/2, W/2), (H/4, 0), (0, W/4), (H/4, W/4), each over the median of the 9 x 9
     frequencies around it."""
-    luma = _luma(images)
-    power = torch.fft.fft2(luma - luma.mean((1, 2), keepdim=True)).abs().square().sum(0)
+    power = _power(images).sum(0)
     h, w = power.shape
-    at = [(h // 2, 0), (0, w // 2), (h // 2, w // 2), (h // 4, 0), (0, w // 4), (h // 4, w // 4)]
     around = torch.arange(BLOCK) - BLOCK // 2
     peaks = []
-    for row, column in at:
+    for row, column in _places(h, w):
         block = power[(row + around) % h][:, (column + around) % w]
         peaks.append(power[row, column] / block.median())
     return torch.stack(peaks)
+
+
+def pattern_power(images: Tensor) -> Tensor:
+    """Mean power of images at the six frequencies of `spectrum_peaks`, [6]: how strong a pattern is, in levels^2."""
+    power = _power(images)
+    h, w = power.shape[1:]
+    return torch.stack([power[:, row, column].mean() for row, column in _places(h, w)]) / (h * w) ** 2
+
+
+def _power(images: Tensor) -> Tensor:
+    """The power spectrum of each image's luma, [N, H, W]."""
+    luma = _luma(images)
+    return torch.fft.fft2(luma - luma.mean((1, 2), keepdim=True)).abs().square()
+
+
+def _places(h: int, w: int) -> list[tuple[int, int]]:
+    """Rows and columns of the periods of 2 and 4 pixels in a spectrum."""
+    return [(h // 2, 0), (0, w // 2), (h // 2, w // 2), (h // 4, 0), (0, w // 4), (h // 4, w // 4)]
 
 
 def flat_shares(images: Tensor, levels: float = 2.0) -> Tensor:

@@ -31,6 +31,8 @@ from i2i.models import format as model_file
 from i2i.models.load import translator_of
 from i2i.training.check import check_on_data
 from i2i.training.collapse import CollapseMonitor
+from i2i.training.doctor.loader import WatchedData
+from i2i.training.doctor.monitor import Doctor
 from i2i.training.length import why_fixed
 from i2i.training.loop import Loop
 from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
@@ -62,10 +64,11 @@ class Session:
         run.start = None  # its weights are in the networks now
         self.notes = run.notes(self.method)
         self.metrics: dict[str, float] = {}  # scores on held-out images, which go into the model's header
+        self.data = WatchedData(run.data)
         self.observer = self._observer(not quiet, progress)
         self.loop = Loop(
             self.method,
-            run.data,
+            self.data,
             run.training,
             run.folder,
             self.observer,
@@ -82,7 +85,7 @@ class Session:
             self._check_method()
 
     def _observer(self, live: bool, progress: TrainProgress | None) -> Observer:
-        """Whom the loop tells: the report, the caller, trackers, and for GANs from noise a monitor of mode collapse."""
+        """Whom the loop tells: the report, the caller, trackers, the doctor, and of noise a monitor."""
         run = self.run
         observer: Observer = SilentObserver()
         if self.is_main:
@@ -93,6 +96,9 @@ class Session:
             observer = TrackerObserver(observer, self.accelerator)
         if isinstance(self.method, Generate) and self.is_main:
             observer = CollapseMonitor(observer, run.data, run.held_out, early=run.total // 20)
+        if self.is_main:
+            real = run.held_out if run.held_out is not None and run.held_out.count > 1 else run.data
+            observer = Doctor(observer, self.method, run.settings, run.total, real, self.data)
         return observer
 
     def _check_method(self) -> None:
