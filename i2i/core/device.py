@@ -49,6 +49,18 @@ def device_of(name: str | torch.device) -> torch.device:
     return device
 
 
+def cpu_has_bf16() -> bool:
+    """True if this CPU multiplies in bfloat16 by hardware (AMX or AVX512_BF16), and torch uses it."""
+    import torch
+
+    def supported(name: str) -> bool:
+        probe = getattr(torch.cpu, name, None)  # torch has no public function for it
+        return bool(probe and probe())
+
+    has_hardware = supported("_is_amx_tile_supported") or supported("_is_avx512_bf16_supported")
+    return has_hardware and torch.backends.mkldnn.is_available()
+
+
 def _why_not(device: torch.device) -> str:
     """Why a device cannot be used on this machine; empty if it can."""
     import torch

@@ -1,4 +1,4 @@
-"""Faster float32 convolutions on a CPU, for networks made of plain torch layers.
+"""Faster convolutions on a CPU, in float32 and under bf16 autocast, for networks made of plain torch layers.
 
 `speed_up(network)` changes the class of those convolutions that can gain; parameters, state dict and results (to
 rounding) stay. Two ways are used, each where it is the faster one:
@@ -7,13 +7,17 @@ rounding) stay. Two ways are used, each where it is the faster one:
 - one matrix product of all positions in the batch for small maps with many channels, as deep in a U-Net: reading the
   weights is what costs there, and the product reads them once. torch's own way takes up to five times as long.
   Positions are the rows of the product: for 2 to 16 of them, BLAS can take ten times as long for the transposed one.
+  Under bf16 autocast the smallest maps are computed so too, in float32: torch's bf16 convolution reorders all weights
+  for them, forward and backward, which takes two to five times as long on a Xeon with AMX.
 
 Both can be differentiated any number of times.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 import torch
@@ -29,15 +33,17 @@ LEAST_CHANNELS = 64  # with fewer, moving data costs more than the products save
 LEAST_TILES = 48
 MOST_BYTES = 1 << 30  # of the transformed input
 MOST_POSITIONS = 256  # of all maps of a batch on their smaller side, for one matrix product
+MOST_POSITIONS_BF16 = 128  # the same under bf16 autocast
 LEAST_WEIGHTS = 1 << 20
 
 
 def speed_up(network: Net) -> Net:
-    """Makes the convolutions of `network` faster on a CPU in float32, in place; returns `network`.
+    """Makes the convolutions of `network` faster on a CPU, in place; returns `network`.
 
     Changes the class of `nn.Conv2d` and `nn.ConvTranspose2d` layers (and of subclasses, spectral norm and other
-    parametrizations included) that have enough weights. On another device, in another precision, under autocast, and
-    when traced, exported or compiled, they compute as before. Register parametrizations before, not after."""
+    parametrizations included) that have enough weights. Under bf16 autocast only layers with the smallest maps gain. On
+    another device, in another precision, and when traced, exported or compiled, they compute as before. Register
+    parametrizations before, not after."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not isinstance(layer, Fast) and _can_gain(layer):
             layer.__class__ = _fast_class(type(layer))
@@ -81,10 +87,39 @@ def _can_filter(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
 
 def _is_plain_float32(x: Tensor) -> bool:
     """True if x is float32 on a CPU and neither autocast nor a tracer or compiler is at work."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 4:
+    return x.dtype == torch.float32 and _is_plain(x) and not torch.is_autocast_enabled("cpu")
+
+
+def _is_plain(x: Tensor) -> bool:
+    """True if x is a batch of maps on a CPU, and neither a tracer nor a compiler is at work."""
+    if x.device.type != "cpu" or x.dim() != 4:
         return False
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return not (torch.is_autocast_enabled("cpu") or tracing or torch.compiler.is_compiling())
+    return not (tracing or torch.compiler.is_compiling())
+
+
+def _most_positions(layer: nn.Module, x: Tensor) -> int:
+    """Positions of maps up to which one matrix product is faster for x; 0 if the product cannot be used."""
+    # Not `layer.weight`: computing a parametrized one may change state, such as the vectors of spectral norm.
+    if next(layer.parameters()).dtype != torch.float32 or not _is_plain(x):
+        return 0
+    if not torch.is_autocast_enabled("cpu"):
+        return MOST_POSITIONS if x.dtype == torch.float32 else 0
+    is_bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and x.dtype in (torch.float32, torch.bfloat16)
+    return MOST_POSITIONS_BF16 if is_bf16 else 0
+
+
+@contextlib.contextmanager
+def _in_float32() -> Iterator[None]:
+    """Leaves autocast inside. (An autocast context that changes nothing would still empty the cache of weights.)"""
+    if not torch.is_autocast_enabled("cpu"):
+        yield
+        return
+    torch.set_autocast_enabled("cpu", False)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cpu", True)
 
 
 def _padding(layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:
@@ -134,9 +169,9 @@ class FastConv2d(Fast, nn.Conv2d):
 
     def uses_product(self, x: Tensor) -> bool:
         """True if x [N, C, H, W] is small enough for one matrix product."""
-        if not _many_weights(self) or not _is_plain_float32(x):
+        if not _many_weights(self):
             return False
-        return 0 < len(x) * math.prod(_output_size(self, x)) <= MOST_POSITIONS
+        return 0 < len(x) * math.prod(_output_size(self, x)) <= _most_positions(self, x)
 
     # nn.Conv2d.forward passes the weight to this method, once computed where it is parametrized; and subclasses that
     # change `forward`, such as ResizeConv, come by here too.
@@ -146,10 +181,19 @@ class FastConv2d(Fast, nn.Conv2d):
         if not self.uses_product(input):
             return cast(Tensor, super()._conv_forward(input, weight, bias))
         height, width = _output_size(self, input)
-        patches = F.unfold(input, self.kernel_size, padding=_padding(self), stride=self.stride)  # [N, C r r, H' W']
-        rows = patches.transpose(1, 2).contiguous().view(-1, patches.shape[1])
-        y = _with_rows(F.linear(rows, weight.reshape(self.out_channels, -1), bias))  # [N H' W', K]
-        return y.view(len(input), height, width, -1).permute(0, 3, 1, 2).contiguous()
+        dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else input.dtype
+        with _in_float32():
+            x = input.float()
+            patches = F.unfold(x, self.kernel_size, padding=_padding(self), stride=self.stride)  # [N, C r r, H' W']
+            rows = patches.transpose(1, 2)
+            if weight.is_contiguous():
+                matrix = weight.float().view(self.out_channels, -1)
+            else:  # channels last: r r C in the place of C r r, so that the weights need no copy
+                rows = rows.unflatten(2, (self.in_channels, -1)).transpose(2, 3).flatten(2)
+                matrix = weight.float().permute(0, 2, 3, 1).reshape(self.out_channels, -1)
+            rows = rows.contiguous().view(-1, patches.shape[1])
+            y = _with_rows(F.linear(rows, matrix, bias))  # [N H' W', K]
+            return y.view(len(input), height, width, -1).permute(0, 3, 1, 2).contiguous().to(dtype)
 
 
 class FastConvTranspose2d(Fast, nn.ConvTranspose2d):
@@ -159,19 +203,26 @@ class FastConvTranspose2d(Fast, nn.ConvTranspose2d):
 
     def uses_product(self, x: Tensor) -> bool:
         """True if x [N, C, H, W] is small enough for one matrix product."""
-        if not _many_weights(self) or not _is_plain_float32(x):
+        if not _many_weights(self):
             return False
-        return 0 < len(x) * x.shape[2] * x.shape[3] <= MOST_POSITIONS
+        return 0 < len(x) * x.shape[2] * x.shape[3] <= _most_positions(self, x)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """x [N, C, H, W] -> [N, K, H', W'] as nn.ConvTranspose2d."""
         if output_size is not None or not self.uses_product(input):
             return super().forward(input, output_size)
-        rows = input.permute(0, 2, 3, 1).reshape(-1, self.in_channels)
-        products = _with_rows(rows @ self.weight.reshape(self.in_channels, -1))  # [N H W, K r r]
-        patches = products.view(len(input), -1, products.shape[1]).transpose(1, 2)
-        y = F.fold(patches, _output_size(self, input), self.kernel_size, padding=_padding(self), stride=self.stride)
-        return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
+        dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else input.dtype
+        with _in_float32():
+            rows = input.float().permute(0, 2, 3, 1).reshape(-1, self.in_channels)
+            weight = self.weight.float()
+            if weight.is_contiguous():
+                products = _with_rows(rows @ weight.view(self.in_channels, -1))  # [N H W, K r r]
+            else:  # channels last: r r K, so that the weights need no copy
+                products = _with_rows(rows @ weight.permute(0, 2, 3, 1).reshape(self.in_channels, -1))
+                products = products.unflatten(1, (-1, self.out_channels)).transpose(1, 2).flatten(1)
+            patches = products.view(len(input), -1, products.shape[1]).transpose(1, 2)
+            y = F.fold(patches, _output_size(self, input), self.kernel_size, padding=_padding(self), stride=self.stride)
+            return (y if self.bias is None else y + self.bias.view(1, -1, 1, 1)).to(dtype)
 
 
 def _fast_class(kind: type[nn.Module]) -> type[Any]:

@@ -35,6 +35,7 @@ class Cost:
     model: int  # bytes of the saved model
     samples: int  # bytes of a sample grid without compression
     preview: int  # MACs of a sample grid
+    double_backward: bool = False  # True if a loss differentiates through a gradient
 
     @property
     def parameter_count(self) -> int:
@@ -100,6 +101,7 @@ def _cost(run: Run, method: Method, micro_batch: int, counter: MacCounter) -> Co
         model=4 * averaged,
         samples=sum(x.numel() for x in columns.values()),
         preview=Macs.of(counter.total).work - before,
+        double_backward=method.double_backward,
     )
 
 

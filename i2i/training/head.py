@@ -10,6 +10,7 @@ from i2i.core.format import format_about, format_bytes
 from i2i.core.machine import process_age
 from i2i.training.estimate import Estimate, estimate
 from i2i.training.lighter import DAY, Lighter, lighter
+from i2i.training.precision import sentence
 from i2i.training.run import Run
 
 FEW_STEPS = 20  # a run of fewer steps starts at once, without measuring
@@ -52,6 +53,8 @@ def head(run: Run, estimated: Estimate, lighter_form: Lighter | None) -> list[st
     if estimated.disk is not None and estimated.memory is not None:
         where += f"; {format_bytes(estimated.memory)} of memory and {format_bytes(estimated.disk)} of disk"
     lines.append(f"{where}.")
+    if run.training.precision == "bf16" and run.precision_why:
+        lines.append(sentence(run))
     lines += warnings(estimated, lighter_form)
     return lines
 

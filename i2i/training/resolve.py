@@ -22,6 +22,7 @@ from i2i.methods._check_config import check_names
 from i2i.training import checkpoint as checkpoints
 from i2i.training import recipes
 from i2i.training.length import check_length, planned_images
+from i2i.training.precision import settle
 from i2i.training.run import Run
 from i2i.training.settings import TrainSettings
 from i2i.training.start import read_start
@@ -56,6 +57,7 @@ def resolve_run(
     else:
         run = _resolve(recipe, data_sources, out, values, progress)
         _begin(run, progress)
+        settle(run)
     check_new_folder(run.folder)
     return run
 

@@ -11,7 +11,7 @@ from i2i.core import config
 from i2i.nets.factory import TranslationNets, resnet_blocks, unet_depth
 from i2i.training.loop import default_interval
 from i2i.training.run import Run
-from i2i.training.settings import precision_on
+from i2i.training.settings import TrainSettings, precision_on
 
 
 def resolved(run: Run, device: torch.device) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def resolved(run: Run, device: torch.device) -> dict[str, Any]:
         "epochs": round(run.total / max(1, run.data.count), 2),
         "precision": precision_on(device, training.precision),
         "device": str(device),
-        "channels_last": "no" if training.channels_last == "auto" and device.type != "cuda" else training.channels_last,
+        "channels_last": _channels_last(training, device),
         "save_every": training.save_every or interval,
         "sample_every": training.sample_every or interval,
     }
@@ -38,6 +38,11 @@ def resolved(run: Run, device: torch.device) -> dict[str, Any]:
         else:
             values["blocks"] = resnet_blocks(run.config.blocks, shape.size)
     return {name: value for name, value in values.items() if value is not None and run.settings.get(name) != value}
+
+
+def _channels_last(training: TrainSettings, device: torch.device) -> str:
+    can_be = device.type == "cuda" or (device.type == "cpu" and training.precision == "bf16")
+    return "no" if training.channels_last == "auto" and not can_be else training.channels_last
 
 
 def meanings(run: Run) -> dict[str, str]:

@@ -62,6 +62,7 @@ class Run:
     shape: Shape
     total: int  # length in images
     settings: dict[str, Any]  # all settings by name, as in config.yaml
+    precision_why: str = ""  # why precision=auto took what `training` says; empty if it was set
     start: Start | None = None  # whose weights the networks start with; None: random ones, or those of a checkpoint
     start_notes: list[str] = field(default_factory=list)  # which networks took theirs; known once they are built
     start_digest: str = ""  # of the weights of init_from, as the run began
@@ -138,7 +139,8 @@ class Run:
         """Names of the settings that differ from their default."""
         parts = (self.config, self.data_settings, self.training, self.tricks)
         fields = [(f, getattr(part, f.name)) for part in parts for f in dataclasses.fields(part)]
-        return [f.name for f, value in fields if value != f.default and f.name != "layout"]
+        own = {"layout", "precision"} if self.precision_why else {"layout"}  # derived, not set
+        return [f.name for f, value in fields if value != f.default and f.name not in own]
 
     def header(self, images: int, metrics: dict[str, float]) -> dict[str, Any]:
         """The header of the model saved at `images` images; `metrics` are scores on held-out images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import platform
 import sys
@@ -35,6 +36,7 @@ from i2i.training.doctor.loader import WatchedData
 from i2i.training.doctor.monitor import Doctor
 from i2i.training.length import why_fixed
 from i2i.training.loop import Loop
+from i2i.training.precision import sentence
 from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
 from i2i.training.report.observer import ProgressObserver, TrainProgress
 from i2i.training.resolve import METHOD_COPY, check_new_folder
@@ -239,6 +241,8 @@ def _make_folder(run: Run) -> None:
     try:
         with atomic_folder(run.folder) as folder:
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+            if why := sentence(run):
+                text = f"# {why}\n{text}"
             (folder / "config.yaml").write_text(text, encoding="utf-8")
             if run.method_file is not None:
                 (folder / METHOD_COPY).write_bytes(run.method_source)
@@ -255,8 +259,10 @@ def _note_length(run: Run) -> None:
     length = {"epochs": run.training.epochs, "images": run.training.images}
     if all(values.get(key) == value for key, value in length.items()):
         return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), lines))
     with atomic_write(path) as file:
-        file.write(yaml.safe_dump({**values, **length}, sort_keys=False, allow_unicode=True).encode())
+        file.write((comment + yaml.safe_dump({**values, **length}, sort_keys=False, allow_unicode=True)).encode())
 
 
 def _check_device_count(settings: TrainSettings) -> None:

@@ -37,12 +37,16 @@ class TrainSettings:
     images: Annotated[int, Range(0, MAX_IMAGES)] = 0  # length of the run in images; 0: as epochs says
     batch: Annotated[int, Range(1, 1_000_000)] = 1  # images in a step, all processes together; auto: as many as fit
     accumulate: Count = 1  # micro-batches that a step is computed in, to save memory
-    precision: str = "auto"  # auto (bf16 on GPUs that have it, else fp32), fp32, bf16, fp16, fp64
+    precision: str = (
+        "auto"  # auto (bf16 where hardware has it and networks gain by it, else fp32), fp32, bf16, fp16, fp64
+    )
     seed: Annotated[int, Range(-(2**63), 2**63 - 1)] = 0  # seeds everything: initial weights, data order, noise
     ema: NonNegative = 0.0  # half-life of the weight average (EMA) in images; 0: no average
     clip: NonNegative = 0.0  # maximum gradient norm of an optimizer; 0: no clipping
     compile: bool = False  # torch.compile the networks, except those that are differentiated twice
-    channels_last: str = "auto"  # store images channels last: auto (yes on GPUs without instance norm), yes, no
+    channels_last: str = (
+        "auto"  # store images channels last: auto (on GPUs and in bf16, without instance norm), yes, no
+    )
     tf32: bool = True  # TensorFloat-32 for float32 convolutions and matrix products on GPUs that have it
     device: str = "auto"  # auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps
     save_every: Natural = 0  # images between checkpoints; 0: every epoch (at most 200 in a run) and every ten minutes
@@ -152,7 +156,9 @@ def _accelerate_device(device: torch.device | None) -> Iterator[None]:
 
 
 def precision_on(device: torch.device, name: str) -> str:
-    """The name of PRECISIONS that is used on `device`: auto is bf16 on GPUs that have it, else fp32."""
+    """The name of PRECISIONS that is used on `device`: auto is bf16 on GPUs that have it, else fp32.
+
+    New runs know theirs (i2i.training.precision); auto comes from runs of earlier versions and from the loop alone."""
     if name != "auto":
         return name
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"

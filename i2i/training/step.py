@@ -53,16 +53,19 @@ class TrainStep:
         self._setup_networks()
         self.optimizers = method.optimizers()  # after the move: they hold the parameters on the device
         self.precision = Precision.of(settings.precision, self.device, list(self.optimizers))
-        if self.device.type == "cpu" and self.precision.autocast is None:
+        if self.device.type == "cpu":
             fast_conv.speed_up(method)
         self.owned = {name: method.owned(o) for name, o in self.optimizers.items()}
         self.initial_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
 
     def _use_channels_last(self) -> bool:
-        """The setting channels_last. auto: on GPUs, but not with instance norm, which copies such images twice."""
+        """The setting channels_last. auto: on GPUs, and on CPUs in bf16; with instance norm, which copies such images
+        twice, never."""
         if self.settings.channels_last != "auto":
             return self.settings.channels_last == "yes"
-        return self.device.type == "cuda" and not any(isinstance(m, InstanceNorm) for m in self.method.modules())
+        is_bf16 = self.device.type == "cpu" and self.settings.precision == "bf16"
+        has_instance_norm = any(isinstance(m, InstanceNorm) for m in self.method.modules())
+        return (self.device.type == "cuda" or is_bf16) and not has_instance_norm
 
     def _setup_networks(self) -> None:
         """Gives every process the same networks, on its device, in the memory layout and precision of the settings."""

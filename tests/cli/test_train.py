@@ -29,6 +29,7 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(pairs, tmp_path, monkeypat
 
 def test_a_dry_run_shows_every_setting_with_its_value_when_asked(sides, pairs):
     words = ["--dry-run", "--all", "--size", 32, "--set", "width=4", "--set", "layers=1", "--device", "cpu"]
+    words += ["--set", "d_width=4"]  # small enough for fp32 on every CPU
     out, _ = i2i("train", "cyclegan", "--data", *sides, *words)
     rows = {line[2:].split("  ")[0]: line[2:].split("  ")[-1].strip() for line in out.splitlines()}
     assert rows["flip"] == "yes"

@@ -198,15 +198,46 @@ def test_large_maps_and_given_sizes_take_the_plain_way():
 
 
 @pytest.mark.parametrize(("make", "arguments", "shape"), SMALL)
-def test_autocast_other_precisions_and_tracing_take_the_plain_way(make, arguments, shape):
+def test_other_precisions_and_tracing_take_the_plain_way(make, arguments, shape):
     layer, x = make(shape[1], 256, **arguments), torch.randn(shape)
     base = slow_down(copy.deepcopy(layer))
     with torch.no_grad():
-        with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(layer(x), base(x))
+        with torch.autocast("cpu", torch.float16):
+            assert not layer.uses_product(x)
         assert torch.equal(layer.double()(x.double()), base.double()(x.double()))
         traced = torch.jit.trace(layer.float(), x, check_trace=False)
     assert "convolution" in str(traced.graph)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("make", [conv, transposed])
+def test_under_bf16_autocast_small_maps_are_computed_in_float32(make, layout):
+    layer, x = make(256, 320, 4, 2, 1).to(memory_format=layout), torch.randn(2, 256, 4, 6)
+    base = slow_down(copy.deepcopy(layer))
+    assert layer.uses_product(x)
+    expected = base(x)
+    expected.square().sum().backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not layer.uses_product(torch.zeros(2, 256, 24, 24))
+        y = layer(x.bfloat16().float())
+        assert torch.is_autocast_enabled("cpu")
+        assert layer(x.bfloat16()).equal(y)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, rtol=2e-2, atol=2e-2)
+    y.float().square().sum().backward()
+    torch.testing.assert_close(layer.weight.grad, base.weight.grad, rtol=5e-2, atol=5e-2 * base.weight.grad.std())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("make", [conv, transposed])
+def test_both_layouts_of_weights_give_the_same(make, layout):
+    layer, x = make(256, 320, 4, 2, 1).to(memory_format=layout), torch.randn(2, 256, 4, 6)
+    base = slow_down(copy.deepcopy(layer).to(memory_format=torch.contiguous_format))
+    assert layer.uses_product(x)
+    torch.testing.assert_close(layer(x), base(x), rtol=1e-4, atol=1e-5)
+    layer(x).square().sum().backward()
+    base(x).square().sum().backward()
+    torch.testing.assert_close(layer.weight.grad, base.weight.grad, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

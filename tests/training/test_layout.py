@@ -10,8 +10,8 @@ from i2i.training.step import TrainStep
 from tests.methods import tiny
 
 
-def chosen(method: str, device: str, channels_last: str = "auto") -> bool:
-    settings = TrainSettings(channels_last=channels_last)
+def chosen(method: str, device: str, channels_last: str = "auto", precision: str = "fp32") -> bool:
+    settings = TrainSettings(channels_last=channels_last, precision=precision)
     step = SimpleNamespace(settings=settings, device=torch.device(device), method=tiny.made(method))
     return TrainStep._use_channels_last(step)
 
@@ -27,3 +27,8 @@ def test_auto_is_channels_last_on_gpus_without_instance_norm(method: str, device
 def test_what_the_user_sets_is_kept() -> None:
     assert chosen("cyclegan", "cpu", "yes")
     assert not chosen("dcgan", "cuda", "no")
+
+
+@pytest.mark.parametrize(("method", "expected"), [("dcgan", True), ("sngan", True), ("cyclegan", False)])
+def test_auto_is_channels_last_on_cpus_in_bf16_without_instance_norm(method: str, expected: bool) -> None:
+    assert chosen(method, "cpu", precision="bf16") is expected
