@@ -14,7 +14,9 @@ from typing import Any
 from tests.cli.program import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = [*TINY, "--images", "24", "--quiet"]  # of a small run that writes all that it can write, at every image
+IMAGES = 16
+# of a small run that writes all that it can write, at every image
+SETTINGS = [*TINY, "--images", str(IMAGES), "--quiet"]
 SETTINGS += ["--set", "log_every=1", "--set", "sample_every=5", "--set", "keep=2", "--set", "save_every=1"]
 SERVER = """
 import json, os, sys
@@ -22,7 +24,7 @@ import torch, i2i.cli, i2i.training.train, i2i.inference.translate, i2i.models.l
 import onnxruntime, onnx, safetensors.torch, accelerate, torchvision.io, tifffile
 answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
 print("ready", 0, file=answers)
-for line in sys.stdin:
+while line := sys.stdin.readline():
     order = json.loads(line)
     child = os.fork()
     if not child:
@@ -36,6 +38,7 @@ for line in sys.stdin:
         sys.stdout.flush()
         os._exit(code or 0)
     print("started", child, file=answers)
+    sys.stdin.readline()  # until then, no other process gets the number of this one
     print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers)
 """
 
@@ -68,15 +71,18 @@ class Forks:
         """Starts the program; `Program.wait` must be called before the next one starts."""
         out, err = (Path(self.folder.name) / name for name in ("out", "err"))
         order = {"words": list(map(str, words)), "out": str(out), "err": str(err)}
-        assert self.server.stdin is not None
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
+        self.say(json.dumps(order))
         return Program(self.answer("started"), self, out, err)
 
     def run(self, *words: object) -> tuple[int, str]:
         """Runs the program; (exit code, what it wrote to stderr)."""
         program = self.start(*words)
         return program.wait(), program.err.read_text()
+
+    def say(self, line: str) -> None:
+        """Sends the server a line."""
+        assert self.server.stdin is not None
+        print(line, file=self.server.stdin, flush=True)
 
     def answer(self, kind: str) -> int:
         """The number of the server's next answer, which must be of this kind."""
@@ -94,6 +100,7 @@ class Program:
 
     def wait(self) -> int:
         """Its exit code; -9 if it was killed."""
+        self.forks.say("wait")
         return self.forks.answer("ended")
 
 

@@ -11,7 +11,7 @@ import pytest
 from i2i.models.format import save
 from i2i.nets.resnet import ResNet
 from tests.cli.program import make_pairs, picture
-from tests.robustness.forks import SETTINGS, Forks, bytes_of, scraps
+from tests.robustness.forks import IMAGES, SETTINGS, Forks, bytes_of, scraps
 
 pytestmark = pytest.mark.slow
 ROOMY = 256 << 20
@@ -83,7 +83,7 @@ def test_training_goes_on_when_there_is_room_again(share, whole, forks, disk):
     words = ["train", "--resume", run, "--quiet"] if (run / "config.yaml").exists() else [*begin, run]
     assert forks.run(*words)[0] == 0
     wanted, made = bytes_of(finished), bytes_of(run)
-    for name in ("model.safetensors", f"checkpoints/{24:012d}/state.safetensors"):
+    for name in ("model.safetensors", f"checkpoints/{IMAGES:012d}/state.safetensors"):
         assert made[name] == wanted[name], name
     assert scraps(run) == []
 
