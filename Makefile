@@ -21,7 +21,7 @@ test-slow: .venv/tested
 # packages have a folder of their own, because gradio requires Pillow below 13, which rounds differently when it resizes:
 # the images of tests/golden were made with 13.
 test-page: .venv/tested .venv/page/tested
-	PYTHONPATH=.venv/page $(BIN)/python -m pytest -m 'slow or not slow' tests/inference/test_demo.py tests/robustness/test_foreign_origin.py tests/test_report_browser.py tests/inference/test_compare_browser.py
+	PYTHONPATH=.venv/page $(BIN)/python -m pytest -m 'slow or not slow' tests/inference/test_demo.py tests/robustness/test_foreign_origin.py tests/test_report_browser.py tests/inference/test_compare_browser.py tests/inference/test_study_browser.py
 
 install: .venv/installed
 install-test: .venv/tested

@@ -341,7 +341,7 @@ def keys_of(value: Any, depth: int = 0) -> set[str]:
 def general(keys: set[str]) -> set[str]:
     """Names of networks and settings as the tables write them."""
     keys = {re.sub(r"^networks\.\w+\.", "networks.NAME.", k) for k in keys}
-    keys = {re.sub(r"^(intervals|candidates|scores|apart)\..*", r"\1", k) for k in keys}
+    keys = {re.sub(r"^(intervals|candidates|scores|apart|trials|vigilance)\..*", r"\1", k) for k in keys}
     return {re.sub(r"^(settings|resolved|meanings)\..*", r"\1.NAME", k) for k in keys}
 
 
