@@ -382,6 +382,7 @@ def test_json_of_translating_and_evaluating(sandbox: Path) -> None:
     i2i("evaluate", "--model", "runs/mine", "--metrics", "l1", "--save", "earlier")
     (compared,) = printed("compare", "runs/mine", "earlier", "-o", "c.html", "--json")
     agree(compared, "i2i compare")
+    agree(printed("study", "new", "runs/mine", "-o", "s.html", "--json")[0], "i2i study new")
     assert set(compared["differences"][0]) == {"a", "b", "metric", "difference", "interval", "clear", "better"}
 
 

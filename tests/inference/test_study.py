@@ -18,6 +18,7 @@ from i2i.inference.study_checks import answers_text, check_of
 from i2i.inference.study_sheet import PRACTICE, SCORED, VIGILANCE, Planner, fitting_lengths
 from i2i.metrics.study import wilson
 from tests.cli.program import i2i
+from tests.test_docs import listed_keys
 
 COUNT, SIDE = 40, 16
 SMALL = {"trials": 20, "practice": 4, "vigilance": 3}
@@ -313,6 +314,7 @@ def test_bad_answer_files_are_named_and_the_others_are_read(lab, tmp_path):
         assert len(err.strip().splitlines()) == 1
         found = json.loads(i2i("study", "read", *files, bad, "--key", made.key, "--draws", 200, "--json", code=3)[0])
         assert [one["file"] for one in found["refused"]] == [str(bad)]
+        assert set(found) == listed_keys("i2i study read")[0]
     _, err = i2i("study", "read", bad, bad.with_name("bad0.json"), "--key", other.key, code=1)
     assert "No answer file can be used" in err
     (tmp_path / "no.key.json").write_text('{"i2i study key": 1, "study": "x", "key": "eJw="}')
