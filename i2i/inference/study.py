@@ -74,22 +74,8 @@ def new_study(
 
     Raises I2IError, before any model runs, if a value is not allowed, a file exists, or there are no real images."""
     kind = kind or ("ab" if len(candidates) > 1 else "real")
-    if kind not in study_sheet.KINDS:
-        raise I2IError(f"The kind of study {kind!r} is unknown.", among(kind, study_sheet.KINDS))
-    seconds = SECONDS[kind] if seconds is None else seconds
-    if not 0 <= seconds <= 60:
-        raise I2IError(f"Images cannot be shown for {seconds} seconds.", "Allowed: 0 (until the answer) to 60.")
-    path = Path(output)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise I2IError(f"{path} is no name of a page.", "Give a name that ends with .html, such as study.html.")
-    pages = [path]
-    if kind == "real" and len(candidates) > 1:
-        pages = [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(len(candidates))]
-    key = path.with_name(f"{path.stem}.key.json")
-    for file in (*pages, key):
-        if file.exists() and not overwrite:
-            raise I2IError(f"{file} exists; people may have answered it.", "Give another -o, or --overwrite.")
-
+    seconds = _exposure(kind, seconds)
+    pages, key = _files(Path(output), len(candidates) if kind == "real" else 1, overwrite)
     least = 2 if kind == "ab" else 1
     lineup = open_lineup(
         candidates, data, least=least, split=split, limit=limit, size=size, device=device, method=method
@@ -137,6 +123,28 @@ def read_key(path: Path) -> dict[str, Any]:
 
 
 # ---- steps of the above --------------------------------------------------------------------------------------------
+
+
+def _exposure(kind: str, seconds: float | None) -> float:
+    """Seconds that a pair is shown. Raises I2IError for another kind or an impossible time."""
+    if kind not in study_sheet.KINDS:
+        raise I2IError(f"The kind of study {kind!r} is unknown.", among(kind, study_sheet.KINDS))
+    seconds = SECONDS[kind] if seconds is None else seconds
+    if not 0 <= seconds <= 60:
+        raise I2IError(f"Images cannot be shown for {seconds} seconds.", "Allowed: 0 (until the answer) to 60.")
+    return seconds
+
+
+def _files(path: Path, count: int, overwrite: bool) -> tuple[list[Path], Path]:
+    """The paths of `count` pages and of the key. Raises I2IError if one exists, or the name is not that of a page."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise I2IError(f"{path} is no name of a page.", "Give a name that ends with .html, such as study.html.")
+    pages = [path] if count < 2 else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
+    key = path.with_name(f"{path.stem}.key.json")
+    for file in (*pages, key):
+        if file.exists() and not overwrite:
+            raise I2IError(f"{file} exists; people may have answered it.", "Give another -o, or --overwrite.")
+    return pages, key
 
 
 def _pictures(lineup: Lineup, sheets: Sequence[Sheet], progress: Progress | None) -> dict[Picture, np.ndarray]:
