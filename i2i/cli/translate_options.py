@@ -69,7 +69,8 @@ Format = Annotated[
 Size = Annotated[
     str | None,
     Option(
-        help="Output size in pixels: N for the shorter side, or WIDTHxHEIGHT. [default: same as each input]",
+        help="Output size in pixels: N for the shorter side, or WIDTHxHEIGHT. [default: same as each input, times the "
+        "scale of a model that enlarges]",
         metavar="N|WxH",
     ),
 ]

@@ -24,7 +24,8 @@ from i2i.media.formats import open_pillow
 
 QUEUE = 8  # requests that wait; further ones are refused with a message
 HELP = (
-    "Drop an image and move the slider. Size and format are kept. The image stays on the computer that runs this page, "
+    "Drop an image and move the slider. The format is kept, and so is the size, unless the "
+    "model enlarges images. The image stays on the computer that runs this page, "
     "and is removed there after half an hour."
 )
 CSS = """

@@ -91,7 +91,7 @@ class Pipeline:
 
     def _read(self, job: Job) -> None:
         source, suffix = storage.decoder_input(job.source), job.target.suffix.lower()
-        document = reader.read(source, self.translator.channels_in, self.settings, suffix)
+        document = reader.read(source, self.translator.channels_in, self.settings, suffix, self.translator.scale)
         job.outputs = [None] * len(document.parts)
         job.document, job.note = document, document.note
 
@@ -120,7 +120,7 @@ class Pipeline:
         document = job.document
         assert document is not None
         levels = [
-            part.to_levels(output) if isinstance(output, Tensor) else output
+            part.sized(part.to_levels(output) if isinstance(output, Tensor) else output)
             for part, output in zip(document.parts, job.outputs)
             if output is not None
         ]

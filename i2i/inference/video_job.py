@@ -24,7 +24,8 @@ def translate_video(
     def translate_frames(frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """uint8 [H, W, 3] of some frames -> the same of their translations, in smaller batches if memory runs out."""
         for frame in frames[:1]:
-            reader.check_output_size(job.source, frame.shape[1], frame.shape[0], 1, settings)
+            height, width = frame.shape[:2]
+            reader.check_output_size(job.source, width, height, 1, settings, runner.translator.scale)
         while True:
             try:
                 translated: list[np.ndarray] = runner.translator(list(frames), size=settings.size, batch=runner.most)

@@ -40,21 +40,37 @@ class PreparedImage:
     to_levels: Callable[[Tensor], np.ndarray]  # float32 [C, h, w] in [-1, 1] -> [h, w, C] in the image's own values
     finish: Callable[[np.ndarray], Any]  # all levels [H, W, C] -> the kind it came as
     alpha: np.ndarray | None = None  # [H, W, 1] in the image's own values
+    output: tuple[int, int] | None = None  # width and height of the result; None: as the network makes it
 
     @property
     def pixels(self) -> Tensor:
         """The whole image: float32 [C, H, W] in [-1, 1]."""
         return self.read(slice(0, self.height), slice(0, self.width))
 
-    def resized(self, size: Size) -> PreparedImage:
-        """The same image with its pixels resized (see Translator.__call__); its alpha keeps its size."""
+    def resized(self, size: Size, scale: int = 1) -> PreparedImage:
+        """The same image, whose result will have that size (see Translator.__call__); its alpha keeps its size.
+
+        Its pixels are resized before the network, but not for a network that enlarges images `scale` times: it gets
+        all there are, and what it makes of them is resized."""
         if size is None:
             return self
+        if scale > 1:
+            width, height = target_size(self.width * scale, self.height * scale, size)
+            return replace(
+                self, output=None if width == self.width * scale and height == self.height * scale else (width, height)
+            )
         pixels = resize(self.pixels, size)
         height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
         if (height, width) == (self.height, self.width):
             return self
         return replace(self, height=height, width=width, read=lambda rows, columns: pixels[:, rows, columns])
+
+    def sized(self, levels: np.ndarray) -> np.ndarray:
+        """What a network made of the whole image, [h, w, C], in the size that the result will have."""
+        if self.output is None:
+            return levels
+        width, height = self.output
+        return resize_levels(levels, height, width)
 
 
 # ---- kinds of images -------------------------------------------------------------------------------------------
@@ -246,10 +262,11 @@ def resize_levels(levels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Values [H, W, C], such as an alpha channel, -> [height, width, C] of the same dtype."""
     if levels.shape[:2] == (height, width):
         return levels
-    top = 1 if levels.dtype.kind == "f" else np.iinfo(levels.dtype).max
+    is_float = levels.dtype.kind == "f"
+    low, top = (min(0.0, float(levels.min())), 1) if is_float else (0, np.iinfo(levels.dtype).max)
     pixels = torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1)).astype(np.float32))
-    resized = _interpolate(pixels, height, width).clamp_(0, top)
-    return (resized if top == 1 else resized.round_()).permute(1, 2, 0).numpy().astype(levels.dtype)
+    resized = _interpolate(pixels, height, width).clamp_(low, top)
+    return (resized if is_float else resized.round_()).permute(1, 2, 0).numpy().astype(levels.dtype)
 
 
 # ---- reflection ------------------------------------------------------------------------------------------------

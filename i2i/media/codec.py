@@ -43,12 +43,12 @@ FORMAT_NAMES = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"
 class WriteSettings:
     """How image files are read and written."""
 
-    size: Size = None  # pixels of the shorter side, (width, height), or None: as the input
+    size: Size = None  # pixels of the shorter side, (width, height), or None: as the input, times the model's scale
     quality: int | None = None  # 1 (small) to 100 (good); None: 95 for JPEG and WebP, 90 for AVIF
     subsampling: str = "4:4:4"  # chroma subsampling of JPEG and AVIF outputs: 4:4:4, 4:2:2 or 4:2:0
     alpha: str = "keep"  # keep: carry it over; drop: leave it out; translate: send it through the network as gray
     profile: str = "keep"  # keep: colors in the input's profile; srgb: colors stay in sRGB
-    max_pixels: int = images.MAX_PIXELS  # of an image, all its frames together
+    max_pixels: int = images.MAX_PIXELS  # of an image and of its output, all frames together
     metadata: str = "keep"  # keep: all that the format holds; strip: only resolution, timing and color profile
 
     def __post_init__(self) -> None:
@@ -73,6 +73,7 @@ class Document:
 
     parts: list[PreparedImage]  # of each frame its color and, if alpha is translated, its alpha
     per_frame: int  # parts of a frame: 1, or 2 with alpha
+    scale: int = 1  # how many times the network enlarges them
     metadata: Metadata = field(default_factory=Metadata)
     timing: dict[str, Any] = field(default_factory=dict)  # of an animation: duration (ms, a list), loop
     has_still: bool = False  # True if the first frame is a still image for programs that show no animations
@@ -81,8 +82,8 @@ class Document:
 
     @property
     def pixels(self) -> int:
-        """The pixels of all parts."""
-        return sum(p.height * p.width for p in self.parts)
+        """The pixels of all parts, as the network makes them."""
+        return sum(p.height * p.width for p in self.parts) * self.scale**2
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------

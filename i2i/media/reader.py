@@ -19,16 +19,17 @@ TIFF_SUBFILE, REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a redu
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix: str) -> Document:
+def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix: str, scale: int = 1) -> Document:
     """Reads an image for a network of `channels` input channels and an output file with `suffix`.
 
+    scale: how many times the network enlarges images.
     Raises I2IError naming the file if it is no image, damaged, cut short, or too large."""
     with images.open_image(source, options.max_pixels, load=False) as image:
         numbers = _frame_numbers(source, image, suffix)
         count = len(numbers)
         is_still_apart = bool(image.info.get("default_image")) and numbers[0] == 0 and count > 1
         _check_total(source, image.width * image.height * count, count, options.max_pixels)
-        document = Document([], 2 if options.alpha == "translate" else 1)
+        document = Document([], 2 if options.alpha == "translate" else 1, scale)
         content = pixels.content_of(source, image)
         document.metadata = metadata.read(source, image, numbers)
         if options.metadata == "strip":
@@ -46,7 +47,7 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
             if not document.parts:
                 document.metadata.orientation = orientation
             durations.append(float(image.info.get("duration", 0)))
-            check_output_size(source, array.shape[1], array.shape[0], count, options)
+            check_output_size(source, array.shape[1], array.shape[0], count, options, scale)
             document.states.append(state)
             _add(document, array, channels, options)
         _check_pages(source, document, suffix)
@@ -95,17 +96,18 @@ def _add(document: Document, array: np.ndarray, channels: int, options: WriteSet
         array = images.on_white(array)
     prepared = adapt.prepare_array(array, channels, lambda levels: levels)
     if document.per_frame == 1:
-        document.parts.append(prepared.resized(options.size))
+        document.parts.append(prepared.resized(options.size, document.scale))
         return
     alpha, prepared = prepared.alpha, replace(prepared, alpha=None)
-    document.parts.append(prepared.resized(options.size))
+    document.parts.append(prepared.resized(options.size, document.scale))
     if alpha is None:
         # The first frame decides whether alpha is translated; a later one without any gets an opaque one.
         if len(document.parts) == 1:
             document.per_frame = 1
             return
         alpha = np.full((*array.shape[:2], 1), np.iinfo(array.dtype).max, array.dtype)
-    document.parts.append(adapt.prepare_array(alpha, channels, lambda levels: levels).resized(options.size))
+    prepared = adapt.prepare_array(alpha, channels, lambda levels: levels)
+    document.parts.append(prepared.resized(options.size, document.scale))
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------
@@ -119,23 +121,32 @@ def _check_total(source: Path | BinaryIO, total: int, frames: int, limit: int) -
         )
 
 
-def check_output_size(source: Path | BinaryIO, width: int, height: int, frames: int, options: WriteSettings) -> None:
-    """Raises I2IError if the output, resized as the options say, would have more pixels than are allowed."""
-    if options.size is None:
-        return
-    width, height = adapt.target_size(width, height, options.size)
-    if width * height * frames > options.max_pixels:
-        each = f"{frames} frames of " if frames > 1 else ""
-        raise I2IError(
-            f"{images.source_name(source)} would have {each}{width}x{height} pixels, more than the limit of "
-            f"{options.max_pixels:,}.",
-            "Give a smaller --size, or raise it with --max-pixels.",
-        )
+def check_output_size(
+    source: Path | BinaryIO, width: int, height: int, frames: int, options: WriteSettings, scale: int = 1
+) -> None:
+    """Raises I2IError if the output would have more pixels than are allowed.
+
+    It is resized as the options say; before that a network that enlarges images makes `scale` times their size."""
+    resized = adapt.target_size(width * scale, height * scale, options.size)
+    asked = [resized] if options.size is not None else []
+    made = [(width * scale, height * scale)] if scale > 1 else []
+    for (width, height), hint in (
+        *((size, "Give a smaller image, or raise it with --max-pixels.") for size in made),
+        *((size, "Give a smaller --size, or raise it with --max-pixels.") for size in asked),
+    ):
+        if width * height * frames > options.max_pixels:
+            each = f"{frames} frames of " if frames > 1 else ""
+            enlarged = f", enlarged {scale} times," if scale > 1 else ""
+            raise I2IError(
+                f"{images.source_name(source)}{enlarged} would have {each}{width}x{height} pixels, more than the limit "
+                f"of {options.max_pixels:,}.",
+                hint,
+            )
 
 
 def _check_pages(source: Path | BinaryIO, document: Document, suffix: str) -> None:
     """Raises I2IError if the pages differ in size and the output format wants them equal."""
-    sizes = {(p.width, p.height) for p in document.parts}
+    sizes = {p.output or (p.width, p.height) for p in document.parts}
     if suffix not in TIFF and len(sizes) > 1:
         one, other = (f"{width}x{height}" for width, height in sorted(sizes)[:2])
         raise I2IError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,20 +15,38 @@ SAFETENSORS, PTH, ONNX = "safetensors", "pth", "onnx"
 PTH_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".bin")  # names of PyTorch's files
 SUFFIXES = (".safetensors", ".onnx", *PTH_SUFFIXES)
 HEAD = 512  # bytes that are read
+MOST_HEADER = 10_000_000  # bytes of the names and shapes in a safetensors file
+KEY = "i2i"  # of a model's header, in the metadata of its file
 
 
 def kind_of(path: Path) -> str:
-    """SAFETENSORS, PTH (a file by torch.save) or ONNX. A file that looks like none of them is judged by its suffix.
+    """SAFETENSORS (a model of i2i), PTH (by torch.save, or a .safetensors file of another program) or ONNX.
+
+    A file that looks like none of them is judged by its suffix.
 
     Raises I2IError if the file is a Git LFS pointer, a web page, or empty."""
     head = refuse_pretenders(path)
     if path.suffix.lower() == ".onnx":
         return ONNX
     if head[8:9] == b"{":
-        return SAFETENSORS
+        return PTH if _is_of_others(path) else SAFETENSORS
     if head[:2] in (b"PK", b"\x80\x02") or path.name.lower().endswith(PTH_SUFFIXES):
         return PTH
     return SAFETENSORS
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether a safetensors file names tensors, and has no header of i2i."""
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length) if length <= MOST_HEADER else b""
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(entries, dict) or not all(isinstance(value, dict) for value in entries.values()):
+        return False
+    return KEY not in entries.pop("__metadata__", {}) and bool(entries)
 
 
 def refuse_pretenders(path: Path) -> bytes:

@@ -231,6 +231,7 @@ def _header(source: Translator, direction: str) -> dict[str, Any]:
         "channels_in": source.channels_in,
         "channels_out": source.channels_out,
         "multiple": source.multiple,
+        "scale": source.scale,
         "whole": bool(flat.per_image_norms(network)),
         "radius": source.tiling.radius,
         "bytes_per_pixel": source.tiling.bytes_per_pixel,

@@ -1,4 +1,4 @@
-"""Weights by others: `.pth` files by the authors of pix2pix, CycleGAN and CUT.
+"""Weights by others: `.pth` files by the authors of pix2pix, CycleGAN, CUT, ESRGAN and Real-ESRGAN.
 
 Keys and shapes alone tell which network a file holds: its arguments are read from them, the network is built without
 memory, and every key and shape is compared. Files are read with weights-only loading, so no code in them runs.
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from i2i.core.config import shorten
 from i2i.core.errors import I2IError
 from i2i.core.files import open_regular
-from i2i.models import content
+from i2i.models import content, pth_sr
 from i2i.nets import build
 
 State = dict[str, Tensor]
@@ -28,13 +30,16 @@ Shapes = Mapping[str, tuple[int, ...]]  # of the tensors of a state dict, by key
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _WRAPPERS = ("module.", "_orig_mod.")  # prefixes by DataParallel and by torch.compile
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "netG", "net_G", "generator", "G")
-_KNOWN = "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT."
+_KNOWN = (
+    "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT, and "
+    "RRDBNet generators of ESRGAN and Real-ESRGAN."
+)
 MAX_TENSORS = 20_000  # in a file; large networks of today have some thousands
 _AGAIN = "Download or copy the file again."
 
 
 def load_pth(path: str | Path) -> nn.Module:
-    """The network of a `.pth` file, in eval mode on the CPU.
+    """The network of a `.pth` file, or of a .safetensors file of another program, in eval mode on the CPU.
 
     Raises I2IError naming the file if it is missing, damaged, holds more than tensors, or is not recognized."""
     state = read(path)
@@ -58,7 +63,8 @@ def read(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise I2IError(f"There is no file {path}.")
-    content.refuse_pretenders(path)
+    if content.refuse_pretenders(path)[8:9] == b"{":
+        return _read_safetensors(path)
     try:
         if path.suffix == ".safetensors":  # torch goes by this suffix, not by the content
             with open_regular(path) as file:
@@ -77,6 +83,14 @@ def read(path: str | Path) -> Any:
         detail = str(error).split("\n", 1)[0]
         detail = detail if " " in detail else ""  # some errors hold only a key, such as 105
         raise I2IError(f"{path} is damaged, or it is not a checkpoint of PyTorch. {detail}".strip(), _AGAIN) from None
+
+
+def _read_safetensors(path: Path) -> State:
+    """The tensors of a .safetensors file, whoever wrote it. Raises I2IError if it is damaged."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise I2IError(f"{path} is damaged, or it is not a safetensors file ({error}).", _AGAIN) from None
 
 
 def repair(state: Mapping[str, Any]) -> State:
@@ -119,7 +133,7 @@ def repair(state: Mapping[str, Any]) -> State:
         repaired[key] = value
         if leaf == "running_var" and f"{layer}.num_batches_tracked" not in plain:
             repaired[f"{layer}.num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
-    return repaired
+    return pth_sr.renamed(repaired)
 
 
 def _require_plain(state: Mapping[str, Tensor]) -> None:
@@ -171,6 +185,10 @@ def recognize(state: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def _guess(state: State) -> tuple[str, dict[str, Any]]:
     """The name and the arguments of the network that `state` looks like; the caller verifies them."""
     shapes = {k: tuple(v.shape) for k, v in state.items()}
+    if pth_sr.is_rrdbnet(shapes):
+        return "rrdbnet", pth_sr.rrdbnet_arguments(shapes)
+    if family := pth_sr.other_family(shapes):
+        raise I2IError(f"This is a network of another family: {family}.", _KNOWN)
     if shapes.get("model.model.0.weight", ())[2:] == (4, 4):
         return "unet", _unet(shapes)
     if len(shapes.get("net.0.weight", ())) == 4:

@@ -119,6 +119,9 @@ class Tiling:
         """The receptive field: how many pixels away an input pixel still changes the output."""
         if self.onnx is not None:
             return self.onnx.radius
+        reach = getattr(self.network, "reach", None)
+        if type(reach) is int:  # the network says how far it matters
+            return reach
         return probe.receptive_radius(self.network, self.channels, self.multiple)
 
     @property

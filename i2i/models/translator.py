@@ -1,6 +1,7 @@
 """A model that translates images, as a function: what `i2i.load` returns.
 
-PIL images, arrays, tensors, paths and lists of them go in. Each comes out as the same kind and in its own size:
+PIL images, arrays, tensors, paths and lists of them go in. Each comes out as the same kind and in its own size, or
+larger by the scale of a network that enlarges images:
 
 | in                                    | values                              | out                                 |
 |---------------------------------------|-------------------------------------|-------------------------------------|
@@ -45,7 +46,8 @@ SMALLEST = 8  # pixels; smaller images are padded, because norms and paddings ca
 class Translator:
     """A model as a function of images; the table above lists their kinds. Safe to call from threads.
 
-    network: maps [B, channels_in, H, W] in [-1, 1] to [B, channels_out, H, W]. It is used as it is, not copied: it is
+    network: maps [B, channels_in, H, W] in [-1, 1] to [B, channels_out, H, W]; both sides may be `scale` times as long,
+    if its attribute `scale` or the header says so. It is used as it is, not copied: it is
     put into eval mode and its parameters stop requiring gradients.
     header: of the saved model; `i2i.models.load.translator_of` tells which entries count.
     name: shown in messages. dtype: torch.bfloat16 or torch.float16; None: float32. tiling: see TileSettings.
@@ -69,6 +71,8 @@ class Translator:
         check_header(name, channels)
         self.channels_in, self.channels_out = int(channels["channels_in"]), int(channels["channels_out"])
         self.multiple = int(getattr(network, "multiple", header.get("multiple", 1)))
+        scale = getattr(network, "scale", header.get("scale", 1))
+        self.scale = scale if type(scale) is int and scale > 0 else 1  # output pixels a side for an input pixel
         self.runner = Runner(self.network, dtype, self.noisy)
         self.tiling = Tiling(self.network, self.channels_in, self.multiple, tiling)
         self.tiling.check(name)
@@ -103,7 +107,8 @@ class Translator:
     def __call__(self, images: Any, *, size: Size = None, batch: int = 8) -> Any:
         """Translates an image or a list of images.
 
-        size: None keeps the size of each image, N makes its shorter side N pixels, (width, height) is exact.
+        size: of the outputs. None keeps the size of each image, or multiplies it by the scale of a network that
+        enlarges; N makes the shorter side N pixels; (width, height) is exact.
         batch: most images in one pass of the network. Only images of one padded size share a pass, and the result does
         not depend on it (except for rounding in the last bits on a GPU). Images that need more memory than there is are
         translated in tiles. Raises I2IError for something that is not an image, or has channels that do not fit.
@@ -118,7 +123,7 @@ class Translator:
             return self([images], size=size, batch=batch)[0]
 
         # Group the images by padded size, and run each group in batches.
-        prepared = [self.prepare(image).resized(size) for image in images]
+        prepared = [self.prepare(image).resized(size, self.scale) for image in images]
         groups: dict[tuple[int, int], list[int]] = {}
         for i, image in enumerate(prepared):
             groups.setdefault(self.padded_size(image), []).append(i)
@@ -148,9 +153,9 @@ class Translator:
         """The translations of images of one padded size, each [H, W, C] in the values of its own kind."""
         padded = self.padded_size(images[0])
         if not self.tiling.fits(padded):
-            return [self.run_in_tiles(image) for image in images]
+            return [image.sized(self.run_in_tiles(image)) for image in images]
         outputs = self.run([image.pixels for image in images], padded)
-        return [image.to_levels(output) for image, output in zip(images, outputs)]
+        return [image.sized(image.to_levels(output)) for image, output in zip(images, outputs)]
 
     @torch.inference_mode()
     def run(self, images: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Models by name: models that come with i2i, and weights by the authors of pix2pix and CycleGAN.
+"""Models by name: models that come with i2i, and weights by the authors of pix2pix, CycleGAN and Real-ESRGAN.
 
 A shipped model is models/NAME.safetensors, beside its card NAME.yaml and an image of what it makes. The weights of the
 authors are pickled state dicts on their host. `get` downloads such a file once, reads it with weights-only loading,
@@ -52,13 +52,15 @@ class ModelCard:
     size: int = 256  # pixels, side of the training crops
     figures: str = ""  # scores on test images
     kind: str = "translate"  # translate, or generate: images from noise
+    base: str = BASE  # the authors' host
+    scale: int = 1  # sides of an output divided by those of its input
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where the file may be, in the order to try; empty for a shipped model."""
         if not self.path:
             return ()
-        base = os.environ.get("I2I_MODELS_URL") or BASE
+        base = os.environ.get("I2I_MODELS_URL") or self.base
         return (f"{base.rstrip('/')}/{self.path}",)
 
 
@@ -114,6 +116,55 @@ CARDS = {
     )
     for method, rows in ROWS.items()
     for name, reads, makes, data, terms in rows
+}
+
+ENLARGED = (  # name, reads, file, release, blocks, scale, SHA-256 of the authors' file
+    (
+        "realesrgan_x4",
+        "photographs",
+        "RealESRGAN_x4plus",
+        "v0.1.0",
+        23,
+        4,
+        "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+    ),
+    (
+        "realesrgan_x4_anime",
+        "drawings and anime",
+        "RealESRGAN_x4plus_anime_6B",
+        "v0.2.2.4",
+        6,
+        4,
+        "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+    ),
+    (
+        "realesrgan_x2",
+        "photographs",
+        "RealESRGAN_x2plus",
+        "v0.2.1",
+        23,
+        2,
+        "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+    ),
+)
+CARDS |= {
+    name: ModelCard(
+        name=name,
+        method="esrgan",
+        reads=reads,
+        makes=f"the same, {scale} times larger and without noise, blur and JPEG's traces",
+        data="DIV2K, Flickr2K and OutdoorSceneTraining" if blocks == 23 else "anime illustrations",
+        note="Published by the authors with their code (BSD-3-Clause).",
+        path=f"xinntao/Real-ESRGAN/releases/download/{release}/{file}.pth",
+        paper="Wang et al. 2021, Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data, "
+        "arXiv:2107.10833",
+        network=f"RRDBNet, {blocks} blocks, width 64",
+        sha256=sha256,
+        largest=200_000_000,
+        base="https://github.com",
+        scale=scale,
+    )
+    for name, reads, file, release, blocks, scale, sha256 in ENLARGED
 }
 
 
@@ -198,6 +249,7 @@ def _convert(model: ModelCard, pth_path: Path, path: Path) -> Path:
         "channels_out": arguments.get("channels_out", 3),
         "size": model.size,
         "range": [-1, 1],
+        "scale": model.scale,
         "train_mode_norm": model.method == "pix2pix",
         "dropout_at_test": False,
         "licence": model.note,

@@ -90,7 +90,10 @@ class NAFNet(UnitNetwork):
         def level(count: int, channels: int) -> nn.Sequential:
             return nn.Sequential(*(NAFBlock(channels) for _ in range(count)))
 
-        self.multiple = 2 ** len(down)
+        self.scale, self.multiple = 1, 2 ** len(down)
+        # Without the channel attention, which looks at the mean of the whole image or tile.
+        levels = sum(2**i * (a + b + 2) for i, (a, b) in enumerate(zip(down, reversed(up))))
+        self.reach = min(512, 2 + levels + self.multiple * middle)
         self.intro = nn.Conv2d(channels_in, width, 3, padding=1)
         self.ending = nn.Conv2d(width, channels_out, 3, padding=1)
         self.encoders, self.downs = nn.ModuleList(), nn.ModuleList()

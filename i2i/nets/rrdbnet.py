@@ -13,6 +13,7 @@ from i2i.nets.registry import register
 from i2i.nets.unit import UnitNetwork
 
 SCALES = (1, 2, 4)
+REACH = 32  # pixels at the blocks' size; the layers reach farther, but what lies there hardly matters
 RESIDUAL = 0.2  # by which what a block adds is multiplied
 
 
@@ -77,6 +78,7 @@ class RRDBNet(UnitNetwork):
         if scale not in SCALES:
             raise I2IError(f"An RRDBNet cannot enlarge {scale} times.", "Allowed scales: 1, 2 and 4.")
         self.scale, self.multiple = scale, 4 // scale
+        self.reach = min(REACH, 15 * blocks + 4) * self.multiple  # pixels, for cutting images into tiles
         self.conv_first = nn.Conv2d(channels_in * self.multiple**2, width, 3, padding=1)
         self.body = nn.Sequential(*(ResidualDenseBlocks(width, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(width, width, 3, padding=1)

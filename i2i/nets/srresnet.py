@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
+
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +69,8 @@ class SRResNet(UnitNetwork):
         if scale not in STEPS:
             raise I2IError(f"An SRResNet cannot enlarge {scale} times.", "Allowed scales: 1, 2, 3, 4 and 8.")
         self.scale, self.multiple = scale, 1
+        *before, _ = itertools.accumulate(STEPS[scale], operator.mul, initial=1)  # sizes of the maps that are enlarged
+        self.reach = 4 + 2 * blocks + 1 + math.ceil(sum(1 / size for size in before) + 4 / scale)
         self.first = nn.Sequential(nn.Conv2d(channels_in, width, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.after = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), BatchNorm(width))

@@ -18,7 +18,14 @@ def from_unit(x: Tensor) -> Tensor:
 
 
 class UnitNetwork(Network):
-    """Base class: a network of images in [0, 1] as `unit`, and of images in [-1, 1] when it is called."""
+    """Base class: a network of images in [0, 1] as `unit`, and of images in [-1, 1] when it is called.
+
+    scale: sides of an output divided by those of its input. multiple: of which the sides of an input must be multiples.
+    reach: pixels around an output pixel that matter to it; tiles share that many."""
+
+    scale: int
+    multiple: int
+    reach: int
 
     def unit(self, x: Tensor) -> Tensor:
         """Images in [0, 1] -> images in about [0, 1]."""

@@ -55,7 +55,7 @@ def put(host, name, net):
 
 
 def test_every_card_is_complete():
-    assert len(zoo.CARDS) == 18 + 5
+    assert len(zoo.CARDS) == 18 + 5 + 3
     assert zoo.card("cyclegan_style_ukiyoe").path == "cyclegan/pretrained_models/style_ukiyoe.pth"
     assert zoo.card("pix2pix_day2night").path == "pix2pix/models-pytorch/day2night.pth"
     for name in zoo.CARDS:
@@ -64,7 +64,7 @@ def test_every_card_is_complete():
         assert card.reads != card.makes
         assert card.note
         assert "arXiv" in card.paper
-        assert all(a.startswith("https://efros") for a in card.addresses)
+        assert all(a.startswith(("https://efros", "https://github.com/xinntao/")) for a in card.addresses)
         assert card.largest > 40_000_000
 
 
