@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
 from i2i.cli import evaluate_options as options
 from i2i.cli.output import echo, print_json, progress_bar
 from i2i.cli.scores import print_scores
+from i2i.core.files import kind_of
 from i2i.core.suggest import same_name
 
 
@@ -41,7 +40,7 @@ def evaluate(
         with progress_bar(name, as_json) as progress:
             if name == model:
                 find(name, progress)
-            elif same_name(name, cards.names()) and not Path(name).is_dir():
+            elif same_name(name, cards.names()) and kind_of(name) != "folder":
                 source.get(name, progress)
     with progress_bar("", as_json, "images") as progress:
         result = run(

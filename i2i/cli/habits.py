@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
+from i2i.core.files import kind_of
 from i2i.core.suggest import same_name, similar
 
 # A command that other programs have -> the command of i2i.
@@ -66,9 +66,9 @@ def instead_of_command(args: list[str]) -> str:
         if rest:
             return f"It is called {command.split()[0]}. Type: {line}"
         return f"It is called {command.split()[0]}: i2i {command.split()[0]} --help explains it."
-    if name.lower().endswith((".yaml", ".py")) and Path(name).is_file():
+    if name.lower().endswith((".yaml", ".py")) and kind_of(name) == "file":
         return f"To train it, type: {shlex.join(['i2i', 'train', *args])}"
-    if Path(name).exists():
+    if kind_of(name):
         model = "" if any(word.split("=")[0] in ("-m", "--model") for word in rest) else " --model cyclegan_daynight"
         return f"To translate it, type: {shlex.join(['i2i', 'translate', *args])}{model}"
     from i2i.models import zoo

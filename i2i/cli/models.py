@@ -9,6 +9,7 @@ import typer
 
 from i2i.cli.group import add_group
 from i2i.cli.output import fact_rows, print_json, print_table
+from i2i.core.files import kind_of
 from i2i.core.optional import install_hint
 
 MODEL_HELP = "Model file, run folder, or a name of `i2i models`."
@@ -48,7 +49,7 @@ def show(
     """Print the facts about a model: its network, data, terms and source."""
     from i2i.models import zoo
 
-    if Path(name).exists():
+    if kind_of(name):
         from i2i.models.facts import facts_of
         from i2i.models.load import find
 

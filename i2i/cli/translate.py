@@ -20,6 +20,7 @@ from i2i.cli.translate_report import Report
 from i2i.cli.translate_stop import Stop
 from i2i.cli.video_hint import video_hint
 from i2i.core.errors import I2IError
+from i2i.core.files import kind_of
 
 if TYPE_CHECKING:
     from i2i.inference.settings import TranslateSettings
@@ -164,9 +165,9 @@ def _is_one_folder(request: Request) -> bool:
 def _refuse_output_among_inputs(request: Request) -> None:
     """Raises I2IError for `i2i translate photo.jpg out.jpg`: the output is given by -o."""
     *inputs, last = request.inputs or [""]
-    if not inputs or request.output is not None or "://" in last or glob.has_magic(last) or Path(last).exists():
+    if not inputs or request.output is not None or "://" in last or glob.has_magic(last) or kind_of(last):
         return
-    if all(Path(entry).exists() for entry in inputs):
+    if all(kind_of(entry) for entry in inputs):
         line = shlex.join(["i2i", "translate", *inputs, "-o", last, "--model", request.model])
         raise I2IError(f"There is no file or folder {last}.", f"If it is the output, type: {line}")
 

@@ -195,10 +195,10 @@ def _resolve(
     )
     training: TrainSettings = parts["training"]
     training.check()
-    if training.init_from and Path(training.init_from).exists():  # found from any folder
+    if training.init_from and files.kind_of(training.init_from):  # found from any folder
         training = dataclasses.replace(training, init_from=str(Path(training.init_from).resolve()))
         parts["training"] = training
-    absolute = [str(Path(s).resolve()) if Path(s).is_dir() else s for s in sources]  # found from any folder
+    absolute = [str(Path(s).resolve()) if files.kind_of(s) == "folder" else s for s in sources]  # found from any folder
     settings: dict[str, Any] = {"recipe": recipe, "method": str(method_name(method)), "data": absolute}
     for part in ("method", "data", "training", "tricks"):
         settings |= dataclasses.asdict(parts[part])

@@ -25,6 +25,7 @@ from i2i.models.load import find, load, translator_of
 from i2i.nets.dcgan import DCGANGenerator
 from i2i.nets.resnet import ResNet
 from i2i.training.recipes import recipe
+from i2i.training.resolve import resolve_run
 
 NO_NAMES = ["x" * 300, "in/" + "y" * 5000, "a\0b", "in/*\0", "\ud800", "*\ud800"]  # that no file can have
 
@@ -39,6 +40,8 @@ def test_a_name_that_no_file_can_have_is_one_that_is_not_there(name, tmp_path, m
     for read in (find, recipe, open_data, lambda n: collect_jobs([n], "out", "m"), lambda n: recipe(f"{n}.yaml")):
         with pytest.raises(I2IError):
             read(name)
+    with pytest.raises(I2IError):
+        resolve_run("pix2pix", [name])
 
 
 def test_what_a_message_quotes_is_bounded_from_both_ends():
