@@ -115,7 +115,8 @@ def compare(
 
 def print_comparison(result: dict[str, Any]) -> None:
     """Prints what `i2i.inference.compare.compare` returns as tables."""
-    from i2i.inference.compare_page import difference_lines, table
+    from i2i.inference.compare_page import difference_lines, short, table
+    from i2i.inference.metric_choice import title
 
     kind = "pairs" if result["layout"] == "paired" else "images"
     echo(f"{result['count']} {kind} of {result['split']}, all at {result['size']} pixels:")
@@ -125,10 +126,14 @@ def print_comparison(result: dict[str, Any]) -> None:
     if result["differences"]:
         echo("\nDifferences on the same images:")
         print_table(difference_lines(result), ["", "metric", "difference", "95 % interval", "says"])
+    echo("")
+    for pair, distance in result["apart"].items():
+        listed = ", ".join(f"{title(metric)} {short(value)}" for metric, value in distance.items())
+        echo(f"Mean distance of the outputs of {pair}: {listed}")
     facts = result.get("features", {})
     if facts:
         echo(
-            f"\nSets are compared by {facts['network']} (resize: {facts['resize']}): {facts['images']} outputs of each "
+            f"Sets are compared by {facts['network']} (resize: {facts['resize']}): {facts['images']} outputs of each "
             f"and {facts['real images']} real images, seed {facts['seed']}."
         )
     for note in [*result["notes"], *facts.get("warnings", [])]:

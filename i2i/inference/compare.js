@@ -74,7 +74,7 @@
     for (let i = 0; i < images.length; i++) {
       const other = await pixels(images[i]);
       const fits = other.width === base.width && other.height === base.height;
-      if (i === chosen || !fits) {
+      if (i === chosen || i === 0 || !fits) { // the input stays, to compare with
         canvases[i].hidden = true;
         continue;
       }

@@ -157,7 +157,7 @@ def _no_scores(lineup: Lineup) -> str:
         return "No metric fits these images. Leave out --metrics, or name others."
     if len(lineup.data.sides) == 2:
         return "These images are no pairs, and sets of fewer than 2 images have no score."
-    return "There are no true images in the data, so nothing can be scored; look at the page."
+    return "There are no true images in the data, so nothing can be scored; look at the page (-o compare.html)."
 
 
 def _write_page(path: Path, lineup: Lineup, scores: Scores, result: dict[str, Any]) -> None:

@@ -51,10 +51,12 @@ def match(folder: Path, names: Sequence[str]) -> list[Path]:
     if missing:
         listed = ", ".join(missing[:MOST_LISTED])
         more = f" and {len(missing) - MOST_LISTED} more" if len(missing) > MOST_LISTED else ""
-        raise I2IError(
-            f"{folder} has no output for {len(missing)} of {len(names)} inputs: {listed}{more}.",
-            "Translate these, too, or compare fewer images with --limit. An output has the name of its input.",
-        )
+        hint = "Translate these, too, or compare fewer images with --limit. An output has the name of its input."
+        if len(missing) == len(names):
+            hint = (
+                "An output has the name of its input. If this folder is the second one of the data: --data A --data B"
+            )
+        raise I2IError(f"{folder} has no output for {len(missing)} of {len(names)} inputs: {listed}{more}.", hint)
     return [files[key] for key in best]
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from i2i.core.errors import I2IError, among
 from i2i.core.files import atomic_write, blake2b_of
 from i2i.core.progress import Progress
+from i2i.core.reading import MAX_BYTES, has_form, parse_json, read_json
 from i2i.inference import study_sheet
 from i2i.inference.evaluate import Source
 from i2i.inference.html_pages import LOSSLESS, image_uri, render
@@ -105,16 +106,15 @@ def new_study(
 
 def read_key(path: Path) -> dict[str, Any]:
     """The key of a study. Raises I2IError if the file is none."""
-    from i2i.core.reading import has_form, parse_json, read_json
-
     packed = read_json(path, {"i2i study key": int, "study": str, "key": str})
     try:
-        key = parse_json(zlib.decompress(base64.b64decode(packed["key"])))
+        unpacking = zlib.decompressobj()
+        key = parse_json(unpacking.decompress(base64.b64decode(packed["key"]), MAX_BYTES))
     except (ValueError, zlib.error):
         key = None
     trial = {"part": str, "target": str, "other": str, "pair": [int]}
     form = {"study": str, "kind": str, "seconds": float, "candidates": [str], "pages": [{str: trial}]}
-    if not has_form(key, form) or key["study"] != packed["study"]:
+    if not has_form(key, form) or key["study"] != packed["study"] or not _pairs_exist(key):
         raise I2IError(
             f"{path} is damaged: its values are not those that i2i writes.", "Take it from where it was made."
         )
@@ -123,6 +123,12 @@ def read_key(path: Path) -> dict[str, Any]:
 
 
 # ---- steps of the above --------------------------------------------------------------------------------------------
+
+
+def _pairs_exist(key: dict[str, Any]) -> bool:
+    """Whether each trial of a key names two of its candidates."""
+    pairs = [trial["pair"] for page in key["pages"] for trial in page.values()]
+    return all(len(pair) == 2 and all(0 <= m < len(key["candidates"]) for m in pair) for pair in pairs)
 
 
 def _exposure(kind: str, seconds: float | None) -> float:

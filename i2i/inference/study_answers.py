@@ -71,7 +71,12 @@ def read_answers(
         raise I2IError(f"The share {attentive} of vigilance trials is impossible.", "Allowed: 0 to 1.")
     if not LEAST_DRAWS <= draws <= 1_000_000:
         raise I2IError(f"{draws} draws of the bootstrap are not possible.", f"Allowed: {LEAST_DRAWS} to 1,000,000.")
-    found = read_key(find_key(Path(files[0])) if key is None else Path(key))
+    if key is None:
+        present = [Path(file) for file in files if Path(file).is_file()]
+        if not present:
+            raise I2IError(f"There is no file {files[0]}.", "Give the files that the study's page has saved.")
+        key = find_key(present[0])
+    found = read_key(Path(key))
     people: list[Person] = []
     refused: list[dict[str, str]] = []
     for file in files:

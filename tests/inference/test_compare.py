@@ -132,6 +132,8 @@ def test_what_the_command_prints(lab):
          r"3\.png has 24x20 pixels, but .* at 16x16"),
         (lambda d: save(d / "bad" / "3.png", np.zeros((16, 16), np.uint8)), ["good", "bad"], {}, r"3\.png is gray"),
         (lambda d: save(d / "bad" / "3.jpg", np.zeros((16, 16, 3), np.uint8)), ["good", "bad"], {}, "the same name"),
+        (lambda d: [f.rename(f.with_stem(f"z{f.stem}")) for f in [*(d / "bad").iterdir()]], ["good", "bad"], {},
+         r"9 of 9 inputs.*--data A --data B"),
         (lambda d: (d / "empty").mkdir(), ["good", "empty"], {}, "holds no model"),
         (lambda d: None, ["good", "nowhere"], {}, "nowhere"),
         (lambda d: None, ["good", "bad"], {"metrics": "nice"}, "No metric is called 'nice'"),

@@ -317,6 +317,8 @@ def test_bad_answer_files_are_named_and_the_others_are_read(lab, tmp_path):
         assert set(found) == listed_keys("i2i study read")[0]
     _, err = i2i("study", "read", bad, bad.with_name("bad0.json"), "--key", other.key, code=1)
     assert "No answer file can be used" in err
+    _, err = i2i("study", "read", tmp_path / "none.json", code=1)
+    assert "There is no file" in err
     (tmp_path / "no.key.json").write_text('{"i2i study key": 1, "study": "x", "key": "eJw="}')
     _, err = i2i("study", "read", files[0], "--key", tmp_path / "no.key.json", code=1)
     assert "no.key.json is damaged" in err
