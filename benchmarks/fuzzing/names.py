@@ -75,7 +75,7 @@ class Names(Target):
         if case.kind == "inputs":
             collect_jobs(names, "out", "tiny")
             collect_jobs(["in"], name, "tiny", suffix="png")
-            collect_jobs(names[1:], None, name)
+            collect_jobs(names[1:], None, name.replace("/", " "))  # a model's name is that of a file
         elif case.kind == "translate":
             words = ["translate", *names, "-o", "out", "--model", "tiny.safetensors", "--dry-run"]
             command(*[word.replace("\0", "0") for word in words])  # a command's words end at a NUL

@@ -158,7 +158,8 @@ def _pair_of_list(path: Path, out: Path | None, model: str, root: str | Path | N
 
 
 def _pairs_of_folder(folder: Path, out: Path | None, model: str, recursive: bool, others: list[Path]) -> list[FilePair]:
-    base = folder.resolve().with_name(f"{folder.resolve().name}.{model}") if out is None else out
+    whole = folder.resolve()
+    base = whole.parent / f"{whole.name}.{model}" if out is None else out  # the top folder has no name
     rest: list[Path] = []
     paths = [p for p in images.find_images(folder, broken=True, others=rest) if recursive or p.parent == folder]
     rest = [p for p in rest if recursive or p.parent == folder]
@@ -178,7 +179,7 @@ def _pairs_of_pattern(pattern: str, out: Path | None, model: str, others: list[P
         matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
     except ValueError as error:  # a NUL byte, or letters that names cannot have
         raise I2IError(f"{pattern} is no pattern of names: {error}.") from error
-    matches = [p for p in matches if (kind := files.kind_of(p)) == "file" or (not kind and p.is_symlink())]
+    matches = [p for p in matches if (kind := files.kind_of(p)) == "file" or (not kind and os.path.islink(p))]
     paths = [p for p in matches if p.suffix.lower() in formats.readable() + video.READABLE]
     others += sorted({*matches} - {*paths})
     if out is None:
