@@ -203,7 +203,13 @@ def _data_of(models: Sequence[Candidate]) -> list[str]:
     if len(of_each) > 1:
         listed = " and ".join(" ".join(map(str, own)) for own in of_each)
         raise I2IError(f"The models were trained on different data: {listed}.", "Say which to use: --data DIR")
-    return list(map(str, of_each[0]))
+    sources = list(map(str, of_each[0]))
+    try:
+        source.folders(sources)
+    except I2IError as error:
+        what = f"The data that the models were trained on ({' '.join(sources)}) is not here."
+        raise I2IError(what, "Name the images to compare on: --data DIR") from error
+    return sources
 
 
 def _size(candidates: Sequence[Candidate], models: Sequence[Candidate], notes: list[str]) -> int:

@@ -159,6 +159,9 @@ def test_models_of_different_tasks_are_refused_and_different_sizes_are_said(lab)
         compare([a, c])
     with pytest.raises(I2IError, match=r"differ in the channels of the input"):
         compare([a, d])
+    lost = model_file.save(lab / "e.safetensors", {"G": net}, {"size": SIDE, "data": [str(lab / "gone")]})
+    with pytest.raises(I2IError, match=r"gone\) is not here\. .*--data DIR"):
+        compare([lost, lab / "good"])
     result = compare([a, b], metrics="l1")
     assert result["size"] == 32
     assert "All are run at 32 pixels" in result["notes"][0]
