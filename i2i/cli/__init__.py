@@ -195,6 +195,8 @@ def _explain(error: Any, words: list[str]) -> tuple[str, str]:
     if type(error).__name__ == "MissingParameter" and "--model" in (error.param.opts if error.param else ()):
         kind = "generate" if command.split()[-1] == "generate" else "translate"
         return "No model was given.", f"{choices.of_models(kind)} {hint}"
+    if type(error).__name__ == "MissingParameter" and "--output" in (error.param.opts if error.param else ()):
+        return "No output was given.", f"Give --output FILE (or -o FILE). {hint}"
     if isinstance(error, typer.BadParameter) and error.message:
         return _explain_value(error), hint
     what = " ".join(error.format_message().split()).rstrip(".") + "."

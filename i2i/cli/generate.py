@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 HELP = """Make images from noise: as files, as one sheet, or as a video that walks from image to image.
 
-A seed always gives the same image, however many images are made.
+A seed always gives the same image, however large -n is.
 
 \b
 Examples:

@@ -85,7 +85,7 @@ def _print(made: Plan, price: float | None) -> None:
         ["device", f"{facts['device']}, {facts['precision']}"],
         ["size", f"{facts['size']} x {facts['size']} pixels"],
         ["measured", f"{points} (batch: memory, time of a step)"],
-        ["memory", f"{base} + {image} an image; {format_bytes(facts['memory_limit_bytes'])} may be taken"],
+        ["memory", f"{base} + {image} an image; limit {format_bytes(facts['memory_limit_bytes'])}"],
         ["largest batch", str(facts["largest_batch"])],
     ]
     if facts["full_at"]:

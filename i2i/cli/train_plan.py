@@ -31,7 +31,8 @@ def _head(plan: dict[str, Any]) -> list[list[str]]:
     titles = {key: key for key in ("recipe", "method", "data", "layout")}
     titles |= {"pictures": "training images", "held out": "held-out images", "channels": "channels"}
     titles |= {"images": "length in images", "epochs": "epochs", "steps": "steps", "out": "out"}
-    rows = [[title, _text(plan[key])] for key, title in titles.items()]
+    nothing = {"held out": " (nothing to score by)"} if plan["held out"] == 0 else {}
+    rows = [[title, _text(plan[key]) + nothing.get(key, "")] for key, title in titles.items()]
     rows.insert(7, ["size", f"{plan['size']} x {plan['size']} pixels"])
     rows += [["parameters", f"{plan['parameters']:,}"], ["device", f"{plan['device']}, {plan['precision']}"]]
     if plan["seconds"] is not None and plan["step_seconds"] is not None:

@@ -91,7 +91,7 @@ def translate(
     )
     request = Request(inputs or [], listed, null, output, model, format, settings)
     report = Report(as_json, quiet, skip_existing or resume)
-    if "-" in request.inputs:
+    if "-" in (*request.inputs, output):
         _stream(request, report, watch, skip_existing)
     elif watch:
         _watch(request, report, settle)
@@ -228,7 +228,12 @@ def _stream(request: Request, report: Report, watch: bool, skip_existing: bool) 
 
 def _stream_target(request: Request, report: Report, watch: bool) -> Path | None:
     """The output file of an image from standard input; None: standard output. Raises I2IError for what cannot be."""
-    run, output = request.settings.run, request.output
+    run, output = request.settings.run, None if request.output == "-" else request.output
+    if "-" not in request.inputs:
+        raise I2IError(
+            "Only an image from standard input can go to standard output (-o -).",
+            f"Type: i2i translate - --model {shlex.quote(request.model)} < photo.jpg > out.jpg",
+        )
     if len(request.inputs) > 1 or request.listed or watch:
         raise I2IError(
             "Standard input (-) cannot be combined with other inputs, --list or --watch.",

@@ -79,7 +79,7 @@ def umask() -> int:
 
 
 def use_umask(path: Path) -> None:
-    """Gives a file that a library made for its owner alone (mode 0600) the mode of any other new file.
+    """Gives a file that a library created with mode 0600 the mode that the umask gives new files.
 
     Folders: all files in them. safetensors and tempfile make such files; another user's service could not read them."""
     files = [Path(folder) / name for folder, _, names in os.walk(path) for name in names] if path.is_dir() else [path]

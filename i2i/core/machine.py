@@ -121,7 +121,7 @@ def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _address_space_used(root: Path) -> float:
-    """Bytes of address space that this process has taken; 0 where the system does not tell."""
+    """Size of this process's address space in bytes; 0 if the system does not report it."""
     try:
         return float(_words(root / "proc/self/statm")[0]) * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, IndexError, OSError, AttributeError):

@@ -26,7 +26,7 @@ from i2i.core.files import open_regular
 
 PREFIX = "i2i_method_"  # of the names of modules that were imported here
 
-_files: set[str] = set()  # files whose errors are told with their line, as tracebacks name them
+_files: set[str] = set()  # files whose errors are reported with their line, as tracebacks name them
 _latest: dict[str, Path] = {}  # such a file -> the file with the same content that was imported last
 _named: ContextVar[frozenset[Path] | None] = ContextVar("named", default=None)  # while something is only shown
 
@@ -101,12 +101,12 @@ def source_of(module: ModuleType | None) -> bytes:
 
 
 def watch(path: Path | str) -> None:
-    """Errors that come from this file are told with their line from now on."""
+    """Reports errors that come from this file with their line from now on."""
     _files.add(str(path))
 
 
 def watched(path: str) -> bool:
-    """True if errors that come from this file are told with their line."""
+    """True if errors that come from this file are reported with their line."""
     return path in _files
 
 
@@ -174,7 +174,7 @@ def _text(error: BaseException) -> str:
 
 
 def _advice(error: BaseException) -> str:
-    """What helps against the errors that are made most often; empty for others."""
+    """The hint for the most frequent errors; empty for others."""
     if "before Module.__init__() call" in str(error):
         return "Call super().__init__(config, shape) first."
     if isinstance(error, AttributeError) and dataclasses.is_dataclass(error.obj):

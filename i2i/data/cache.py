@@ -1,7 +1,7 @@
 """Cache of decoded and resized images: later epochs only crop and flip them.
 
 One slot an image, all of one shape, in memory or in one memory-mapped file that all processes share. A slot carries a
-checksum: it counts as filled only if that agrees, so a file that a crash left half written cannot be taken for an
+checksum: it counts as filled only if that agrees, so a file that a crash left half written is not mistaken for an
 image. The file's name is a hash of the images' paths, sizes and times and of what was done to them: a changed
 image or setting means another file. Images beyond the limit are decoded every time.
 """
@@ -49,7 +49,7 @@ class Cache:
             os.utime(path)
         except OSError as error:
             raise I2IError(
-                f"The cache {path} cannot be made: {error.strerror}.", "Use cache memory or none."
+                f"The cache {path} cannot be created: {error.strerror}.", "Use cache memory or none."
             ) from error
 
     def get(self, index: int) -> np.ndarray | None:

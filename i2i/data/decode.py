@@ -103,7 +103,7 @@ def _is_plain_jpeg(data: np.ndarray, path: Path, channels: int) -> bool:
 
 def jpeg_frame(head: bytes) -> tuple[int, int, int] | None:
     """Width, height and components from the beginning of a JPEG file, up to its pixels; None if it is none, or carries
-    EXIF, Adobe data or a profile (an orientation, another color space), or if that cannot be told."""
+    EXIF, Adobe data or a profile (an orientation, another color space), or if the header does not say."""
     at, frame = 2, None
     if head[:2] != b"\xff\xd8":
         return None

@@ -25,7 +25,7 @@ def open(
     split: str = "train",
     progress: Progress | None = None,
 ) -> Data:
-    """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use; `progress` is told).
+    """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use; `progress` shows it).
 
     Raises I2IError in one sentence if there is no such source or split, or if the images do not fit the layout."""
     from i2i.data import layouts  # torch comes with these: not for those who only list data sets

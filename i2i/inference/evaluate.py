@@ -30,7 +30,7 @@ from i2i.models.translator import Translator
 
 Source = str | Path | Sequence[str | Path]  # where images lie: a folder, several folders, or the name of a data set
 BATCH = 8  # images in one pass of the network
-MEAN_IMAGES = 1000  # training images that the mean image is taken of, at most
+MEAN_IMAGES = 1000  # training images of which the mean image is computed, at most
 SHEET_ROWS = 8  # images on the sheet test.png of a finished run
 
 

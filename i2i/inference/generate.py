@@ -63,7 +63,7 @@ def generate(
     overwrite: replace outputs that exist. method: the user's own method file that defines the network; **its code is
     run**. progress(images made, images in all): called after each pass of the network.
 
-    Raises I2IError, before any image is made, if a value is not allowed, an output exists, or the model has no such
+    Raises I2IError, before it makes an image, if a value is not allowed, an output exists, or the model has no such
     label or size; and if a file cannot be written."""
     generator = load_generator(model, device, method) if isinstance(model, str | Path) else model
     number = None if label is None else generator.label(label)
@@ -175,4 +175,4 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise I2IError(f"The folder {path} cannot be made: {error.strerror}.", "Give another output.") from error
+        raise I2IError(f"The folder {path} cannot be created: {error.strerror}.", "Give another output.") from error

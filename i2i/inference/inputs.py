@@ -142,7 +142,7 @@ def _pairs_of_input(
 def _without_earlier_outputs(pairs: list[FilePair], model: str) -> list[FilePair]:
     """The pairs without photo.MODEL.jpg where photo.jpg is an input, too: *.jpg names outputs of an earlier run.
 
-    A folder's outputs do not lie beside its images, so that nothing of it is left out."""
+    Nothing of a folder is left out, because its outputs go into another folder."""
     stems = {str(p.source.with_suffix("")) for p in pairs if p.source.parent == p.target.parent}
     ending = f".{model}"
     earlier = {stem for stem in stems if stem.endswith(ending) and stem.removesuffix(ending) in stems}

@@ -1,7 +1,7 @@
 """The record of a translation in an output folder of this machine: one file of JSON lines that is only ever added to.
 
 A line that says "done" is written just before its output lands by rename, and holds that output's size and digest: an
-output is done if the file agrees with its line. So after a crash no unfinished output is ever taken for a finished one.
+output is done if the file agrees with its line. So after a crash an unfinished output never counts as a finished one.
 Lines are added by one write each, so that several processes and machines share one record.
 """
 
@@ -60,7 +60,7 @@ class Manifest:
         return target.relative_to(self.folder).as_posix()
 
     def intact(self, entry: Entry, source: Path, target: Path, size: int) -> bool:
-        """Whether the output, of `size` bytes, is the one that `entry` tells of, made from this input as it is now."""
+        """Whether the output, of `size` bytes, is the one that `entry` describes, made from this input as it is now."""
         try:
             return agrees(entry, self.settings, source, size) and entry.get("digest") == blake2b_of(target)
         except (OSError, I2IError):

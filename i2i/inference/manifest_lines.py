@@ -37,7 +37,7 @@ def done_entry(input_name: str, output_name: str, source: Path, data: bytes | Pa
 
 
 def failed_entry(input_name: str, output_name: str, error: str) -> Entry:
-    """The line for an output that could not be made."""
+    """The line for an output that failed."""
     return {"input": input_name, "output": output_name, "state": "failed", "error": error}
 
 
@@ -58,7 +58,7 @@ def last_entries(lines: Iterable[bytes]) -> dict[str, Entry]:
 
 
 def agrees(entry: Entry, settings: str, source: Path, size: int) -> bool:
-    """Whether an entry tells of an output of `size` bytes, made from this input as it is now with these settings.
+    """Whether an entry describes an output of `size` bytes, made from this input as it is now with these settings.
 
     Raises OSError or I2IError if the input cannot be reached."""
     return bool(

@@ -15,7 +15,7 @@ class OutputFolder:
     """A folder of this machine that must stay where it is; for an address, or None, `check` does nothing.
 
     record: the file of the folder's record, which has to stay as well: what empties a folder that is being written
-    cannot remove the folder itself. Both are held open, so that new ones of their names cannot be taken for them."""
+    cannot remove the folder itself. Both are held open, so that new ones of their names are not mistaken for them."""
 
     def __init__(self, folder: Path | None, record: Path | None = None) -> None:
         is_here = folder is not None and not storage.is_address(folder)

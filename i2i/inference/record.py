@@ -42,7 +42,7 @@ class Record(Protocol):
         ...
 
     def intact(self, entry: Entry, source: Path, target: Path, size: int) -> bool:
-        """Whether the output, of `size` bytes, is the one that `entry` tells of, made from this input as it is now."""
+        """Whether the output, of `size` bytes, is the one that `entry` describes, made from this input as it is now."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The record of a translation whose outputs lie at an address, where no file can be added to.
+"""The record of a translation into remote storage, where nothing can be appended to a file.
 
 It is a folder of small objects, `.i2i-manifest/`, each with up to a thousand lines. Each process writes objects of its
 own, and writes its newest one again every few seconds and at the end. A process that is killed loses the lines of these
@@ -65,7 +65,7 @@ class RemoteManifest:
         return str(target)[len(str(self.folder)) :].lstrip("/")
 
     def intact(self, entry: Entry, source: Path, target: Path, size: int) -> bool:
-        """Whether the output, of `size` bytes, is the one that `entry` tells of, made from this input as it is now.
+        """Whether the output, of `size` bytes, is the one that `entry` describes, made from this input as it is now.
 
         Its bytes are not read for that: objects of a store appear whole."""
         try:

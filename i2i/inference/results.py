@@ -24,7 +24,7 @@ class Result:
     """What became of each input, in the order of the inputs."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    record: str = ""  # error that made the record incomplete; empty if there was none
+    record: str = ""  # error because of which the record is incomplete; empty without one
     left_out_files: list[Path] = field(default_factory=list)  # of folders and patterns: no readable images
 
     @property

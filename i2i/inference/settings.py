@@ -35,7 +35,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Which outputs are made, and who makes them."""
+    """Which inputs this process translates, and what it does with outputs that exist."""
 
     overwrite: bool = False  # replace outputs that exist
     skip_existing: bool = False  # leave outputs that exist, even those of another model, without an error

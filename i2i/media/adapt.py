@@ -32,7 +32,7 @@ LUMA = (0.299, 0.587, 0.114)  # gray from RGB by ITU-R BT.601, as Pillow has it
 
 @dataclass
 class PreparedImage:
-    """An image made ready for a network, and the way back to its kind."""
+    """An image prepared for a network, and the way back to its kind."""
 
     height: int
     width: int

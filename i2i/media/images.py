@@ -24,7 +24,7 @@ from i2i.media.formats import readable
 
 MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
 JPEG_QUALITY = 95
-MAX_TEXT = 1 << 24  # bytes of an unpacked text of a PNG; a file with a longer one is taken for a bomb
+MAX_TEXT = 1 << 24  # bytes of an unpacked text of a PNG; a file with a longer one counts as a bomb
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT)

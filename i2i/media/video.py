@@ -114,7 +114,7 @@ class _Pass:
         self.writer.container.metadata.update({k: v for k, v in metadata if k.lower() in KEPT_METADATA})
         self.tracks: dict[int, Track] = {}
         self.waiting: list[tuple[np.ndarray, int]] = []  # frames of the next batch, with their time stamps
-        self.held: list[Any] = []  # packets of sound, until the first frame has told the size of the output
+        self.held: list[Any] = []  # packets of sound, until the first frame shows the size of the output
 
     def run(self) -> int:
         """Makes the pass and returns the number of frames."""
@@ -188,7 +188,7 @@ class _Pass:
 
 
 class _Clock:
-    """Time stamps of frames, made up where a video has none; and how far a video reaches of the length it claims."""
+    """Time stamps of frames, invented where a video has none; and how far a video reaches of the length it claims."""
 
     def __init__(self, stream: Any, rate: Fraction) -> None:
         self.base: Fraction = stream.time_base

@@ -44,7 +44,7 @@ class Now:
 
     @property
     def step(self) -> int:
-        """Steps made before this one."""
+        """Number of steps before this one."""
         return self.images // self.batch
 
     @property
@@ -127,7 +127,7 @@ class Method(nn.Module):
         return 1.0
 
     def momentum_at(self, fraction: float) -> float | None:
-        """Momentum of gradient descent at progress `fraction`, from 0 to 1; None: as the optimizers were made."""
+        """Momentum of gradient descent at progress `fraction`, from 0 to 1; None: that of the optimizers."""
         return None
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:

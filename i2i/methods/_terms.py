@@ -27,11 +27,11 @@ TERM_NOTES = {
 
 WASSERSTEIN = {
     "real": "Minus the critic's mean score of real images. Alone it says nothing: minus (real + fake) estimates the "
-    "distance between real and made images. Good: that distance falls.",
-    "fake": "The critic's mean score of made images. Alone it says nothing: minus (real + fake) estimates the distance "
-    "between real and made images. Good: that distance falls.",
-    "adv": "Minus the critic's mean score of made images. Scores have no fixed zero, so neither way is good: look at "
-    "the samples.",
+    "distance between real and generated images. Good: that distance falls.",
+    "fake": "The critic's mean score of generated images. Alone it says nothing: minus (real + fake) estimates the "
+    "distance between real and generated images. Good: that distance falls.",
+    "adv": "Minus the critic's mean score of generated images. Scores have no fixed zero, so neither way is good: look "
+    "at the samples.",
 }
 
 OTHER_NOTES = {

@@ -140,7 +140,8 @@ class ACGAN(Generate):
     term_notes = {
         "D/cls": "How well the discriminator tells the classes of real images (cross-entropy, times its weight). Lower "
         "is better; the logarithm of the number of classes is guessing.",
-        "D/fake_cls": "How well the discriminator finds the classes that made images were asked for. Lower is better.",
+        "D/fake_cls": "How well the discriminator recognizes the class that each generated image should have. "
+        "Lower is better.",
         "G/cls": "How well the discriminator finds the classes that the generator was asked for. Lower is better: the "
         "images show their class.",
     }

@@ -85,7 +85,7 @@ class CGANDiscriminator(nn.Module):
 
 
 class CGAN(Generate):
-    """cGAN: G and D are told the class, as perceptrons (the paper's) or as convolutions."""
+    """cGAN: G and D get the class as an input, as perceptrons (the paper's) or as convolutions."""
 
     Config = CGANSettings
     config: CGANSettings

@@ -239,7 +239,5 @@ def _batches(images: Iterable[Tensor], count: int) -> Iterator[list[Tensor]]:
 def _rgb(image: Tensor) -> Tensor:
     """A uint8 image [1 or 3, H, W] as [3, H, W]."""
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise I2IError(
-            f"Features are taken of uint8 images [1 or 3, H, W], but {image.dtype} {list(image.shape)} was given."
-        )
+        raise I2IError(f"Features need uint8 images [1 or 3, H, W], but {image.dtype} {list(image.shape)} was given.")
     return image.expand(3, -1, -1)

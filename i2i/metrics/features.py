@@ -137,7 +137,7 @@ class Overlap:
     Kynkaanniemi et al. 2019 (arXiv 1904.06991) and Naeem et al. 2020 (arXiv 2002.09797)."""
 
     precision: float  # share of fakes that lie in the ball of a real image: are the fakes realistic?
-    recall: float  # share of real images that lie in the ball of a fake: are all kinds of images made?
+    recall: float  # share of real images inside the ball of a fake: does the model make all kinds of images?
     density: float  # balls of real images that a fake lies in, divided by k; may exceed 1
     coverage: float  # share of real images with a fake in their ball
 

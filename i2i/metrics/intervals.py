@@ -30,7 +30,7 @@ def set_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of `score(*sets)` = `value`, from `draws` scores of sets with rows drawn with replacement.
 
-    Repeated rows shift such scores (a Frechet distance rises), so only the spread is taken from them: the interval is
+    Repeated rows shift such scores (a Frechet distance rises), so they give only the spread: the interval is
     the value and 1.96 standard deviations to both sides."""
     generator = torch.Generator().manual_seed(seed)
     scores = []

@@ -1,6 +1,6 @@
 """FCN score: how well a segmenter recognizes in a translation what the true label map says (Isola et al. 2017).
 
-A confusion matrix is summed over all images before any ratio is taken; a mean of scores per image is another number.
+A confusion matrix is summed over all images before ratios are computed; a mean of scores per image is another number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Numbers of a human study: how often fakes were taken for real, and how sure that is.
+"""Numbers of a human study: how often people called fakes real, and how sure that is.
 
 The protocol is that of the pix2pix and CycleGAN papers: two images side by side for a second, one of them real; a fake
 fools a person who calls it real. Half of the trials is the ceiling: a guess.

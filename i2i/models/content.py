@@ -1,4 +1,4 @@
-"""What a model file holds, told by its first bytes and its numbers: names and suffixes may say something else."""
+"""Finds out what a model file holds from its first bytes and its numbers; names and suffixes may be wrong."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _is_of_others(path: Path) -> bool:
 
 
 def refuse_pretenders(path: Path) -> bytes:
-    """The first bytes of a model file. Raises I2IError if they are those of what came in its place.
+    """The first bytes of a model file. Raises I2IError if they show that the file is something else.
 
     Git leaves a small text file instead of a large one without Git LFS; servers send a page instead of a file."""
     try:

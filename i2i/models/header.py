@@ -1,4 +1,4 @@
-"""Which values the entries of a model's header may have: the header of a file is made by whoever made the file."""
+"""Which values the entries of a model's header may have: a file may come from anybody."""
 
 from __future__ import annotations
 

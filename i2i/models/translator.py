@@ -137,7 +137,7 @@ class Translator:
         return outputs
 
     def prepare(self, image: Any) -> PreparedImage:
-        """An image of any kind, made ready for the network. Raises I2IError if it is not an image."""
+        """Prepares an image of any kind for the network. Raises I2IError if it is not an image."""
         return adapt.prepare(image, self.channels_in)
 
     def restore(self, prepared: PreparedImage, levels: np.ndarray) -> Any:

@@ -1,4 +1,4 @@
-"""Generators and discriminators of image-to-image methods, made by their settings, with initial weights."""
+"""Generators and discriminators of image-to-image methods, built from their settings, with initial weights."""
 
 from __future__ import annotations
 

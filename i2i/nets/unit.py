@@ -1,4 +1,4 @@
-"""Networks whose authors count image values from 0 to 1, in a house where they run from -1 to 1."""
+"""Networks trained with image values from 0 to 1, adapted to i2i's values from -1 to 1."""
 
 from __future__ import annotations
 

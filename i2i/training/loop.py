@@ -30,7 +30,7 @@ from i2i.training.state import pack_state
 from i2i.training.step import TrainStep
 
 MAX_SAVES = 200  # checkpoints and sample grids of a run by default; an epoch of a few images takes only seconds
-LOG_INTERVAL = 15.0  # seconds after which losses are logged, however few steps were made
+LOG_INTERVAL = 15.0  # seconds after which losses are logged, however few steps that were
 SAVE_INTERVAL = 600.0  # seconds after which a checkpoint is saved, unless the settings say when
 CHECK_EVERY = 500  # steps between two comparisons of the weights of several processes
 

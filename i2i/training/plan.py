@@ -30,7 +30,7 @@ UNITS = {"": 1, "B": 1} | {
     for end, base in (("B", 1000), ("IB", 1024), ("", 1000))
 }
 
-Tell = Callable[[str], None]  # is told, in a sentence, what is being measured
+Tell = Callable[[str], None]  # called with a sentence that says what is being measured
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def plan(
     """Probes a recipe on its device and returns how it fits.
 
     memory: what the run may take, in bytes or as a text such as 8GB (default: what is free on the device). hours: what
-    it may take. price: of an hour. overrides: settings by name, as for `resolve_run`. tell: is told what is measured.
+    it may take. price: of an hour. overrides: settings by name, as for `resolve_run`. tell: called with each sentence.
     Raises I2IError on bad input, and if not one image of SMALLEST pixels fits."""
     limit = None if memory is None else bytes_of(memory)
     for name, value in (("hours", hours), ("price", price)):
@@ -172,7 +172,7 @@ def _fitting(run: Run, settings: dict[str, Any], limit: float, tell: Tell) -> tu
                 raise
             needed = error.what.rstrip(".")
         failure = failure or I2IError(
-            f"{needed} of memory, and {format_bytes(limit)} may be taken.",
+            f"{needed} of memory, and the limit is {format_bytes(limit)}.",
             "Give a larger --memory; a smaller --set width=N needs less, too.",
         )
         if probed is not None and probed.base > limit:  # without any image

@@ -1,6 +1,6 @@
 """A short probe on the real device: steps at growing batch sizes give memory = a + b * batch, and seconds a step.
 
-The steps are made in a process of its own, so that its peak memory is that of the training alone, and an end for want
+The steps run in a process of their own, so that its peak memory is that of the training alone, and an end for want
 of memory ends nothing else. The process prints a line of JSON for each batch size.
 """
 
@@ -29,7 +29,7 @@ from i2i.training.run import Run
 from i2i.training.timing import StepMaker
 
 MARK = '{"probe":'  # how a line of the process begins; a method of the user's own may print other lines
-QUICK = 2.0  # seconds: a step that takes less is made a few times
+QUICK = 2.0  # seconds: a shorter step is measured a few times
 TIMES = 4
 CUDA_CONTEXT = 600 << 20  # bytes of a GPU's memory that the driver takes for a process, about
 TIMEOUT = 1800.0  # seconds after which a probe is given up
@@ -130,7 +130,7 @@ def probe(
             timeout=TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
-        raise I2IError(f"The probe made no end in {TIMEOUT:.0f} s.", "Try a smaller --size.") from error
+        raise I2IError(f"The measured steps did not end in {TIMEOUT:.0f} s.", "Try a smaller --size.") from error
     return _read(done)
 
 
@@ -225,7 +225,7 @@ def _step_seconds(maker: StepMaker, size: int, first: bool) -> float:
 
 
 def _peak(device: torch.device) -> int:
-    """Bytes that this process has taken at most: on the GPU it trains on, or of main memory."""
+    """Peak memory of this process in bytes: on the GPU it trains on, or of main memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) + CUDA_CONTEXT
     if device.type == "mps":

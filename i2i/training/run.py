@@ -165,8 +165,8 @@ class Run:
 
 
 def _without_folder(name: str) -> str:
-    """A name or path as a saved model tells it: of an absolute path only the last part, for where the author's files
-    lie is nobody else's business."""
+    """A name or path as a saved model records it: of an absolute path only the last part, so that a model that is
+    passed on shows no folders of its author."""
     return Path(name).name if Path(name).expanduser().is_absolute() else name
 
 

@@ -43,7 +43,7 @@ class RunLock:
         self._lock = lock
 
     def release(self) -> None:
-        """Gives the lock back, if it was taken."""
+        """Releases the lock, if this process holds it."""
         if self._lock is not None:
             with contextlib.suppress(OSError):
                 self._lock.release()

@@ -87,7 +87,7 @@ class Session:
             self._check_method()
 
     def _observer(self, live: bool, progress: TrainProgress | None) -> Observer:
-        """Whom the loop tells: the report, the caller, trackers, the doctor, and of noise a monitor."""
+        """The observers of the loop: the report, the caller, trackers, the doctor, and of noise a monitor."""
         run = self.run
         observer: Observer = SilentObserver()
         if self.is_main:
@@ -110,7 +110,7 @@ class Session:
     def prepare(self) -> None:
         """Makes the folder of a new run, starts the trackers, and reports the environment and the notes.
 
-        Raises I2IError, in every process, if the folder cannot be made, or if another process trains this run."""
+        Raises I2IError, in every process, if the folder cannot be created, or if another process trains this run."""
         failure: list[I2IError | None] = [None]
         if self.is_main:
             try:
@@ -205,7 +205,7 @@ class Session:
         return images if isinstance(images, int) else -1
 
     def _environment(self) -> dict[str, Any]:
-        """What the report tells of the machine, and of how the run differs from the defaults."""
+        """What the report says about the machine, and how the run differs from the defaults."""
         device = self.accelerator.device
         name = f"{device}, threads: {torch.get_num_threads()}"
         if device.type == "cuda":
@@ -247,7 +247,9 @@ def _make_folder(run: Run) -> None:
             if run.method_file is not None:
                 (folder / METHOD_COPY).write_bytes(run.method_source)
     except OSError as error:
-        raise I2IError(f"The folder {run.folder} cannot be made: {error.strerror}.", "Give another --out.") from error
+        raise I2IError(
+            f"The folder {run.folder} cannot be created: {error.strerror}.", "Give another --out."
+        ) from error
 
 
 def _note_length(run: Run) -> None:

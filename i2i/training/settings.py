@@ -121,7 +121,7 @@ def accelerator_for(settings: TrainSettings, folder: Path | None = None) -> Acce
     if accelerator.device.type != device.type:  # several processes: their group cannot change the device any more
         raise I2IError(
             f"These processes work together on {accelerator.device.type}, and the device is {settings.device!r}.",
-            "Start them anew with --processes N, or with torchrun.",
+            "Start them with --processes N, or with torchrun.",
         )
     if accelerator.num_processes != processes():  # else each would train alone, on the same data
         raise I2IError(

@@ -59,7 +59,7 @@ class Start:
             elif role in method.averaged:
                 raise self._unfitting(method, role, misfit)
             else:
-                sentences.append(f"{role} starts anew, for it does not fit: {misfit}.")
+                sentences.append(f"{role} starts with new weights, because the saved ones do not fit: {misfit}.")
         generator = method.averaged[0]
         if generator not in taken:
             raise I2IError(
@@ -68,7 +68,7 @@ class Start:
             )
         head = f"{_listed(taken)} {_start(taken)} from the weights of {self.name}."
         if absent:
-            sentences.append(f"{_listed(absent)} {_start(absent)} anew, for they are not in it.")
+            sentences.append(f"{_listed(absent)} {_start(absent)} with new weights, because they are not in it.")
         return [" ".join([head, *sentences])]
 
     def _unfitting(self, method: Method, role: str, misfit: str) -> I2IError:

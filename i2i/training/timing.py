@@ -1,6 +1,6 @@
 """How long a step of a run takes on this device, from two measured steps.
 
-The steps are made with networks of their own, which are thrown away: the run itself is as if nothing had been measured.
+The steps use networks of their own, which are thrown away, so that measuring does not change the run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from i2i.training.step import TrainStep
 
 SLOW_MACS = 1.2e10  # MACs per second of a slow processor core
 BACKWARD = 3  # a step takes about three times the MACs of its forward passes
-ENOUGH = 1.0  # seconds of measured steps after which no more are made
+ENOUGH = 1.0  # seconds of measured steps after which the measurement ends
 MOST_STEPS = 10
 SMALLEST = 32  # side of the images of a smaller form, in pixels
 FEW_IMAGES = (4, 8)  # in a batch of a smaller form
@@ -40,7 +40,7 @@ class StepTime:
 
 
 def time_step(run: Run, cost: Cost | None, budget: float) -> StepTime | None:
-    """Measures steps of a run on its device, for about `budget` seconds at most; None if a step cannot be made.
+    """Measures steps of a run on its device, for about `budget` seconds at most; None if a step fails.
 
     Where two whole steps would take longer, fewer or smaller images are measured, and the time is scaled up by the
     MACs. Several processes measure nothing, for one that fails would leave the others waiting. The run's data is read;

@@ -225,6 +225,9 @@ def test_standard_input_to_standard_output(model, photos, tmp_path):
     assert (tmp_path / "b.jpg").read_bytes() == out
     out, _ = i2i("-", "-m", model, "--format", "png", given=data)
     assert Image.open(io.BytesIO(out)).format == "PNG"
+    assert i2i("-", "-m", model, "-o", "-", "--format", "png", given=data)[0] == out  # no file called "-"
+    with pytest.raises(I2IError, match="Only an image from standard input"):
+        i2i(photos / "b.jpg", "-m", model, "-o", "-")
     i2i("-", "-m", model, "-o", tmp_path / "c.webp", given=data)
     assert Image.open(tmp_path / "c.webp").format == "WEBP"
     with pytest.raises(I2IError, match=r"c\.webp exists"):

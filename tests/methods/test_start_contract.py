@@ -52,7 +52,7 @@ def test_a_model_that_keeps_its_discriminators_gives_all_networks(name: str, tmp
     (sentence,) = read_start(str(plain)).into(fresh)
     assert all(equal(trained(fresh)[n], networks[n]) for n in averaged)
     assert all(equal(trained(fresh)[n], trained(made(name, seed=4))[n]) for n in others)
-    assert ("anew, for they are not in it." in sentence) == bool(others)
+    assert ("with new weights, because they are not in it." in sentence) == bool(others)
     packed = model_file.pack(path, tmp_path / "pack.safetensors")
     assert set(read_start(str(packed)).states) == set(averaged)
 
@@ -93,5 +93,8 @@ def test_a_generator_of_another_form_is_one_sentence_with_shapes(name: str) -> N
         key = next(iter(states[other]))
         del states[other][key]
         (sentence,) = Start("other", states).into(method)
-        assert f"{other} starts anew, for it does not fit: {key} is absent in the model" in sentence
+        assert (
+            f"{other} starts with new weights, because the saved ones do not fit: {key} is absent in the model"
+            in sentence
+        )
         break

@@ -141,7 +141,7 @@ def test_a_folder_of_the_authors_gives_each_network_its_role(tmp_path):
     plain.write_bytes((tmp_path / "latest_net_G_A.pth").read_bytes())
     one = resolve_run("cyclegan", sides, tmp_path / "run", {**values, "init_from": str(plain)})
     one.build()
-    said = f"G starts from the weights of {plain}. F, D_y and D_x start anew, for they are not in it."
+    said = f"G starts from the weights of {plain}. F, D_y and D_x start with new weights, because they are not in it."
     assert one.start_notes == [said]
 
 

@@ -113,7 +113,7 @@ def _template() -> jinja2.Template:
 
 
 def _data_names(settings: dict[str, Any]) -> str:
-    """The names of the data, of a path its last part alone: where a folder lies is nobody's business."""
+    """The names of the data, of a path only its last part, so that the report shows no folders of the disk."""
     sources = settings.get("data")
     names = sources if isinstance(sources, list | tuple) else [sources] if sources else []
     return ", ".join(Path(str(name)).name or str(name) for name in names)
