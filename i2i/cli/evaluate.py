@@ -28,6 +28,7 @@ def evaluate(
     metrics: options.Metrics = None,
     features: options.Features = "effnet",
     size: options.Size = None,
+    samples: options.Samples = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -55,6 +56,7 @@ def evaluate(
             features=features,
             size=size,
             seed=seed,
+            samples=samples,
             progress=progress,
         )
     if as_json:
@@ -62,4 +64,4 @@ def evaluate(
         return
     print_scores(result)
     if save is not None:
-        echo(f"The translations are in {save}.")
+        echo(f"The {'images' if 'generated' in result else 'translations'} are in {save}.")

@@ -16,6 +16,9 @@ real images: FD (the Frechet distance; FID on the Inception network), KID, MIND,
 coverage. The column "real images" is the floor: real training images beside real test images. A useful model beats
 both guesses. Images without pairs have no truth to score each image by; then sets are compared.
 
+Of a model from noise, generated images are compared with real ones, with the Inception score and the share of images
+that have the class that was asked for.
+
 \b
 Examples:
   i2i evaluate --model runs/mine
@@ -23,6 +26,7 @@ Examples:
   i2i evaluate --model runs/mine --save runs/mine/test
   i2i evaluate --model runs/mine inputs/ true-outputs/
   i2i evaluate --model runs/mine --metrics lpips,kid,fid --features inception
+  i2i evaluate --model biggan_digits --data digits/ --samples 500
 """
 
 Model = Annotated[
@@ -59,7 +63,7 @@ Metrics = Annotated[
     str | None,
     Option(
         help="Metrics, with commas: l1, psnr, ssim, ms_ssim, lpips, dists, fd, fid, kid, mind, precision, recall, "
-        "density, coverage, prdc, is. [default: all that fit and need no download]",
+        "density, coverage, prdc, is, labels. [default: all that fit and need no download]",
         metavar="NAMES",
         show_default=False,
     ),
@@ -72,6 +76,17 @@ Features = Annotated[
         metavar="NETWORK",
     ),
 ]
+Samples = Annotated[
+    int | None,
+    Option(
+        help="Of a model from noise: number of images to make and score. [default: as many as there are real images, "
+        "at most 2,000]",
+        metavar="N",
+        min=2,
+    ),
+]
 Size = Annotated[int | None, Option(help="Side in pixels to score at. [default: the model's]", metavar="PIXELS", min=8)]
-Seed = Annotated[int, Option(help="Seed of intervals and of random subsets.", metavar="N")]
+Seed = Annotated[
+    int, Option(help="Seed of intervals, of random subsets, and of the first image from noise.", metavar="N", min=0)
+]
 AsJson = Annotated[bool, Option("--json", help="Print the scores as JSON.")]

@@ -15,9 +15,10 @@ def print_scores(result: dict[str, Any]) -> None:
     """Prints what `i2i.evaluate` returns as tables."""
     if result.get("note"):
         typer.echo(result["note"])
-    kind = "images" if "unpaired" in result else "pairs"
+    kind = "images from noise" if "generated" in result else "images" if "unpaired" in result else "pairs"
+    where = f" {'beside' if 'generated' in result else 'of'} {result.get('split') or 'the data'}"
     size = f", at {result['size']} pixels" if "size" in result else ""
-    typer.echo(f"Scores on {result['count']} {kind} of {result.get('split') or 'the data'}{size}:")
+    typer.echo(f"Scores on {result['count']} {kind}{where}{size}:")
     if "unpaired" in result:
         names = {"changed": "mean change, |G(x) - x|", "way back": "error of the way back, |F(G(x)) - x|"}
         names["colors"] = "difference of mean colors to the other side"
@@ -32,6 +33,8 @@ def print_scores(result: dict[str, Any]) -> None:
             f"Sets are compared by {facts['network']} (resize: {facts['resize']}): {facts['images']} outputs and "
             f"{facts['real images']} real images, seed {facts['seed']}."
         )
+        if "labels" in result.get("generated", {}):
+            typer.echo(f"Asked labels: {result['generated']['labels']}.")
         for warning in facts["warnings"]:
             typer.echo(f"Note: {warning}")
 

@@ -17,7 +17,7 @@ from i2i.core.files import atomic_write
 from i2i.core.progress import Progress
 from i2i.inference import compare_page, compare_sets, metric_choice
 from i2i.inference.compare_rows import difference_row
-from i2i.inference.evaluate import Source
+from i2i.inference.evaluate_data import Source
 from i2i.inference.lineup import Item, Lineup, open_lineup
 from i2i.inference.pair_scores import PairMetrics, summary
 from i2i.metrics import intervals

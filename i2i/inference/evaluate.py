@@ -19,23 +19,24 @@ from i2i import data as datasets
 from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.core.reading import has_form, read_yaml
-from i2i.data import folder_names, layouts, source
+from i2i.data import layouts
 from i2i.inference import metric_choice, set_evaluation
+from i2i.inference.evaluate_data import Source, data_of_run, open_split
+from i2i.inference.evaluate_generated import as_generator, check_translator, evaluate_generator
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.inference.pair_scores import PairMetrics, Values, summary
 from i2i.media import grids, images
+from i2i.models.generator import LoadedGenerator
 from i2i.models.load import load
 from i2i.models.translator import Translator
 
-Source = str | Path | Sequence[str | Path]  # where images lie: a folder, several folders, or the name of a data set
 BATCH = 8  # images in one pass of the network
 MEAN_IMAGES = 1000  # training images of which the mean image is computed, at most
 SHEET_ROWS = 8  # images on the sheet test.png of a finished run
 
 
 def evaluate(
-    model: str | Path | Translator,
+    model: str | Path | Translator | LoadedGenerator,
     data: datasets.Data | Source | None = None,
     limit: int | None = None,
     *,
@@ -47,6 +48,7 @@ def evaluate(
     features: str = "effnet",
     size: int | None = None,
     seed: int = 0,
+    samples: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Scores a model on the first `limit` pairs of a split (None: all pairs).
@@ -71,10 +73,21 @@ def evaluate(
     or a set, is too small for it.
 
     Without pairs there is no truth to score by: the result has "note" and "unpaired" then, see
-    `inference.evaluate_unpaired`. Raises I2IError if the data has no such split, only one kind of images, or a metric
+    `inference.evaluate_unpaired`. Of a model from noise, `samples` images are compared with real ones as a set, see
+    `inference.evaluate_generated`. Raises I2IError if the data has no such split, only one kind of images, or a metric
     or feature network is unknown.
     """
     chosen = metric_choice.choose(metrics, features)
+    generator = as_generator(model, device, method)
+    if generator is not None:
+        if data is None and isinstance(model, str | Path):
+            data = data_of_run(Path(model))
+        return evaluate_generator(
+            generator, data, split, metrics, features, samples=samples, limit=limit, size=size, seed=seed, save=save,
+            progress=progress,
+        )  # fmt: skip
+    assert not isinstance(model, LoadedGenerator)
+    check_translator(chosen, samples)
     translator = model if isinstance(model, Translator) else load(model, device, method=method)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
     if data is None and isinstance(model, str | Path):
@@ -173,68 +186,6 @@ def conclude(
     columns = {"input": samples.x, "translated": torch.stack(translator([*samples.x])), "real": samples.y}
     images.save(folder / "test.png", grids.draw_grid(columns))
     return result
-
-
-def data_of_run(model: Path) -> list[str] | None:
-    """The absolute paths of the training data, from the config.yaml of a run's folder; None for any other model."""
-    path = (model if model.is_dir() else model.parent) / "config.yaml"
-    if not path.is_file():
-        return None
-    config = read_yaml(path)
-    return list(config["data"]) if has_form(config, {"data": [str]}) and config["data"] else None
-
-
-def open_split(
-    header: dict[str, Any], data: Source | None, split: str | None, size: int | None
-) -> tuple[datasets.Data, str, str]:
-    """The split of the data, prepared as the model's header says; its name; and a note for the user, or "".
-
-    size: in pixels; None: that of the header.
-
-    Pairs if the images are pairs, else the layout unpaired."""
-    sources = [data] if isinstance(data, str | Path) else list(data or header.get("data") or [])
-    if not sources:
-        raise I2IError("The model does not say which data it was trained on.", "Give the data with --data.")
-    size = size or int(header.get("size") or 256)
-    settings = datasets.DataSettings(
-        layout="paired",
-        size=size,
-        load=size,
-        preprocess=str(header.get("preprocess") or "resize_and_crop"),
-        direction=str(header.get("direction") or "AtoB"),
-        channels_in=int(header.get("channels_in") or 0),
-        channels_out=int(header.get("channels_out") or 0),
-        workers=0,
-    )
-    split, note = choose_split(sources, split)
-    try:
-        return datasets.open(sources, settings, split=split), split, note
-    except I2IError as error:
-        try:
-            found = layouts.find(source.folders(sources), split=split)
-        except I2IError:
-            raise error from None
-        stems = [{one.path.stem for one in side} for side in (found.a, found.b)]
-        if found.name != "unpaired" or 2 * len(stems[0] & stems[1]) >= min(map(len, stems)):
-            raise  # most names agree: these are pairs, and some lack a partner
-        return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
-
-
-def choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str, str]:
-    """The split to score, and a note if the images are not divided. Raises I2IError if there is no such split."""
-    folders = source.folders(sources)
-    splits = [s for s in folder_names.splits_of(folders[0]) if all(s in folder_names.splits_of(f) for f in folders)]
-    if split is None:
-        split = next((s for s in ("test", "val") if s in splits), next(iter(splits), "train"))
-        if split == "train":
-            return split, "The images are not divided into train and test: all of them were scored."
-    if split not in splits:
-        listed = " and ".join(map(str, sources))
-        raise I2IError(
-            f"{listed} {'have' if len(sources) > 1 else 'has'} no split {split!r}.",
-            f"It has: {', '.join(splits)}. Without --split, test is scored, or all images if they are not divided.",
-        )
-    return split, ""
 
 
 def _pairs(data: datasets.Data, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:

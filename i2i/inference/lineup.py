@@ -12,7 +12,7 @@ from i2i import data as datasets
 from i2i.core.errors import I2IError, MethodNeeded
 from i2i.data import layouts, source
 from i2i.inference import output_folders
-from i2i.inference.evaluate import Source, choose_split, data_of_run, open_split
+from i2i.inference.evaluate_data import Source, choose_split, data_of_run, open_split
 from i2i.media import images
 from i2i.models.folders import holds_model
 from i2i.models.load import load

@@ -10,7 +10,7 @@ PIXEL = ("l1", "psnr", "ssim")  # of each translation and its true image, fast
 PAIRED = (*PIXEL, "ms_ssim", "lpips", "dists")  # of each translation and its true image
 OVERLAP = ("precision", "recall", "density", "coverage")
 SETS = ("fd", "kid", "mind", *OVERLAP)  # of all translations and all true images
-GENERATED = ("is",)  # of samples alone
+GENERATED = ("is", "labels")  # of samples alone: Inception score, share of asked classes
 GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "fid": ("fd",)}
 # dists needs weights that do not ship with i2i, so it is computed on request only
 DEFAULT = (*PIXEL, "ms_ssim", "lpips", *SETS)
@@ -24,8 +24,9 @@ TITLES = {
     "kid": "KID x 1000",
     "mind": "MIND",
     "is": "IS",
+    "labels": "asked labels",
 }
-HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", *OVERLAP, "is")
+HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", *OVERLAP, *GENERATED)
 
 
 def title(metric: str) -> str:

@@ -1,0 +1,82 @@
+"""Finds the images that a model is evaluated on: its own training data or others, and the split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from i2i import data as datasets
+from i2i.core.errors import I2IError
+from i2i.core.reading import has_form, read_yaml
+from i2i.data import folder_names, layouts, source
+
+Source = str | Path | Sequence[str | Path]  # where images lie: a folder, several folders, or the name of a data set
+
+
+def data_of_run(model: Path) -> list[str] | None:
+    """The absolute paths of the training data, from the config.yaml of a run's folder; None for any other model."""
+    path = (model if model.is_dir() else model.parent) / "config.yaml"
+    if not path.is_file():
+        return None
+    config = read_yaml(path)
+    return list(config["data"]) if has_form(config, {"data": [str]}) and config["data"] else None
+
+
+def open_split(
+    header: dict[str, Any], data: Source | None, split: str | None, size: int | None
+) -> tuple[datasets.Data, str, str]:
+    """The split of the data, prepared as the model's header says; its name; and a note for the user, or "".
+
+    size: in pixels; None: that of the header.
+
+    Pairs if the images are pairs, else the layout unpaired."""
+    sources, split, note = sources_of(header, data, split)
+    size = size or int(header.get("size") or 256)
+    settings = datasets.DataSettings(
+        layout="paired",
+        size=size,
+        load=size,
+        preprocess=str(header.get("preprocess") or "resize_and_crop"),
+        direction=str(header.get("direction") or "AtoB"),
+        channels_in=int(header.get("channels_in") or 0),
+        channels_out=int(header.get("channels_out") or 0),
+        workers=0,
+    )
+    try:
+        return datasets.open(sources, settings, split=split), split, note
+    except I2IError as error:
+        try:
+            found = layouts.find(source.folders(sources), split=split)
+        except I2IError:
+            raise error from None
+        stems = [{one.path.stem for one in side} for side in (found.a, found.b)]
+        if found.name != "unpaired" or 2 * len(stems[0] & stems[1]) >= min(map(len, stems)):
+            raise  # most names agree: these are pairs, and some lack a partner
+        return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
+
+
+def sources_of(header: dict[str, Any], data: Source | None, split: str | None) -> tuple[list[str | Path], str, str]:
+    """Where the images lie, the split to score, and a note. Raises I2IError if there is no such split."""
+    sources = [data] if isinstance(data, str | Path) else list(data or header.get("data") or [])
+    if not sources:
+        raise I2IError("The model does not say which data it was trained on.", "Give the data with --data.")
+    return sources, *choose_split(sources, split)
+
+
+def choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str, str]:
+    """The split to score, and a note if the images are not divided. Raises I2IError if there is no such split."""
+    folders = source.folders(sources)
+    splits = [s for s in folder_names.splits_of(folders[0]) if all(s in folder_names.splits_of(f) for f in folders)]
+    if split is None:
+        split = next((s for s in ("test", "val") if s in splits), next(iter(splits), "train"))
+        if split == "train":
+            return split, "The images are not divided into train and test: all of them were scored."
+    if split not in splits:
+        listed = " and ".join(map(str, sources))
+        raise I2IError(
+            f"{listed} {'have' if len(sources) > 1 else 'has'} no split {split!r}.",
+            f"It has: {', '.join(splits)}. Without --split, test is scored, or all images if they are not divided.",
+        )
+    return split, ""
