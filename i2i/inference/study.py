@@ -18,7 +18,7 @@ from i2i.core.files import atomic_write, blake2b_of
 from i2i.core.progress import Progress
 from i2i.core.reading import MAX_BYTES, has_form, parse_json, read_json
 from i2i.inference import study_sheet
-from i2i.inference.evaluate import Source
+from i2i.inference.evaluate_data import Source
 from i2i.inference.html_pages import LOSSLESS, image_uri, render
 from i2i.inference.lineup import Lineup, open_lineup
 from i2i.inference.study_checks import check_of
