@@ -193,6 +193,8 @@ def _explain(error: Any, words: list[str]) -> tuple[str, str]:
         near = habits.instead_of_option(error.option_name, options, list(settings))
         return f"There is no option {error.option_name}.", f"{near} {hint}".strip()
     if type(error).__name__ == "MissingParameter" and "--model" in (error.param.opts if error.param else ()):
+        if command == "i2i export" and len(words) > 1 and not words[1].startswith("-"):
+            return "No model was given.", f"Type: i2i export --model {shlex.quote(words[1])} -o model.onnx"
         kind = "generate" if command.split()[-1] == "generate" else "translate"
         return "No model was given.", f"{choices.of_models(kind)} {hint}"
     if type(error).__name__ == "MissingParameter" and "--output" in (error.param.opts if error.param else ()):
