@@ -13,7 +13,7 @@ from i2i.core.format import format_bytes
 
 def register(app: typer.Typer) -> None:
     """Adds `i2i data` to the program."""
-    add_group(app, "data", _list, show=show, get=get, check=check)
+    add_group(app, "data", _list, show=show, get=get, check=check, make=make)
 
 
 def _list(
@@ -102,6 +102,42 @@ def check(
         echo(f"{result.summary}. {counts}" if result.summary else counts)
     if errors:
         raise typer.Exit(1)
+
+
+def make(
+    folder: Annotated[str, typer.Argument(help="Folder of images, or the name of a data set.", metavar="DATA")],
+    chain: Annotated[
+        str,
+        typer.Option(
+            "--make",
+            help="What is done to each image: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, pixelate, or "
+            "several of them joined by +.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", help="New folder for the pairs.", show_default=False)],
+    size: Annotated[int, typer.Option(help="Side of the square images, in pixels.")] = 256,
+    most: Annotated[int, typer.Option(help="Pairs at most; 0: all images.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
+) -> None:
+    """Write pairs that are made from one folder of good images: the worse image into A/, the good one into B/.
+
+    Training makes the same kind of pairs by itself with `--set make=CHAIN`; this command shows them.
+
+    \b
+    Examples:
+      i2i data make photos/ --make real -o pairs/
+      i2i data make photos/ --make blur+x4+jpeg -o pairs/ --most 20
+    """
+    from i2i.data.make_pairs import make_pairs
+
+    with progress_bar(folder, quiet or as_json) as progress:
+        count = make_pairs(folder, chain, output, size, most, progress)
+    if as_json:
+        print_json({"folder": output, "pairs": count})
+    else:
+        echo(f"{count} pairs written to {output}: A is made from B.")
 
 
 def _facts(card: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.files import sha256_of
-from i2i.data import cache, decode, device, sampler
+from i2i.data import cache, decode, device, make, sampler
 from i2i.data.augment import Augment
 from i2i.data.batch import Batch
 from i2i.data.layouts import WHOLE, Layout, Source, header
@@ -58,6 +58,8 @@ class Data:
         self.classes = len(layout.class_names)
         self.labels = layout.labels
         sides = [layout.a, layout.b] if layout.b else [layout.a]
+        if spec.makes:
+            sides, self.layout = [layout.a, layout.a], "paired"  # y is in the files, and x is made from it
         if spec.direction == "BtoA" and len(sides) == 2:
             sides.reverse()
         self.sides: list[list[Source]] = sides
@@ -114,6 +116,9 @@ class Data:
         size = self.spec.size
         sides: list[list[np.ndarray]] = []
         for side, channels in zip(self.sides, self.channels, strict=False):
+            if self.spec.makes and not sides:
+                sides.append([])  # x is made below
+                continue
             rows = []
             for i in indices:
                 image = decode.exact(side[i % len(side)], channels, lambda w, h: rule.size(w, h, size, size))
@@ -121,6 +126,8 @@ class Data:
                     image = images.to_array(fit(images.to_pil(image), "crop", size, size))
                 rows.append(image)
             sides.append(rows)
+        if self.spec.makes:
+            sides[0] = [self._made(y, 0, i) for i, y in zip(indices, sides[1], strict=True)]
         labels = [self.labels[i] for i in indices] if self.labels else None
         x, y = _stack(sides[0]), _stack(sides[1]) if len(sides) == 2 else None
         return _batch((x, y, labels, indices))
@@ -167,6 +174,9 @@ class Data:
         if len(self.sides) == 1:
             x = self._crop(self._prepared(0, index), sampler.Draws(seed, number), self.sides[0][index])
             return self.augment.one(x, seed, number), None, label
+        if self.spec.makes:
+            y = self._crop(self._prepared(1, index), sampler.Draws(seed, number), self.sides[1][index])
+            return *self.augment.pair(self._made(y, seed, number), y, seed, number), label
         if self.layout == "paired":
             x, y = self._prepared_pair(index)
             if x.shape[:2] != y.shape[:2]:
@@ -183,6 +193,12 @@ class Data:
         x = self._crop(self._prepared(0, index), sampler.Draws(seed, number), self.sides[0][index])
         y = self._crop(self._prepared(1, partner), sampler.Draws(seed, number, "y"), self.sides[1][partner])
         return self.augment.one(x, seed, number), self.augment.one(y, seed, number, "y"), label
+
+    def _made(self, y: np.ndarray, seed: int, number: int) -> np.ndarray:
+        """The source that is made from a target, both uint8 [H, W, C]."""
+        x = make.made(y, self.spec.makes, seed, number)
+        wanted = self.channels_in
+        return x if x.shape[2] == wanted else images.to_array(images.convert(images.to_pil(x), wanted))
 
     def _crop(self, image: np.ndarray, draws: sampler.Draws, source: Source) -> np.ndarray:
         """The random crop and flip, as a view."""

@@ -39,7 +39,7 @@ def open(
     folders = [get(card.name, progress) if card else Path(one) for one, card in zip(given, chosen, strict=True)]
     flip = all(card.flip for card in chosen if card)
     licence = next((card.licence for card in chosen if card and card.licence), "")
-    found = layouts.find(folders, spec.layout, split)
+    found = layouts.find(folders, "images" if spec.makes else spec.layout, split)
     return Data(found, spec, folders, flip=flip, licence=licence, cache_folder=cache_folder() / "pictures")
 
 

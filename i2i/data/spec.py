@@ -9,6 +9,7 @@ from i2i.core.config import MAX_SIDE, NonNegative, OptionalSide, Range
 from i2i.core.errors import I2IError, nearest
 from i2i.data.preprocess import RULES, Preprocess
 
+MAKES = ("grey", "x2", "x3", "x4", "x8", "real", "jpeg", "noise", "blur", "mask", "edges", "pixelate")
 PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
 
 
@@ -28,6 +29,7 @@ class DataSettings:
     workers: Annotated[int, Range(0, 256)] = 2  # threads that prepare batches ahead; 0: the training thread does it
     cache: str = "none"  # where decoded and resized images are kept for later epochs: none, memory, disk
     cache_gb: NonNegative = 8.0  # largest size of the cache, in 10^9 bytes
+    make: str = ""  # makes x from y: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, pixelate, joined by +
     augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or a file of A.save
     augment_on: str = "cpu"  # cpu (albumentations, all) or device (kornia: color, affine, rotate90, noise, cutout)
 
@@ -66,6 +68,11 @@ class DataSettings:
                 f"cache is {self.cache!r} with preprocess {self.preprocess!r}.",
                 "A cache needs images of one size: preprocess must be resize_and_crop or resize.",
             )
+        if self.makes and self.direction == "BtoA":
+            raise I2IError(f"make is {self.make!r} with direction BtoA.", "Leave direction out.")
+        for part in self.makes:
+            if part not in MAKES:
+                raise I2IError(f"make is {self.make!r}, and its part {part!r} is unknown.", nearest(part, MAKES))
         if not self.augment.endswith((".yaml", ".yml")):
             for part in self.parts:
                 if part not in PARTS:
@@ -74,6 +81,11 @@ class DataSettings:
             raise I2IError("An albumentations file runs on the CPU only.", "--set augment_on=cpu")
         if self.augment_on == "device" and set(self.parts) & {"jpeg", "blur", "vflip"}:
             raise I2IError("blur, jpeg and vflip run on the CPU only.", "--set augment_on=cpu")
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """The parts of the chain that makes x from y; empty if x is read from files."""
+        return tuple(p.strip().lower() for p in self.make.replace(",", "+").split("+") if p.strip())
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -1,0 +1,219 @@
+"""Made pairs: from one good image y, the worse image x that a model learns to turn back into it.
+
+A chain such as "real" or "blur+x4+jpeg" is made from left to right. Every draw is a pure function of (seed, number), so
+the pairs are the same in any process, with any number of threads, and after a resume. The chain `real` is the one of
+Real-ESRGAN (Wang et al. 2021, arXiv 2107.10833): two rounds of blur, resizing, noise and JPEG.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i.core.random import seed_of
+from i2i.data import degrade
+
+Rng = np.random.Generator
+KIND_SHARES = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)  # of degrade.KINDS
+JPEG, NOISE, BLUR, PIXELATE = (10, 60), (5, 50), (0.5, 4.0), (4, 16)  # quality; levels of 255; sigma and side in pixels
+HIDDEN = 128  # level of masked pixels
+
+
+def made(y: np.ndarray, parts: tuple[str, ...], seed: int, number: int) -> np.ndarray:
+    """The source of a target `y`, uint8 [H, W, C], in the same shape.
+
+    parts: of the chain, of spec.MAKES. number: of the sample, for the draws.
+
+    What makes an image smaller (x2, real) is followed by a bicubic enlargement to its size. Transparency is kept."""
+    rng = np.random.Generator(np.random.PCG64(seed_of(seed, "make", number)))
+    color = np.ascontiguousarray(y[..., :3])
+    height, width, channels = color.shape
+    x = color
+    for part in parts:
+        x = _STEPS[part](x, rng).reshape(*_sides(part, x), channels)
+    if x.shape[:2] != (height, width):
+        x = cv2.resize(x, (width, height), interpolation=cv2.INTER_CUBIC).reshape(color.shape)
+    return x if y.shape[2] == channels else np.concatenate([x, y[..., 3:]], -1)
+
+
+def _sides(part: str, x: np.ndarray) -> tuple[int, int]:
+    """Height and width of `x` after a part of a chain."""
+    factor = int(part[1:]) if part[0] == "x" else 4 if part == "real" else 1
+    return max(1, x.shape[0] // factor), max(1, x.shape[1] // factor)
+
+
+# ---- parts of a chain: uint8 [H, W, C] -> uint8 ----------------------------------------------------------------------
+
+
+def _grey(x: np.ndarray, rng: Rng) -> np.ndarray:
+    if x.shape[2] == 1:
+        return x
+    return np.repeat(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
+
+
+def _smaller(factor: int) -> Callable[[np.ndarray, Rng], np.ndarray]:
+    """Bicubic with antialiasing, as the papers make their inputs."""
+
+    def shrink(x: np.ndarray, rng: Rng) -> np.ndarray:
+        size = _sides(f"x{factor}", x)
+        pixels = torch.nn.functional.interpolate(_tensor(x), size, mode="bicubic", antialias=True, align_corners=False)
+        return _array(pixels)
+
+    return shrink
+
+
+def _jpeg(x: np.ndarray, rng: Rng) -> np.ndarray:
+    return _compressed(x, int(rng.integers(JPEG[0], JPEG[1] + 1)))
+
+
+def _noise(x: np.ndarray, rng: Rng) -> np.ndarray:
+    noise = rng.standard_normal(x.shape, dtype=np.float32) * rng.uniform(*NOISE)
+    return np.clip(np.rint(x + noise), 0, 255).astype(np.uint8)
+
+
+def _blur(x: np.ndarray, rng: Rng) -> np.ndarray:
+    return _array(degrade.filtered(_tensor(x), _kernel(rng, BLUR, 0.0)))
+
+
+def _mask(x: np.ndarray, rng: Rng) -> np.ndarray:
+    """Boxes or strokes of one level, for inpainting."""
+    x = x.copy()
+    height, width = x.shape[:2]
+    level = (HIDDEN,) * x.shape[2]
+    side = min(height, width)
+    if rng.random() < 0.5:
+        for _ in range(int(rng.integers(1, 4))):
+            h, w = (max(1, int(n * rng.uniform(0.1, 0.4))) for n in (height, width))
+            top, left = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
+            x[top : top + h, left : left + w] = HIDDEN
+        return x
+    for _ in range(int(rng.integers(1, 5))):
+        corners = rng.integers(0, (width, height), (int(rng.integers(2, 6)), 2)).astype(np.int32)
+        thickness = max(1, int(side * rng.uniform(0.02, 0.08)))
+        cv2.polylines(x, [corners], isClosed=False, color=level, thickness=thickness)
+    return x
+
+
+def _edges(x: np.ndarray, rng: Rng) -> np.ndarray:
+    """Canny's edges, black on white; the thresholds follow the image's median."""
+    gray = _grey(x, rng)[..., 0]
+    smooth = cv2.GaussianBlur(gray, (0, 0), 1.0)
+    median = float(np.median(smooth))
+    edges = cv2.Canny(smooth, max(10.0, 0.33 * median), max(30.0, min(0.66 * median + 20, 200.0)))
+    return np.repeat((255 - edges)[..., None], x.shape[2], -1)
+
+
+def _pixelate(x: np.ndarray, rng: Rng) -> np.ndarray:
+    side = int(rng.integers(PIXELATE[0], PIXELATE[1] + 1))
+    height, width = x.shape[:2]
+    small = cv2.resize(x, (max(1, width // side), max(1, height // side)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+# ---- the two rounds of Real-ESRGAN -----------------------------------------------------------------------------------
+
+
+def _real(image: np.ndarray, rng: Rng) -> np.ndarray:
+    """Blur, resize, noise, JPEG; then all again, and a last filter: a quarter of the size."""
+    small = _sides("real", image)
+    x = degrade.filtered(_tensor(image), _kernel(rng, (0.2, 3.0), 0.1))
+    x = _resize(x, rng, image.shape[:2], (0.2, 0.7), (0.15, 1.5))
+    x = _shot(x, rng, (1, 30), (0.05, 3.0))
+    x = _tensor(_compressed(_array(x), int(rng.integers(30, 96))))
+
+    if rng.random() < 0.8:
+        x = degrade.filtered(x, _kernel(rng, (0.2, 1.5), 0.1))
+    x = _resize(x, rng, small, (0.3, 0.4), (0.3, 1.2))
+    x = _shot(x, rng, (1, 25), (0.05, 2.5))
+    quality, jpeg_first = int(rng.integers(30, 96)), rng.random() < 0.5
+    if jpeg_first:
+        x = _tensor(_compressed(_array(x), quality))
+    x = degrade.resized(x, str(rng.choice(("area", "bilinear", "bicubic"))), size=small)
+    if rng.random() < 0.8:
+        size = _kernel_size(rng)
+        x = degrade.filtered(x, degrade.sinc_kernel(size, rng.uniform(math.pi / 3, math.pi), 21)[None])
+    return _array(x) if jpeg_first else _compressed(_array(x), quality)
+
+
+def _resize(
+    x: Tensor, rng: Rng, size: tuple[int, ...], shares: tuple[float, float], factors: tuple[float, float]
+) -> Tensor:
+    """Resized to `size` times a factor. shares: how often it grows and shrinks; factors: the least and the largest."""
+    chance = rng.random()
+    factor = 1.0
+    if chance < shares[0]:
+        factor = rng.uniform(1, factors[1])
+    elif chance < sum(shares):
+        factor = rng.uniform(factors[0], 1)
+    height, width = (max(1, int(side * factor)) for side in size)
+    return degrade.resized(x, str(rng.choice(("area", "bilinear", "bicubic"))), size=(height, width))
+
+
+def _shot(x: Tensor, rng: Rng, sigmas: tuple[float, float], scales: tuple[float, float]) -> Tensor:
+    """Gaussian or Poisson noise, gray or in each channel."""
+    is_gray = rng.random() < 0.4
+    if rng.random() < 0.5:
+        shape = (1, 1 if is_gray else x.shape[1], *x.shape[2:])
+        normal = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+        noise = degrade.gaussian_noise(normal, torch.tensor([rng.uniform(*sigmas)], dtype=torch.float32))
+    else:
+        rate, levels = degrade.poisson_rate(degrade.gray(x) if is_gray else x)
+        counts = torch.from_numpy(rng.poisson(rate.numpy())).float()
+        noise = degrade.poisson_noise(counts, rate, levels) * rng.uniform(*scales)
+    return (x + noise).clamp(0, 1)
+
+
+def _kernel_size(rng: Rng) -> int:
+    return 2 * int(rng.integers(3, 11)) + 1
+
+
+def _kernel(rng: Rng, sigmas: tuple[float, float], sinc: float) -> Tensor:
+    """A blur kernel [1, 21, 21]; with probability `sinc` one that rings."""
+    size = _kernel_size(rng)
+    if rng.random() < sinc:
+        return degrade.sinc_kernel(size, rng.uniform(math.pi / (3 if size < 13 else 5), math.pi), 21)[None]
+    kind = str(rng.choice(degrade.KINDS, p=KIND_SHARES))
+    sigma_x, sigma_y, angle = rng.uniform(*sigmas), rng.uniform(*sigmas), rng.uniform(-math.pi, math.pi)
+    low, high = (0.5, 4.0) if kind.startswith("generalized") else (1.0, 2.0)
+    beta = rng.uniform(low, 1) if rng.random() < 0.5 else rng.uniform(1, high)
+    return degrade.padded(degrade.blur_kernel(kind, size, sigma_x, sigma_y, angle, beta), 21)[None]
+
+
+# ---- between arrays and tensors --------------------------------------------------------------------------------------
+
+
+def _compressed(x: np.ndarray, quality: int) -> np.ndarray:
+    """What JPEG of that quality leaves of an image uint8 [H, W, 1 or 3]."""
+    is_gray = x.shape[2] == 1
+    data = cv2.imencode(".jpg", x if is_gray else x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    decoded = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if is_gray else cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return decoded[..., None] if is_gray else np.ascontiguousarray(decoded[..., ::-1])
+
+
+def _tensor(x: np.ndarray) -> Tensor:
+    """uint8 [H, W, C] -> float32 [1, C, H, W] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))).float().div_(255)[None]
+
+
+def _array(x: Tensor) -> np.ndarray:
+    """float [1, C, H, W] in about [0, 1] -> uint8 [H, W, C]."""
+    return np.ascontiguousarray((x[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
+
+
+_STEPS: dict[str, Callable[[np.ndarray, Rng], np.ndarray]] = {
+    "grey": _grey,
+    **{f"x{factor}": _smaller(factor) for factor in (2, 3, 4, 8)},
+    "real": _real,
+    "jpeg": _jpeg,
+    "noise": _noise,
+    "blur": _blur,
+    "mask": _mask,
+    "edges": _edges,
+    "pixelate": _pixelate,
+}
