@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from i2i.core.machine import share_processors
+from i2i.core.memory import guard_torch
 from i2i.core.plugins import register_importer
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 share_processors()  # before anything loads torch
+guard_torch()
 
 _HOME = {
     "I2IError": "i2i.core.errors",
