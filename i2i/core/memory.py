@@ -43,7 +43,7 @@ def shortage(error: BaseException) -> I2IError | None:
 
 
 class _Guard:
-    """A finder that refuses to import PyTorch where it does not fit. Halfway it would end the process without a word."""
+    """Refuses to import PyTorch where it does not fit: halfway it would end the process without a word."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
