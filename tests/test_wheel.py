@@ -42,6 +42,10 @@ def test_every_other_file_of_the_package_is_packed():
     assert any(p.name == "report.html.j2" for p in files)
 
 
+def test_type_checkers_find_the_hints():
+    assert (ROOT / "i2i" / "py.typed").is_file()
+
+
 def _folder(package: str) -> Path:
     return ROOT.joinpath(*package.split("."))
 

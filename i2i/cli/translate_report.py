@@ -99,7 +99,7 @@ class Report:
         if counts["planned"] or (counts["skipped"] and not counts["done"] + counts["failed"]):
             parts = [f"{_count(counts['planned'], result)} to translate"]
         elif counts["done"] == 1:
-            parts = [f"{result.done[0]} written in {seconds:.1f} s"]
+            parts = [f"{_shown(result.done[0])} written in {seconds:.1f} s"]
         else:
             where = f" into {shlex.quote(_common_folder(result.done))}" if result.done else ""
             parts = [f"{_count(counts['done'], result)} translated{where} in {seconds:.1f} s"]
@@ -116,10 +116,13 @@ def _common_folder(files: list[Path]) -> str:
         parts = [folder.split("/") for folder in folders]
         common = "/".join(first for first, *rest in zip(*parts) if all(part == first for part in rest))
         return f"{common}/"
-    common = os.path.commonpath(folders) or "."
-    if os.path.isabs(common) and Path(common).is_relative_to(Path.cwd()):
-        common = os.path.relpath(common)
-    return os.path.join(common, "")
+    return os.path.join(_shown(Path(os.path.commonpath(folders) or ".")), "")
+
+
+def _shown(path: Path) -> str:
+    """A path as a user reads it: relative if it is absolute and under the working directory."""
+    inside = path.is_absolute() and path.is_relative_to(Path.cwd())
+    return os.path.relpath(path) if inside else str(path)
 
 
 def _as_dict(outcome: Outcome) -> dict[str, Any]:

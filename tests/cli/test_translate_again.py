@@ -40,6 +40,11 @@ def test_the_end_says_where_the_outputs_are(here):
     assert "2 images translated into 'my in/' in" in err
 
 
+def test_a_folder_of_one_image_says_where_as_well(here):
+    picture(here / "in" / "a.png", 1)
+    assert i2i("translate", "in", "-m", "runs/one")[1].startswith("in.one/a.png written in ")
+
+
 def test_outputs_beside_their_inputs_are_not_translated_again(here, monkeypatch):
     monkeypatch.chdir(here / "my in")
     model = here / "runs" / "one"
