@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from i2i.cli import compare_options as options
 from i2i.cli.output import echo, print_json, print_table, progress_bar
-from i2i.core.device import DEVICE_NAMES
 
 
 def register(app: typer.Typer) -> None:
@@ -17,64 +16,19 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    candidates: Annotated[
-        list[str],
-        typer.Argument(
-            help="Two or more models (files, run folders, names of `i2i models`) or folders with outputs.",
-            metavar="A B ...",
-            show_default=False,
-        ),
-    ],
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data",
-            help="Where the inputs and the true images lie: a folder or the name of a data set; for two folders write "
-            "--data twice. [default: what the models were trained on]",
-            metavar="DIR|NAME",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page, an HTML file. [default: none]", metavar="FILE.html")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Split of the data: train, val or test. [default: test, or all if there are no splits]",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Compare only the first N images. [default: all]", metavar="N", min=1)
-    ] = None,
-    show: Annotated[int, typer.Option(help="Images on the page: 1 to 500.", metavar="N", min=1, max=500)] = 24,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Side in pixels at which all are run and scored. [default: the models'; of several the largest]",
-            metavar="PIXELS",
-            min=8,
-        ),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(help="Metrics, with commas; see `i2i evaluate --help`. [default: all that fit]", metavar="NAMES"),
-    ] = None,
-    features: Annotated[
-        str,
-        typer.Option(
-            help="Network by which sets of images are compared; see `i2i evaluate --help`.", metavar="NETWORK"
-        ),
-    ] = "effnet",
-    seed: Annotated[int, typer.Option(help="Seed of intervals and of random subsets.", metavar="N")] = 0,
-    device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
-    method: Annotated[
-        Path | None,
-        typer.Option(help="Your own method file, if a model was trained with one. Its code is run.", metavar="FILE"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    candidates: options.Candidates,
+    data: options.Data = None,
+    output: options.Output = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    show: options.Show = 24,
+    size: options.Size = None,
+    metrics: options.Metrics = None,
+    features: options.Features = "effnet",
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    method: options.Method = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare models, runs or folders of outputs on the same images, at one size.
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from i2i.cli import study_options as options
 from i2i.cli.group import add_group
 from i2i.cli.output import echo, print_json, print_table, progress_bar
-from i2i.core.device import DEVICE_NAMES
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 PARTIAL = 3  # exit code: some files of a batch failed
@@ -34,71 +34,22 @@ def _about(context: typer.Context) -> None:
 
 
 def new(
-    candidates: Annotated[
-        list[str],
-        typer.Argument(
-            help="Models (files, run folders, names of `i2i models`) or folders with outputs.",
-            metavar="A [B ...]",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page.", metavar="FILE.html")] = Path("study.html"),
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data",
-            help="Where the inputs and the real images lie; for two folders write --data twice. "
-            "[default: what the models were trained on]",
-            metavar="DIR|NAME",
-            show_default=False,
-        ),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="real: which of two images is real? A page for each candidate. ab: which output of two candidates is "
-            "better? [default: real for one candidate, ab for more]",
-            metavar="real|ab",
-            show_default=False,
-        ),
-    ] = None,
-    trials: Annotated[int, typer.Option(help="Scored pairs of a page.", metavar="N", min=1)] = 50,
-    practice: Annotated[
-        int, typer.Option(help="Pairs for practice before them, with feedback; never scored.", metavar="N", min=0)
-    ] = 10,
-    vigilance: Annotated[
-        int, typer.Option(help="Obvious pairs among them, which show who does not look.", metavar="N", min=0)
-    ] = 5,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            help="Time that a pair is shown, 0 to 60; 0: until the answer. [default: 1 for real, 0 for ab]",
-            metavar="SECONDS",
-            show_default=False,
-        ),
-    ] = None,
-    show_input: Annotated[
-        bool | None,
-        typer.Option(
-            "--input/--no-input", help="Show the input above the pair. [default: for ab only]", show_default=False
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Split of the data. [default: test, or all if there are no splits]", metavar="NAME"),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use only the first N inputs.", metavar="N", min=1)] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Side of the images in pixels. [default: the models'; of several the largest]", min=8),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of pairs.", metavar="N")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page and a key that exist.")] = False,
-    device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
-    method: Annotated[
-        Path | None,
-        typer.Option(help="Your own method file, if a model was trained with one. Its code is run.", metavar="FILE"),
-    ] = None,
+    candidates: options.Candidates,
+    output: options.Output = Path("study.html"),
+    data: options.Data = None,
+    kind: options.Kind = None,
+    trials: options.Trials = 50,
+    practice: options.Practice = 10,
+    vigilance: options.Vigilance = 5,
+    seconds: options.Seconds = None,
+    show_input: options.ShowInput = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    size: options.Size = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    device: options.Device = "auto",
+    method: options.Method = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a study as a page that works from the disk, and the key that says what it shows.
