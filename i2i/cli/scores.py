@@ -57,4 +57,5 @@ def _print_rows(rows: dict[str, dict[str, float]], intervals: dict[str, list[flo
 
 def _short(value: float) -> str:
     """Four digits after the point for small numbers, fewer for large ones."""
+    value = 0.0 if abs(value) < 5e-5 else value  # never -0.0000
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"

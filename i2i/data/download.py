@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import time
 import urllib.error
 import warnings
@@ -154,7 +155,10 @@ def _fetch_from(url: str, dest: Path, expected: Expected, progress: Progress | N
                 ) from error
             if isinstance(error, PermissionError | IsADirectoryError):
                 raise I2IError(f"{part} cannot be written: {error.strerror}.") from error
-            reason = f"{getattr(error, 'reason', None) or error or type(error).__name__}."
+            cause = getattr(error, "reason", None) or error
+            reason = f"{cause or type(error).__name__}."
+            if isinstance(cause, socket.gaierror):
+                reason = "the name of the server is not found. Is this machine connected to the internet?"
         except RefusedError as error:
             _remove_part(part)
             return f"{error}."

@@ -420,3 +420,9 @@ def test_check_of_nothing(tmp_path):
     assert data.check(tmp_path)[0].kind == "empty"
     with pytest.raises(I2IError, match="does not exist"):
         data.check(tmp_path / "none")
+
+
+def test_a_machine_without_a_network_is_asked_about_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "WAIT", 0)
+    with pytest.raises(I2IError, match="Is this machine connected to the internet"):
+        download.fetch(["https://nobody.invalid/a.pth"], tmp_path / "a.pth")
