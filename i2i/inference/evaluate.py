@@ -102,18 +102,31 @@ def evaluate(
             model, translator, opened, limit, device=device, save=save, method=method, sets=sets, progress=progress
         )
         return {"split": split or "", **unpaired}
-    if len(opened.sides) != 2 or opened.layout != "paired":
+    scores = _evaluate_pairs(translator, opened, limit, chosen, sets, seed, save, progress)
+    return {"split": "" if isinstance(data, datasets.Data) else split, **({"note": note} if note else {}), **scores}
+
+
+def _evaluate_pairs(
+    translator: Translator,
+    data: datasets.Data,
+    limit: int | None,
+    metrics: Sequence[str],
+    sets: set_evaluation.SetEvaluation | None,
+    seed: int,
+    save: str | Path | None,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """The result for the first `limit` pairs (None: all). Raises I2IError if the data has none."""
+    if len(data.sides) != 2 or data.layout != "paired":
         raise I2IError(
-            f"Data of layout {opened.layout!r} has no true images to compare with.",
+            f"Data of layout {data.layout!r} has no true images to compare with.",
             "Give pairs: a folder of A|B images, or two folders with equal names.",
         )
-    count = opened.count if limit is None else min(limit, opened.count)
+    count = data.count if limit is None else min(limit, data.count)
     if count < 1:
-        raise I2IError(f"There is no pair to evaluate: the data has {opened.count}, the limit is {limit}.")
-    facts: dict[str, Any] = {"split": "" if isinstance(data, datasets.Data) else split, "count": count}
-    facts |= {"size": opened.size} | ({"note": note} if note else {})
-    values = _score_pairs(translator, opened, count, save, PairMetrics(chosen, translator.device), sets, progress)
-    return {**facts, **_rows(values, opened, count, sets, seed)}
+        raise I2IError(f"There is no pair to evaluate: the data has {data.count}, the limit is {limit}.")
+    values = _score_pairs(translator, data, count, save, PairMetrics(metrics, translator.device), sets, progress)
+    return {"count": count, "size": data.size, **_rows(values, data, count, sets, seed)}
 
 
 def _rows(
