@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from i2i.cli import evaluate_options as options
-from i2i.cli.output import echo, print_json, progress_bar
+from i2i.cli.output import echo, print_json, print_table, progress_bar
 from i2i.cli.scores import print_scores
 from i2i.core.files import kind_of
 from i2i.core.suggest import same_name
@@ -30,6 +32,7 @@ def evaluate(
     size: options.Size = None,
     samples: options.Samples = None,
     seed: options.Seed = 0,
+    reveal: options.Reveal = None,
     as_json: options.AsJson = False,
 ) -> None:
     from i2i.data import cards, source
@@ -43,6 +46,11 @@ def evaluate(
                 find(name, progress)
             elif same_name(name, cards.names()) and kind_of(name) != "folder":
                 source.get(name, progress)
+    hidden = None
+    if reveal is not None:  # first, for a model without a way back is refused
+        from i2i.inference.reveal import reveal_hidden
+
+        hidden = reveal_hidden(model, reveal, sources or None, device=device, method=method)
     with progress_bar("", as_json, "images") as progress:
         result = run(
             model,
@@ -59,9 +67,21 @@ def evaluate(
             samples=samples,
             progress=progress,
         )
+    if hidden is not None:
+        result["reveal"] = hidden
     if as_json:
         print_json(result)
         return
     print_scores(result)
+    if hidden is not None:
+        print_reveal(hidden)
     if save is not None:
         echo(f"The {'images' if 'generated' in result else 'translations'} are in {save}.")
+
+
+def print_reveal(result: dict[str, Any]) -> None:
+    """Prints what `i2i.inference.reveal.reveal_hidden` returns."""
+    echo(f"\nThe way back, by the noise on {result['count']} translations:")
+    print_table([[f"{level} of 255", f"{value:.1f} dB"] for level, value in result["psnr"].items()], ["noise", "PSNR"])
+    state = "hide their input: little noise destroys the way back" if result["hides"] else "hide nothing that shows"
+    echo(f"Score {result['score']:.2f} (over 3: suspicious). The translations {state}. See {result['file']}.")

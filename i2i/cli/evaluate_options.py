@@ -27,6 +27,7 @@ Examples:
   i2i evaluate --model runs/mine inputs/ true-outputs/
   i2i evaluate --model runs/mine --metrics lpips,kid,fid --features inception
   i2i evaluate --model biggan_digits --data digits/ --samples 500
+  i2i evaluate --model runs/night --reveal runs/night
 """
 
 Model = Annotated[
@@ -54,6 +55,13 @@ Split = Annotated[
 ]
 Limit = Annotated[int | None, Option(help="Evaluate only the first N pairs. [default: all]", metavar="N", min=1)]
 Save = Annotated[Path | None, Option(help="Save every translation as PNG into this folder.", metavar="DIR")]
+Reveal = Annotated[
+    Path | None,
+    Option(
+        help="For models with a way back (CycleGAN): look for hidden content, and write reveal.png into this folder.",
+        metavar="DIR",
+    ),
+]
 Device = Annotated[str, Option(help=f"Device to run on: {DEVICE_NAMES}.")]
 Method = Annotated[
     Path | None,

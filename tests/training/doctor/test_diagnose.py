@@ -10,7 +10,7 @@ from PIL import Image
 import i2i as package
 from i2i.training.doctor import diagnose
 from i2i.training.doctor.table import SIGNS
-from tests.cli.program import i2i, make_pairs
+from tests.cli.program import i2i, make_pairs, picture
 from tests.training.doctor.test_monitor import TINY
 
 
@@ -90,3 +90,20 @@ def test_bad_input_is_one_sentence(words):
     _, err = i2i("doctor", *words, "--device", "cpu", code=1)
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
+
+
+def test_what_a_cyclegan_hides_is_looked_for(tmp_path):
+    settings = {**TINY, "blocks": 1, "epochs": 1}
+    del settings["depth"]
+    for side in ("trainA", "trainB"):
+        for i in range(4):
+            picture(tmp_path / "data" / side / f"{i}.png", i)
+    package.train("cyclegan", tmp_path / "data", tmp_path / "run", quiet=True, **settings)
+    words = ["evaluate", "--model", tmp_path / "run", "--reveal", tmp_path / "out", "--limit", "2", "--device", "cpu"]
+    answer = json.loads(i2i(*words, "--json")[0])["reveal"]
+    assert set(answer["psnr"]) == {"0", "1", "2", "4", "8"}
+    assert answer["hides"] is False
+    with Image.open(tmp_path / "out" / "reveal.png") as sheet:
+        assert sheet.width > sheet.height / 2
+    _, err = i2i("evaluate", "--model", "cyclegan_daynight", "--reveal", tmp_path / "out", code=1)
+    assert "no way back" in err
