@@ -67,9 +67,10 @@ class Stop:
                 signal.signal(number, handler)
 
     def _explanation(self) -> tuple[str, str]:
-        if not self.total:
-            return "Stopped before the first image was done.", ""
         flag = "--resume" if self.has_record else "--skip-existing"
         words = self.words if flag in self.words else [*self.words, flag]
         what = f"Stopped after {self.done:,} of {self.total:,} images."
+        if not self.total:  # other processes may have written images that this one has not counted yet
+            what, words = "Stopped before an image was counted.", [w for w in words if w != "--resume"]
+            words = words if "--skip-existing" in words else [*words, "--skip-existing"]
         return what, f"Go on with: {shlex.join(['i2i', *words])}"

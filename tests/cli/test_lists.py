@@ -32,10 +32,11 @@ def test_a_recipe_is_explained():
     assert "default: earth" in out
     rows = {line[2:].split()[0]: line for line in out.splitlines() if line[:2] in ("* ", "  ") and line[2:].split()}
     assert rows["width"].startswith("* width")
-    assert " 32 " in rows["width"]
+    assert " 24 " in rows["width"]
     assert "channels of the generator's first layer" in rows["width"]
-    assert rows["l1"].startswith("  l1")
-    assert " 100.0 " in rows["l1"]
+    assert rows["l1"].startswith("* l1")
+    assert " 1000 " in rows["l1"]
+    assert rows["beta1"].startswith("  beta1")
     for name in ("size", "batch", "accumulate", "diffaugment"):  # of the data, of training, of the tricks
         assert name in rows
 
@@ -43,7 +44,7 @@ def test_a_recipe_is_explained():
 def test_a_recipe_for_machines():
     found = json.loads(i2i("recipes", "show", "pix2pix_earth_demo", "--json")[0])
     width = next(s for s in found["settings"] if s["name"] == "width")
-    assert (width["value"], width["default"], width["part"]) == (32, 64, "method")
+    assert (width["value"], width["default"], width["part"]) == (24, 64, "method")
     assert found["method"] == "pix2pix"
 
 

@@ -72,7 +72,7 @@ def test_two_processes_as_one_command(pairs, tmp_path):
     i2i(*words, "--out", tmp_path / "one", "--quiet")
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert out.count("Report:") == out.count("Scores on 3 pairs of test:") == 1
+    assert out.count("Report:") == out.count("Scores on 3 pairs of test, at 16 pixels:") == 1
     assert err.count("finished at 4 images") == 1
     log = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert next(e for e in log if e["kind"] == "environment")["processes"] == 2

@@ -129,8 +129,8 @@ def test_a_stopped_translation_says_how_far_it_came_and_how_to_go_on(here, numbe
     assert err.count("\n") == 1, err
     assert not list((here / "the out").glob(".*.tmp"))
     said, _, command = err.strip().partition(" Go on with: ")
-    count = int(said.removeprefix("Stopped after ").partition(" of 400 images.")[0])
-    assert 0 < count < 400
+    if said != "Stopped before an image was counted.":
+        assert 0 < int(said.removeprefix("Stopped after ").partition(" of 400 images.")[0]) < 400
     i2i(*shlex.split(command)[1:], "--json")
     lines = [json.loads(line) for line in (here / "the out" / ".i2i-manifest.jsonl").read_text().splitlines()]
     assert {line["input"] for line in lines} == {f"{i:03}.png" for i in range(400)}

@@ -393,14 +393,14 @@ def test_the_library_has_it_by_name():
 
 
 def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan, tmp_path, monkeypatch):
-    from i2i import evaluate, load
+    from i2i import load
     from i2i.models.export import export
 
     path = model_file.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
     with pytest.raises(I2IError, match=r"i2i translate photo\.jpg --model"):
         load_generator(path)
     monkeypatch.setattr("i2i.models.onnx.library", lambda name: None)
-    for use in (load, evaluate, lambda model: export(model, tmp_path / "m.onnx")):
+    for use in (load, lambda model: export(model, tmp_path / "m.onnx")):
         with pytest.raises(I2IError) as caught:
             use(dcgan[0])
         assert caught.value.what.endswith("makes images from noise and cannot translate yours.")

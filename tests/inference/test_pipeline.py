@@ -82,7 +82,7 @@ def test_one_that_never_fits_fails_alone(tmp_path):
     Image.new("RGB", (400, 300)).save(folder / "large.png")
     result = translate(folder, tmp_path / "out", Translator(Limited(1500), {}))
     assert [p.name for p, _ in result.failed] == ["large.png"]
-    assert "out of memory" in result.failed[0][1]
+    assert "The memory is full." in result.failed[0][1]
     assert len(result.done) == 2
 
 

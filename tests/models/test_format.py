@@ -140,7 +140,7 @@ def test_each_kind_of_bad_file_is_named(saved, tmp_path):
     bad.write_bytes(flipped)
     fails("damaged")
     save_file({"weight": torch.zeros(2)}, bad)
-    fails("another program")
+    fails("weights file of PyTorch, not a model that i2i saved")
     save_file({"weight": torch.zeros(2)}, bad, metadata={"i2i": "{"})
     fails("cannot be read")
     save_file({"weight": torch.zeros(2)}, bad, metadata={"i2i": "[1]"})

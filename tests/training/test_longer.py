@@ -193,7 +193,8 @@ def test_config_yaml_repeats_a_run_bit_for_bit(pairs, tmp_path):
     run = i2i.train("pix2pix", pairs, tmp_path / "run", **{**PIX2PIX, "flip": "no", "ema": 3.0})
     again = i2i.train(run / "config.yaml", out=tmp_path / "again")
     assert equal_files(run, again)
-    assert equal_files(run, again, "config.yaml")
+    first, second = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (run, again))
+    assert first == second
     values = yaml.safe_load((run / "config.yaml").read_text())
     third = i2i.train(**values, out=tmp_path / "third")
     assert equal_files(run, third)
