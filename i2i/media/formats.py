@@ -25,7 +25,8 @@ HEIF, JXL = "pillow_heif", "pillow_jxl"  # packages that read more formats, once
 PLUGINS = {".heic": HEIF, ".heif": HEIF, ".hif": HEIF, ".jxl": JXL}
 TITLES = {HEIF: ("HEIC", "pillow-heif", "HEIF"), JXL: ("JPEG XL", "pillow-jxl-plugin", "JXL")}
 RAW = (".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".x3f", ".raw")
-SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+# Files that nobody expects to be read as images.
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "readme.md", "readme.txt", "readme", "licence.md", "license.md", "license")
 MOST_KINDS = 8  # suffixes that the line about left-out files lists
 
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 SIDES = ("_x", "_y")
 
 TERM_NOTES = {
-    "real": "The discriminator's loss on real images. Good: it stays in balance with `fake`. Near 0 for long, the "
-    "discriminator wins, and the generator learns little.",
-    "fake": "The discriminator's loss on images that the generator made. Good: it stays in balance with `real`.",
+    "real": "The discriminator's loss on real images. Good: it stays in balance with the loss on fakes. Near 0 for "
+    "long, the discriminator wins, and the generator learns little.",
+    "fake": "The discriminator's loss on images that the generator made. Good: it stays in balance with the loss on "
+    "real images.",
     "adv": "How far the generator is from fooling the discriminator. Good: level; a steady rise means that the "
     "discriminator wins. It does not say how good the images look.",
     "l1": "Mean absolute distance to the true image, times its weight. Lower is better.",
