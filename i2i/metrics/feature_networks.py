@@ -29,7 +29,8 @@ from i2i.nets.inception import LOGITS, SIZE, InceptionV3
 from i2i.nets.trunks import VGG16, AlexNet
 
 State = Mapping[str, Tensor]
-BATCH = 32  # images in one pass
+# Images in one pass. On a CPU larger ones take longer: their maps are given back to the system after every layer.
+BATCH, BATCH_CPU = 32, 4
 # Of torchvision's VGG16, the numbers of its 13 convolutions.
 TORCHVISION_VGG = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
@@ -61,14 +62,14 @@ class FeatureNetwork:
         return "fid" if self.name == "inception" else f"fd_{self.name}"
 
     @torch.inference_mode()
-    def __call__(self, images: Iterable[Tensor], batch: int = BATCH) -> SetFeatures:
+    def __call__(self, images: Iterable[Tensor], batch: int | None = None) -> SetFeatures:
         """The features of uint8 images [C, H, W] of any sizes; gray images are repeated to three channels.
 
         Only features are kept, so memory does not grow with the images. Raises I2IError if there is no image, or if an
         image has neither one nor three channels."""
         features: list[Tensor] = []
         logits: list[Tensor] = []
-        for part in _batches(images, batch):
+        for part in _batches(images, batch or (BATCH_CPU if self.device.type == "cpu" else BATCH)):
             resized = torch.stack([resize(_rgb(image), self.size, self.rule) for image in part])
             one, other = self.forward(resized.to(self.device))
             features.append(one.float().cpu())
