@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from i2i.cli import common_options as common
 from i2i.cli import compare_options as options
 from i2i.cli.output import echo, print_json, print_table, progress_bar
 
@@ -19,16 +20,16 @@ def compare(
     candidates: options.Candidates,
     data: options.Data = None,
     output: options.Output = None,
-    split: options.Split = None,
+    split: common.Split = None,
     limit: options.Limit = None,
     show: options.Show = 24,
-    size: options.Size = None,
+    size: common.Size = None,
     metrics: options.Metrics = None,
     features: options.Features = "effnet",
     seed: options.Seed = 0,
-    device: options.Device = "auto",
-    method: options.Method = None,
-    as_json: options.AsJson = False,
+    device: common.Device = "auto",
+    method: common.Method = None,
+    as_json: common.AsJson = False,
 ) -> None:
     """Compare models, runs or folders of outputs on the same images, at one size.
 

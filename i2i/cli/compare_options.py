@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from i2i.core.device import DEVICE_NAMES
-
 Candidates = Annotated[
     list[str],
     typer.Argument(
@@ -30,24 +28,8 @@ Data = Annotated[
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The page, an HTML file. [default: none]", metavar="FILE.html")
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        help="Split of the data: train, val or test. [default: test, or all if there are no splits]",
-        metavar="NAME",
-        show_default=False,
-    ),
-]
 Limit = Annotated[int | None, typer.Option(help="Compare only the first N images. [default: all]", metavar="N", min=1)]
 Show = Annotated[int, typer.Option(help="Images on the page: 1 to 500.", metavar="N", min=1, max=500)]
-Size = Annotated[
-    int | None,
-    typer.Option(
-        help="Side in pixels at which all are run and scored. [default: the models'; of several the largest]",
-        metavar="PIXELS",
-        min=8,
-    ),
-]
 Metrics = Annotated[
     str | None,
     typer.Option(help="Metrics, with commas; see `i2i evaluate --help`. [default: all that fit]", metavar="NAMES"),
@@ -57,9 +39,3 @@ Features = Annotated[
     typer.Option(help="Network by which sets of images are compared; see `i2i evaluate --help`.", metavar="NETWORK"),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of intervals and of random subsets.", metavar="N")]
-Device = Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")]
-Method = Annotated[
-    Path | None,
-    typer.Option(help="Your own method file, if a model was trained with one. Its code is run.", metavar="FILE"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from i2i.cli.common_options import AsJson, Device, Method
 from i2i.cli.output import echo, print_json, print_table
-from i2i.core.device import DEVICE_NAMES
 
 if TYPE_CHECKING:
     from i2i.training.doctor import Diagnosis
@@ -40,12 +39,9 @@ def doctor(
     ] = None,
     limit: Annotated[int, typer.Option(help="Most images that the model is tried on.", metavar="N", min=2)] = 64,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if a sign is found.")] = False,
-    device: Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")] = "auto",
-    method: Annotated[
-        Path | None,
-        typer.Option(help="Your own method file, if the model was trained with one. Its code is run.", metavar="FILE"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the signs as JSON.")] = False,
+    device: Device = "auto",
+    method: Method = None,
+    as_json: AsJson = False,
 ) -> None:
     """Look for signs of a failed training: in the log of a run, and in what its model makes.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from i2i.cli import common_options as common
 from i2i.cli import evaluate_options as options
 from i2i.cli.output import echo, print_json, print_table, progress_bar
 from i2i.cli.scores import print_scores
@@ -22,18 +23,18 @@ def evaluate(
     model: options.Model,
     folders: options.Folders = None,
     data: options.Data = None,
-    split: options.Split = None,
+    split: common.Split = None,
     limit: options.Limit = None,
     save: options.Save = None,
-    device: options.Device = "auto",
-    method: options.Method = None,
+    device: common.Device = "auto",
+    method: common.Method = None,
     metrics: options.Metrics = None,
     features: options.Features = "effnet",
     size: options.Size = None,
     samples: options.Samples = None,
     seed: options.Seed = 0,
     reveal: options.Reveal = None,
-    as_json: options.AsJson = False,
+    as_json: common.AsJson = False,
 ) -> None:
     from i2i.data import cards, source
     from i2i.inference.evaluate import evaluate as run

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from i2i.core.device import DEVICE_NAMES
-
 HELP = """Score a model beside trivial guesses: the mean training image, and the input itself.
 
 Images with a true answer: L1 (values in [-1, 1]), PSNR, SSIM, MS-SSIM, LPIPS, DISTS. All outputs as a set, beside
@@ -45,14 +43,6 @@ Data = Annotated[
     list[str] | None,
     Option("--data", help="The same as DATA: --data A B.", metavar="DIR|NAME", show_default=False),
 ]
-Split = Annotated[
-    str | None,
-    Option(
-        help="Split of the data: train, val or test. [default: test, or all if there are no splits]",
-        metavar="NAME",
-        show_default=False,
-    ),
-]
 Limit = Annotated[int | None, Option(help="Evaluate only the first N pairs. [default: all]", metavar="N", min=1)]
 Save = Annotated[Path | None, Option(help="Save every translation as PNG into this folder.", metavar="DIR")]
 Reveal = Annotated[
@@ -61,11 +51,6 @@ Reveal = Annotated[
         help="For models with a way back (CycleGAN): look for hidden content, and write reveal.png into this folder.",
         metavar="DIR",
     ),
-]
-Device = Annotated[str, Option(help=f"Device to run on: {DEVICE_NAMES}.")]
-Method = Annotated[
-    Path | None,
-    Option(help="Your own method file, if the model was trained with one. Its code is run.", metavar="FILE"),
 ]
 Metrics = Annotated[
     str | None,
@@ -97,4 +82,3 @@ Size = Annotated[int | None, Option(help="Side in pixels to score at. [default: 
 Seed = Annotated[
     int, Option(help="Seed of intervals, of random subsets, and of the first image from noise.", metavar="N", min=0)
 ]
-AsJson = Annotated[bool, Option("--json", help="Print the scores as JSON.")]

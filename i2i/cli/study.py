@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from i2i.cli import common_options as common
 from i2i.cli import study_options as options
 from i2i.cli.group import add_group
 from i2i.cli.output import echo, print_json, print_table, progress_bar
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 PARTIAL = 3  # exit code: some files of a batch failed
 
 
@@ -43,14 +43,14 @@ def new(
     vigilance: options.Vigilance = 5,
     seconds: options.Seconds = None,
     show_input: options.ShowInput = None,
-    split: options.Split = None,
+    split: common.Split = None,
     limit: options.Limit = None,
-    size: options.Size = None,
+    size: common.Size = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
-    device: options.Device = "auto",
-    method: options.Method = None,
-    as_json: AsJson = False,
+    device: common.Device = "auto",
+    method: common.Method = None,
+    as_json: common.AsJson = False,
 ) -> None:
     """Write a study as a page that works from the disk, and the key that says what it shows.
 
@@ -126,7 +126,7 @@ def read(
     ] = 0.0,
     draws: Annotated[int, typer.Option(help="Draws of the bootstrap: 200 or more.", metavar="N")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", metavar="N")] = 0,
-    as_json: AsJson = False,
+    as_json: common.AsJson = False,
 ) -> None:
     """Read the answers of people: fooled rates or preferences, with 95 % intervals.
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from i2i.core.device import DEVICE_NAMES
-
 Candidates = Annotated[
     list[str],
     typer.Argument(
@@ -58,19 +56,6 @@ ShowInput = Annotated[
         "--input/--no-input", help="Show the input above the pair. [default: for ab only]", show_default=False
     ),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(help="Split of the data. [default: test, or all if there are no splits]", metavar="NAME"),
-]
 Limit = Annotated[int | None, typer.Option(help="Use only the first N inputs.", metavar="N", min=1)]
-Size = Annotated[
-    int | None,
-    typer.Option(help="Side of the images in pixels. [default: the models'; of several the largest]", min=8),
-]
 Seed = Annotated[int, typer.Option(help="Seed of the choice of pairs.", metavar="N")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a page and a key that exist.")]
-Device = Annotated[str, typer.Option(help=f"Device to run on: {DEVICE_NAMES}.")]
-Method = Annotated[
-    Path | None,
-    typer.Option(help="Your own method file, if a model was trained with one. Its code is run.", metavar="FILE"),
-]

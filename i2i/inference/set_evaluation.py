@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -115,9 +116,7 @@ def side_features(network: FeatureNetwork, data: datasets.Data, side: int, count
     if kept.is_file():
         try:
             return load_file(kept)["features"]
-        except (OSError, ValueError, KeyError, RuntimeError):
-            kept.unlink(missing_ok=True)
-        except Exception:  # noqa: BLE001 (SafetensorError is no subclass of these; the file is made again)
+        except (OSError, KeyError, SafetensorError):  # damaged: it is made again
             kept.unlink(missing_ok=True)
     features = network(_levels(data, side, rows)).features
     kept.parent.mkdir(parents=True, exist_ok=True)
