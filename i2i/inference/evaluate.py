@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from i2i import data as datasets
 from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.data import layouts
 from i2i.inference import metric_choice, set_evaluation
-from i2i.inference.evaluate_data import Source, data_of_run, open_split
+from i2i.inference.evaluate_data import Source, data_of_run, open_split, training_side
 from i2i.inference.evaluate_generated import as_generator, check_translator, evaluate_generator
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.inference.pair_scores import PairMetrics, Values, summary
@@ -211,31 +209,17 @@ def _pairs(data: datasets.Data, start: int, stop: int) -> Iterator[tuple[Tensor,
 
 def _mean_target(data: datasets.Data) -> Tensor | None:
     """The mean target [C, H, W] of the training split; None if there is none, or if its images differ in size."""
-    if "train" not in data.splits:
+    training = training_side(data, 1)
+    if training is None:
         return None
     total: Tensor | None = None
-    count = 0
-    for y in _training_targets(data):
+    count = min(MEAN_IMAGES, training.count)
+    for i in range(count):
+        y = training.item(i).x[0].double()
         if total is not None and total.shape != y.shape:
             return None
-        total, count = y.double() if total is None else total + y, count + 1
+        total = y if total is None else total + y
     return None if total is None else (total / count).float()
-
-
-def _training_targets(data: datasets.Data) -> Iterator[Tensor]:
-    """The targets [C, H, W] of the training split, at most MEAN_IMAGES; they may be images without partners."""
-    try:
-        training = datasets.open(data.roots, data.spec, split="train")
-    except I2IError:  # only the test images are pairs
-        found = layouts.find(data.roots, "unpaired", "train")
-        side = found.a if data.spec.direction == "BtoA" else found.b
-        spec = replace(data.spec, layout="images", direction="AtoB", channels_in=data.channels_out, channels_out=0)
-        alone = datasets.Data(layouts.Layout("images", side), spec, data.roots)
-        for i in range(min(MEAN_IMAGES, alone.count)):
-            yield alone.item(i).x[0]
-        return
-    for _, y in _pairs(training, 0, min(MEAN_IMAGES, training.count)):
-        yield y
 
 
 def _with_channels(x: Tensor, channels: int) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,3 +81,25 @@ def choose_split(sources: Sequence[str | Path], split: str | None) -> tuple[str,
             f"It has: {', '.join(splits)}. Without --split, test is scored, or all images if they are not divided.",
         )
     return split, ""
+
+
+def one_side(data: datasets.Data, side: int) -> datasets.Data:
+    """The images of a side of the data alone, as layout "images". side: 0 for inputs, 1 for targets."""
+    return _images(data, side, data.sides[side])
+
+
+def training_side(data: datasets.Data, side: int) -> datasets.Data | None:
+    """The images of a side of the training split, which need no partners there; None if there is no such split."""
+    if "train" not in data.splits:
+        return None
+    for layout in (data.layout, "unpaired"):
+        with contextlib.suppress(I2IError):
+            found = layouts.find(data.roots, layout, "train")
+            sides = [found.a, found.b] if data.spec.direction == "AtoB" else [found.b, found.a]
+            return _images(data, side, sides[side]) if sides[side] else None
+    return None
+
+
+def _images(data: datasets.Data, side: int, sources: list[layouts.Source]) -> datasets.Data:
+    spec = replace(data.spec, layout="images", direction="AtoB", channels_in=data.channels[side], channels_out=0)
+    return datasets.Data(layouts.Layout("images", sources), spec, data.roots)

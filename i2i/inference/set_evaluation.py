@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -14,11 +14,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from i2i import data as datasets
-from i2i.core.errors import I2IError
 from i2i.core.files import atomic_write, sha256_of
 from i2i.core.resources import cache_folder
-from i2i.data import layouts
 from i2i.inference import metric_choice, set_scores
+from i2i.inference.evaluate_data import one_side, training_side
 from i2i.metrics.feature_networks import FeatureNetwork, SetFeatures
 from i2i.models import feature_weights
 
@@ -118,37 +117,12 @@ def side_features(network: FeatureNetwork, data: datasets.Data, side: int, count
             return load_file(kept)["features"]
         except (OSError, KeyError, SafetensorError):  # damaged: it is made again
             kept.unlink(missing_ok=True)
-    features = network(_levels(data, side, rows)).features
+    images = one_side(data, side)
+    features = network(set_scores.level_images([images.item(i).x[0]])[0] for i in rows).features
     kept.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(kept) as file:
         file.write(save({"features": features.contiguous()}))
     return features
-
-
-def training_side(data: datasets.Data, side: int) -> datasets.Data | None:
-    """The images of a side in the training split, as data of layout "images"; None if there is no such split."""
-    if "train" not in data.splits:
-        return None
-    try:
-        found = layouts.find(data.roots, data.layout, "train")
-    except I2IError:
-        try:
-            found = layouts.find(data.roots, "unpaired", "train")
-        except I2IError:
-            return None
-    sides = [found.a, found.b] if data.spec.direction == "AtoB" else [found.b, found.a]
-    if not sides[side]:
-        return None
-    spec = replace(data.spec, layout="images", direction="AtoB", channels_in=data.channels[side], channels_out=0)
-    return datasets.Data(layouts.Layout("images", sides[side]), spec, data.roots)
-
-
-def _levels(data: datasets.Data, side: int, rows: Iterable[int]) -> Iterable[Tensor]:
-    for i in rows:
-        batch = data.item(i)
-        image = batch.x[0] if side == 0 else batch.y[0] if batch.y is not None else None
-        assert image is not None
-        yield set_scores.level_images([image])[0]
 
 
 @cache
