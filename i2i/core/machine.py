@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 UNKNOWN_MEMORY = 2.0**32  # bytes that count as free where the system does not tell
+# How long an idle thread of OpenMP waits before it sleeps: turns of a loop in GNU's (its default is 300,000), and
+# milliseconds in Intel's and LLVM's (200). Without any wait, a small network lost 40 % of its speed on two idle cores,
+# because threads were woken for every layer; with 10,000 turns 2 % (benchmarks/busy.py). BLOCK_MS was not measured.
+SPINS, BLOCK_MS = "10000", "1"
 
 
 def cpu_count(root: Path = Path("/")) -> int:
@@ -83,11 +87,8 @@ def process_age() -> float:
         return 0.0
 
 
-SPINS = "10000"  # turns, some 20 microseconds, that an idle thread of GNU's OpenMP waits before it sleeps
-
-
 def share_processors() -> None:
-    """Lets idle threads of OpenMP sleep instead of spin, and makes no more threads than a container's quota allows.
+    """Lets idle threads of OpenMP sleep soon, and makes no more threads than a container's quota allows.
 
     Threads that spin take the processors from those that work as soon as other programs are busy too. It must be called
     before torch is loaded, and keeps what the user has set."""
@@ -95,9 +96,8 @@ def share_processors() -> None:
         return
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # GNU and LLVM OpenMP
-        # Some turns before sleep: without any, small layers spend a third of an idle machine on waking threads up.
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel's, in milliseconds
+    os.environ.setdefault("KMP_BLOCKTIME", BLOCK_MS)  # Intel's and LLVM's
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks runs on its CPU; torch says so
     if "OMP_NUM_THREADS" not in os.environ:
         allowed = cpu_count()

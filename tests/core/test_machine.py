@@ -80,7 +80,7 @@ def environment(code: str, **given: str) -> dict[str, str | None]:
 
 def test_idle_threads_sleep_unless_the_user_says_otherwise():
     assert environment("import i2i") == {
-        "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "10000"
+        "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "1", "GOMP_SPINCOUNT": "10000"
     }  # fmt: skip
     assert environment("import i2i", OMP_WAIT_POLICY="ACTIVE")["OMP_WAIT_POLICY"] == "ACTIVE"
 
