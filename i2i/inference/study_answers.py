@@ -176,10 +176,8 @@ def rate(hits: Sequence[Sequence[int]], draws: int = DRAWS, seed: int = 0) -> tu
     """The share of hits with its intervals, and the bootstrap; hits: for each person a list of 0 and 1."""
     count, total = sum(map(sum, hits)), sum(map(len, hits))
     longest = max(map(len, hits))
-    if any(len(one) != longest for one in hits):  # who stopped early has fewer trials: resample from these alone
-        hits = [(list(one) * -(-longest // len(one)))[:longest] for one in hits]
-    table = torch.tensor(hits).T  # [trials, people]
-    trials = Trials(torch.zeros_like(table), table, torch.zeros_like(table))
+    table = torch.tensor([[*one, *[-1] * (longest - len(one))] for one in hits]).T  # [trials, people]
+    trials = Trials(torch.zeros_like(table), table, table.clamp_max(0))  # who stopped early has fewer trials
     draws = max(LEAST_DRAWS, min(draws, MOST_DRAWN // table.numel()))
     spread = bootstrap(trials, 1, *draw_bootstrap(trials, draws, seed))
     share, low, high = wilson(count, total)

@@ -22,7 +22,7 @@ class Trials:
     """Scored trials of people, as integers [trials, people]; practice trials are not among them.
 
     real_side: where the real image was (0 left, 1 right); called_real: the side that was called real; algorithm: the
-    number of the model that made the fake."""
+    number of the model that made the fake. A person with fewer trials than others has -1 there in the last rows."""
 
     real_side: Tensor
     called_real: Tensor
@@ -85,13 +85,17 @@ def bootstrap(trials: Trials, algorithms: int, people: Tensor, rows: Tensor) -> 
 
 
 def draw_bootstrap(trials: Trials, draws: int = 10_000, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The people and rows of `bootstrap`, at random."""
+    """The people and rows of `bootstrap`, at random: of each drawn person as many trials as that person has."""
     count, people = trials.real_side.shape
     generator = torch.Generator().manual_seed(seed)
-    return (
-        torch.randint(people, (draws, people), generator=generator),
-        torch.randint(count, (draws, count, people), generator=generator),
-    )
+    drawn = torch.randint(people, (draws, people), generator=generator)
+    lengths = (trials.algorithm >= 0).sum(0)
+    if (lengths == count).all():
+        return drawn, torch.randint(count, (draws, count, people), generator=generator)
+    own = lengths[drawn][:, None]
+    numbers = torch.arange(count)[None, :, None]
+    rows = (torch.rand((draws, count, people), generator=generator, dtype=torch.float64) * own).long()
+    return drawn, torch.where(numbers < own, rows, numbers)  # rows beyond a person's trials stay empty
 
 
 def wilson(hits: int, trials: int, z: float = Z95) -> tuple[float, float, float]:

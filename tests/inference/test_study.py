@@ -224,6 +224,18 @@ def test_people_who_differ_are_within_the_interval_over_people_and_not_within_wi
     assert within["wilson"] <= 150
 
 
+def test_people_who_stopped_early_count_by_their_answers():
+    rng, within = np.random.default_rng(7), 0
+    for run in range(200):
+        hits = [(rng.random(n) < 0.3).astype(int).tolist() for n in [40] * 6 + [4] * 6]
+        low, high = rate(hits, draws=200, seed=run)[0]["interval"]
+        within += low <= 0.3 <= high
+    assert within >= 190
+    hits = [(rng.random(50) < 0.6).astype(int).tolist() for _ in range(10)] + [[0] * 5] * 10
+    row, _ = rate(hits, draws=500)
+    assert row["interval"][0] < row["rate"] < row["interval"][1]
+
+
 def test_fooled_rates_count_scored_trials_alone(lab, tmp_path):
     made = study(lab, tmp_path)
 
