@@ -51,7 +51,7 @@ def evaluate(
     if reveal is not None:  # first, for a model without a way back is refused
         from i2i.inference.reveal import reveal_hidden
 
-        hidden = reveal_hidden(model, reveal, sources or None, device=device, method=method)
+        hidden = reveal_hidden(model, reveal, sources or None, split=split, size=size, device=device, method=method)
     with progress_bar("", as_json, "images") as progress:
         result = run(
             model,

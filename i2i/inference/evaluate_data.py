@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,7 @@ def open_split(
 
     Pairs if the images are pairs, else the layout unpaired."""
     sources, split, note = sources_of(header, data, split)
-    size = size or int(header.get("size") or 256)
-    settings = datasets.DataSettings(
-        layout="paired",
-        size=size,
-        load=size,
-        preprocess=str(header.get("preprocess") or "resize_and_crop"),
-        direction=str(header.get("direction") or "AtoB"),
-        channels_in=int(header.get("channels_in") or 0),
-        channels_out=int(header.get("channels_out") or 0),
-        workers=0,
-    )
+    settings = settings_of(header, "paired", size)
     try:
         return datasets.open(sources, settings, split=split), split, note
     except I2IError as error:
@@ -56,6 +46,23 @@ def open_split(
         if found.name != "unpaired" or 2 * len(stems[0] & stems[1]) >= min(map(len, stems)):
             raise  # most names agree: these are pairs, and some lack a partner
         return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
+
+
+def settings_of(header: Mapping[str, Any], layout: str, size: int | None = None) -> datasets.DataSettings:
+    """How images are prepared for a model, as its header says; in the layouts "images" and "labelled", its inputs.
+
+    size: in pixels; None: that of the header."""
+    size = size or int(header.get("size") or 256)
+    return datasets.DataSettings(
+        layout=layout,
+        size=size,
+        load=size,
+        preprocess=str(header.get("preprocess") or "resize_and_crop"),
+        direction=str(header.get("direction") or "AtoB"),
+        channels_in=int(header.get("channels_in") or 0),
+        channels_out=int(header.get("channels_out") or 0) if layout in ("paired", "unpaired") else 0,
+        workers=0,
+    )
 
 
 def sources_of(header: dict[str, Any], data: Source | None, split: str | None) -> tuple[list[str | Path], str, str]:

@@ -15,7 +15,7 @@ from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.data import layouts
 from i2i.inference import metric_choice, set_evaluation
-from i2i.inference.evaluate_data import Source, sources_of
+from i2i.inference.evaluate_data import Source, settings_of, sources_of
 from i2i.inference.set_evaluation import FLOOR, SetEvaluation, side_features
 from i2i.media import images
 from i2i.metrics import neighbors
@@ -203,15 +203,9 @@ def real_sets(
 
     note: of the choice of the split. Raises I2IError if the data cannot be opened, or has no two images."""
     header = generator.header
-    side = size or max(generator.sizes)
-    settings = datasets.DataSettings(
-        layout="labelled" if generator.conditional else "images",
-        size=side,
-        load=side,
-        preprocess=str(header.get("preprocess") or "resize_and_crop"),
-        channels_in=int(header.get("channels_out") or 0),
-        workers=0,
-    )
+    layout = "labelled" if generator.conditional else "images"
+    outputs = {**header, "channels_in": header.get("channels_out")}  # the real images are like what it makes
+    settings = settings_of(outputs, layout, size or max(generator.sizes))
     try:
         test = datasets.open(sources, settings, split=split)
     except I2IError:  # no folders of classes: the images alone can be compared

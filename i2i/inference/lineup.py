@@ -12,7 +12,7 @@ from i2i import data as datasets
 from i2i.core.errors import I2IError, MethodNeeded
 from i2i.data import layouts, source
 from i2i.inference import output_folders
-from i2i.inference.evaluate_data import Source, choose_split, data_of_run, open_split
+from i2i.inference.evaluate_data import Source, choose_split, data_of_run, open_split, settings_of
 from i2i.media import images
 from i2i.models.folders import holds_model
 from i2i.models.load import load
@@ -237,11 +237,7 @@ def _single_images(
     found = layouts.find(source.folders(given), split=name)
     if found.name not in ("images", "labelled"):
         raise error
-    channels = header.get("channels_in")
-    settings = datasets.DataSettings(
-        layout="images", size=size, load=size, workers=0, channels_in=channels if isinstance(channels, int) else 0
-    )
-    return datasets.open(given, settings, split=name), name, note
+    return datasets.open(given, settings_of(header, "images", size), split=name), name, note
 
 
 def _match_folders(lineup: Lineup) -> None:

@@ -1,4 +1,4 @@
-"""What the translations of a CycleGAN hide: pictures and numbers (metrics.steganography)."""
+"""What the translations of a CycleGAN hide: a sheet of images, and numbers (metrics.steganography)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i import data as datasets
 from i2i.core.errors import I2IError
-from i2i.core.reading import read_yaml
+from i2i.inference.evaluate_data import data_of_run, open_split
 from i2i.media import grids, images
 from i2i.metrics.steganography import equalized, error_maps, reveal
 from i2i.models.load import load
@@ -23,16 +22,19 @@ def reveal_hidden(
     folder: str | Path,
     data: list[str] | None = None,
     *,
+    split: str | None = None,
+    size: int | None = None,
     limit: int = 32,
     device: str = "auto",
     method: str | Path | None = None,
 ) -> dict[str, Any]:
     """Writes `folder`/reveal.png, and returns {"count", "psnr", "score", "hides", "file"}.
 
+    data, split, size: as of `i2i.evaluate`, with the same defaults. limit: most images that are measured.
     The sheet has, for each of some images: x, G(x), F(G(x)), the error of each pixel, G(x) after adaptive histogram
     equalization, and a true image of that side after it. psnr: of F(G(x) + noise) by the noise in levels of 255.
     Raises I2IError if the model holds no way back, or there are no images of two sides."""
-    there = load(model, device, method=method)
+    forth = load(model, device, method=method)
     try:
         back = load(model, device, direction="BtoA", method=method)
     except I2IError as error:
@@ -40,18 +42,7 @@ def reveal_hidden(
             f"{model} holds no way back, so nothing can be revealed.",
             "Give the folder of a cyclegan run, or its model.safetensors.",
         ) from error
-    header, config = there.header, Path(model) / "config.yaml"
-    sources = data or (read_yaml(config).get("data") if config.is_file() else None) or header.get("data")
-    if not sources:
-        raise I2IError("The model does not say which data it was trained on.", "Give two folders with --data.")
-    size = int(header.get("size") or 256)
-    spec = datasets.DataSettings(
-        layout="unpaired", size=size, load=size, direction=str(header.get("direction") or "AtoB"), workers=0
-    )
-    try:
-        opened = datasets.open(sources, spec, split="test")
-    except I2IError:
-        opened = datasets.open(sources, spec, split="train")
+    opened, _, _ = open_split(forth.header, data or data_of_run(Path(model)), split, size)
     batch = opened.fixed(limit)
     x, true = batch.x, batch.y
     assert true is not None
@@ -59,7 +50,7 @@ def reveal_hidden(
     def batched(network: Any, inputs: Tensor) -> Tensor:
         return torch.stack(network([*inputs], batch=8)).float()
 
-    fake = batched(there, x)
+    fake = batched(forth, x)
     measured = reveal(lambda inputs: batched(back, inputs), x, fake, true)
     returned = batched(back, fake[:ROWS])
     columns = {

@@ -14,6 +14,7 @@ from i2i.core.errors import I2IError
 from i2i.core.reading import has_form, read_yaml
 from i2i.data import folder_names, source
 from i2i.data.batch import Batch
+from i2i.inference.evaluate_data import settings_of
 from i2i.methods import load_method
 from i2i.methods._method import Method
 from i2i.models import content
@@ -149,19 +150,9 @@ def _open(patient: Patient, sources: list[str], given: bool) -> tuple[datasets.D
     layouts = [needs or str(patient.settings.get("layout") or ""), "paired", "unpaired"]
     if header.get("kind") == "generate":
         layouts = [needs or "images", "images"]
-    size = int(header.get("size") or 256)
     error = I2IError("The model does not say which data it was trained on.", "Give some with --data DIR.")
     for layout in dict.fromkeys(name for name in layouts if name and name != "auto") if sources else ():
-        settings = datasets.DataSettings(
-            layout=layout,
-            size=size,
-            load=size,
-            preprocess=str(header.get("preprocess") or "resize_and_crop"),
-            direction=str(header.get("direction") or "AtoB"),
-            channels_in=int(header.get("channels_in") or 0),
-            channels_out=int(header.get("channels_out") or 0) if layout in ("paired", "unpaired") else 0,
-            workers=0,
-        )
+        settings = settings_of(header, layout)
         try:
             folders = source.folders(sources)
             splits = set.intersection(*(set(folder_names.splits_of(f)) for f in folders))

@@ -93,7 +93,7 @@ def test_bad_input_is_one_sentence(words):
 
 
 def test_what_a_cyclegan_hides_is_looked_for(tmp_path):
-    settings = {**TINY, "blocks": 1, "epochs": 1}
+    settings = {**TINY, "blocks": 1, "epochs": 1, "channels_in": 1, "channels_out": 1}  # of color files
     del settings["depth"]
     for side in ("trainA", "trainB"):
         for i in range(4):
