@@ -41,14 +41,14 @@ def print_scores(result: dict[str, Any]) -> None:
 
 def _print_rows(rows: dict[str, dict[str, float]], intervals: dict[str, list[float]]) -> None:
     """One line a metric: the model's score with its 95 % interval, and the score of each guess."""
-    from i2i.inference.metric_choice import HIGHER_IS_BETTER, title
+    from i2i.inference.metric_choice import higher_is_better, title
 
     metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
     lines = []
     for metric in metrics:
         edges = intervals.get(metric)
         interval = f"{_short(edges[0])} to {_short(edges[1])}" if edges else "-"
-        better = "higher" if metric in HIGHER_IS_BETTER else "lower"
+        better = "higher" if higher_is_better(metric) else "lower"
         scores = [_short(values[metric]) if metric in values else "-" for values in rows.values()]
         lines.append([title(metric), better, scores[0], interval, *scores[1:]])
     first, *others = rows

@@ -85,7 +85,7 @@ def table(result: dict[str, Any]) -> list[list[str]]:
     metrics = list(dict.fromkeys(metric for name in names for metric in result["scores"][name]))
     rows = []
     for metric in metrics:
-        better = "higher" if metric in metric_choice.HIGHER_IS_BETTER else "lower"
+        better = "higher" if metric_choice.higher_is_better(metric) else "lower"
         cells = []
         for name in names:
             value, edges = result["scores"][name].get(metric), result["intervals"][name].get(metric)
@@ -125,7 +125,7 @@ def _order_values(row: Shown, names: Sequence[str], measures: Sequence[str]) -> 
     for name in names:
         for metric in measures:
             value = row.scores.get(name, {}).get(metric)
-            sign = 1 if metric in metric_choice.HIGHER_IS_BETTER else -1
+            sign = 1 if metric_choice.higher_is_better(metric) else -1
             if value is not None:
                 values[f"{name}/{metric}"] = sign * value
     return values

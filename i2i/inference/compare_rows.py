@@ -17,4 +17,4 @@ def difference_row(a: str, b: str, metric: str, difference: float, interval: lis
 
 def better_of(metric: str, a: str, b: str, difference: float) -> str:
     """The name of the better one of two by the sign of score(a) - score(b)."""
-    return a if (difference > 0) == (metric in metric_choice.HIGHER_IS_BETTER) else b
+    return a if (difference > 0) == metric_choice.higher_is_better(metric) else b

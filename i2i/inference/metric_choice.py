@@ -21,19 +21,26 @@ TITLES = {
     "ms_ssim": "MS-SSIM",
     "lpips": "LPIPS",
     "dists": "DISTS",
+    "fid": "FID",
     "kid": "KID x 1000",
     "mind": "MIND",
     "is": "IS",
     "labels": "asked labels",
 }
+BY_NETWORK = {"fd_": "FD", "is_": "IS"}  # start of a name that ends with the network -> title
 HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", *OVERLAP, *GENERATED)
 
 
 def title(metric: str) -> str:
-    """The name of a metric in tables: FID, FD (effnet), LPIPS, ..."""
-    if metric.startswith("fd_"):
-        return f"FD ({metric.removeprefix('fd_')})"
-    return TITLES.get(metric, metric.upper() if metric == "fid" else metric)
+    """The name of a metric in tables: FID, FD (effnet), IS (effnet), LPIPS, ..."""
+    if metric[:3] in BY_NETWORK:
+        return f"{BY_NETWORK[metric[:3]]} ({metric[3:]})"
+    return TITLES.get(metric, metric)
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a higher score is a better one."""
+    return metric in HIGHER_IS_BETTER or metric.startswith("is_")
 
 
 def choose(metrics: Sequence[str] | str | None, network: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def score(
         found.scores |= {name: getattr(overlap, name) for name in metric_choice.OVERLAP if name in metrics}
     if "is" in metrics and fake.logits is not None:
         splits = min(10, max(1, len(fake.logits) // 100))
-        found.scores["is"] = features.inception_score(fake.logits, splits)[0]
+        found.scores[network.inception_score_name] = features.inception_score(fake.logits, splits)[0]
     return found
 
 

@@ -1,7 +1,8 @@
 """Networks by whose features sets of images are compared, each with its resize and its normalization.
 
 A distance is a number of one network, one resize rule and one number of images: it is printed with all three. On
-Inception ("fid" form) the Frechet distance is called FID; on any other network it is FD(network), never FID.
+Inception ("fid" form) the Frechet distance is called FID; on any other network it is FD(network), never FID. The
+Inception score likewise is IS on Inception alone, and IS(network) elsewhere.
 
 name             features  what it is                                    where the weights are
 effnet           1,280     EfficientNet-Lite0 on ImageNet                shipped
@@ -60,6 +61,11 @@ class FeatureNetwork:
     def frechet_name(self) -> str:
         """What the Frechet distance on this network is called: FID, or fd_NAME."""
         return "fid" if self.name == "inception" else f"fd_{self.name}"
+
+    @property
+    def inception_score_name(self) -> str:
+        """What the Inception score by this network's logits is called: is, or is_NAME."""
+        return "is" if self.name == "inception" else f"is_{self.name}"
 
     @torch.inference_mode()
     def __call__(self, images: Iterable[Tensor], batch: int | None = None) -> SetFeatures:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from i2i.core.errors import I2IError
+from i2i.inference import metric_choice
 from i2i.inference.evaluate import evaluate
 from i2i.metrics import neighbors
 from i2i.models.generator import LoadedGenerator
@@ -97,6 +98,19 @@ def test_other_classes_are_said_and_not_scored(data):
     got = evaluate(generator(names=["dark", "bright"]), data, features="alex", metrics="kid,labels", samples=4)
     assert "labels" not in got["model"]
     assert "other classes (dark, light)" in got["generated"]["labels"]
+
+
+def test_an_inception_score_of_another_network_has_its_name(data):
+    got = evaluate(generator(), data, metrics="is", samples=4)
+    assert list(got["model"]) == ["is_effnet"]
+    assert got["model"]["is_effnet"] > 1  # two shades
+    assert metric_choice.title("is_effnet") == "IS (effnet)"
+    assert [metric_choice.title(metric) for metric in ("is", "fid", "fd_alex")] == ["IS", "FID", "FD (alex)"]
+    assert [metric_choice.higher_is_better(metric) for metric in ("is", "is_effnet", "fd_effnet")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_the_seeds_are_saved_by_their_numbers(data, tmp_path):

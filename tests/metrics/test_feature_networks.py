@@ -44,6 +44,7 @@ def test_fid_form_is_recognized_by_its_1008_logits() -> None:
     torch.manual_seed(0)
     found = feature_networks.recognize(InceptionV3("fid").state_dict())
     assert (found.name, found.frechet_name, found.rule) == ("inception", "fid", "clean")
+    assert found.inception_score_name == "is"
     got = found(pictures(2))
     assert got.features.shape == (2, 2048)
     assert got.logits is not None
