@@ -76,7 +76,7 @@ def main(words: list[str] | None = None) -> int:
     return int(any(counts["findings"] for counts in results.values()))
 
 
-def made(name: str) -> Any:
+def target_of(name: str) -> Any:
     """A target, with its seeds in the current folder."""
     module, kind, _ = TARGETS[name]
     return getattr(importlib.import_module(f"fuzzing.{module}"), kind)()
@@ -127,7 +127,7 @@ def worker(args: argparse.Namespace) -> int:
     folder.mkdir()
     os.chdir(folder)
     os.environ["I2I_CACHE"] = str(folder / "cache")
-    target = made(args.target)
+    target = target_of(args.target)
     until = time.monotonic() + args.seconds
     work(args.target, target, args.seed, state["number"], until, files, Counts(**state["counts"]))
     os._exit(0)
@@ -144,7 +144,7 @@ def replay(file: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["I2I_CACHE"] = str(Path(folder) / "cache")
-        target = made(name)
+        target = target_of(name)
         started = time.monotonic()
         try:
             target.run(Case(kind, data))

@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import io
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Case:
     data: bytes
 
 
-class Target:
+class Target(ABC):
     """A kind of input, and the functions of i2i that read it, as the commands call them.
 
     The constructor makes the seeds in the current folder, which is empty and the target's own."""
@@ -55,13 +56,13 @@ class Target:
                 yield number, self.case(Random(f"{type(self).__name__} {seed} {number}"))
             number += 1
 
+    @abstractmethod
     def case(self, random: Random) -> Case:
         """An input that depends on `random` and `odd` alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, case: Case) -> None:
         """Reads an input. Raises I2IError if it is refused; anything else that it raises is a finding."""
-        raise NotImplementedError
 
 
 # The packages of this machine stay as they are; looking through them takes longer than most inputs.

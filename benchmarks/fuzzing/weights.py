@@ -32,8 +32,25 @@ NETWORKS = [
 ]
 
 
-class Pth(Target):
+class ModelFile(Target):
+    """A file with a model of others, through `load`, `digest` and `models show`."""
+
+    file: str  # the name that an input gets
+
+    def run(self, case: Case) -> None:
+        path = rewritten(Path(self.file), case.data)
+        if case.kind == "load":
+            load(path)(IMAGE)
+        elif case.kind == "digest":
+            digest(path)
+        else:
+            command("models", "show", str(path))
+
+
+class Pth(ModelFile):
     """State dicts by torch.save: bytes, pickles, zip files, and whole state dicts with odd tensors."""
+
+    file = "model.pth"
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,15 +67,6 @@ class Pth(Target):
         if way < 0.65 and data[:2] == b"PK":
             return Case(kind, with_pickle(data, random))
         return Case(kind, mutate(data, random, self.files))
-
-    def run(self, case: Case) -> None:
-        path = rewritten(Path("model.pth"), case.data)
-        if case.kind == "load":
-            load(path)(IMAGE)
-        elif case.kind == "digest":
-            digest(path)
-        else:
-            command("models", "show", str(path))
 
 
 def saved(state: Any, as_zip: bool) -> bytes:
@@ -142,9 +150,10 @@ OPERATORS = [
 ]
 
 
-class Onnx(Target):
+class Onnx(ModelFile):
     """ONNX files with the header that `i2i export` writes: bytes, header, and parts of the graph."""
 
+    file = "model.onnx"
     memory = 768
 
     def __init__(self) -> None:
@@ -163,15 +172,6 @@ class Onnx(Target):
             for _ in range(random.choice((1, 1, 2, 3))):
                 change(model.graph, random)
         return Case(kind, model.SerializeToString())
-
-    def run(self, case: Case) -> None:
-        path = rewritten(Path("model.onnx"), case.data)
-        if case.kind == "load":
-            load(path)(IMAGE)
-        elif case.kind == "digest":
-            digest(path)
-        else:
-            command("models", "show", str(path))
 
 
 def graph(whole: bool) -> onnx.ModelProto:

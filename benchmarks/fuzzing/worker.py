@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fuzzing.target import Case, Target
 from i2i.core.errors import I2IError
 
 LIMIT = 10.0  # seconds of the processors that one input may take
@@ -70,7 +71,7 @@ def store(files: Files, counts: Counts, target: str, kind: str, data: bytes, pla
     path.with_suffix(".txt").write_text(f"{place}\n\n{trace}", encoding="utf-8", errors="backslashreplace")
 
 
-def work(target_name: str, target: Any, seed: int, start: int, until: float, files: Files, counts: Counts) -> None:
+def work(target_name: str, target: Target, seed: int, start: int, until: float, files: Files, counts: Counts) -> None:
     """Runs inputs from the number `start` on, until time.monotonic() is `until`; `counts` go on from what they are."""
     _forbid_network()
     trace = files.trace.open("w")
@@ -97,7 +98,7 @@ def work(target_name: str, target: Any, seed: int, start: int, until: float, fil
     files.state.write_text(json.dumps({"number": -1, "counts": asdict(counts)}))
 
 
-def _one(target_name: str, target: Any, case: Any, files: Files, counts: Counts, limit: int) -> None:
+def _one(target_name: str, target: Target, case: Case, files: Files, counts: Counts, limit: int) -> None:
     """Runs one input and counts what becomes of it."""
     place = trace = ""
     _reset_peak()

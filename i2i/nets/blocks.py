@@ -153,7 +153,7 @@ class ResizeConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, channels_out, 2H, 2W]."""
-        return super().forward(fn.interpolate(input, scale_factor=2.0, mode="nearest"))
+        return super().forward(upsample2x(input))
 
 
 class BlurDown(nn.Module):

@@ -29,7 +29,7 @@ class UnitNetwork(Network):
 
     def unit(self, x: Tensor) -> Tensor:
         """Images in [0, 1] -> images in about [0, 1]."""
-        raise NotImplementedError
+        raise NotImplementedError("A UnitNetwork defines unit(self, x).")
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H * scale, W * scale] in about [-1, 1]."""
