@@ -5,6 +5,7 @@ No text is decoded, so none can lose letters; a field with a bad type or place c
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,11 +48,13 @@ class Entry(NamedTuple):
 
 
 class Structure:
-    """A TIFF file or an EXIF block, read at places. Raises ValueError if it is neither."""
+    """A TIFF file or an EXIF block, read at places. Raises ValueError if it is neither.
 
-    def __init__(self, read: Read) -> None:
+    most: bytes of all values that are read, of all directories together; later fields are left out."""
+
+    def __init__(self, read: Read, most: float = MOST_BYTES) -> None:
         self.read = read
-        self.room = MOST_BYTES
+        self.room = most
         head = read(0, 16)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if len(head) < 8 or not self.order or self.number(head[2:4]) not in (42, 43):
@@ -160,7 +163,7 @@ def with_fields(data: bytes, pages: Sequence[Directory]) -> bytes:
     """A little-endian TIFF file whose pages have more fields; those that they have stay as they are."""
     if not any(pages):
         return data
-    file = Structure(reader_of(data))
+    file = Structure(reader_of(data), most=math.inf)  # the file is our own: no field of it may be left out
     result = bytearray(data)
     link = 4  # where the place of the next page's directory is written
     for at, more in zip(list(file.pages()), pages):

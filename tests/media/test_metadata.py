@@ -538,3 +538,19 @@ def test_records_of_older_versions_stay_valid():
         "tiling": dataclasses.asdict(work.tiling), "precision": "fp32", "direction": "AtoB", "statistics": "auto",
     }  # fmt: skip
     assert settings_digest(work) == blake2b_of(json.dumps(facts, sort_keys=True).encode())
+
+
+def test_fields_are_added_to_a_file_of_large_profiles(monkeypatch):
+    """The limit on values that are read guards against hostile inputs; outputs keep all their fields."""
+    profile = bytes(range(256)) * 4
+    buffer = io.BytesIO()
+    pages = [Image.new("RGB", (4, 4), (i, 0, 0)) for i in range(5)]
+    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:], icc_profile=profile)
+    monkeypatch.setattr(ifd, "MOST_BYTES", 2 * len(profile))
+
+    more = [{ifd.XMP: ifd.Field(ifd.BYTE, 5, b"<xmp>")}] * 5
+    with Image.open(io.BytesIO(ifd.with_fields(buffer.getvalue(), more))) as image:
+        for number in range(5):
+            image.seek(number)
+            assert image.tag_v2[34675] == profile
+            assert image.getpixel((0, 0)) == (number, 0, 0)
