@@ -10,19 +10,9 @@ import struct
 
 import numpy as np
 
-D65, WHITE_C, DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
-PRIMARIES = {  # code -> x and y of red, green, blue and white
-    1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), D65),  # BT.709, sRGB
-    4: ((0.670, 0.330), (0.210, 0.710), (0.140, 0.080), WHITE_C),
-    5: ((0.640, 0.330), (0.290, 0.600), (0.150, 0.060), D65),
-    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), D65),
-    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), D65),
-    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), WHITE_C),
-    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), D65),  # BT.2020
-    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), DCI),
-    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65),  # Display P3
-    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), D65),
-}
+from i2i.media import colorimetry
+from i2i.media.colorimetry import PRIMARIES
+
 BT709 = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 SRGB = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 CURVES: dict[int, tuple[float, ...]] = {  # code -> exponent, and a, b, c, d of (a v + b)^exponent; c v below d
@@ -37,7 +27,6 @@ CURVES: dict[int, tuple[float, ...]] = {  # code -> exponent, and a, b, c, d of 
     15: BT709,
 }
 D50 = np.array([0.9642, 1.0, 0.8249])  # white of ICC's connection space
-BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
 @functools.cache
@@ -50,39 +39,20 @@ def profile(code: bytes, is_gray: bool) -> bytes | None:
     if is_gray and CURVES[code[1]] == SRGB:
         return None
     curve = _curve(CURVES[code[1]])
-    white = _xyz(*PRIMARIES[code[0]][3])
+    to_white = colorimetry.adaptation(colorimetry.white_of(code[0]), D50)
     tags = {
         b"desc": _text(f"CICP {code[0]}/{code[1]}"),
         b"cprt": _text("No copyright, use freely"),
         b"wtpt": _xyz_type(D50),
-        b"chad": b"sf32" + bytes(4) + _fixed(_adaptation(white).ravel()),
+        b"chad": b"sf32" + bytes(4) + _fixed(to_white.ravel()),
     }
     if is_gray:
         tags[b"kTRC"] = curve
     else:
-        columns = _adaptation(white) @ _primaries(PRIMARIES[code[0]][:3], white)
+        columns = to_white @ colorimetry.to_xyz(code[0])
         for i, letter in enumerate((b"r", b"g", b"b")):
             tags[letter + b"XYZ"], tags[letter + b"TRC"] = _xyz_type(columns[:, i]), curve
     return _file(tags, b"GRAY" if is_gray else b"RGB ")
-
-
-# ---- colorimetry ---------------------------------------------------------------------------------------------------
-
-
-def _xyz(x: float, y: float) -> np.ndarray:
-    return np.array([x / y, 1.0, (1 - x - y) / y])
-
-
-def _primaries(points: tuple[tuple[float, float], ...], white: np.ndarray) -> np.ndarray:
-    """The matrix [3, 3] from linear RGB to XYZ."""
-    columns = np.stack([_xyz(*point) for point in points], 1)
-    return columns * np.linalg.solve(columns, white)
-
-
-def _adaptation(white: np.ndarray) -> np.ndarray:
-    """The matrix [3, 3] that adapts XYZ from a white to D50, by Bradford."""
-    scales = (BRADFORD @ D50) / (BRADFORD @ white)
-    return np.linalg.inv(BRADFORD) @ np.diag(scales) @ BRADFORD
 
 
 # ---- the file (ICC.1, version 4) -----------------------------------------------------------------------------------

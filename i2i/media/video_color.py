@@ -11,31 +11,19 @@ import functools
 
 import numpy as np
 
-BT709, UNKNOWN, BT2020 = 1, 2, 9  # FFmpeg's numbers of primaries
+from i2i.media import colorimetry
+from i2i.media.colorimetry import BT709, BT2020, PRIMARIES
+
 LINEAR, LOG, LOG_SQRT, PQ, DCI, HLG = 8, 9, 10, 16, 17, 18  # FFmpeg's numbers of transfer functions
 HDR = {PQ: "PQ", HLG: "HLG"}
 WHITE_NITS = 203.0  # what becomes white
 PEAK_NITS = 1000.0  # the brightest that is kept apart; most HDR videos are mastered for it, and HLG is defined for it
 HLG_GAMMA = 1.2  # of a screen of 1000 nits
 
-D65, C, DCI_WHITE = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
-CHROMATICITIES = {  # number of primaries -> x, y of red, green, blue and white
-    BT709: ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06), D65),
-    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), C),  # NTSC of 1953
-    5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), D65),  # PAL
-    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), D65),  # NTSC
-    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), D65),
-    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), C),  # film
-    BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), D65),
-    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), DCI_WHITE),  # cinema P3
-    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65),  # Display P3, of telephones
-    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), D65),
-}
-
 
 def is_bt709(primaries: int, transfer: int) -> bool:
     """Whether the numbers of frames with these tags are used as they are."""
-    return transfer not in (LINEAR, DCI, *HDR) and (primaries == BT709 or primaries not in CHROMATICITIES)
+    return transfer not in (LINEAR, DCI, *HDR) and (primaries == BT709 or primaries not in PRIMARIES)
 
 
 def into_bt709(rgb: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
@@ -43,7 +31,7 @@ def into_bt709(rgb: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
 
     Colors that BT.709 does not have are clipped."""
     linear = _linear(rgb, transfer)
-    own = (BT2020 if transfer in HDR else BT709) if primaries not in CHROMATICITIES else primaries
+    own = (BT2020 if transfer in HDR else BT709) if primaries not in PRIMARIES else primaries
     if own != BT709:
         linear = linear @ _matrix(own).T.astype(np.float32)
     return _srgb_levels()[(linear.clip(0, 1) * 65535 + 0.5).astype(np.uint16)]
@@ -119,21 +107,6 @@ def _compression() -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def _matrix(primaries: int) -> np.ndarray:
     """Linear RGB with these primaries -> linear RGB of BT.709; white stays white."""
-    return np.linalg.inv(_to_xyz(BT709)) @ _adapted(primaries) @ _to_xyz(primaries)
-
-
-def _xyz(x: float, y: float) -> np.ndarray:
-    return np.array([x / y, 1, (1 - x - y) / y])
-
-
-def _to_xyz(primaries: int) -> np.ndarray:
-    *colors, white = CHROMATICITIES[primaries]
-    columns = np.stack([_xyz(*color) for color in colors], 1)
-    return columns * np.linalg.solve(columns, _xyz(*white))
-
-
-def _adapted(primaries: int) -> np.ndarray:
-    """From the white of these primaries to D65, by Bradford's method."""
-    bradford = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-    own, target = (bradford @ _xyz(*white) for white in (CHROMATICITIES[primaries][-1], D65))
-    return np.linalg.inv(bradford) @ np.diag(target / own) @ bradford
+    adaptation = colorimetry.adaptation(colorimetry.white_of(primaries), colorimetry.white_of(BT709))
+    matrix: np.ndarray = np.linalg.inv(colorimetry.to_xyz(BT709)) @ adaptation @ colorimetry.to_xyz(primaries)
+    return matrix

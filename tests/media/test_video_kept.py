@@ -183,7 +183,7 @@ def test_colors_of_a_wide_gamut_become_those_of_bt709(tmp_path):
     assert np.abs(shown(tmp_path / "out.mp4")[0][24, 32] - wanted * 255).max() <= 3
 
 
-@pytest.mark.parametrize("primaries", video_color.CHROMATICITIES)
+@pytest.mark.parametrize("primaries", video_color.PRIMARIES)
 def test_gray_stays_gray_with_all_primaries(primaries):
     ramp = np.linspace(0, 1, 256)[None, :, None].repeat(3, 2)
     out = video_color.into_bt709(ramp, primaries, 1)
