@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -112,8 +113,18 @@ class _Limits:
     def refuse(self, why: str) -> None:
         raise DamagedArchive(f"{self.archive} is refused: {why}.", "Nothing was unpacked.")
 
-    def path(self, name: str) -> PurePosixPath:
-        """The entry's path inside the target, checked."""
+    def entry(self, name: str, is_folder: bool, is_allowed: bool) -> PurePosixPath:
+        """Checks and counts an entry; returns its path inside the target. is_allowed: it is a file or a folder."""
+        path = self._path(name)
+        if not is_allowed:
+            self.refuse(f"{_short(name)} is a link or device")
+        if is_folder:
+            self.folder(path)
+        else:
+            self.file(path)
+        return path
+
+    def _path(self, name: str) -> PurePosixPath:
         path = PurePosixPath(name.replace("\\", "/"))
         odd = path.is_absolute() or ".." in path.parts or "\0" in name or ":" in (path.parts or ("",))[0]
         if odd or any(ord(c) < 32 for c in name):
@@ -143,15 +154,11 @@ def _write(path: Path, source: IO[bytes], count: Callable[[int], None] = lambda 
 def _unzip(archive: Path, temporary: Path, limits: _Limits) -> None:
     with _BoundedFile(archive) as raw, zipfile.ZipFile(raw) as file:
         for entry in file.infolist():
-            path = limits.path(entry.filename)
-            kind = (entry.external_attr >> 16) & 0o170000
-            if kind not in (0, 0o100000, 0o040000):
-                limits.refuse(f"{_short(entry.filename)} is a link or device")
+            kind = (entry.external_attr >> 16) & 0o170000  # 0: not stated
+            path = limits.entry(entry.filename, entry.is_dir(), kind in (0, stat.S_IFREG, stat.S_IFDIR))
             if entry.is_dir():
-                limits.folder(path)
                 (temporary / path).mkdir(parents=True, exist_ok=True)
                 continue
-            limits.file(path)
             with file.open(entry) as source:
                 _write(temporary / path, source, limits.add)
 
@@ -182,18 +189,14 @@ def _untar(archive: Path, temporary: Path, limits: _Limits) -> None:
     with opened as file:
         while (entry := file.next()) is not None:
             file.members.clear()  # type: ignore[attr-defined]  # each holds its headers
-            path = limits.path(entry.name)
-            if not (entry.isreg() or entry.isdir()):
-                limits.refuse(f"{_short(entry.name)} is a link or device")
+            path = limits.entry(entry.name, entry.isdir(), entry.isdir() or entry.isreg())
             if entry.issparse():
                 limits.refuse(f"{_short(entry.name)} is a sparse file")
             if entry.size < 0:
                 limits.refuse(f"{_short(entry.name)} has a negative size")
             if entry.isdir():
-                limits.folder(path)
                 (temporary / path).mkdir(parents=True, exist_ok=True)
                 continue
-            limits.file(path)
             limits.add(entry.size)
             source = file.extractfile(entry)
             assert source is not None
