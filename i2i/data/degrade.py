@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError, nearest
+from i2i.media.adapt import reflected_indices
 
 KINDS = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")
 LUMA = (0.2989, 0.587, 0.114)  # gray from RGB, as the Poisson noise of the paper's code has it
@@ -106,10 +107,7 @@ def filtered(x: Tensor, kernels: Tensor) -> Tensor:
 
 def _reflected(x: Tensor, dim: int, border: int) -> Tensor:
     length = x.shape[dim]
-    if length == 1:
-        return x.index_select(dim, torch.zeros(1 + 2 * border, dtype=torch.long, device=x.device))
-    phase = torch.arange(-border, length + border, device=x.device) % (2 * length - 2)
-    return x.index_select(dim, torch.where(phase < length, phase, 2 * length - 2 - phase))
+    return x.index_select(dim, reflected_indices(length, -border, length + border).to(x.device))
 
 
 def sharpened(x: Tensor, radius: int = 50, weight: float = 0.5, threshold: float = 10) -> Tensor:

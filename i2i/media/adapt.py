@@ -277,13 +277,13 @@ def pad_reflect(pixels: Tensor, height: int, width: int) -> Tensor:
 
     An image smaller than the border is reflected again and again, which torch's own padding refuses."""
     if pixels.shape[-2] != height:
-        pixels = pixels.index_select(-2, _reflected_indices(int(pixels.shape[-2]), 0, height))
+        pixels = pixels.index_select(-2, reflected_indices(int(pixels.shape[-2]), 0, height))
     if pixels.shape[-1] != width:
-        pixels = pixels.index_select(-1, _reflected_indices(int(pixels.shape[-1]), 0, width))
+        pixels = pixels.index_select(-1, reflected_indices(int(pixels.shape[-1]), 0, width))
     return pixels
 
 
-def _reflected_indices(length: int, start: int, stop: int) -> Tensor:
+def reflected_indices(length: int, start: int, stop: int) -> Tensor:
     """Indices [stop - start] into a row of `length` pixels, for positions start..stop of its reflected continuation."""
     if length == 1:
         return torch.zeros(stop - start, dtype=torch.long)
@@ -293,8 +293,8 @@ def _reflected_indices(length: int, start: int, stop: int) -> Tensor:
 
 def read_reflected(image: PreparedImage, rows: slice, columns: slice) -> Tensor:
     """A part [C, h, w] of an image that goes on by reflection below and to the right."""
-    down = _reflected_indices(image.height, rows.start, rows.stop)
-    across = _reflected_indices(image.width, columns.start, columns.stop)
+    down = reflected_indices(image.height, rows.start, rows.stop)
+    across = reflected_indices(image.width, columns.start, columns.stop)
     top, left = int(down.min()), int(across.min())
     part = image.read(slice(top, int(down.max()) + 1), slice(left, int(across.max()) + 1))
     if rows.stop > image.height:

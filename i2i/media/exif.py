@@ -17,7 +17,7 @@ WIDTH, HEIGHT, EXIF_WIDTH, EXIF_HEIGHT = 256, 257, 0xA002, 0xA003
 X_RESOLUTION, Y_RESOLUTION = 282, 283
 THUMBNAIL_AT, THUMBNAIL_SIZE = 513, 514
 PADDING = 0xEA1C  # room that some programs leave
-TIFF_WIDTH, TIFF_HEIGHT, TIFF_PROFILE = 256, 257, 34675
+TIFF_PROFILE = 34675
 SIDEWAYS = (5, 6, 7, 8)  # orientations by which width and height change places
 LAYOUT = (
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289}
@@ -110,7 +110,7 @@ def block_of(page: Directory) -> bytes:
 def stored_size(frame: Image.Image) -> tuple[int, int]:
     """Width and height before the image is turned upright; Pillow's size of a TIFF is the one after it."""
     tags = getattr(frame, "tag_v2", {})
-    return (int(tags[TIFF_WIDTH]), int(tags[TIFF_HEIGHT])) if TIFF_WIDTH in tags and TIFF_HEIGHT in tags else frame.size
+    return (int(tags[WIDTH]), int(tags[HEIGHT])) if WIDTH in tags and HEIGHT in tags else frame.size
 
 
 def orientation(frame: Image.Image) -> int:

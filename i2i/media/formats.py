@@ -93,15 +93,20 @@ def left_out(files: Iterable[Path]) -> str:
     return text
 
 
-def _package_for(source: str | Path | BinaryIO) -> str | None:
-    """The optional package that reads a file, by its first bytes; None if it is in none of its formats."""
+def start_of(source: str | Path | BinaryIO, size: int = -1) -> bytes:
+    """The first `size` bytes of a file or a stream; -1: all. A stream is left at its beginning."""
     if isinstance(source, str | Path):
         with open_regular(source) as file:
-            head = file.read(32)
-    else:
-        source.seek(0)
-        head = source.read(32)
-        source.seek(0)
+            return file.read(size)
+    source.seek(0)
+    data = source.read(size)
+    source.seek(0)
+    return data
+
+
+def _package_for(source: str | Path | BinaryIO) -> str | None:
+    """The optional package that reads a file, by its first bytes; None if it is in none of its formats."""
+    head = start_of(source, 32)
     if head[:2] == b"\xff\x0a" or head[4:12] == b"JXL \r\n\x87\n":
         return JXL
     brands = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")

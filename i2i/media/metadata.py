@@ -20,7 +20,7 @@ from i2i.media import boxes, exif, ifd, iptc, jpeg, png, repair, xmp
 from i2i.media.ifd import Directory, Field
 
 MOST_TEXT = 1 << 24  # bytes of an unpacked text
-DESCRIPTION, X_RESOLUTION = 270, 282  # TIFF tags
+DESCRIPTION = 270  # a TIFF tag
 JPEG_XMP, JPEG_XMP_MORE = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 PNG_XMP, PNG_TEXTS = b"XML:com.adobe.xmp", (b"tEXt", b"zTXt", b"iTXt")
 PNG_COLORS = (b"cICP", b"mDCV", b"cLLI", b"sRGB", b"gAMA", b"cHRM")
@@ -121,7 +121,7 @@ def _bytes(value: object) -> bytes:
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
     """The resolution that a file states; Pillow makes one up for a TIFF or a JPEG file that states none."""
-    if image.format == "TIFF" and X_RESOLUTION not in getattr(image, "tag_v2", {}):
+    if image.format == "TIFF" and exif.X_RESOLUTION not in getattr(image, "tag_v2", {}):
         return None
     try:
         x, y = (float(value) for value in image.info.get("dpi", ()))

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from i2i.media import color, exif, images, png, repair, tiff, uint16
+from i2i.media import color, exif, formats, images, png, repair, tiff, uint16
 from i2i.media.color import ColorState
 from i2i.media.images import MAX_PIXELS
 
@@ -85,4 +85,4 @@ def frame(
 def content_of(source: str | Path | BinaryIO, image: Image.Image) -> Callable[[], bytes]:
     """A function that gives the bytes of a file that was opened as `image`, or what was read in their place."""
     in_its_place = image.info.get(repair.REPAIR)
-    return functools.cache(lambda: in_its_place.content if in_its_place else repair.content_of(source))
+    return functools.cache(lambda: in_its_place.content if in_its_place else formats.start_of(source))

@@ -127,20 +127,18 @@ def check_output_size(
     """Raises I2IError if the output would have more pixels than are allowed.
 
     It is resized as the options say; before that a network that enlarges images makes `scale` times their size."""
-    resized = adapt.target_size(width * scale, height * scale, options.size)
-    asked = [resized] if options.size is not None else []
-    made = [(width * scale, height * scale)] if scale > 1 else []
-    for (width, height), hint in (
-        *((size, "Give a smaller image, or raise it with --max-pixels.") for size in made),
-        *((size, "Give a smaller --size, or raise it with --max-pixels.") for size in asked),
-    ):
-        if width * height * frames > options.max_pixels:
+    enlarged = (width * scale, height * scale)
+    sizes = [(enlarged, "a smaller image")] if scale > 1 else []
+    if options.size is not None:
+        sizes.append((adapt.target_size(*enlarged, options.size), "a smaller --size"))
+    for (out_width, out_height), smaller in sizes:
+        if out_width * out_height * frames > options.max_pixels:
             each = f"{frames} frames of " if frames > 1 else ""
-            enlarged = f", enlarged {scale} times," if scale > 1 else ""
+            by_scale = f", enlarged {scale} times," if scale > 1 else ""
             raise I2IError(
-                f"{images.source_name(source)}{enlarged} would have {each}{width}x{height} pixels, more than the limit "
-                f"of {options.max_pixels:,}.",
-                hint,
+                f"{images.source_name(source)}{by_scale} would have {each}{out_width}x{out_height} pixels, more than "
+                f"the limit of {options.max_pixels:,}.",
+                f"Give {smaller}, or raise the limit with --max-pixels.",
             )
 
 

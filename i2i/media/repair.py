@@ -10,9 +10,8 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from i2i.core.files import open_regular
 from i2i.media import boxes, jpeg, png, tiff
-from i2i.media.formats import open_pillow
+from i2i.media.formats import open_pillow, start_of
 
 REPAIR = "i2i repair"  # key of an opened image's info
 
@@ -31,9 +30,9 @@ def opened(source: str | Path | BinaryIO, name: str, max_pixels: int) -> Image.I
     try:
         image = open_pillow(source)
     except UnidentifiedImageError:
-        if _head_of(source) not in tiff.MAGIC:
+        if start_of(source, 4) not in tiff.MAGIC:
             raise
-        return _repaired(Repair(tiff.rewritten(content_of(source), name, max_pixels)))
+        return _repaired(Repair(tiff.rewritten(start_of(source), name, max_pixels)))
     try:
         repair = _repair_of(image, source, name, max_pixels)
     except BaseException:
@@ -49,13 +48,13 @@ def _repair_of(image: Image.Image, source: str | Path | BinaryIO, name: str, max
     """What is read in place of an opened file; None if that can stay. Raises I2IError if it has signed values."""
     if image.format == "TIFF":
         tiff.check_page(image, name)
-        return Repair(tiff.rewritten(content_of(source), name, max_pixels)) if tiff.is_misread(image) else None
+        return Repair(tiff.rewritten(start_of(source), name, max_pixels)) if tiff.is_misread(image) else None
     if image.format == "PNG":
         png.scale_key(image)
         png.read_code(image)
     boxes.read_code(image)
     is_jpeg = image.format == "JPEG" and image.width * image.height <= max_pixels
-    whole = jpeg.completed(content_of(source)) if is_jpeg and not _ends_as_jpeg(image) else None
+    whole = jpeg.completed(start_of(source)) if is_jpeg and not _ends_as_jpeg(image) else None
     return Repair(whole, "The marker at its end is missing; all pixels are there.") if whole else None
 
 
@@ -75,21 +74,3 @@ def _ends_as_jpeg(image: Image.Image) -> bool:
     end = file.read(2)
     file.seek(place)
     return bool(end == jpeg.END)
-
-
-def content_of(source: str | Path | BinaryIO) -> bytes:
-    """All bytes of a file or a stream."""
-    if isinstance(source, str | Path):
-        with open_regular(source) as file:
-            return file.read()
-    source.seek(0)
-    return source.read()
-
-
-def _head_of(source: str | Path | BinaryIO) -> bytes:
-    """The first four bytes of a file or a stream."""
-    if isinstance(source, str | Path):
-        with open_regular(source) as file:
-            return file.read(4)
-    source.seek(0)
-    return source.read(4)
