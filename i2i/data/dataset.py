@@ -127,7 +127,7 @@ class Data:
                 rows.append(image)
             sides.append(rows)
         if self.spec.makes:
-            sides[0] = [self._made(y, 0, i) for i, y in zip(indices, sides[1], strict=True)]
+            sides[0] = [self._make_source(y, 0, i) for i, y in zip(indices, sides[1], strict=True)]
         labels = [self.labels[i] for i in indices] if self.labels else None
         x, y = _stack(sides[0]), _stack(sides[1]) if len(sides) == 2 else None
         return _batch((x, y, labels, indices))
@@ -176,7 +176,7 @@ class Data:
             return self.augment.one(x, seed, number), None, label
         if self.spec.makes:
             y = self._crop(self._prepared(1, index), sampler.Draws(seed, number), self.sides[1][index])
-            return *self.augment.pair(self._made(y, seed, number), y, seed, number), label
+            return *self.augment.pair(self._make_source(y, seed, number), y, seed, number), label
         if self.layout == "paired":
             x, y = self._prepared_pair(index)
             if x.shape[:2] != y.shape[:2]:
@@ -194,9 +194,9 @@ class Data:
         y = self._crop(self._prepared(1, partner), sampler.Draws(seed, number, "y"), self.sides[1][partner])
         return self.augment.one(x, seed, number), self.augment.one(y, seed, number, "y"), label
 
-    def _made(self, y: np.ndarray, seed: int, number: int) -> np.ndarray:
+    def _make_source(self, y: np.ndarray, seed: int, number: int) -> np.ndarray:
         """The source that is made from a target, both uint8 [H, W, C]."""
-        x = make.made(y, self.spec.makes, seed, number)
+        x = make.make_source(y, self.spec.makes, seed, number)
         wanted = self.channels_in
         return x if x.shape[2] == wanted else images.to_array(images.convert(images.to_pil(x), wanted))
 

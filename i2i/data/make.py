@@ -24,11 +24,10 @@ JPEG, NOISE, BLUR, PIXELATE = (10, 60), (5, 50), (0.5, 4.0), (4, 16)  # quality;
 HIDDEN = 128  # level of masked pixels
 
 
-def made(y: np.ndarray, parts: tuple[str, ...], seed: int, number: int) -> np.ndarray:
+def make_source(y: np.ndarray, parts: tuple[str, ...], seed: int, number: int) -> np.ndarray:
     """The source of a target `y`, uint8 [H, W, C], in the same shape.
 
-    parts: of the chain, of spec.MAKES. number: of the sample, for the draws.
-
+    parts: those of the chain, each one of spec.MAKES. seed, number: choose the draws; number is that of the sample.
     What makes an image smaller (x2, real) is followed by a bicubic enlargement to its size. Transparency is kept."""
     rng = np.random.Generator(np.random.PCG64(seed_of(seed, "make", number)))
     color = np.ascontiguousarray(y[..., :3])

@@ -36,9 +36,9 @@ def test_a_made_image_has_the_shape_of_its_target_and_repeats(chain, side, chann
     parts = tuple(chain.split("+"))
     before = y.copy()
     for number in range(3):
-        x = make.made(y, parts, 7, number)
+        x = make.make_source(y, parts, 7, number)
         assert (x.shape, x.dtype) == (y.shape, np.uint8)
-        assert np.array_equal(x, make.made(y, parts, 7, number))
+        assert np.array_equal(x, make.make_source(y, parts, 7, number))
     assert np.array_equal(y, before)
     if channels == 4:
         assert np.array_equal(x[..., 3], y[..., 3])
@@ -47,23 +47,23 @@ def test_a_made_image_has_the_shape_of_its_target_and_repeats(chain, side, chann
 @pytest.mark.parametrize("chain", [c for c in MAKES if c not in ("grey", "x2", "x3", "x4", "x8", "edges")])
 def test_other_numbers_and_seeds_draw_anew(chain):
     y = photo()
-    first = make.made(y, (chain,), 0, 0)
-    assert any(not np.array_equal(first, make.made(y, (chain,), 0, n)) for n in (1, 2, 3))
-    assert any(not np.array_equal(first, make.made(y, (chain,), s, 0)) for s in (1, 2, 3))
+    first = make.make_source(y, (chain,), 0, 0)
+    assert any(not np.array_equal(first, make.make_source(y, (chain,), 0, n)) for n in (1, 2, 3))
+    assert any(not np.array_equal(first, make.make_source(y, (chain,), s, 0)) for s in (1, 2, 3))
 
 
 def test_what_each_chain_does():
     y = photo()
-    assert np.ptp(make.made(y, ("grey",), 0, 0).astype(int), axis=-1).max() == 0
-    edges = make.made(y, ("edges",), 0, 0)
+    assert np.ptp(make.make_source(y, ("grey",), 0, 0).astype(int), axis=-1).max() == 0
+    edges = make.make_source(y, ("edges",), 0, 0)
     assert set(np.unique(edges)) <= {0, 255}
     assert (edges == 255).mean() > 0.5  # black lines on white
-    hidden = (make.made(y, ("mask",), 0, 1) == make.HIDDEN).all(-1)
+    hidden = (make.make_source(y, ("mask",), 0, 1) == make.HIDDEN).all(-1)
     assert 0.005 < hidden.mean() < 0.9
-    assert np.array_equal(make.made(y, ("mask",), 0, 1)[~hidden], y[~hidden])
+    assert np.array_equal(make.make_source(y, ("mask",), 0, 1)[~hidden], y[~hidden])
     rough = np.random.default_rng(0).integers(0, 256, y.shape, np.uint8)
     for chain in ("x2", "x4", "blur", "pixelate", "real"):
-        assert make.made(rough, (chain,), 0, 0).std() < 0.8 * rough.std()
+        assert make.make_source(rough, (chain,), 0, 0).std() < 0.8 * rough.std()
     small = np.asarray(Image.fromarray(y).resize((20, 16), Image.Resampling.BICUBIC)).astype(int)
     assert np.abs(make._smaller(4)(y, np.random.default_rng(0)) - small).max() <= 2
 
