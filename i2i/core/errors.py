@@ -30,13 +30,21 @@ class I2IWarning(FutureWarning):
     """Something that works, but not as the user may expect. The CLI prints it as one sentence."""
 
 
-class MethodNeeded(I2IError):
-    """A saved model whose networks are defined in a method file that the user has not named. `file` is its name."""
+class FileNeeded(I2IError):
+    """Something that needs a Python file, which is not run without the user's word. `file` is its name."""
 
     def __init__(self, what: str, hint: str, file: str) -> None:
         super().__init__(what, hint)
         self.args = (what, hint, file)  # by which the error travels between processes
         self.file = file
+
+
+class MethodNeeded(FileNeeded):
+    """A saved model whose networks are defined in a method file that the user has not named."""
+
+
+class TrustNeeded(FileNeeded):
+    """A Python file that a recipe or a run names, and that would be run only to show something."""
 
 
 def shortened(text: str) -> str:
@@ -46,22 +54,10 @@ def shortened(text: str) -> str:
     return f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
-class TrustNeeded(I2IError):
-    """A Python file that a recipe or a run names, and that would be run only to show something. `file` is its name."""
-
-    def __init__(self, what: str, hint: str, file: str) -> None:
-        super().__init__(what, hint)
-        self.args = (what, hint, file)
-        self.file = file
-
-
 def among(name: str, allowed: Iterable[str]) -> str:
     """A hint after a wrong `name` where few are allowed: the nearest one, if one is near, and all of them."""
     names = list(allowed)
-    hint = nearest(name, names)
-    return (
-        f"{hint} Allowed: {', '.join(names)}." if hint.startswith("Did you mean") else f"Allowed: {', '.join(names)}."
-    )
+    return f"{did_you_mean(similar(str(name), names))} Allowed: {', '.join(names)}.".lstrip()
 
 
 def nearest(name: str, allowed: Iterable[str], most: int = 3) -> str:

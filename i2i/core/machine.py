@@ -20,7 +20,7 @@ def cpu_count(root: Path = Path("/")) -> int:
     """Processors that this process may use: its affinity mask, and the CPU quota of its container, rounded up.
 
     root: where /proc and /sys lie; tests give another folder."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    affinity = _affinity()
     quotas = []
     for folder in _cgroup_folders(root, "cpu"):
         words = _words(folder / "cpu.max")  # version 2: quota or "max", and period, in microseconds
@@ -30,6 +30,11 @@ def cpu_count(root: Path = Path("/")) -> int:
             with contextlib.suppress(ValueError, ZeroDivisionError):
                 quotas.append(int(words[0]) / int(words[1]))
     return max(1, min(affinity, *(math.ceil(q) for q in quotas))) if quotas else affinity
+
+
+def _affinity() -> int:
+    """Processors that the system lets this process run on, whatever the quota of its container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory(root: Path = Path("/")) -> float:
@@ -101,8 +106,7 @@ def share_processors() -> None:
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks runs on its CPU; torch says so
     if "OMP_NUM_THREADS" not in os.environ:
         allowed = cpu_count()
-        affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if allowed < affinity:  # OpenMP sees the affinity by itself, but not the quota
+        if allowed < _affinity():  # OpenMP sees the affinity by itself, but not the quota
             os.environ["OMP_NUM_THREADS"] = str(allowed)
 
 

@@ -20,7 +20,7 @@ MAPPED, BESIDE = 0.75, 0.8e9
 LOADING = ("failed to map segment", "cannot allocate memory")  # what the system's loader says
 ALLOCATING = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory", "std::bad_alloc")
 THREADS = ("can't start new thread", "resource temporarily unavailable", "pthread_create")
-HINT = "A smaller --batch or --size needs less memory; for training, a larger --set accumulate does, too."
+HINT = "Give a smaller --batch or --size. Training: --set accumulate=N computes a batch in N parts; N must divide it."
 
 
 def shortage(error: BaseException) -> I2IError | None:

@@ -81,7 +81,7 @@ def fetch(
             if fault is None:
                 return dest
             faults.append(f"{url}: {fault}")
-    hint = "Try again: it goes on where it stopped."
+    hint = "Try again: the download continues where it stopped."
     if first and any("SHA-256" in fault for fault in faults):
         hint = f"The file is another one than at its first download. If you trust it, remove {record} and try again."
     raise I2IError(f"{dest.name} could not be downloaded. " + " ".join(faults), hint)
@@ -119,7 +119,8 @@ def locked(dest: Path) -> Iterator[None]:
         lock.acquire()
     except OSError as error:
         raise I2IError(
-            f"{dest.parent} cannot be written: {error.strerror}.", "The variable I2I_CACHE moves it."
+            f"{dest.parent} cannot be written: {error.strerror}.",
+            "Set the environment variable I2I_CACHE to another folder.",
         ) from error
     try:
         yield
@@ -151,7 +152,7 @@ def _fetch_from(url: str, dest: Path, expected: Expected, progress: Progress | N
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise I2IError(
                     f"The disk is full: {dest.name} cannot be downloaded to {dest.parent}.",
-                    "Make room, or move the cache with the variable I2I_CACHE; the download goes on where it stopped.",
+                    "Make room, or set the environment variable I2I_CACHE to another folder.",
                 ) from error
             if isinstance(error, PermissionError | IsADirectoryError):
                 raise I2IError(f"{part} cannot be written: {error.strerror}.") from error

@@ -15,7 +15,7 @@ SAFETENSORS, PTH, ONNX = "safetensors", "pth", "onnx"
 PTH_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".bin")  # names of PyTorch's files
 SUFFIXES = (".safetensors", ".onnx", *PTH_SUFFIXES)
 HEAD = 512  # bytes that are read
-MOST_HEADER = 10_000_000  # bytes of the names and shapes in a safetensors file
+MAX_HEADER = 10_000_000  # bytes of the list of tensors and of the metadata in a safetensors file
 KEY = "i2i"  # of a model's header, in the metadata of its file
 
 
@@ -39,7 +39,7 @@ def _is_of_others(path: Path) -> bool:
     """Whether a safetensors file names tensors, and has no header of i2i."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
-        text = file.read(length) if length <= MOST_HEADER else b""
+        text = file.read(length) if length <= MAX_HEADER else b""
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):

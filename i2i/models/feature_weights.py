@@ -74,7 +74,7 @@ def find(name: str, device: str | torch.device = "cpu", progress: Progress | Non
 
     name: effnet or alex (shipped); inception or vgg (see CARDS); torchvision:NAME or timm:NAME (weights of that
     library's host); or a file: a state dict that is recognized by its keys, or a TorchScript module, **whose code is
-    run**. Raises I2IError if there is no such network, or its weights cannot be had."""
+    run**. Raises I2IError if there is no such network, or its weights cannot be downloaded."""
     library, _, model = name.partition(":")
     known = feature_networks.ALIASES.get(name, name)
     if library == "torchvision" and model:
@@ -109,7 +109,9 @@ def get(name: str, progress: Progress | None = None) -> Path:
         )
     except I2IError as error:
         hint = f"Or put {card.files[0]} into a folder and name it: I2I_WEIGHTS=FOLDER."
-        raise I2IError(f"The {card.terms} cannot be had. {error.what}", f"{error.hint} {hint}".strip()) from None
+        raise I2IError(
+            f"The weights are missing ({card.terms}). {error.what}", f"{error.hint} {hint}".strip()
+        ) from None
 
 
 def lpips(network: str = "alex", device: str | torch.device = "cpu", progress: Progress | None = None) -> LPIPS:
@@ -157,7 +159,9 @@ def _torchvision(name: str, device: str | torch.device) -> FeatureNetwork:
     try:
         net = models.get_model(name, weights="DEFAULT")
     except (OSError, RuntimeError) as error:
-        raise I2IError(f"The weights of torchvision:{name} cannot be had: {error}", "Check the network.") from None
+        raise I2IError(
+            f"The weights of torchvision:{name} cannot be downloaded: {error}", "Check the network."
+        ) from None
     size = 299 if name == "inception_v3" else 224
     return feature_networks.classifier(f"torchvision_{name}", net, size, device)
 
@@ -169,6 +173,6 @@ def _timm(name: str, device: str | torch.device) -> FeatureNetwork:
     try:
         net = timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:
-        raise I2IError(f"The weights of timm:{name} cannot be had: {error}", "Check the network.") from None
+        raise I2IError(f"The weights of timm:{name} cannot be downloaded: {error}", "Check the network.") from None
     size = timm.data.resolve_model_data_config(net)["input_size"][-1]
     return feature_networks.classifier(f"timm_{name}", net, size, device)

@@ -27,15 +27,14 @@ from i2i.core.errors import I2IError, MethodNeeded, nearest
 from i2i.core.files import atomic_path, open_regular
 from i2i.core.reading import parse_json
 from i2i.models import content
+from i2i.models.content import KEY, MAX_HEADER
 from i2i.models.header import check_header
 from i2i.models.weights import State, digest_of, tensors_of
 from i2i.nets.bounds import TooLarge, at_most
 
 FORMAT = 1  # version of the format; files with a higher number are refused
 OTHERS = "others"  # key of the header: names of networks that have weights in the file and are not described
-KEY = "i2i"  # of the header in the metadata of safetensors
 MAX_TENSORS = 20_000  # in a file; large networks of today have some thousands
-MAX_HEADER = 10_000_000  # bytes of the list of tensors and of the metadata
 SLACK, SLACK_TENSORS = 100_000_000, 2000  # sizes up to which a network may be built that does not fit its file
 DAMAGED = "Copy or download the file again."
 
