@@ -17,7 +17,7 @@ import numpy as np
 
 from i2i.core import files
 from i2i.core.errors import I2IError
-from i2i.media import images, tracks, video_color
+from i2i.media import colorimetry, images, tracks, video_color
 from i2i.media.tracks import Track
 from i2i.media.video_writer import SQUARE, exact_conversion
 from i2i.media.video_writer import WRITABLE as WRITABLE
@@ -263,7 +263,7 @@ def _matrix(frame: Any) -> int:
     """FFmpeg's number of the matrix that a frame's colors are stored by; a guess where it names none that is known."""
     if frame.colorspace in MATRICES:
         return int(frame.colorspace)
-    if frame.color_trc in video_color.HDR or frame.color_primaries == video_color.BT2020:
+    if frame.color_trc in video_color.HDR or frame.color_primaries == colorimetry.BT2020:
         return BT2020
     return BT709 if frame.height >= HD_HEIGHT else BT601
 
