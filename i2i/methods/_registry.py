@@ -6,12 +6,14 @@ the names imports no method, and no torch.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -30,13 +32,30 @@ HELP = "`i2i methods new NAME` writes a method to start from."
 
 def method_names() -> list[str]:
     """Names of all installed methods, sorted."""
-    return sorted({*builtin_methods(), *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*builtin_methods(), *(point.name for point in _installed())})
 
 
 def builtin_methods() -> list[str]:
     """Names of the methods that come with i2i."""
     folder = importlib.import_module("i2i.methods").__path__
     return [m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")]
+
+
+def _installed() -> tuple[EntryPoint, ...]:
+    """The methods of other packages. They are read again only if Python's folders have changed."""
+    return _entry_points(tuple((folder, _changed_at(folder)) for folder in sys.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _entry_points(folders: tuple[tuple[str, float], ...]) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+def _changed_at(folder: str) -> float:
+    try:
+        return os.stat(folder or ".").st_mtime
+    except OSError:
+        return 0.0
 
 
 def load_method(name: str) -> type[Method]:
@@ -55,7 +74,7 @@ def load_method(name: str) -> type[Method]:
     name = same_name(name, method_names()) or name
     if name in builtin_methods():
         return _only_method(importlib.import_module(f"i2i.methods.{name}"), name)
-    for point in entry_points(group=GROUP):
+    for point in _installed():
         if point.name == name:
             try:
                 loaded = point.load()
@@ -82,7 +101,7 @@ def method_name(kind: type[Method]) -> str:
     path = user_code.file_of(sys.modules.get(home))
     if path is not None:
         return str(path)
-    for point in entry_points(group=GROUP):
+    for point in _installed():
         if point.value.split(":")[0] == home:
             return point.name
     raise I2IError(f"{kind.__name__} belongs to no registered method.", "Give the path of its file.")
