@@ -102,10 +102,10 @@ class TrainSettings:
 
 
 def accelerator_for(settings: TrainSettings, folder: Path | None = None) -> Accelerator:
-    """The Accelerator of this process: device, process group, and trackers, which write into `folder`.
+    """The Accelerator of this process: device, process group, and trackers.
 
-    It neither casts nor wraps anything; the training step does that. Raises I2IError if the device does not exist, or
-    if the processes do not work together."""
+    folder: the trackers write into it; None: no trackers. The Accelerator neither casts nor wraps anything; the
+    training step does that. Raises I2IError if the device does not exist, or if the processes do not work together."""
     device, alone = device_of(settings.device), processes() == 1
     if device.type == "mps" and not alone and settings.device == "auto":
         device = torch.device("cpu")  # one GPU, which processes cannot share
@@ -115,7 +115,7 @@ def accelerator_for(settings: TrainSettings, folder: Path | None = None) -> Acce
         accelerator = Accelerator(
             cpu=device.type == "cpu",
             mixed_precision="no",
-            log_with=[*settings.tracked] or None,
+            log_with=settings.tracked or None if folder else None,
             project_dir=folder,
         )
     if accelerator.device.type != device.type:  # several processes: their group cannot change the device any more
