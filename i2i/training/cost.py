@@ -43,20 +43,21 @@ class Cost:
         return sum(self.parameters.values())
 
 
-def cost_of(run: Run, micro_batch: int = 1) -> Cost | None:
-    """The cost of a run's steps for one micro-batch; None if the method cannot run without values of its tensors.
+def cost_of(run: Run) -> Cost | None:
+    """Counts the cost of a run's steps, for one micro-batch; `run.cost` keeps it. None if the method cannot run without
+    values of its tensors.
 
     The networks are built without memory, so this takes about a second, also for large ones."""
     try:
         with torch.random.fork_rng(devices=[]), no_computing() as counter:
-            return _cost(run, run.build().train(), micro_batch, counter)
+            return _cost(run, run.build().train(), counter)
     except Exception:  # noqa: BLE001 (a method of a user's own may do anything with its tensors)
         return None
 
 
-def _cost(run: Run, method: Method, micro_batch: int, counter: MacCounter) -> Cost:
+def _cost(run: Run, method: Method, counter: MacCounter) -> Cost:
     optimizers = method.optimizers()
-    batch = empty_batch(run, micro_batch)
+    batch = empty_batch(run, run.micro_batch)
 
     # At the end of the run all stages are there: the first few steps until each optimizer has had its turn.
     last = max(0, run.total // run.training.batch - 1)

@@ -11,7 +11,7 @@ import torch
 
 from i2i.core.device import device_of
 from i2i.core.distributed import processes
-from i2i.training.cost import Cost, cost_of
+from i2i.training.cost import Cost
 from i2i.training.loop import default_interval
 from i2i.training.report.log import records
 from i2i.training.run import Run
@@ -50,8 +50,7 @@ def estimate(run: Run, budget: float) -> Estimate:
 
     Nothing of the run is touched. Raises I2IError if its device cannot be used."""
     device = device_of(run.training.device)
-    micro_batch = max(1, run.training.batch // processes() // run.training.accumulate)
-    cost = cost_of(run, micro_batch)
+    cost = run.cost
     extra = _extra_steps(run, cost) if cost else 0.0
     left, step_seconds, seconds, source = run.total, None, None, ""
     logged = logged_speed(run)

@@ -8,17 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from i2i.core import config
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError
 from i2i.core.format import format_bytes
 from i2i.methods import method_name
-from i2i.training.cost import cost_of
+from i2i.training import recipes
 from i2i.training.estimate import Estimate, estimate
 from i2i.training.lighter import Lighter, command_of, lighter
 from i2i.training.probe import Probe, device_memory, probe
 from i2i.training.resolve import resolve_run
 from i2i.training.run import Run
-from i2i.training.settings import precision_on
+from i2i.training.settings import TrainSettings, precision_on
 
 BUDGET = 15.0  # seconds of steps in a probe, about
 MARGIN = 0.95  # share of the memory that a plan uses
@@ -128,7 +129,7 @@ def plan(
     if is_auto:
         settings.pop("batch")
     run = resolve_run(recipe, data, None, settings)
-    if cost_of(run) is None:
+    if run.cost is None:
         run.build()  # says at once what is wrong
     limit = MARGIN * device_memory(device_of(run.training.device)) if limit is None else limit
     asked_size, asked_batch = run.shape.size, run.training.batch
@@ -158,7 +159,7 @@ def _fitting(run: Run, settings: dict[str, Any], limit: float, tell: Tell) -> tu
     for form in forms:
         changed = {**settings, **form}
         try:
-            candidate = resolve_run(run.recipe, run.sources, None, changed)
+            candidate = resolve_run(run.recipe, run.sources, None, changed) if form else run
             tell(f"Measuring a few steps of {run.recipe} at {candidate.shape.size} pixels on {device}.")
             probed = probe_run(candidate, changed, limit, BUDGET)
             a, b = probed.memory
@@ -265,11 +266,12 @@ def auto_batch(recipe: str, sources: list[str], overrides: dict[str, Any]) -> in
     """The batch that `batch=auto` stands for: the largest power of two that fits into the device's free memory.
 
     It is a multiple of `accumulate`. Raises I2IError if one image does not fit."""
+    asked = {k: v for k, v in {**recipes.recipe(recipe), **overrides}.items() if k == "accumulate"}
+    parts = config.resolve(asked, {"training": TrainSettings})["training"].accumulate
     settings = {**overrides, "batch": 1, "accumulate": 1}
     run = resolve_run(recipe, sources, None, settings)
     limit = MARGIN * device_memory(device_of(run.training.device))
     batch = _power_of_two(largest_batch(probe_run(run, settings, limit, BUDGET), limit, run))
-    parts = int(overrides.get("accumulate", 1))
     return max(parts, batch - batch % parts)
 
 

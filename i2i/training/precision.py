@@ -7,8 +7,6 @@ import dataclasses
 import torch
 
 from i2i.core.device import cpu_has_bf16, device_of
-from i2i.core.distributed import processes
-from i2i.training.cost import cost_of
 from i2i.training.run import Run
 
 # Forward MACs of a step. Measured on a Xeon with AMX, bf16 takes longer below: pix2pix of width 8 at 64 pixels (15 M)
@@ -34,8 +32,7 @@ def choose(run: Run) -> tuple[str, str]:
         return "auto", ""
     if not cpu_has_bf16():
         return "fp32", "this CPU has no bf16 hardware (AMX or AVX512_BF16)"
-    micro_batch = max(1, run.training.batch // processes() // run.training.accumulate)
-    cost = cost_of(run, micro_batch)
+    cost = run.cost
     if cost is None:
         return "fp32", "the work of a step could not be counted"
     if cost.double_backward:

@@ -23,7 +23,6 @@ from i2i.core import user_code
 from i2i.core.errors import I2IError
 from i2i.core.machine import free_memory
 from i2i.core.reading import parse_json
-from i2i.training.cost import cost_of
 from i2i.training.resolve import resolve_run
 from i2i.training.run import Run
 from i2i.training.timing import StepMaker
@@ -180,8 +179,7 @@ def main() -> None:
 
 def _measure(run: Run, sizes: list[int], limit: float, budget: float) -> None:
     """Makes steps of each size, until time or memory end."""
-    cost = cost_of(run, sizes[0])
-    maker = StepMaker(run, cost.at if cost else 0)
+    maker = StepMaker(run, run.cost.at if run.cost else 0)
     parameters = sum(p.numel() for p in maker.method.parameters())
     base = _peak(maker.device) + 12 * parameters  # gradients and two moments of Adam
     _tell(base=base)

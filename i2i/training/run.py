@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,6 +28,9 @@ from i2i.training.remarks import remarks
 from i2i.training.settings import TrainSettings
 from i2i.training.start import Start
 from i2i.training.tricks import TrickSettings
+
+if TYPE_CHECKING:
+    from i2i.training.cost import Cost
 
 # Settings that a resumed run may change: they say how it is watched, where it is computed or where its images lie, but
 # not what it computes.
@@ -66,6 +70,18 @@ class Run:
     start: Start | None = None  # whose weights the networks start with; None: random ones, or those of a checkpoint
     start_notes: list[str] = field(default_factory=list)  # which networks took theirs; known once they are built
     start_digest: str = ""  # of the weights of init_from, as the run began
+
+    @property
+    def micro_batch(self) -> int:
+        """Images that go through the networks at once, in each process."""
+        return max(1, self.training.batch // processes() // self.training.accumulate)
+
+    @cached_property
+    def cost(self) -> Cost | None:
+        """What a step costs; None if it cannot be counted. Counting takes up to a second, so it is done once."""
+        from i2i.training.cost import cost_of  # which counts the steps of a Run
+
+        return cost_of(self)
 
     def build(self) -> Method:
         """The method with its tricks and networks at their start: random, a pure function of the seed, or of `start`.

@@ -18,7 +18,7 @@ import torch
 
 from i2i.core.distributed import processes
 from i2i.data.batch import Batch
-from i2i.training.cost import Cost, cost_of, moment
+from i2i.training.cost import Cost, moment
 from i2i.training.run import Run
 from i2i.training.settings import accelerator_for
 from i2i.training.step import TrainStep
@@ -88,9 +88,8 @@ def _forms(run: Run, cost: Cost, budget: float) -> Iterator[tuple[Run, float]]:
             sizes = [shape.size // part for part in (4, 2) if shape.size % part == 0]
             for size in sizes:
                 small = dataclasses.replace(run, shape=dataclasses.replace(shape, size=size))
-                smaller = cost_of(small, training.batch // training.accumulate) if size >= SMALLEST else None
-                if smaller is not None:
-                    yield small, _macs_of(small, smaller)
+                if size >= SMALLEST and small.cost is not None:
+                    yield small, _macs_of(small, small.cost)
     yield run, macs
 
 

@@ -14,7 +14,7 @@ from i2i.core.machine import process_age
 from i2i.methods import load_method, method_names
 from i2i.nets.macs import no_computing
 from i2i.training import cost as costs
-from i2i.training import head, lighter, timing
+from i2i.training import head, lighter, precision, timing
 from i2i.training.estimate import estimate
 from i2i.training.settings import TrainSettings
 from i2i.training.train import resolve_run, train
@@ -71,7 +71,7 @@ def tiny_cost(name, **changes):
     config, shape = settings(kind, **changes)
 
     class Tiny:
-        training, total = TrainSettings(batch=BATCH), 100 * BATCH
+        training, total, micro_batch = TrainSettings(batch=BATCH), 100 * BATCH, BATCH
         data = Memory(kind.needs, shape)
 
         def build(self):
@@ -79,7 +79,7 @@ def tiny_cost(name, **changes):
 
     run = Tiny()
     run.shape, run.data.layout = shape, kind.needs
-    return costs.cost_of(run, BATCH)
+    return costs.cost_of(run)
 
 
 @pytest.mark.parametrize("name", method_names())
@@ -111,7 +111,7 @@ def test_slow_steps_are_estimated_from_smaller_ones(pairs, monkeypatch):
     monkeypatch.setattr(timing, "SLOW_MACS", 1.0)
     monkeypatch.setattr(timing, "SMALLEST", 16)
     run = run_of(pairs, size=64)
-    cost = costs.cost_of(run)
+    cost = run.cost
     taken = {16: 0.4, 32: 1.0, 64: 9.0}
     asked = []
 
@@ -134,7 +134,21 @@ def test_a_large_batch_is_estimated_from_few_images(pairs, monkeypatch):
     monkeypatch.setattr(timing, "SLOW_MACS", 1.0)
     run = run_of(pairs, batch=100)
     monkeypatch.setattr(timing, "_seconds", lambda form, number, budget: 1.0 + 0.5 * form.training.batch)
-    assert timing.time_step(run, costs.cost_of(run, 100), 60.0) == timing.StepTime(51.0, False)
+    assert timing.time_step(run, run.cost, 60.0) == timing.StepTime(51.0, False)
+
+
+def test_the_time_of_a_run_with_trackers_is_known(pairs):
+    assert estimate(run_of(pairs, trackers="tensorboard"), 1.0).source == "measured"
+
+
+def test_the_cost_of_a_run_is_counted_once(pairs, monkeypatch):
+    counted = []
+    count = costs._cost
+    monkeypatch.setattr(costs, "_cost", lambda *args: counted.append(1) or count(*args))
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)  # then precision=auto needs the cost, too
+    run = run_of(pairs, device="cpu")
+    assert estimate(run, 0).cost is run.cost is not None
+    assert len(counted) == 1
 
 
 def test_a_step_that_fails_only_leaves_the_time_unknown(pairs, monkeypatch):

@@ -55,6 +55,7 @@ class TinyRun:
 
     training: TrainSettings
     tiny: Tiny
+    cost = None  # test_estimate counts the costs of all methods
 
     def __getattr__(self, name):
         return getattr(self.tiny, name)
@@ -66,8 +67,7 @@ def told(capsys):
 
 
 @pytest.mark.parametrize("name", method_names())
-def test_every_method_can_be_probed(name, capsys, monkeypatch):
-    monkeypatch.setattr(probes, "cost_of", lambda run, images: None)  # test_estimate counts the costs of all
+def test_every_method_can_be_probed(name, capsys):
     tiny = Tiny(name)
     probes._measure(TinyRun(tiny.training, tiny), [1, 2, 4], 1e15, 0.0)
     found = told(capsys)
@@ -264,10 +264,15 @@ def test_a_run_keeps_the_batch_that_auto_chose(measured, pairs, tmp_path, monkey
     assert resolve_resume(folder).training.batch == 4
 
 
-def test_auto_is_a_multiple_of_accumulate(measured, pairs, monkeypatch):
+def test_auto_is_a_multiple_of_accumulate(measured, pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(planner, "device_memory", lambda device: 3 * GB)
     assert auto_batch("pix2pix", [str(pairs)], SMALL) == 8
     assert auto_batch("pix2pix", [str(pairs)], {**SMALL, "accumulate": 3}) == 6
+    recipe = tmp_path / "parts.yaml"
+    recipe.write_text("method: pix2pix\naccumulate: 3\n")
+    assert auto_batch(str(recipe), [str(pairs)], SMALL) == 6
+    with pytest.raises(I2IError, match="accumulate is 'some'"):
+        auto_batch("pix2pix", [str(pairs)], {**SMALL, "accumulate": "some"})
 
 
 def test_several_processes_do_not_choose(pairs, monkeypatch):
