@@ -60,7 +60,7 @@ def splits_and_notes(source: Path) -> tuple[tuple[str, ...], list[str]]:
             notes.append(f"{single} has no partner {single.name[:-1]}{missing}: the split {split} is left out.")
             continue
         folders = [f for f in (a, b) if f is not None] or [f for f in [named.get((split, ""))] if f is not None]
-        empty = [f for f in folders if not images.find_images(f)]
+        empty = [f for f in folders if not images.holds_images(f)]
         if empty and split != "train":
             notes.append(f"{empty[0]} holds no images: the split {split} is left out.")
         elif folders:

@@ -214,8 +214,25 @@ def find_images(folder: str | Path, broken: bool = False, others: list[Path] | N
     them names them. others: gets the files that are no readable images, for `formats.left_out`.
     Raises I2IError if a folder cannot be read."""
     paths: list[Path] = []
-    seen: set[tuple[int, int]] = set()
     suffixes = readable()
+    for entry, kind in _entries(folder):
+        if not entry.name.lower().endswith(suffixes):
+            if others is not None and kind == "file":
+                others.append(Path(entry.path))
+        elif kind == "file" or (broken and kind == "link"):
+            paths.append(Path(entry.path))
+    return sorted(paths, key=lambda p: p.as_posix())
+
+
+def holds_images(folder: str | Path) -> bool:
+    """Whether `find_images` would find any; looks no further than the first."""
+    suffixes = readable()
+    return any(kind == "file" and entry.name.lower().endswith(suffixes) for entry, kind in _entries(folder))
+
+
+def _entries(folder: str | Path) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """All entries under `folder` that are no folders, with their `_kind`; see `find_images`."""
+    seen: set[tuple[int, int]] = set()
     todo = [str(folder)]
     while todo:
         current = todo.pop()
@@ -231,14 +248,10 @@ def find_images(folder: str | Path, broken: bool = False, others: list[Path] | N
                     kind = _kind(entry)
                     if kind == "folder":
                         todo.append(entry.path)
-                    elif not entry.name.lower().endswith(suffixes):
-                        if others is not None and kind == "file":
-                            others.append(Path(entry.path))
-                    elif kind == "file" or (broken and kind == "link"):
-                        paths.append(Path(entry.path))
+                    else:
+                        yield entry, kind
         except OSError as error:
             raise I2IError(f"The folder {current} cannot be read: {error.strerror}.") from error
-    return sorted(paths, key=lambda p: p.as_posix())
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
