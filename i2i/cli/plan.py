@@ -10,7 +10,8 @@ import typer
 from i2i.cli import train as training
 from i2i.cli.output import print_json, print_table
 from i2i.cli.setting_words import SettingsCommand
-from i2i.core.format import format_about, format_bytes, format_number
+from i2i.cli.train_plan import network_row
+from i2i.core.format import format_about, format_bytes
 
 if TYPE_CHECKING:
     from i2i.training.plan import Plan
@@ -71,13 +72,13 @@ def plan(
         if not as_json:
             print(sentence, file=sys.stderr, flush=True)
 
-    made = make_plan(name, sources, memory=memory, hours=hours, price=price, overrides=overrides, tell=tell)
-    print_json(made.as_dict()) if as_json else _print(made, price)
+    planned = make_plan(name, sources, memory=memory, hours=hours, price=price, overrides=overrides, tell=tell)
+    print_json(planned.as_dict()) if as_json else _print(planned)
 
 
-def _print(made: Plan, price: float | None) -> None:
+def _print(planned: Plan) -> None:
     """Prints a plan as tables and sentences."""
-    facts = made.as_dict()
+    facts = planned.as_dict()
     base, image = format_bytes(facts["memory_base_bytes"]), format_bytes(facts["memory_image_bytes"])
     points = ", ".join(f"{p['batch']}: {format_bytes(p['bytes'])}, {p['seconds']:.3g} s" for p in facts["probes"])
     rows = [
@@ -97,18 +98,13 @@ def _print(made: Plan, price: float | None) -> None:
         ["time", format_about(facts["seconds"])],
     ]
     if facts["cost"] is not None:
-        rows.append(["cost", f"{facts['cost']:.2f} at {price:g} an hour"])
+        rows.append(["cost", f"{facts['cost']:.2f} at {planned.price:g} an hour"])
     print_table(rows)
     typer.echo("\nnetworks")
-    print_table([_network(name, network) for name, network in facts["networks"].items()])
+    print_table([network_row(name, network) for name, network in facts["networks"].items()])
     for sentence in _sentences(facts):
         typer.echo(f"\n{sentence}")
     typer.echo(f"\nTrain it:  {facts['command']}")
-
-
-def _network(name: str, facts: dict[str, Any]) -> list[str]:
-    macs = "" if facts["macs"] is None else f"{format_number(facts['macs'])} MACs an image"
-    return [f"  {name}", facts["type"], f"{facts['parameters']:,} parameters", macs]
 
 
 def _sentences(facts: dict[str, Any]) -> list[str]:

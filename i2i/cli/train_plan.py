@@ -12,7 +12,7 @@ def print_plan(plan: dict[str, Any], show_all: bool) -> None:
     """Prints the plan that `i2i.training.dry_run.describe` returns; show_all: with every setting."""
     print_table(_head(plan))
     echo("\nnetworks")
-    print_table([_network(name, facts) for name, facts in plan["networks"].items()])
+    print_table([network_row(name, facts) for name, facts in plan["networks"].items()])
     for note in [*plan["warnings"], *plan["notes"]]:
         echo(f"\nNote: {note}")
     if show_all:
@@ -46,7 +46,8 @@ def _head(plan: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _network(name: str, facts: dict[str, Any]) -> list[str]:
+def network_row(name: str, facts: dict[str, Any]) -> list[str]:
+    """The row of a network in the table of networks."""
     macs = "" if facts["macs"] is None else f"{format_number(facts['macs'])} MACs an image"
     return [f"  {name}", facts["type"], f"{facts['parameters']:,} parameters", macs]
 

@@ -71,15 +71,16 @@ def warnings(estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
     """Sentences about a run that takes more than a day, or more disk than is free."""
     lines = []
     if estimated.seconds is not None and estimated.seconds > DAY:
-        gpu = " Or use a GPU." if estimated.is_cpu else ""
+        line = "That is more than a day."
         if lighter_form is not None:
-            hint = f" Lighter, {format_about(lighter_form.seconds)}: {lighter_form.command}"
-            lines.append(f"That is more than a day.{hint}{'' if not gpu else '  (or use a GPU)'}")
-        else:
-            lines.append(f"That is more than a day.{gpu}")
+            line += f" Lighter, {format_about(lighter_form.seconds)}: {lighter_form.command}"
+            line += "  (or use a GPU)" if estimated.is_cpu else ""
+        elif estimated.is_cpu:
+            line += " Use a GPU if you can."
+        lines.append(line)
     if estimated.disk is not None and estimated.disk_free is not None and estimated.disk > estimated.disk_free:
         lines.append(
-            f"Only {format_bytes(estimated.disk_free)} are free there: --set keep=1 keeps fewer checkpoints, and "
+            f"The disk has only {format_bytes(estimated.disk_free)} free: --set keep=1 keeps fewer checkpoints, and "
             "--set sample_every=N draws fewer sample grids."
         )
     return lines

@@ -53,11 +53,9 @@ def _source(kind: type[Method]) -> str:
 def planned_images(values: dict[str, Any], count: int) -> int:
     """The length in images that a config.yaml plans for `count` training images."""
     fields = ("epochs", "images", "batch")
-    return int(
-        config.resolve({k: v for k, v in values.items() if k in fields}, {"training": TrainSettings})[
-            "training"
-        ].length(count)
-    )
+    settings = config.resolve({k: v for k, v in values.items() if k in fields}, {"training": TrainSettings})
+    training: TrainSettings = settings["training"]
+    return training.length(count)
 
 
 def check_length(run: Run, planned: int) -> None:

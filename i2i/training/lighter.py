@@ -35,7 +35,7 @@ def lighter(run: Run, estimated: Estimate, budget: float, easy: float | None = N
     if there is one; then images of half the size, and networks of half the width."""
     if estimated.seconds is None or estimated.cost is None or run.training.init_from:  # whose networks fix the width
         return None
-    best: tuple[float, Run, Estimate] | None = None
+    best: tuple[float, Run] | None = None
     for recipe, settings in _candidates(run):
         form = _form(run, recipe, settings)
         if form is None:
@@ -46,12 +46,12 @@ def lighter(run: Run, estimated: Estimate, budget: float, easy: float | None = N
         work, whole = rough.cost.step * rough.cost.mean * rough.steps, estimated.cost.step * estimated.cost.mean
         seconds = estimated.seconds * work / max(1.0, whole * estimated.steps)
         if best is None or seconds < best[0]:
-            best = (seconds, form, rough)
+            best = (seconds, form)
         if seconds < (easy or EASY) or (recipe != run.recipe and seconds < DAY):  # a recipe for a laptop was tried
             break
     if best is None or best[0] > estimated.seconds / 2:
         return None
-    seconds, form, _ = best
+    seconds, form = best
     timed = estimate(form, budget)
     measured = timed.seconds is not None and timed.source == "measured"
     return Lighter(command_of(form), timed.seconds if timed.seconds is not None else seconds, measured)

@@ -1,4 +1,4 @@
-"""How long a step of a run takes on this device, from two measured steps.
+"""How long a step of a run takes on this device, from a few measured steps.
 
 The steps use networks of their own, which are thrown away, so that measuring does not change the run.
 """

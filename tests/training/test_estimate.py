@@ -186,7 +186,7 @@ def test_only_runs_of_more_than_a_day_are_said_to_be_long(pairs):
     short = dataclasses.replace(slow(run), seconds=80_000.0)
     assert head.suggestion(run, short) is None
     assert head.warnings(short, None) == []
-    assert "Or use a GPU" in head.warnings(slow(run), None)[0]
+    assert "Use a GPU if you can" in head.warnings(slow(run), None)[0]
 
 
 def test_a_busy_machine_measures_less(pairs, monkeypatch):
@@ -207,7 +207,7 @@ def test_the_age_of_a_process():
 
 def test_a_disk_that_is_too_small_is_said(pairs):
     full = dataclasses.replace(estimate(run_of(pairs), 0), disk_free=1000)
-    assert head.warnings(full, None)[0].startswith("Only 1000 B are free there: --set keep=1")
+    assert head.warnings(full, None)[0].startswith("The disk has only 1000 B free: --set keep=1")
 
 
 def test_durations_that_are_only_roughly_known():

@@ -3,8 +3,8 @@
     Doctor          an observer that looks at what the loop makes anyway, while it trains
     diagnose        the same signs afterwards, on a run or on any model
 
-`table` lists the signs. One file for each kind of evidence: `pixels` (outputs), `curves` (the log), `weights` and
-`loader`. `remedy` names the setting that helps.
+`table` lists the signs. One file for each kind of evidence: `pixels` (outputs), `curves` (the log, with
+weights and waiting times) and `loader` (the images that come). `remedy` names the setting that helps.
 """
 
 from __future__ import annotations

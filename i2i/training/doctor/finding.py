@@ -32,13 +32,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as JSON values."""
-        return {
-            "sign": self.sign,
-            "state": self.state,
-            "numbers": self.numbers,
-            "text": self.text,
-            "remedy": self.remedy,
-        }
+        return dict(vars(self))
 
 
 def judged(sign: str, found: bool, numbers: dict[str, float], text: str) -> Finding:

@@ -85,6 +85,6 @@ class WatchedData:
             if asked is not None and time.monotonic() - asked > STALLED:
                 self.dead = f"No images came for {STALLED:.0f} seconds."
                 logging.getLogger("i2i").warning(
-                    "%s Training waits. Look whether their disk or network folder still answers.", self.dead
+                    "%s Training waits. Check that the disk or network folder that holds them still answers.", self.dead
                 )
                 return
