@@ -99,14 +99,16 @@ def training_side(data: datasets.Data, side: int) -> datasets.Data | None:
     """The images of a side of the training split, which need no partners there; None if there is no such split."""
     if "train" not in data.splits:
         return None
-    for layout in (data.layout, "unpaired"):
+    makes = bool(data.spec.makes)  # then inputs are made from the images of one folder
+    for layout in ("images",) if makes else (data.layout, "unpaired"):
         with contextlib.suppress(I2IError):
             found = layouts.find(data.roots, layout, "train")
-            sides = [found.a, found.b] if data.spec.direction == "AtoB" else [found.b, found.a]
+            sides = [found.a, found.a if makes else found.b] if data.spec.direction == "AtoB" else [found.b, found.a]
             return _images(data, side, sides[side]) if sides[side] else None
     return None
 
 
 def _images(data: datasets.Data, side: int, sources: list[layouts.Source]) -> datasets.Data:
     spec = replace(data.spec, layout="images", direction="AtoB", channels_in=data.channels[side], channels_out=0)
+    spec = spec if side == 0 else replace(spec, make="")
     return datasets.Data(layouts.Layout("images", sources), spec, data.roots)

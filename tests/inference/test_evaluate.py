@@ -11,6 +11,7 @@ from torch import nn
 from i2i import data, nets
 from i2i.core.errors import I2IError
 from i2i.inference.evaluate import conclude, evaluate
+from i2i.inference.evaluate_data import one_side
 from i2i.models import format as model_file
 from i2i.models.translator import Translator
 
@@ -58,6 +59,17 @@ def test_the_right_answer_beats_both_baselines_by_known_amounts(pairs):
     assert found["mean image"]["l1"] == pytest.approx(float((y - mean).abs().mean()), rel=1e-5)
     assert found["input copied"]["l1"] == pytest.approx(float((y - x).abs().mean()), rel=1e-5)
     assert found["model"]["psnr"] > found["mean image"]["psnr"] > found["input copied"]["psnr"]
+
+
+def test_pairs_that_are_made_have_the_mean_image_and_the_images_themselves_as_targets(pairs):
+    made = opened(pairs, layout="auto", make="blur")  # a folder of images, 32x16 pixels each
+    assert torch.equal(one_side(made, 1).item(2).x, made.item(2).y)
+    assert torch.equal(one_side(made, 0).item(2).x, made.item(2).x)
+    train = opened(pairs, "train", layout="auto", make="blur")
+    mean = torch.stack([train.item(i).y[0] for i in range(6)]).mean(0)
+    y = torch.stack([made.item(i).y[0] for i in range(11)])
+    found = evaluate(Translator(Negative(), {}), made, metrics="pixel")
+    assert found["mean image"]["l1"] == pytest.approx(float((y - mean).abs().mean()), rel=1e-5)
 
 
 def test_limit(pairs):
