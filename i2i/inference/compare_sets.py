@@ -48,7 +48,7 @@ class ComparedSets:
         paired = self.lineup.data.layout == "paired"
         count = self.lineup.count if paired else len(self.lineup.data.sides[1])
         real = side_features(self.network, self.lineup.data, 1, count, spread=False)
-        sets = [_joined(parts) for parts in self.parts]
+        sets = [SetFeatures.joined(parts) for parts in self.parts]
         for name, joined in zip(self.lineup.names, sets, strict=True):
             scored = set_scores.score(real, joined, self.network, self.metrics, self.seed)
             result["scores"][name].update(scored.scores)
@@ -97,8 +97,3 @@ def start(lineup: Lineup, metrics: Sequence[str], network: str, seed: int) -> Co
         return None
     where = next((c.translator.device for c in lineup.candidates if c.translator is not None), torch.device("cpu"))
     return ComparedSets(lineup, feature_weights.find(network, where), metrics, seed)
-
-
-def _joined(parts: Sequence[SetFeatures]) -> SetFeatures:
-    logits = [part.logits for part in parts if part.logits is not None]
-    return SetFeatures(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)

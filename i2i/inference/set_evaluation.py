@@ -47,8 +47,7 @@ class SetEvaluation:
         spread: dict[str, dict[str, list[float]]] = {}
         count = 0
         for i, (name, parts) in enumerate(self.parts.items()):
-            logits = [part.logits for part in parts if part.logits is not None]
-            joined = SetFeatures(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)
+            joined = SetFeatures.joined(parts)
             wanted = self.metrics if name == next(iter(self.parts)) else [m for m in self.metrics if m != "is"]
             found = set_scores.score(self.real, joined, self.network, wanted, self.seed, spread=i == 0)
             scores[name], count = found.scores, count or len(joined.features)

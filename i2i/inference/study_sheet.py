@@ -20,7 +20,7 @@ REAL, INPUT, SPOILT = "real", "input", "spoilt"  # what an image may be beside a
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a study. role: REAL, INPUT, "output M" of candidate M, or "spoilt M" (obviously made)."""
+    """An image of a study. role: REAL, INPUT, "output" of the candidate, or SPOILT (its output as a mosaic)."""
 
     index: int
     role: str

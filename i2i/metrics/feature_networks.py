@@ -14,7 +14,7 @@ inception_torchvision      torchvision's Inception-v3                    a file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -42,6 +42,12 @@ class SetFeatures:
 
     features: Tensor
     logits: Tensor | None
+
+    @classmethod
+    def joined(cls, parts: Sequence[SetFeatures]) -> SetFeatures:
+        """All images of several parts, one or more, in their order."""
+        logits = [part.logits for part in parts if part.logits is not None]
+        return cls(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)
 
 
 @dataclass(frozen=True)
