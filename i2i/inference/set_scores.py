@@ -14,7 +14,7 @@ from i2i.metrics import features, intervals
 from i2i.metrics.feature_networks import FeatureNetwork, SetFeatures
 
 ENOUGH = {"fd": 2048, "kid": 100, "precision": 1000}  # images; below, a score says little
-NEIGHBOURS = 5  # k of precision, recall, density and coverage
+NEIGHBORS = 5  # k of precision, recall, density and coverage
 DRAWS = 10  # resampled sets for an interval; a Frechet distance of 2,048 features takes seconds each
 SUBSETS = 20  # of KID
 
@@ -52,8 +52,8 @@ def score(
         value = found.scores[name] = way(real, fake.features)
         if spread:
             found.intervals[name] = list(intervals.set_interval(way, (real, fake.features), value, DRAWS, seed))
-    if least > NEIGHBOURS and set(metrics) & set(metric_choice.OVERLAP):
-        overlap = features.overlap(real, fake.features, NEIGHBOURS)
+    if least > NEIGHBORS and set(metrics) & set(metric_choice.OVERLAP):
+        overlap = features.overlap(real, fake.features, NEIGHBORS)
         found.scores |= {name: getattr(overlap, name) for name in metric_choice.OVERLAP if name in metrics}
     if "is" in metrics and fake.logits is not None:
         splits = min(10, max(1, len(fake.logits) // 100))
