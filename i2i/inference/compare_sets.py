@@ -96,4 +96,6 @@ def start(lineup: Lineup, metrics: Sequence[str], network: str, seed: int) -> Co
     if not wanted or len(lineup.data.sides) != 2:
         return None
     where = next((c.translator.device for c in lineup.candidates if c.translator is not None), torch.device("cpu"))
-    return ComparedSets(lineup, feature_weights.find(network, where), metrics, seed)
+    found = feature_weights.find(network, where)
+    metric_choice.check_network(metrics, found)
+    return ComparedSets(lineup, found, metrics, seed)

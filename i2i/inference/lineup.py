@@ -87,7 +87,7 @@ class Lineup:
     def _outputs(self, candidate: Candidate, rows: Sequence[int], xs: Sequence[Tensor]) -> list[Tensor]:
         if candidate.translator is not None:
             # as files would hold them: else a model would seem better than the folder of its own outputs
-            return [_quantized(output) for output in candidate.translator(list(xs), batch=BATCH)]
+            return [images.levels(output) / 127.5 - 1 for output in candidate.translator(list(xs), batch=BATCH)]
         size_of = [(x.shape[2], x.shape[1]) for x in xs]
         channels = _channels_out(self.data, self.candidates)
         return [output_folders.read(candidate.files[i], size, channels) for i, size in zip(rows, size_of, strict=True)]
@@ -262,10 +262,6 @@ def _channels_out(data: datasets.Data, candidates: Sequence[Candidate]) -> int:
     if translators:
         return translators[0].channels_out
     return min(3, layouts.header(images.find_images(candidates[0].given)[0])[2])
-
-
-def _quantized(image: Tensor) -> Tensor:
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().div(127.5).sub(1)
 
 
 def _shape(image: Tensor) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from i2i.core.errors import I2IError, nearest
+from i2i.metrics.feature_networks import FeatureNetwork
 
 PIXEL = ("l1", "psnr", "ssim")  # of each translation and its true image, fast
 PAIRED = (*PIXEL, "ms_ssim", "lpips", "dists")  # of each translation and its true image
 OVERLAP = ("precision", "recall", "density", "coverage")
 SETS = ("fd", "kid", "mind", *OVERLAP)  # of all translations and all true images
 GENERATED = ("is", "labels")  # of samples alone: Inception score, share of asked classes
-GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "fid": ("fd",)}
+GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "fid": ("fd", "fid")}
+NOT_INCEPTION = ("effnet", "alex", "vgg")  # a file is known only when it is read, see `check_network`
 # dists needs weights that do not ship with i2i, so it is computed on request only
 DEFAULT = (*PIXEL, "ms_ssim", "lpips", *SETS)
 TITLES = {
@@ -55,11 +57,8 @@ def choose(metrics: Sequence[str] | str | None, network: str) -> tuple[str, ...]
         for m in ([metrics] if isinstance(metrics, str) else metrics)
         for name in m.split(",")
     ]
-    if "fid" in names and not network.startswith("inception"):
-        raise I2IError(
-            f"FID is a distance on the Inception network, but the feature network is {network}.",
-            "--metrics fid --features inception, or --metrics fd for the Frechet distance on this network.",
-        )
+    if "fid" in names and network in NOT_INCEPTION:
+        raise _no_fid(network)
     known = [*PAIRED, *SETS, *GENERATED, *GROUPS]
     chosen: list[str] = []
     for name in filter(None, names):
@@ -69,3 +68,16 @@ def choose(metrics: Sequence[str] | str | None, network: str) -> tuple[str, ...]
     if not chosen:
         raise I2IError("No metric is named.", f"Known: {', '.join(known)}.")
     return tuple(dict.fromkeys(chosen))
+
+
+def check_network(metrics: Sequence[str], network: FeatureNetwork) -> None:
+    """Raises I2IError if FID was asked for, and the network that was loaded is not the Inception of papers."""
+    if "fid" in metrics and network.frechet_name != "fid":
+        raise _no_fid(network.name)
+
+
+def _no_fid(network: str) -> I2IError:
+    return I2IError(
+        f"FID is a distance on the Inception network, but the feature network is {network}.",
+        "--metrics fid --features inception, or --metrics fd for the Frechet distance on this network.",
+    )

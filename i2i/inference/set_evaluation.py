@@ -69,7 +69,9 @@ def start(metrics: Sequence[str], features: str, seed: int, device: torch.device
     """A new collection, if any of the metrics compares sets. Raises I2IError if the network cannot be had."""
     if not set(metrics) & {*metric_choice.SETS, *metric_choice.GENERATED}:
         return None
-    return SetEvaluation(feature_weights.find(features, device), metrics, seed)
+    network = feature_weights.find(features, device)
+    metric_choice.check_network(metrics, network)
+    return SetEvaluation(network, metrics, seed)
 
 
 def add_to(

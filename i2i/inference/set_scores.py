@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from i2i.inference import metric_choice
+from i2i.media.images import levels
 from i2i.metrics import features, intervals
 from i2i.metrics.feature_networks import FeatureNetwork, SetFeatures
 
@@ -81,5 +81,4 @@ def warnings_for(scores: Sequence[str], real: int, fake: int) -> list[str]:
 
 def level_images(images: Sequence[Tensor]) -> list[Tensor]:
     """Images [C, H, W] in [-1, 1] as uint8, with one or three channels: as files would hold them, without alpha."""
-    levels = [((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8) for image in images]
-    return [image[: 3 if len(image) >= 3 else 1] for image in levels]
+    return [levels(image)[: 3 if len(image) >= 3 else 1] for image in images]

@@ -198,10 +198,15 @@ def to_pil(array: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
+def levels(image: Tensor) -> Tensor:
+    """Values in [-1, 1] -> uint8 of the same shape, on the CPU: the nearest level; values outside are clipped."""
+    rounded = image.detach().to("cpu", torch.float32).add(1).mul_(127.5).round_().clamp_(0, 255)
+    return rounded.to(torch.uint8)
+
+
 def to_uint8(image: Tensor) -> np.ndarray:
     """[C, H, W] in [-1, 1] -> uint8 [H, W, C], rounded to the nearest level; values outside are clipped."""
-    levels = image.detach().to("cpu", torch.float32).add(1).mul_(127.5).round_().clamp_(0, 255)
-    return levels.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    return levels(image).permute(1, 2, 0).contiguous().numpy()
 
 
 # ---- files -----------------------------------------------------------------------------------------------------

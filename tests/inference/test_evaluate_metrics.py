@@ -80,7 +80,9 @@ def test_two_models_are_compared_at_one_size(pairs):
 def test_fid_is_a_number_of_inception_alone():
     with pytest.raises(I2IError, match="--features inception"):
         metric_choice.choose("lpips,fid", "effnet")
-    assert metric_choice.choose("fid", "inception") == ("fd",)
+    assert metric_choice.choose("fid", "inception") == ("fd", "fid")
+    with pytest.raises(I2IError, match="feature network is alex"):  # a file is known only when it is read
+        metric_choice.check_network(metric_choice.choose("fid", "weights.safetensors"), feature_networks.named("alex"))
     with pytest.raises(I2IError, match="lpips"):
         metric_choice.choose("lpip", "effnet")
 
