@@ -90,7 +90,7 @@ def test_words_that_are_not_understood(words, expected):
             1,
             "Error: Unexpected ValueError: of many lines. Set I2I_DEBUG=1",
         ),
-        (MemoryError(), 1, "Error: The memory is full. A smaller --batch"),
+        (MemoryError(), 1, "Error: The memory is full. Give a smaller --batch"),
         (KeyboardInterrupt(), 130, "Stopped by Ctrl-C.\n"),
         (typer.Abort(), 130, "Stopped by Ctrl-C.\n"),
     ],
