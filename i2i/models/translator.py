@@ -19,6 +19,7 @@ except for color in PIL images: Pillow has no 16-bit color.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ from i2i.models.header import check_header
 from i2i.models.runner import Runner
 from i2i.models.tiling import TileSettings, Tiling
 from i2i.nets.blocks import eval_mode
+from i2i.nets.choice import PARTS, Choice, Choosing, networks_that_choose
 
 Kind = TypeVar("Kind", Image.Image, np.ndarray, Tensor)  # what comes out as it went in
 Files: TypeAlias = list[str] | list[Path] | list[str | Path] | list[bytes] | tuple[str | Path, ...]
@@ -66,6 +68,8 @@ class Translator:
         self.header, self.name = dict(header), name
         self.noisy = bool(header.get("dropout_at_test"))
         self.network = eval_mode(network, bool(header.get("train_mode_norm")), self.noisy).requires_grad_(False)
+        self.saved_network = self.network  # `network` becomes one of its answers in with_choice
+        self.choice = Choice()
         arguments: dict[str, Any] = dict(getattr(network, "arguments", {}))
         channels = {k: arguments.get(k, header.get(k, 3)) for k in ("channels_in", "channels_out")}
         check_header(name, channels)
@@ -207,6 +211,7 @@ class Translator:
         """Moves the network to a device ("cpu", "cuda:1", ...) and returns this translator. Raises I2IError if the
         device cannot be used."""
         self.runner.to(device)
+        self.saved_network.to(self.device)
         return self
 
     def half(self) -> Translator:
@@ -227,10 +232,40 @@ class Translator:
         other.tiling.check(self.name)
         return other
 
+    def with_choice(self, choice: Choice) -> Translator:
+        """The same model with another of its answers: domains, noise, an example or steps. Its weights are shared.
+
+        Raises I2IError if the network does not understand a part of the choice, or does not have what it names."""
+        network = self.saved_network
+        understood = network.choices if isinstance(network, Choosing) else ()
+        for part in choice.given:
+            if part not in understood:
+                raise I2IError(f"The model {self.name} has no choice of {PARTS[part]}.", _who_understands(part))
+        other = copy.copy(self)
+        other.choice = choice
+        if isinstance(network, Choosing):
+            device = next(network.parameters()).device
+            like = None if choice.like is None else choice.like.to(device)
+            with torch.no_grad():  # the example may be encoded here
+                answer = network.chosen(dataclasses.replace(choice, like=like)).to(device)
+            other.network = eval_mode(answer, bool(self.header.get("train_mode_norm")), self.noisy)
+            other.network.requires_grad_(False)
+            other.runner = Runner(other.network, self.dtype, self.noisy)
+            other.tiling = Tiling(other.network, self.channels_in, self.multiple, self.tiling.settings)
+        return other
+
     @property
     def digest(self) -> str:
-        """Digest of the weights and of the header's entries that change the output, in hexadecimal digits."""
-        return weights_digest(self.network.state_dict(), self.header)
+        """Digest of the weights and of the header's entries that change the output, in hexadecimal digits.
+
+        It is the same for every choice."""
+        return weights_digest(self.saved_network.state_dict(), self.header)
+
+
+def _who_understands(part: str) -> str:
+    """The hint for a model that has no choice of this part."""
+    names = networks_that_choose(part)
+    return f"Models with these networks have it: {', '.join(names)}." if names else "Leave the option out."
 
 
 def weights_digest(state: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Networks, the parts that several of them share, and the registry by which saved models build them again.
 
 registry       Network, register, record, build: names and constructor arguments
+choice         Choosing: networks with several answers for one image, and Choice, what the user chooses of them
 factory        generators and discriminators of image-to-image methods by their settings
 unet, resnet   generators of images from images;  patchgan  their discriminators;  patches  CUT's projected features
 rrdbnet, srresnet, nafnet  generators that enlarge or restore images;  sr_discriminators  theirs;  unit  their range
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from i2i.nets.attention import SelfAttention
 from i2i.nets.blocks import init_weights
+from i2i.nets.choice import Choice, Choosing
 from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.nets.image_pool import ImagePool
 from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
@@ -32,6 +34,8 @@ from i2i.nets.unit import UnitNetwork
 
 __all__ = [
     "NETWORKS",
+    "Choice",
+    "Choosing",
     "ConditionalBatchNorm",
     "DCGANDiscriminator",
     "DCGANGenerator",
