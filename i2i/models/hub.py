@@ -31,6 +31,7 @@ FACTS = {"size": "size of the training images", "images": "images seen", "versio
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 REVISION = re.compile(r"(?!.*\.\.)(?!.*\.lock(/|$))\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)  # a branch, a tag or a commit
 NO_LICENSE = "Not stated. The terms of the training images apply."
+MAX_BYTES = 4_000_000_000  # of a model that is downloaded
 MOST = 50  # rows and columns of the card's table of scores
 
 
@@ -51,12 +52,20 @@ def pull(address: str, output: Path | None = None) -> Path:
     """The file of a model on the Hub, downloaded unless it is in the library's cache.
 
     output: a new folder that gets the model, its card and its run's files; the path returned is then inside it.
-    Raises I2IError if the name is wrong or unknown, access is refused, the Hub does not answer, `output` exists, or the
-    file is damaged or not a model of i2i."""
+    Raises I2IError if the name is wrong or unknown, access is refused, the Hub does not answer, the file is larger than
+    4 GB, `output` exists, or the file is damaged or not a model of i2i."""
     name, revision = split(address)
     if output is not None and output.exists():
         raise I2IError(f"{output} exists.", "Give another folder.")
     library = _library()
+    with _hub_errors(address):
+        planned = library.hf_hub_download(name, FILE, revision=revision, dry_run=True)
+    if planned.will_download and planned.file_size > MAX_BYTES:
+        raise I2IError(
+            f"{address} is a file of {planned.file_size / 1e9:,.1f} GB. The largest model that is downloaded has "
+            f"{MAX_BYTES / 1e9:,.0f} GB.",
+            f"If you trust it, download {FILE} in a browser and give the file's path.",
+        )
     with _hub_errors(address):
         path = Path(library.hf_hub_download(name, FILE, revision=revision))
     model_file.read_header(path)

@@ -39,13 +39,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         if name == "user/secret":
             return self.answer(401, b"", {"X-Error-Message": "Invalid credentials"})
-        if name != "user/good":
+        if name not in ("user/good", "user/huge"):
             return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
         if revision not in ("main", "v1", COMMIT):
             return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
         if file not in self.files:
             return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         data = self.files[file]
+        if name == "user/huge":  # no more than the announced size is ever sent
+            huge = {"X-Linked-Size": str(hub.MAX_BYTES + 1), "X-Linked-Etag": '"0"', "X-Repo-Commit": COMMIT}
+            return self.answer(200, data, {"ETag": '"0"', **huge})
         tag = hashlib.sha256(data).hexdigest()
         return self.answer(200, data, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
 
@@ -102,6 +105,14 @@ def pulled(tmp_path, model):
     yield run
     server.shutdown()
     server.server_close()
+
+
+def test_a_model_that_is_too_large_is_not_downloaded(pulled, tmp_path):
+    code, out, err = pulled("hf:user/huge", tmp_path / "new")
+    assert (code, out) == (1, ""), err
+    assert "hf:user/huge is a file of 4.0 GB. The largest model that is downloaded has 4 GB." in err
+    assert not (tmp_path / "new").exists()
+    assert not [path for path in (tmp_path / "hf").rglob("*") if path.is_file() and path.stat().st_size > 1000]
 
 
 def test_a_model_is_fetched_with_its_card_and_nothing_else(pulled, model, tmp_path):
