@@ -7,13 +7,14 @@ from i2i.losses.adversarial import (
     least_squares,
     lsgan,
     minimax,
+    relativistic,
     smooth_targets,
     vanilla,
     wasserstein,
 )
 from i2i.losses.information import category, gaussian_nll
 from i2i.losses.penalties import gradient_penalty, input_gradient, r1
-from i2i.losses.reconstruction import l1
+from i2i.losses.reconstruction import l1, mse
 from i2i.losses.regularization import gradient_normalized, orthogonal
 
 __all__ = [
@@ -29,8 +30,10 @@ __all__ = [
     "least_squares",
     "lsgan",
     "minimax",
+    "mse",
     "orthogonal",
     "r1",
+    "relativistic",
     "smooth_targets",
     "vanilla",
     "wasserstein",
