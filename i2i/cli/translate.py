@@ -67,6 +67,11 @@ def translate(
     direction: option.Direction = "AtoB",
     statistics: option.Statistics = "auto",
     method: option.Method = None,
+    to: option.To = None,
+    answers: option.Answers = 1,
+    seed: option.Seed = 0,
+    like: option.Like = None,
+    steps: option.Steps = None,
     as_json: option.AsJson = False,
     quiet: option.Quiet = False,
 ) -> None:
@@ -75,6 +80,7 @@ def translate(
     from i2i.inference.settings import NetworkSettings, RunSettings, TranslateSettings
     from i2i.media.codec import WriteSettings
     from i2i.media.images import MAX_PIXELS
+    from i2i.models.answers import AnswerSettings
     from i2i.models.tiling import TileSettings
 
     if overwrite and skip_existing:
@@ -88,6 +94,7 @@ def translate(
         RunSettings(
             overwrite, skip_existing, resume, None, dry_run, parse_shard(shard) if shard else None, processes, ray
         ),
+        AnswerSettings(to or (), answers, seed, like, steps),
     )
     request = Request(inputs or [], listed, null, output, model, format, settings)
     report = Report(as_json, quiet, skip_existing or resume)
@@ -214,6 +221,7 @@ def _stream(request: Request, report: Report, watch: bool, skip_existing: bool) 
     started = time.monotonic()
     if not exists:
         translator = Work(request.find_model(report), settings.write, settings.tiling, settings.network).translator()
+        translator = translator.with_answer(settings.answer)
         data = translate_bytes(sys.stdin.buffer.read(), translator, settings.write, format)
         if target is None:
             sys.stdout.buffer.write(data)

@@ -10,6 +10,8 @@ from typer import Argument, Option
 from i2i.cli.panels import ADVANCED
 from i2i.core.device import DEVICE_NAMES
 
+ANSWERS = "Models with several answers"  # the heading of their options
+
 HELP = """Translate one image, many images, or whole archives with their folder tree.
 
 Outputs keep the size and format of their inputs, their color profile, and their metadata (EXIF, XMP, IPTC, texts,
@@ -185,6 +187,42 @@ Statistics = Annotated[
     Option(
         help="Batch norm uses the statistics of each image (image) or of the training (stored); auto: as trained.",
         rich_help_panel=ADVANCED,
+    ),
+]
+To = Annotated[
+    str | None,
+    Option(
+        help="Domain or attributes to translate into, such as Blond_Hair,Young; all: every one, and a sheet of them. "
+        "For models of many domains.",
+        metavar="NAMES",
+        rich_help_panel=ANSWERS,
+    ),
+]
+Answers = Annotated[
+    int,
+    Option(
+        "--answers",
+        "-n",
+        help="Answers for each image, called NAME_1 to NAME_N. For models with noise.",
+        min=1,
+        metavar="N",
+        rich_help_panel=ANSWERS,
+    ),
+]
+Seed = Annotated[
+    int, Option(help="Seed of the noise; the same seed gives the same answers.", min=0, rich_help_panel=ANSWERS)
+]
+Like = Annotated[
+    Path | None,
+    Option(help="Example image whose style the answer takes.", metavar="FILE", rich_help_panel=ANSWERS),
+]
+Steps = Annotated[
+    int | None,
+    Option(
+        help="Steps of the sampler: more take longer. [default: the model's own number]",
+        min=1,
+        metavar="K",
+        rich_help_panel=ANSWERS,
     ),
 ]
 Method = Annotated[

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.inference.jobs import Part
-from i2i.media.adapt import PreparedImage
 from i2i.models.translator import Translator
 
 AUTOMATIC_BATCH = 32  # images in a batch on a GPU, if the user does not choose
@@ -21,17 +20,17 @@ Output = tuple[Part, Pixels | None, BaseException | None]  # part, and either wh
 
 
 class BatchRunner:
-    """Runs parts of files through a translator.
+    """Runs parts of files through a translator, or through that of the job's answer: `others` are the further answers.
 
     batch: most images in one pass of the network; 0 chooses 1 on a CPU and 32 elsewhere. `most` is the current limit:
     it falls when the memory runs out, and stays lower from then on."""
 
-    def __init__(self, translator: Translator, batch: int = 0) -> None:
-        self.translator = translator
-        self.most = batch or (1 if translator.device.type == "cpu" else AUTOMATIC_BATCH)
+    def __init__(self, translator: Translator, batch: int = 0, others: Sequence[Translator] = ()) -> None:
+        self.translator, self.translators = translator, (translator, *others)
+        self.most = batch or (1 if self.translator.device.type == "cpu" else AUTOMATIC_BATCH)
 
     def outputs(self, parts: list[Part]) -> Iterator[Output]:
-        """The output of each part, in order. All parts have one padded size.
+        """The output of each part, in order. All parts have one padded size and one answer.
 
         A batch that fails is tried again in halves, so that an error belongs to one image. A single image that does not
         fit the memory is tried again in tiles."""
@@ -51,13 +50,13 @@ class BatchRunner:
             yield from self.outputs(parts[:half])
             yield from self.outputs(parts[half:])
         elif full:
-            yield parts[0], *self._in_smaller_tiles(parts[0].prepared, error)
+            yield parts[0], *self._in_smaller_tiles(parts[0], error)
         else:
             yield parts[0], None, error
 
     def _attempt(self, parts: list[Part]) -> tuple[Sequence[Pixels] | None, BaseException | None]:
         """The network's output for the parts, or why there is none. An error does not keep the failed batch alive."""
-        translator = self.translator
+        translator = self.translators[parts[0].job.answer]
         side = translator.padded_size(parts[0].prepared)
         try:
             if translator.tiling.fits(side):
@@ -66,17 +65,16 @@ class BatchRunner:
         except (RuntimeError, MemoryError, I2IError) as error:
             return None, forget_frames(error)
 
-    def _in_smaller_tiles(
-        self, prepared: PreparedImage, error: BaseException
-    ) -> tuple[Pixels | None, BaseException | None]:
+    def _in_smaller_tiles(self, part: Part, error: BaseException) -> tuple[Pixels | None, BaseException | None]:
         """An image that ran out of memory, in tiles of half the size, a quarter, ...; or why that failed too."""
-        height, width = self.translator.padded_size(prepared)
+        translator, prepared = self.translators[part.job.answer], part.prepared
+        height, width = translator.padded_size(prepared)
         tile = max(height, width) // 2
-        if not self.translator.tiling.fits((height, width)):  # it was cut into tiles already
-            tile = self.translator.tiling.grid().height // 2
+        if not translator.tiling.fits((height, width)):  # it was cut into tiles already
+            tile = translator.tiling.grid().height // 2
         while tile >= SMALLEST_TILE:
             try:
-                return self.translator.run_in_tiles(prepared, tile), None
+                return translator.run_in_tiles(prepared, tile), None
             except (RuntimeError, MemoryError, I2IError) as failure:
                 error = forget_frames(failure)
             if not out_of_memory(error):

@@ -144,9 +144,14 @@ def _without_earlier_outputs(pairs: list[FilePair], model: str) -> list[FilePair
 
     Nothing of a folder is left out, because its outputs go into another folder."""
     stems = {str(p.source.with_suffix("")) for p in pairs if p.source.parent == p.target.parent}
-    ending = f".{model}"
-    earlier = {stem for stem in stems if stem.endswith(ending) and stem.removesuffix(ending) in stems}
+    earlier = {stem for stem in stems if (first := _before_model(stem, model)) and first in stems}
     return [p for p in pairs if str(p.source.with_suffix("")) not in earlier]
+
+
+def _before_model(stem: str, model: str) -> str:
+    """`photo` of photo.MODEL, an output of an earlier run, and of photo.MODEL_LABEL, one of its answers; else empty."""
+    match = re.fullmatch(rf"(.+)\.{re.escape(model)}(_[^/\\]+)?", stem, re.DOTALL)
+    return match[1] if match else ""
 
 
 def _pair_of_list(path: Path, out: Path | None, model: str, root: str | Path | None) -> FilePair:
@@ -183,7 +188,7 @@ def _pairs_of_pattern(pattern: str, out: Path | None, model: str, others: list[P
     paths = [p for p in matches if p.suffix.lower() in formats.readable() + video.READABLE]
     others += sorted({*matches} - {*paths})
     if out is None:
-        paths = [p for p in paths if not p.stem.endswith(f".{model}")]  # outputs of an earlier run beside their inputs
+        paths = [p for p in paths if not _before_model(p.stem, model)]  # outputs of an earlier run beside their inputs
         return [FilePair(p, beside(p, model), p.relative_to(fixed).as_posix()) for p in paths]
     if storage.is_address(out):
         return [FilePair(p, out / p.relative_to(fixed).as_posix(), p.relative_to(fixed).as_posix()) for p in paths]
@@ -203,7 +208,7 @@ def _pairs_at_address(
         paths = storage.glob(str(path), formats.readable() + video.READABLE, rest)
         base = out
         if out is None:
-            paths = [p for p in paths if not p.stem.endswith(f".{model}")]
+            paths = [p for p in paths if not _before_model(p.stem, model)]
     else:
         with storage.storage_errors(path):
             if not path.exists():

@@ -32,6 +32,7 @@ class Job:
     source: Path
     target: Path
     name: str
+    answer: int = 0  # which of the answers of a model with several: an index of the pipeline's translators
     document: Document | None = None  # the file's content: from when it is read until it is written, or has failed
     note: str = ""  # sentences about the file that the user should read
     outputs: list[Tensor | np.ndarray | None] = field(default_factory=list)  # the network's, one for each part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -28,11 +28,13 @@ VIDEO_FORMATS = f"Video formats: {', '.join(video.WRITABLE)}."
 class FilePair:
     """An input file and the output file that it becomes.
 
-    name: the input's path below what the user gave, with / on every system."""
+    name: the input's path below what the user gave, with / on every system. answer: which of the answers of a model
+    with several it is; see `sheets`."""
 
     source: Path
     target: Path
     name: str
+    answer: int = 0
 
 
 def beside(path: Path, model: str) -> Path:
@@ -98,7 +100,7 @@ def settle_outputs(pairs: list[FilePair], suffix: str | None, named: bool = Fals
             )
         if storage.identity(target) in sources:
             raise I2IError(f"The output {target} would replace an input.", "Give another output folder.")
-        settled.append(FilePair(pair.source, target, pair.name))
+        settled.append(replace(pair, target=target))
         by_folded_name.setdefault(_folded(target), []).append(settled[-1])
     return settled
 

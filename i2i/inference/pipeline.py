@@ -9,7 +9,7 @@ reported and never stops the others. Videos come last, one after the other, each
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from torch import Tensor
@@ -30,13 +30,19 @@ READERS, WRITERS = 2, 2  # threads
 
 
 class Pipeline:
-    """One model and one way of writing. batch: most images in a pass; 0 chooses (1 on a CPU, 32 elsewhere)."""
+    """One model and one way of writing. batch: most images in a pass; 0 chooses (1 on a CPU, 32 elsewhere). others: the
+    same model with further choices, for a job's `answer` of 1 and more."""
 
     def __init__(
-        self, translator: Translator, settings: WriteSettings, batch: int = 0, record: Record | None = None
+        self,
+        translator: Translator,
+        settings: WriteSettings,
+        batch: int = 0,
+        record: Record | None = None,
+        others: Sequence[Translator] = (),
     ) -> None:
-        self.translator, self.settings, self.record = translator, settings, record
-        self.runner = BatchRunner(translator, batch)
+        self.settings, self.record = settings, record
+        self.runner = BatchRunner(translator, batch, others)
 
     def run(self, jobs: Iterable[Job], tell: Tell) -> None:
         """Translates the jobs. Calls `tell(job, error or None)` once for each job, in this thread."""
@@ -91,24 +97,27 @@ class Pipeline:
 
     def _read(self, job: Job) -> None:
         source, suffix = storage.decoder_input(job.source), job.target.suffix.lower()
-        document = reader.read(source, self.translator.channels_in, self.settings, suffix, self.translator.scale)
+        translator = self.runner.translator
+        document = reader.read(source, translator.channels_in, self.settings, suffix, translator.scale)
         job.outputs = [None] * len(document.parts)
         job.document, job.note = document, document.note
 
     def _groups(self, jobs: Iterable[Job]) -> Iterator[list[Part]]:
-        """Batches of parts of one padded size; few parts wait for others of their size at any time."""
-        waiting: dict[tuple[int, int], list[Part]] = {}
+        """Batches of parts of one padded size and one answer; few parts wait for others of their size at any time."""
+        waiting: dict[tuple[int, int, int], list[Part]] = {}
         for job in jobs:
             assert job.document is not None
             parts = job.document.parts
             for number, prepared in enumerate(parts):
-                side = self.translator.padded_size(prepared)
-                whole = self.translator.tiling.fits(side)
+                translator = self.runner.translators[job.answer]
+                side = translator.padded_size(prepared)
+                whole = translator.tiling.fits(side)
+                key = (*side, job.answer)
                 pixels = prepared.pixels if whole and len(parts) == 1 else None
-                group = waiting.setdefault(side, [])
+                group = waiting.setdefault(key, [])
                 group.append(Part(job, number, prepared, pixels))
                 if len(group) >= self.runner.most or not whole:
-                    yield waiting.pop(side)
+                    yield waiting.pop(key)
                 elif sum(map(len, waiting.values())) > AHEAD * self.runner.most:
                     yield waiting.pop(max(waiting, key=lambda k: len(waiting[k])))
         yield from waiting.values()

@@ -39,11 +39,11 @@ class Actor:
         self.record = record
 
     def __call__(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        """Columns {number, source, target, name} of some jobs -> {number, error ("" if there is none), note, node}."""
+        """Columns {number, source, target, name, answer} of some jobs -> {number, error ("": none), note, node}."""
         ray = importlib.import_module("ray")
         answers: dict[int, tuple[str, str]] = {}
-        columns = (chunk[k].tolist() for k in ("number", "source", "target", "name"))
-        jobs = [Job(n, storage.locate(s), storage.locate(t), name) for n, s, t, name in zip(*columns)]
+        columns = (chunk[k].tolist() for k in ("number", "source", "target", "name", "answer"))
+        jobs = [Job(n, storage.locate(s), storage.locate(t), name, answer) for n, s, t, name, answer in zip(*columns)]
         self.pipeline.run(
             jobs, lambda job, error: answers.update({job.number: (reason(error) if error else "", job.note)})
         )
@@ -104,7 +104,13 @@ def _answers(ray: Any, data: Any, work: Work, jobs: list[Job], record: Record | 
     chunks = -(-len(jobs) // CHUNK)
     actors = min(gpus or max(1, int(total.get("CPU", 1))), chunks)
     rows = [
-        {"number": j.number, "source": _for_all_nodes(j.source), "target": _for_all_nodes(j.target), "name": j.name}
+        {
+            "number": j.number,
+            "source": _for_all_nodes(j.source),
+            "target": _for_all_nodes(j.target),
+            "name": j.name,
+            "answer": j.answer,
+        }
         for j in jobs
     ]
     computed = data.from_items(rows, override_num_blocks=chunks).map_batches(

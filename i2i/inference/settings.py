@@ -1,4 +1,4 @@
-"""All settings of a translation, in four groups, and the keyword options that set single ones of them.
+"""All settings of a translation, in five groups, and the keyword options that set single ones of them.
 
 TranslateSettings(write=WriteSettings(quality=90), run=RunSettings(resume=True))
 TranslateSettings().with_options(quality=90, resume=True)  # the same
@@ -6,6 +6,7 @@ TranslateSettings().with_options(quality=90, resume=True)  # the same
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -13,6 +14,7 @@ from typing import Any, TypedDict, Unpack
 from i2i.core.errors import I2IError, nearest
 from i2i.media.adapt import Size
 from i2i.media.codec import WriteSettings
+from i2i.models.answers import AnswerSettings
 from i2i.models.tiling import TileSettings
 
 
@@ -56,7 +58,7 @@ class RunSettings:
 
 
 class TranslateOptions(TypedDict, total=False):
-    """Keyword options of `translate` and `watch`, one for each field of the four groups."""
+    """Keyword options of `translate` and `watch`, one for each field of the five groups."""
 
     # WriteSettings
     size: Size
@@ -88,6 +90,12 @@ class TranslateOptions(TypedDict, total=False):
     shard: tuple[int, int] | None
     processes: int
     ray: str | None
+    # AnswerSettings
+    to: str | Sequence[str]
+    answers: int
+    seed: int
+    like: Any
+    steps: int | None
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ class TranslateSettings:
     tiling: TileSettings = field(default_factory=TileSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     run: RunSettings = field(default_factory=RunSettings)
+    answer: AnswerSettings = field(default_factory=AnswerSettings)
 
     def with_options(self, **options: Unpack[TranslateOptions]) -> TranslateSettings:
         """These settings with some options changed. Raises TypeError for an unknown one, I2IError for a bad value."""
@@ -119,6 +128,7 @@ _HOME = {
         ("tiling", TileSettings),
         ("network", NetworkSettings),
         ("run", RunSettings),
+        ("answer", AnswerSettings),
     )
     for one in fields(kind)
 }

@@ -23,18 +23,21 @@ from PIL import Image
 from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.files import blake2b_of, sweep
-from i2i.inference import ray_cluster, workers
+from i2i.inference import ray_cluster, sheets, workers
 from i2i.inference.inputs import collect_jobs, in_shard
 from i2i.inference.jobs import Job, reason
+from i2i.inference.notes import with_domain, with_format
 from i2i.inference.output_folder import OutputFolder
 from i2i.inference.outputs import WRITABLE, FilePair, has_frames
-from i2i.inference.record import Record, record_in
+from i2i.inference.record import Record
 from i2i.inference.results import Outcome, Result
 from i2i.inference.settings import RunSettings, TranslateOptions, TranslateSettings
+from i2i.inference.todo import record_for, todo_of
 from i2i.inference.workers import Work
 from i2i.media import codec, reader, tiff
 from i2i.media.codec import WriteSettings
 from i2i.media.formats import open_pillow
+from i2i.models.answers import Answer, AnswerSettings, answers_of
 from i2i.models.load import ModelFile, find
 from i2i.models.translator import Translator
 
@@ -67,7 +70,8 @@ def translate(
       profile, metadata, max_pixels: see media.codec.WriteSettings;
     - tile and overlap (pixels), memory (bytes), exact: see models.tiling.TileSettings;
     - device, precision, direction, statistics, method, batch, compile: see settings.NetworkSettings;
-    - overwrite, skip_existing, resume, record, dry_run, shard, processes, ray: see settings.RunSettings.
+    - overwrite, skip_existing, resume, record, dry_run, shard, processes, ray: see settings.RunSettings;
+    - to, answers, seed, like, steps: of a model with several answers; see models.answers.AnswerSettings.
 
     Returns what became of each image; an image that cannot be read, translated or written never stops the others.
     Raises I2IError, before anything is read, if an input does not exist, there is no image, two inputs would have one
@@ -83,6 +87,8 @@ def translate(
     work = Work(model if run.ray else source, settings.write, settings.tiling, settings.network)
     if run.processes == 1 and not run.ray:
         work = dataclasses.replace(work, model=work.translator())
+    answers = [] if settings.answer.is_default else _answers(work, settings.answer)
+    work = dataclasses.replace(work, choices=tuple(answer.choice for answer in answers))
 
     # the images, and the names of their outputs
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
@@ -93,39 +99,46 @@ def translate(
     if run.shard is not None:
         pairs = [p for p in pairs if in_shard(p.name, run.shard)]
 
-    # what is done already
+    is_named = len(pairs) == 1 and output is not None and pairs[0].target == storage.locate(output)
     folder = _output_folder(inputs, output, pairs)
-    record = _record(folder, run, len(pairs) > 1 or root is not None, work)
-    todo = _todo(pairs, record, run)
+    pairs = sheets.expand(pairs, answers, settings.answer.every_domain)
+
+    # what is done already
+    record = record_for(folder, run, len(pairs) > 1 or root is not None, settings_digest(work, settings.answer))
+    todo = todo_of(pairs, record, run)
     if run.dry_run:
         states = ["planned" if t else "skipped" for t in todo]
         return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)], left_out_files=others)
 
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
     with OutputFolder(folder, None if record is None else record.path).held() as watched:
-        result = dataclasses.replace(_run(work, pairs, todo, record, watched, run, progress), left_out_files=others)
-    is_named = len(pairs) == 1 and output is not None and pairs[0].target == storage.locate(output)
+        result = _run(work, pairs, todo, answers, record, watched, run, progress)
+    result = dataclasses.replace(result, left_out_files=others)
     if format is None and not is_named:
-        result.outcomes[:] = [_with_format(outcome) for outcome in result.outcomes]
+        result.outcomes[:] = [with_format(outcome) for outcome in result.outcomes]
+    if not settings.answer.to:
+        result.outcomes[:] = [with_domain(outcome, work) for outcome in result.outcomes]
     return result
 
 
-def _with_format(outcome: Outcome) -> Outcome:
-    """An outcome whose note says why its output is a PNG file, if nobody has asked for that."""
-    before, after = outcome.source.suffix.lower(), outcome.target.suffix.lower()
-    if outcome.state != "done" or after != ".png" or (before in WRITABLE and before != ".gif"):
-        return outcome
-    if before == ".gif":
-        why = "Written as PNG, because GIF has 256 colors, and the image is no animation (--format gif keeps GIF)."
-    else:
-        why = f"Written as PNG, because {before or 'its format'} is not written."
-    return dataclasses.replace(outcome, note=f"{outcome.note} {why}".strip())
+def _answers(work: Work, settings: AnswerSettings) -> list[Answer]:
+    """The answers that are wanted. Raises I2IError before any work if the model does not have one of them."""
+    if isinstance(work.model, Translator):
+        translator = work.model
+    else:  # several processes load the model for themselves
+        network = dataclasses.replace(work.network, device="cpu", precision="fp32")
+        translator = dataclasses.replace(work, network=network).translator()
+    answers = answers_of(settings, translator.saved_network, translator.channels_out)
+    for answer in answers:
+        translator.with_choice(answer.choice)
+    return answers
 
 
 def _run(
     work: Work,
     pairs: list[FilePair],
     todo: list[bool],
+    answers: list[Answer],
     record: Record | None,
     folder: OutputFolder,
     run: RunSettings,
@@ -135,7 +148,8 @@ def _run(
 
     Raises I2IError if the output folder is removed meanwhile."""
     outcomes = {i: Outcome(p.source, p.target, "skipped") for i, p in enumerate(pairs) if not todo[i]}
-    jobs = [Job(i, p.source, p.target, p.name) for i, p in enumerate(pairs) if todo[i]]
+    images = [(i, p) for i, p in enumerate(pairs) if todo[i] and p.answer != sheets.SHEET]
+    jobs = [Job(i, p.source, p.target, p.name, p.answer) for i, p in images]
     record_errors: list[str] = []
 
     @contextlib.contextmanager
@@ -156,7 +170,7 @@ def _run(
             progress(len(outcomes), len(pairs), pair.source)
         folder.check(len(outcomes), len(pairs))
 
-    if jobs and record is not None and not run.ray:  # a cluster is reached first
+    if any(todo) and record is not None and not (jobs and run.ray):  # a cluster is reached first
         record.open()  # before any work: an archive is not begun without its record
         folder.check(len(outcomes), len(pairs))
     try:
@@ -168,54 +182,12 @@ def _run(
             work.pipeline(record).run(
                 jobs, lambda job, error: tell(job.number, reason(error) if error else None, job.note)
             )
+        sheets.write_sheets(pairs, todo, answers, lambda number: outcomes[number].state == "failed", record, tell)
     finally:
         if record is not None:
             with noting_record_errors():
                 record.close()
     return Result([outcomes[i] for i in sorted(outcomes)], record_errors[0] if record_errors else "")
-
-
-def _todo(pairs: list[FilePair], record: Record | None, run: RunSettings) -> list[bool]:
-    """For each pair, whether it is to be translated; if not, its output stays as it is."""
-    leaves_others = run.overwrite or run.skip_existing  # whoever made the outputs that exist
-    entries = record.entries() if record is not None and (run.resume or not leaves_others) else {}
-    sizes = storage.file_sizes(p.target for p in pairs)  # of outputs that exist
-    todo, other_settings = [], 0
-    for pair in pairs:
-        entry = entries.get(record.name(pair.target)) if record is not None else None
-        if pair.target not in sizes:
-            todo.append(True)
-        elif record is None or entry is None:  # an output that no record knows
-            todo.append(run.overwrite)
-        elif not run.resume:
-            is_output = entry.get("state") == "done" and entry.get("size") == sizes[pair.target]
-            other_settings += is_output and entry.get("settings") != record.settings
-            todo.append(False)
-        else:
-            intact = record.intact(entry, pair.source, pair.target, sizes[pair.target])
-            if not (intact or run.overwrite) and entry.get("state") == "done" and entry.get("input") != pair.name:
-                raise I2IError(
-                    f"{pair.target} was made from {entry.get('input')}, and {pair.source} would replace it.",
-                    "Give another output folder, or --overwrite.",
-                )
-            other_settings += not intact and entry.get("settings") != record.settings
-            todo.append(not intact)
-    if other_settings and not run.overwrite:
-        raise I2IError(
-            f"{other_settings:,} outputs were made with another model or other settings.",
-            "Give another output folder, --overwrite to replace them, or --skip-existing to leave them.",
-        )
-    return todo
-
-
-def _record(folder: Path | None, run: RunSettings, several: bool, work: Work) -> Record | None:
-    """The record of the output folder, if one is asked for, or is of use."""
-    wanted = run.record if run.record is not None else folder is not None and (several or run.shard is not None)
-    if not (wanted or run.resume):
-        return None
-    if folder is None:
-        raise I2IError("A record needs an output folder.", "Give one with --output.")
-    return record_in(folder, settings_digest(work))
 
 
 def _output_folder(inputs: Sequence[str | Path], output: str | Path | None, pairs: list[FilePair]) -> Path | None:
@@ -228,8 +200,10 @@ def _output_folder(inputs: Sequence[str | Path], output: str | Path | None, pair
     return None
 
 
-def settings_digest(work: Work) -> str:
-    """BLAKE2b of the model's weights and of everything else that changes outputs. Records on users' disks hold it."""
+def settings_digest(work: Work, answer: AnswerSettings | None = None) -> str:
+    """BLAKE2b of the model's weights and of everything else that changes outputs. Records on users' disks hold it.
+
+    A choice of answers is part of it only where one was made, as records of version 0.1 know none."""
     statistics = work.network.statistics
     options = dataclasses.asdict(work.write)
     if options["metadata"] == "keep":
@@ -242,6 +216,11 @@ def settings_digest(work: Work) -> str:
         "direction": work.network.direction,
         "statistics": {"image": "picture"}.get(statistics, statistics),  # its name until version 0.1
     }
+    choice = {} if answer is None else answer.facts()
+    if not choice and isinstance(work.model, Translator):
+        choice = work.model.choice.facts()
+    if choice:
+        facts["choice"] = choice
     return blake2b_of(json.dumps(facts, sort_keys=True).encode())
 
 

@@ -21,14 +21,16 @@ def translate_video(
 ) -> BaseException | None:
     """Translates a video onto the disk, or to its address. Returns why it failed; None if it did not."""
 
+    translator = runner.translators[job.answer]
+
     def translate_frames(frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """uint8 [H, W, 3] of some frames -> the same of their translations, in smaller batches if memory runs out."""
         for frame in frames[:1]:
             height, width = frame.shape[:2]
-            reader.check_output_size(job.source, width, height, 1, settings, runner.translator.scale)
+            reader.check_output_size(job.source, width, height, 1, settings, translator.scale)
         while True:
             try:
-                translated: list[np.ndarray] = runner.translator(list(frames), size=settings.size, batch=runner.most)
+                translated: list[np.ndarray] = translator(list(frames), size=settings.size, batch=runner.most)
                 return translated
             except (RuntimeError, MemoryError) as error:
                 if runner.most == 1 or not out_of_memory(error):

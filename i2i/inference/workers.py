@@ -30,6 +30,7 @@ from i2i.media.codec import WriteSettings
 from i2i.models.load import ModelFile, digest, load
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator
+from i2i.nets.choice import Choice
 
 CHUNK = 4  # jobs that a process takes from the queue at a time
 Tasks: TypeAlias = "Queue[list[Job] | None]"  # None: no more jobs
@@ -45,6 +46,7 @@ class Work:
     write: WriteSettings = field(default_factory=WriteSettings)
     tiling: TileSettings = field(default_factory=TileSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    choices: tuple[Choice, ...] = ()  # the answers that are wanted of a model with several; none: the default one
 
     def translator(self) -> Translator:
         """The model, loaded unless it is in memory already."""
@@ -65,9 +67,11 @@ class Work:
     def pipeline(self, record: Record | None) -> Pipeline:
         """A pipeline of its own."""
         translator = self.translator()
+        translators = [translator.with_choice(choice) for choice in self.choices] or [translator]
         if self.network.compile:
-            translator = translator.compile()
-        return Pipeline(translator, self.write, self.network.batch, record)
+            translators = [one.compile() for one in translators]
+        first, *others = translators
+        return Pipeline(first, self.write, self.network.batch, record, others)
 
 
 def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell: TellNumber) -> None:

@@ -26,8 +26,9 @@ from i2i.models import content, hub, zoo
 from i2i.models import format as model_file
 from i2i.models.folders import file_for, model_inside
 from i2i.models.tiling import TileSettings
-from i2i.models.translator import Translator, weights_digest
+from i2i.models.translator import Translator
 from i2i.models.use import use_command
+from i2i.models.weights import weights_digest
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file

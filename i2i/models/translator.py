@@ -20,10 +20,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeVar, overload
+from typing import Any, BinaryIO, TypeAlias, TypeVar, Unpack, overload
 
 import numpy as np
 import torch
@@ -34,15 +33,24 @@ from i2i.core.errors import I2IError
 from i2i.media import adapt
 from i2i.media.adapt import PreparedImage, Size
 from i2i.models import tiles
+from i2i.models.answers import AnswerSettings, ChoiceOptions, answers_of, choice_of
 from i2i.models.header import check_header
 from i2i.models.runner import Runner
 from i2i.models.tiling import TileSettings, Tiling
+from i2i.models.weights import weights_digest
 from i2i.nets.blocks import eval_mode
 from i2i.nets.choice import PARTS, Choice, Choosing, networks_that_choose
 
 Kind = TypeVar("Kind", Image.Image, np.ndarray, Tensor)  # what comes out as it went in
 Files: TypeAlias = list[str] | list[Path] | list[str | Path] | list[bytes] | tuple[str | Path, ...]
 SMALLEST = 8  # pixels; smaller images are padded, because norms and paddings cannot work on inner maps of one pixel
+
+
+class CallOptions(ChoiceOptions, total=False):
+    """Keywords of a call of a translator."""
+
+    size: Size
+    batch: int
 
 
 class Translator:
@@ -88,35 +96,42 @@ class Translator:
     # ---- images in, images out -------------------------------------------------------------------------------------
 
     @overload
-    def __call__(self, images: str | Path | bytes | BinaryIO, *, size: Size = None, batch: int = 8) -> Image.Image: ...
+    def __call__(self, images: str | Path | bytes | BinaryIO, **options: Unpack[CallOptions]) -> Image.Image: ...
 
     @overload
-    def __call__(self, images: Image.Image, *, size: Size = None, batch: int = 8) -> Image.Image: ...
+    def __call__(self, images: Image.Image, **options: Unpack[CallOptions]) -> Image.Image: ...
 
     @overload
-    def __call__(self, images: np.ndarray, *, size: Size = None, batch: int = 8) -> np.ndarray: ...
+    def __call__(self, images: np.ndarray, **options: Unpack[CallOptions]) -> np.ndarray: ...
 
     @overload
-    def __call__(self, images: Tensor, *, size: Size = None, batch: int = 8) -> Tensor: ...
+    def __call__(self, images: Tensor, **options: Unpack[CallOptions]) -> Tensor: ...
 
     @overload
-    def __call__(self, images: Files, *, size: Size = None, batch: int = 8) -> list[Image.Image]: ...
+    def __call__(self, images: Files, **options: Unpack[CallOptions]) -> list[Image.Image]: ...
 
     @overload
-    def __call__(self, images: list[Kind] | tuple[Kind, ...], *, size: Size = None, batch: int = 8) -> list[Kind]: ...
+    def __call__(self, images: list[Kind] | tuple[Kind, ...], **options: Unpack[CallOptions]) -> list[Kind]: ...
 
     @overload
-    def __call__(self, images: list[Any] | tuple[Any, ...], *, size: Size = None, batch: int = 8) -> list[Any]: ...
+    def __call__(self, images: list[Any] | tuple[Any, ...], **options: Unpack[CallOptions]) -> list[Any]: ...
 
-    def __call__(self, images: Any, *, size: Size = None, batch: int = 8) -> Any:
+    def __call__(self, images: Any, *, size: Size = None, batch: int = 8, **choice: Unpack[ChoiceOptions]) -> Any:
         """Translates an image or a list of images.
 
         size: of the outputs. None keeps the size of each image, or multiplies it by the scale of a network that
         enlarges; N makes the shorter side N pixels; (width, height) is exact.
         batch: most images in one pass of the network. Only images of one padded size share a pass, and the result does
         not depend on it (except for rounding in the last bits on a GPU). Images that need more memory than there is are
-        translated in tiles. Raises I2IError for something that is not an image, or has channels that do not fit.
+        translated in tiles.
+        choice: which answer of a model with several: to="A,B" (domains), seed and answer (whole numbers from 0; of the
+        noise), like (an example image), steps (of a sampler).
+        Raises I2IError for something that is not an image, or has channels that do not fit, and for a choice that the
+        model does not have.
         """
+        if choice:
+            chosen = choice_of(choice, getattr(self.saved_network, "domains", ()), self.channels_out)
+            return self.with_choice(chosen)(images, size=size, batch=batch)
         if not isinstance(batch, int):
             raise I2IError(f"The batch is {batch!r}.", "Give a whole number.")
         if isinstance(images, Tensor) and images.ndim == 4:
@@ -139,6 +154,34 @@ class Translator:
                 for i, levels in zip(part, self.levels([prepared[i] for i in part])):
                     outputs[i] = self.restore(prepared[i], levels)
         return outputs
+
+    def with_answer(self, settings: AnswerSettings) -> Translator:
+        """The same model with the one answer that is wanted. Raises I2IError if several are."""
+        if settings.is_default:
+            return self
+        wanted = answers_of(settings, self.saved_network, self.channels_out)
+        if len(wanted) > 1:
+            raise I2IError(f"{len(wanted)} answers were asked for where one image is made.", "Ask for one of them.")
+        return self.with_choice(wanted[0].choice)
+
+    def answers(
+        self,
+        images: Any,
+        *,
+        to: str | Sequence[str] = (),
+        answers: int = 1,
+        seed: int = 0,
+        like: Any = None,
+        steps: int | None = None,
+        size: Size = None,
+        batch: int = 8,
+    ) -> dict[str, Any]:
+        """Several answers, by domain (to="all") or number: {"Blond_Hair": ..., ...} or {"1": ..., "2": ...}.
+
+        Each is what a call returns. Raises I2IError as a call does."""
+        settings = AnswerSettings(to, answers, seed, like, steps)
+        wanted = answers_of(settings, self.saved_network, self.channels_out)
+        return {one.label or "1": self.with_choice(one.choice)(images, size=size, batch=batch) for one in wanted}
 
     def prepare(self, image: Any) -> PreparedImage:
         """Prepares an image of any kind for the network. Raises I2IError if it is not an image."""
@@ -266,13 +309,3 @@ def _who_understands(part: str) -> str:
     """The hint for a model that has no choice of this part."""
     names = networks_that_choose(part)
     return f"Models with these networks have it: {', '.join(names)}." if names else "Leave the option out."
-
-
-def weights_digest(state: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
-    """Digest of a network's state dict and of how its norms and its dropout are used, in 32 hexadecimal digits."""
-    used = (bool(header.get("dropout_at_test")), header.get("train_mode_norm"))
-    digest = hashlib.blake2b(repr(used).encode(), digest_size=16)
-    for key, value in sorted(state.items()):
-        digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,4 +29,14 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def weights_digest(state: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """Digest of a network's state dict and of how its norms and its dropout are used, in 32 hexadecimal digits."""
+    used = (bool(header.get("dropout_at_test")), header.get("train_mode_norm"))
+    digest = hashlib.blake2b(repr(used).encode(), digest_size=16)
+    for key, value in sorted(state.items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

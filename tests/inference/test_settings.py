@@ -11,11 +11,13 @@ from i2i.core.errors import I2IError
 from i2i.inference.settings import NetworkSettings, RunSettings, TranslateOptions, TranslateSettings
 from i2i.inference.watch import watch
 from i2i.media.codec import WriteSettings
+from i2i.models.answers import AnswerSettings
 from i2i.models.tiling import TileSettings
 
 
 def test_every_field_has_an_option_and_the_docstring_names_it():
     groups = {"write": WriteSettings, "tiling": TileSettings, "network": NetworkSettings, "run": RunSettings}
+    groups["answer"] = AnswerSettings
     fields = {(group, f.name) for group, kind in groups.items() for f in dataclasses.fields(kind)}
     options = {"tile" if (group, name) == ("tiling", "size") else name for group, name in fields}
     assert set(TranslateOptions.__annotations__) == options
