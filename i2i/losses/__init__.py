@@ -7,33 +7,34 @@ from i2i.losses.adversarial import (
     least_squares,
     lsgan,
     minimax,
-    relativistic,
     smooth_targets,
     vanilla,
     wasserstein,
 )
-from i2i.losses.information import category, gaussian_nll
+from i2i.losses.features import feature_matching, over_scales
+from i2i.losses.information import category, gaussian_nll, kl_normal
 from i2i.losses.penalties import gradient_penalty, input_gradient, r1
-from i2i.losses.reconstruction import l1, mse
+from i2i.losses.reconstruction import l1
 from i2i.losses.regularization import gradient_normalized, orthogonal
 
 __all__ = [
     "Adversarial",
     "bce",
     "category",
+    "feature_matching",
     "gaussian_nll",
     "gradient_normalized",
     "gradient_penalty",
     "hinge",
     "input_gradient",
+    "kl_normal",
     "l1",
     "least_squares",
     "lsgan",
     "minimax",
-    "mse",
     "orthogonal",
+    "over_scales",
     "r1",
-    "relativistic",
     "smooth_targets",
     "vanilla",
     "wasserstein",

@@ -1,4 +1,5 @@
-"""Likelihoods of codes and classes: the terms of InfoGAN (arXiv 1606.03657) and AC-GAN (arXiv 1610.09585)."""
+"""Likelihoods of codes and classes: the terms of InfoGAN (arXiv 1606.03657), AC-GAN (arXiv 1610.09585) and BicycleGAN
+(arXiv 1711.11586)."""
 
 from __future__ import annotations
 
@@ -21,3 +22,11 @@ def gaussian_nll(x: Tensor, mean: Tensor) -> Tensor:
     """-log N(x; mean, 1) for x, mean [B, n]: summed over the numbers, averaged over the batch; a scalar."""
     x, mean = at_least_float32(x), at_least_float32(mean)
     return (0.5 * math.log(2 * math.pi) + 0.5 * (x - mean).square()).sum(1).mean()
+
+
+def kl_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Distance KL(N(mean, variance) || N(0, 1)), summed over all numbers of [B, n]; a scalar.
+
+    It is a sum over the batch, too, so its weight grows with the batch."""
+    mean, log_variance = at_least_float32(mean), at_least_float32(log_variance)
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()

@@ -4,6 +4,8 @@ registry       Network, register, record, build: names and constructor arguments
 choice         Choosing: networks with several answers for one image, and Choice, what the user chooses of them
 factory        generators and discriminators of image-to-image methods by their settings
 unet, resnet   generators of images from images;  patchgan  their discriminators;  patches  CUT's projected features
+pix2pixhd, bicycle   generators of label maps and of many answers;  multiscale  their discriminators
+labels, spade  label maps as one-hot input and as modulation of a norm
 rrdbnet, srresnet, nafnet  generators that enlarge or restore images;  sr_discriminators  theirs;  unit  their range
 dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
 blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
@@ -14,13 +16,16 @@ Names of attributes (`main`, `to_picture`, ...) are part of the keys in saved mo
 from __future__ import annotations
 
 from i2i.nets.attention import SelfAttention
+from i2i.nets.bicycle import BicycleGenerator
 from i2i.nets.blocks import init_weights
 from i2i.nets.choice import Choice, Choosing
 from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.nets.image_pool import ImagePool
 from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
+from i2i.nets.multiscale import MultiScale
 from i2i.nets.nafnet import NAFNet
 from i2i.nets.patchgan import PatchGAN, PixelGAN
+from i2i.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
 from i2i.nets.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.registry import NETWORKS, Network, build, has_argument, network_arguments, network_name, record, register
 from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetDiscriminator, ResNetGenerator, UpBlock
@@ -34,6 +39,7 @@ from i2i.nets.unit import UnitNetwork
 
 __all__ = [
     "NETWORKS",
+    "BicycleGenerator",
     "Choice",
     "Choosing",
     "ConditionalBatchNorm",
@@ -41,10 +47,13 @@ __all__ = [
     "DCGANGenerator",
     "DownBlock",
     "ESRGANDiscriminator",
+    "GlobalGenerator",
     "ImagePool",
+    "LocalEnhancer",
     "MLPDiscriminator",
     "MLPGenerator",
     "Maxout",
+    "MultiScale",
     "NAFNet",
     "Network",
     "PatchGAN",

@@ -13,14 +13,17 @@ from i2i.nets.registry import Network, register
 
 
 class ResidualBlock(nn.Module):
-    """x + (pad, conv, norm, ReLU, [dropout,] pad, conv, norm)(x), without an activation after the sum."""
+    """x + (pad, conv, norm, ReLU, [dropout,] pad, conv, norm)(x), without an activation after the sum.
 
-    def __init__(self, width: int, norm: str, dropout: bool) -> None:
+    bias: of the convolutions; None: as `uses_bias` says."""
+
+    def __init__(self, width: int, norm: str, dropout: bool, bias: bool | None = None) -> None:
         super().__init__()
+        bias = uses_bias(norm) if bias is None else bias
 
         def conv() -> list[nn.Module]:
             pad = nn.ReflectionPad2d(1)
-            return [pad, nn.Conv2d(width, width, 3, bias=uses_bias(norm)), norm_layer(norm, width)]
+            return [pad, nn.Conv2d(width, width, 3, bias=bias), norm_layer(norm, width)]
 
         middle: list[nn.Module] = [ReLU()]
         if dropout:

@@ -46,7 +46,7 @@ def test_a_method_is_shown_with_all_its_settings():
 
 def test_an_unknown_method_is_refused():
     _, err = i2i("methods", "show", "zzz", code=1)
-    assert err.startswith("Error: There is no method 'zzz'. Known: acgan, biggan, ")
+    assert err.startswith("Error: There is no method 'zzz'. Known: acgan, bicyclegan, ")
 
 
 @pytest.fixture
