@@ -16,15 +16,22 @@ class Shape:
 
     channels_in: int = 3  # channels of x (source)
     channels_out: int = 3  # channels of y (target)
-    size: int = 256  # pixels, side of the square training crop
+    size: int = 256  # pixels, side of the square training crop; of y, where x is smaller
     classes: int = 0  # number of classes; 0 without labels
+    scale: int = 1  # sides of y divided by those of x
+
+    @property
+    def size_in(self) -> int:
+        """Side of the training crop of x, in pixels."""
+        return self.size // self.scale
 
 
 @dataclass
 class Batch:
     """One process's part of a step. Images are float32 [B, C, H, W] in [-1, 1].
 
-    Layout paired: x the source and y its target; unpaired: x from A and y from B; images: x; labelled: x and c.
+    Layout paired: x the source and y its target, `scale` times as large; unpaired: x from A and y from B; images: x;
+    labelled: x and c.
     """
 
     x: Tensor

@@ -7,6 +7,7 @@ from i2i.losses.adversarial import (
     least_squares,
     lsgan,
     minimax,
+    relativistic,
     smooth_targets,
     vanilla,
     wasserstein,
@@ -14,7 +15,7 @@ from i2i.losses.adversarial import (
 from i2i.losses.features import feature_matching, over_scales
 from i2i.losses.information import category, gaussian_nll, kl_normal
 from i2i.losses.penalties import gradient_penalty, input_gradient, r1
-from i2i.losses.reconstruction import l1
+from i2i.losses.reconstruction import l1, mse
 from i2i.losses.regularization import gradient_normalized, orthogonal
 
 __all__ = [
@@ -32,9 +33,11 @@ __all__ = [
     "least_squares",
     "lsgan",
     "minimax",
+    "mse",
     "orthogonal",
     "over_scales",
     "r1",
+    "relativistic",
     "smooth_targets",
     "vanilla",
     "wasserstein",

@@ -60,6 +60,14 @@ def bce(s: Tensor, target: float | Tensor) -> Tensor:
     return (fn.softplus(s) - target * s).mean()
 
 
+def relativistic(s: Tensor, others: Tensor, target: float) -> Tensor:
+    """`bce` of how much more real than the mean of the `others` the images with the logits s are, a scalar.
+
+    The relativistic average loss (Jolicoeur-Martineau 2018, arXiv 1807.00734): D has target 1 for real images among
+    fakes, and 0 for fakes among real images; G has the opposite."""
+    return bce(at_least_float32(s) - at_least_float32(others).mean(), target)
+
+
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Adversarial:
     """Least-squares losses with factors of one half: targets a of fakes, b of real images, c of the generator.
 

@@ -10,3 +10,8 @@ from i2i.losses.adversarial import at_least_float32
 def l1(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of two batches [B, C, H, W], a scalar in at least float32."""
     return (at_least_float32(a) - at_least_float32(b)).abs().mean()
+
+
+def mse(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of two batches [B, C, H, W], a scalar in at least float32."""
+    return (at_least_float32(a) - at_least_float32(b)).square().mean()

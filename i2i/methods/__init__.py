@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from i2i.data.batch import Batch as Batch
     from i2i.data.batch import Shape as Shape
+    from i2i.methods._bases import Enlarge as Enlarge
     from i2i.methods._bases import Generate as Generate
     from i2i.methods._bases import Translate as Translate
     from i2i.methods._bases import TwoWay as TwoWay
     from i2i.methods._bases import eval_forward as eval_forward
     from i2i.methods._bases import sample_ids as sample_ids
+    from i2i.methods._content import Content as Content
     from i2i.methods._method import Method as Method
     from i2i.methods._method import Now as Now
     from i2i.methods._method import Terms as Terms
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "i2i.data.batch": ("Batch", "Shape"),
-    "i2i.methods._bases": ("Generate", "Translate", "TwoWay", "eval_forward", "sample_ids"),
+    "i2i.methods._bases": ("Enlarge", "Generate", "Translate", "TwoWay", "eval_forward", "sample_ids"),
+    "i2i.methods._content": ("Content",),
     "i2i.methods._method": ("Method", "Now", "Terms"),
     "i2i.methods._optim": (
         *("adam", "adam_pair", "sgd_or_adam_pair"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, Shape
@@ -22,6 +23,25 @@ class Translate(Method):
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1]."""
         return self.generator(batch.x)
+
+
+class Enlarge(Translate):
+    """x -> y by one generator, where y is `shape.scale` times as large as x (one of `scales`)."""
+
+    scales: ClassVar[tuple[int, ...]] = (4, 2, 3, 8)
+
+    def infer(self, batch: Batch) -> Tensor:
+        """G(x) [B, C, scale H, scale W] in [-1, 1]."""
+        return self.generator(batch.x).clamp(-1, 1)
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """The bicubic enlargement, G's, and the real image."""
+        columns = {"input": batch.x, "translated": self.infer(batch)}
+        size = columns["translated"].shape[-2:]
+        if size != batch.x.shape[-2:]:
+            bicubic = fn.interpolate(batch.x, size, mode="bicubic", align_corners=False).clamp(-1, 1)
+            columns = {"bicubic": bicubic, "translated": columns["translated"]}
+        return columns if batch.y is None else {**columns, "real": batch.y}
 
 
 class TwoWay(Method):

@@ -75,6 +75,7 @@ class Method(nn.Module):
 
     Config: ClassVar[type]  # frozen dataclass of the settings, with the paper's numbers as defaults
     needs: ClassVar[str] = "paired"  # layout of the data: paired, unpaired, images, labelled
+    scales: ClassVar[tuple[int, ...]] = (1,)  # how many times as large as x images can be made; first the default
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks with an EMA copy, which are saved; the first is `generator`
     discriminators: ClassVar[tuple[str, ...]] = ()  # networks whose first argument is images; the tricks act on them
     per_process_note: ClassVar[str] = ""  # statistic that each process computes alone: results depend on their number
@@ -156,7 +157,7 @@ class Method(nn.Module):
 
     def example(self, shape: Shape) -> tuple[Tensor, ...]:
         """Inputs of an averaged network for one image; the memory of a run is estimated with them."""
-        return (torch.zeros(1, shape.channels_in, shape.size, shape.size),)
+        return (torch.zeros(1, shape.channels_in, shape.size_in, shape.size_in),)
 
     def notes(self) -> list[str]:
         """Sentences for the user to read before training, such as which loss is left out and why."""

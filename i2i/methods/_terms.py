@@ -18,6 +18,8 @@ TERM_NOTES = {
     "adv": "How far the generator is from fooling the discriminator. Good: level; a steady rise means that the "
     "discriminator wins. It does not say how good the images look.",
     "l1": "Mean absolute distance to the true image, times its weight. Lower is better.",
+    "pixel": "Distance to the true image, pixel by pixel, times its weight. Lower is better.",
+    "feature": "Distance to the true image in the maps of a trained network, times its weight. Lower is better.",
     "cycle": "Distance between an image and itself after there and back, times its weight. Lower is better.",
     "identity": "How much a generator changes an image that is of its target side already, times its weight. Lower is "
     "better.",

@@ -20,11 +20,15 @@ from i2i.core.progress import Progress
 from i2i.core.resources import cache_folder
 from i2i.data import download
 from i2i.metrics import feature_networks, weights
-from i2i.metrics.feature_networks import FeatureNetwork
+from i2i.metrics.content import ContentLoss
+from i2i.metrics.feature_networks import FeatureNetwork, vgg_state
 from i2i.metrics.perceptual import DISTS, LPIPS
 from i2i.models import pth
 
 INCEPTION = "inception"
+SHIPPED_FILES = {"effnet": weights.EFFNET_LITE0, "alex": weights.LPIPS_ALEX}
+# Weights that only this network has, by the names here or in torchvision. AlexNet's are asked for last.
+KEYS = {"vgg16": "conv12.weight", "effnet": "_conv_stem.weight", "alex": "conv4.weight"}
 
 
 @dataclass(frozen=True)
@@ -123,13 +127,32 @@ def lpips(network: str = "alex", device: str | torch.device = "cpu", progress: P
     state = _state(get("lpips_vgg_heads", progress))
     if "conv0.weight" not in state:  # the authors' file holds the heads alone
         heads = {f"lin{i}.weight": state[f"lin{i}.model.1.weight"] for i in range(5)}
-        state = {**feature_networks.vgg_state(_state(get("vgg", progress))), **heads}
+        state = {**vgg_state(_state(get("vgg", progress))), **heads}
     return LPIPS(state).to(device)
+
+
+def content(name: str) -> ContentLoss:
+    """The content loss of the network `name`: effnet or alex (shipped), vgg16 (downloaded once), or a file of weights.
+
+    Raises I2IError if there is no such network or file, or its weights cannot be downloaded."""
+    known = feature_networks.ALIASES.get(name, name)
+    if known in SHIPPED_FILES:
+        return ContentLoss(known, weights.read(SHIPPED_FILES[known]))
+    path = get("vgg") if known == "vgg" else Path(name).expanduser()
+    if not path.is_file():
+        names = ["none", "vgg16", *SHIPPED_FILES, "a file of weights"]
+        raise I2IError(f"content is {name!r}, which is no network and no file.", nearest(name, names))
+    state = _state(path)
+    state = dict(vgg_state(state)) if "features.28.weight" in state else state
+    for title, key in KEYS.items():
+        if key in state:
+            return ContentLoss(title, state)
+    raise I2IError(f"{path} does not hold weights of VGG16, AlexNet or EfficientNet-Lite0.", "Give another content.")
 
 
 def dists(device: str | torch.device = "cpu", progress: Progress | None = None) -> DISTS:
     """DISTS; VGG16 and its weights are downloaded once."""
-    trunk = feature_networks.vgg_state(_state(get("vgg", progress)))
+    trunk = vgg_state(_state(get("vgg", progress)))
     return DISTS({**trunk, **_state(get("dists", progress))}).to(device)
 
 

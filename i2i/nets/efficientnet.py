@@ -20,6 +20,7 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+MAPS = (0, 2, 4, 10)  # blocks whose outputs are the last ones of their size
 EPS = 1e-3  # of the batch norms
 
 
@@ -60,6 +61,8 @@ class Block(nn.Module):
 class EfficientNetLite0(nn.Module):
     """Images [B, 3, 224, 224], (level - 127) / 128 -> features [B, 1280] and ImageNet logits [B, 1000]."""
 
+    least = 16  # pixels a side that leave a position in the last of `maps`
+
     def __init__(self) -> None:
         super().__init__()
         self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
@@ -80,3 +83,13 @@ class EfficientNetLite0(nn.Module):
             x = block(x)
         features = F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
         return features, self._fc(features)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The ends of the stages at 1/2, 1/4, 1/8 and 1/16 of the sides: 16, 24, 40 and 112 channels, not clipped."""
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        maps = []
+        for i, block in enumerate(self._blocks[: MAPS[-1] + 1]):
+            x = block(x)
+            if i in MAPS:
+                maps.append(x)
+        return maps

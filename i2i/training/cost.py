@@ -129,7 +129,7 @@ def moment(run: Run, number: int) -> Now:
 def empty_batch(run: Run, n: int) -> Batch:
     """A batch of `n` images without content, of the layout of the run's data."""
     shape: Shape = run.shape
-    x = torch.zeros(n, shape.channels_in, shape.size, shape.size)
+    x = torch.zeros(n, shape.channels_in, shape.size_in, shape.size_in)
     y = (
         torch.zeros(n, shape.channels_out, shape.size, shape.size)
         if run.data.layout in ("paired", "unpaired")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from i2i.core.distributed import processes
-from i2i.data.batch import Batch
+from i2i.data.batch import Batch, Shape
 from i2i.training.cost import Cost, moment
 from i2i.training.run import Run
 from i2i.training.settings import accelerator_for
@@ -133,7 +133,7 @@ class StepMaker:
         now = moment(dataclasses.replace(run, training=training), self.number)
         start = time.perf_counter()
         for images in run.data.batches(now.images, batch, 0, 1, training.seed):
-            part = run.data.augment_on_device(self.step.move(_cut(images, run.shape.size)), training.seed)
+            part = run.data.augment_on_device(self.step.move(_cut(images, run.shape)), training.seed)
             self.step(part.to(self.device, memory_format=self.step.layout), now)
             _wait(self.device)
             end = time.perf_counter()
@@ -141,10 +141,10 @@ class StepMaker:
             start = time.perf_counter()
 
 
-def _cut(batch: Batch, size: int) -> Batch:
-    """The upper left corner, of `size` pixels, of all images."""
-    y = None if batch.y is None else batch.y[..., :size, :size]
-    return dataclasses.replace(batch, x=batch.x[..., :size, :size], y=y)
+def _cut(batch: Batch, shape: Shape) -> Batch:
+    """The upper left corner of all images, as large as `shape` says."""
+    y = None if batch.y is None else batch.y[..., : shape.size, : shape.size]
+    return dataclasses.replace(batch, x=batch.x[..., : shape.size_in, : shape.size_in], y=y)
 
 
 def _wait(device: torch.device) -> None:

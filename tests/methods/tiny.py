@@ -55,7 +55,7 @@ class Memory:
         """The samples of these numbers as the loop takes them."""
         ids, shape = torch.tensor(numbers), self.shape
         which = ids % self.count
-        x = picture(which, shape.channels_in, shape.size, "x")
+        x = picture(which, shape.channels_in, shape.size_in, "x")
         y = c = None
         if self.needs == "paired":
             y = picture(which, shape.channels_out, shape.size, "y")

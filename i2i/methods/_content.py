@@ -1,0 +1,32 @@
+"""The content loss of a method, kept beside its networks: it is not trained, and no checkpoint or model holds it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from i2i.core.errors import I2IError
+from i2i.models import feature_weights
+
+
+class Content:
+    """Calls a `ContentLoss` on the device and in the numbers of the images.
+
+    name: see `feature_weights.content`; none: the loss is 0 everywhere. size: side of the training crops. Raises
+    I2IError for an unknown name, for weights that are missing, and if the crops are too small for the network."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.loss = None if name == "none" else feature_weights.content(name)
+        if self.loss is not None and size < self.loss.least:
+            raise I2IError(
+                f"content is {name}, and size is {size} pixels.",
+                f"That network needs at least {self.loss.least}. Choose a larger size, or content=none.",
+            )
+
+    def __bool__(self) -> bool:
+        return self.loss is not None
+
+    def __call__(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] twice -> a scalar."""
+        if self.loss is None:
+            return fake.new_zeros(())
+        return self.loss.to(real)(fake.to(real.dtype), real)
