@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -53,3 +54,39 @@ def counter_uniform(ids: Tensor, n: int, seed: int = 0, salt: str = "u") -> Tens
     rows = _mixed(ids * _STEP + seed_of(seed, salt))
     cells = _mixed(rows[:, None] + torch.arange(1, n + 1, device=ids.device) * _STEP)
     return (((cells >> 11) & ((1 << 53) - 1)).double() + 0.5) * 2.0**-53
+
+
+def counter_normal(ids: Tensor, shape: Sequence[int], seed: int = 0, salt: str = "z") -> Tensor:
+    """Standard normal noise float32 [len(ids), *shape]; row i is a pure function of (seed, salt, ids[i]).
+
+    Computed on the device of `ids` without waiting for it, which `hashed_normal` is not."""
+    n = math.prod(shape)
+    return torch.special.ndtri(counter_uniform(ids, n, seed, salt)).float().view(len(ids), *shape).to(ids.device)
+
+
+_LOW32 = 0xFFFFFFFF
+
+
+def _scrambled(x: Tensor) -> Tensor:
+    """A mixing of 32-bit numbers, held in int64 so that no product overflows: other programs compute it, too."""
+    for _ in range(2):
+        x = ((x ^ (x // 65536)) * 0x45D9F3B) & _LOW32
+    return x ^ (x // 65536)
+
+
+def pixel_normal(
+    channels: int, height: int, width: int, *counters: int | str, device: torch.device | None = None
+) -> Tensor:
+    """Standard normal noise float32 [1, channels, height, width], a function of `counters` and of each value's place.
+
+    A value depends on its channel, row and column, and not on the size: a part of a larger field is the smaller one."""
+    rows = _scrambled(torch.arange(height, device=device)[:, None] ^ (seed_of(*counters, "rows") & _LOW32))
+    cells = _scrambled((rows + torch.arange(width, device=device) * 0x9E3779B1) & _LOW32)
+    fields = []
+    for c in range(channels):
+        first, second = (
+            ((_scrambled(cells ^ (seed_of(*counters, c, part) & _LOW32)) // 256).float() + 0.5) * 2.0**-24
+            for part in ("radius", "angle")
+        )
+        fields.append((-2 * first.log()).sqrt() * (2 * math.pi * second).cos())  # Box and Muller 1958
+    return torch.stack(fields)[None]
