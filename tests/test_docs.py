@@ -475,7 +475,7 @@ def test_a_checkpoint_holds_what_the_specification_lists(sandbox: Path) -> None:
     with safe_open(folder / "state.safetensors", framework="pt") as file:
         assert {name.split("/")[0] for name in file.keys()} <= {"method", "optim", "ema"}  # noqa: SIM118
     best = json.loads((folder.parent / "best.json").read_text())
-    assert set(best) == {"checkpoint", "score", "images"}
+    assert set(best) == {"checkpoint", "score", "images", "metric"}
 
 
 def test_a_record_holds_what_the_specification_lists(sandbox: Path) -> None:

@@ -114,11 +114,14 @@ def rm(
 
 
 def _score(run: RunFacts) -> str:
+    from i2i.inference.metric_choice import title
+
     model = run.metrics.get("model") or {}
     if isinstance(model.get("l1"), float | int):
         return f"L1 {model['l1']:.4f}"
     score = run.best.get("score")
-    return f"L1 {score:.4f}" if isinstance(score, float | int) else "-"
+    name = title(str(run.best.get("metric") or "l1"))  # until version 0.1 the score was L1
+    return f"{name} {score:.4f}" if isinstance(score, float | int) else "-"
 
 
 def _cell(value: Any) -> str:

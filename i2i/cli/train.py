@@ -123,6 +123,7 @@ def train(
       i2i train pix2pix maps
       i2i train cyclegan photos/ paintings/
       i2i train pix2pix --data pairs/ --size 256 --epochs 200 --out runs/mine
+      i2i train pix2pix pairs/ --set score_every=5000 --set patience=5
       i2i train --resume runs/mine
       i2i train --resume runs/faces --epochs 400
       i2i train cyclegan horse2zebra --init-from cyclegan_horse2zebra --epochs 20
@@ -218,8 +219,10 @@ def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
     """Prints the scores, and where the run left what."""
     path = folder / "metrics.json"
     metrics = read_json(path, {str: object}) if path.is_file() else None
+    best, best_words = _best(folder)
     if as_json:
-        print_json({"folder": str(folder), "model": str(folder / "model.safetensors"), "metrics": metrics})
+        model = str(folder / "model.safetensors")
+        print_json({"folder": str(folder), "model": model, "metrics": metrics, **({"best": best} if best else {})})
         return
     if quiet:
         return
@@ -229,8 +232,33 @@ def _print_result(folder: Path, as_json: bool, quiet: bool) -> None:
         print_scores(metrics)
     echo(f"Report:  {folder / 'report.html'}")
     echo(f"Model:   {folder / 'model.safetensors'}")
+    if best:
+        echo(f"Best:    {best['model']} ({best_words})")
     if (folder / "test.png").is_file():
         echo(f"Samples: {folder / 'test.png'}")
     from i2i.models.use import use_of_run
 
     echo(f"Use it:  {use_of_run(folder)}")
+
+
+def _best(folder: Path) -> tuple[dict[str, Any], str]:
+    """The best model of a run, with its score and that of the last model; and the same in words. Empty without one."""
+    from i2i.inference.metric_choice import title
+    from i2i.models.format import read_header
+
+    path, last = folder / "best.safetensors", folder / "model.safetensors"
+    if not path.is_file() or not last.is_file():
+        return {}, ""
+    headers = [read_header(file) for file in (path, last)]
+    metrics = [header.get("metrics") or {} for header in headers]
+    name = next(iter(metrics[0]), "")
+    if not name:
+        return {}, ""
+    metric, images, score = name.removeprefix("val_"), int(headers[0].get("images") or 0), float(metrics[0][name])
+    best: dict[str, Any] = {"model": str(path), "metric": metric, "score": score, "images": images}
+    words = f"{title(metric)} {score:.4g} at {images:,} images"
+    if name in metrics[1]:
+        best["last score"] = float(metrics[1][name])
+        same = headers[1].get("images") == images
+        words += ", the last" if same else f"; the last model has {metrics[1][name]:.4g}"
+    return best, words

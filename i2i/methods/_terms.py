@@ -38,8 +38,8 @@ WASSERSTEIN = {
 }
 
 OTHER_NOTES = {
-    "score": "Score on held-out images, which training never sees. Lower is better; the lowest marks the best "
-    "checkpoint.",
+    "score": "Score of the averaged weights on images that stay the same: LPIPS of held-out pairs, or KID of sets of "
+    "images. Lower is better; the lowest marks the best checkpoint and best.safetensors.",
     "samples/spread": "How much the samples differ from each other, as a share of how much real images do. Good: near "
     "1. Near 0, the generator makes the same few images (collapse).",
     "samples/nearest": "How near the samples are to single training images, as a share of how near held-out images are."

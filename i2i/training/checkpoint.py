@@ -85,7 +85,9 @@ def mark_best(folder: Path, checkpoint: Path, **facts: Any) -> None:
 def best_of(folder: Path) -> dict[str, Any]:
     """{"checkpoint": name, ...} as `mark_best` wrote it last; empty if there is none, or if it is damaged."""
     try:
-        return dict(read_json(folder / "best.json", {"checkpoint": str, "score?": float, "images?": int}))
+        return dict(
+            read_json(folder / "best.json", {"checkpoint": str, "score?": float, "images?": int, "metric?": str})
+        )
     except I2IError:
         return {}
 

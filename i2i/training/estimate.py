@@ -15,7 +15,8 @@ from i2i.training.cost import Cost
 from i2i.training.loop import default_interval
 from i2i.training.report.log import records
 from i2i.training.run import Run
-from i2i.training.session import JUDGED_IMAGES
+from i2i.training.score_record import SHARE
+from i2i.training.scorer import metric_of, scored_images
 from i2i.training.settings import precision_on
 from i2i.training.timing import BACKWARD, time_step
 
@@ -113,23 +114,20 @@ def _saves(run: Run, every: int) -> int:
     return math.ceil(run.total / (every or default_interval(run.training, run.total, run.data.count)))
 
 
-def _judged(run: Run) -> int:
-    """Held-out images that choose the best checkpoint."""
-    return min(JUDGED_IMAGES, run.held_out.count) if run.held_out and run.method.needs == "paired" else 0
-
-
 def _extra_steps(run: Run, cost: Cost) -> float:
     """The MACs of sample grids and scores, in steps."""
     generator = cost.networks.get(run.method.averaged[0])
-    judging = _judged(run) * (generator.work if generator else 0)
+    judging = scored_images(run) * (generator.work if generator else 0)
     grids = (1 + _saves(run, run.training.sample_every)) * cost.preview
     step = BACKWARD * cost.step * cost.mean * run.training.accumulate * processes()
-    return (grids + _saves(run, run.training.save_every) * judging) / max(1, step)
+    steps = run.total / run.training.batch
+    scores = _saves(run, run.training.score_every or run.training.save_every) * judging / max(1, step)
+    return grids / max(1, step) + (scores if run.training.score_every else min(scores, SHARE * steps))
 
 
 def _disk(run: Run, cost: Cost) -> int:
     """Bytes of the run's folder: checkpoints (one more while the last is written), model, sample grids, report."""
     saves = _saves(run, run.training.save_every)
-    checkpoints = min(saves, run.training.keep + (1 if _judged(run) else 0) + 1)
-    grids = 1 + _saves(run, run.training.sample_every)
-    return int(checkpoints * cost.state + cost.model + grids * PNG_SHARE * cost.samples + REPORT_BYTES)
+    checkpoints = min(saves, run.training.keep + (1 if metric_of(run) else 0) + 1)
+    grids, models = 1 + _saves(run, run.training.sample_every), 2 if metric_of(run) else 1
+    return int(checkpoints * cost.state + models * cost.model + grids * PNG_SHARE * cost.samples + REPORT_BYTES)

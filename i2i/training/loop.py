@@ -39,8 +39,9 @@ class Loop:
     """One training run: `Loop(...).run()` trains the method until `total` images were seen.
 
     folder: receives the checkpoints. observer: receives losses, events and sample grids, from the first process only.
-    facts: JSON values that must be the same when the run is resumed. save_model, judge: called at each save with the
-    method, averaged weights in place; the score of `judge` (lower is better) chooses the best checkpoint. model_images:
+    facts: JSON values that must be the same when the run is resumed. save_model: called at each save with the
+    method, averaged weights in place. judge: the same, at moments that are scored; its score (lower is better) chooses
+    the best checkpoint, and save_best is called at each better one. model_images:
     tells of which moment the model is, so that a resumed run writes one that is missing or older than its checkpoint.
     preview: data of the sample grids; default: the training data.
     """
@@ -60,6 +61,7 @@ class Loop:
         judge: Judge | None = None,
         model_images: ModelImages | None = None,
         preview: TrainingData | None = None,
+        save_best: SaveModel | None = None,
     ) -> None:
         self.accelerator = accelerator or accelerator_for(settings)
         self.device, self.rank = self.accelerator.device, self.accelerator.process_index
@@ -71,7 +73,10 @@ class Loop:
         self.ema = EMA(method, settings.ema)
         self.train_step.compile_networks()  # after the EMA has copied them
         self.losses = LossBuffer(self.world)
-        self.saver = Saver(folder, settings.keep, observer, save_model, judge, model_images)
+        self.saver = Saver(
+            folder, settings.keep, observer, save_model, judge, model_images, save_best, settings.score_every, total
+        )
+        self.early = ""  # why the run stopped before its end without being asked to
         self.stop_signal = StopSignal()
 
     def run(self, restored: Callable[[], None] = lambda: None) -> int:
@@ -92,7 +97,7 @@ class Loop:
                 self._draw_samples(0)
             if images:
                 self._complete(images)
-            if images < self.total:
+            if images < self.total and not self._out_of_patience(images):
                 images = self._train(images)
         return images
 
@@ -128,9 +133,10 @@ class Loop:
             stop, save_due = self._sync_stop(now.step)
             if crossed(before, now.images, sample_every) or ended:
                 self._draw_samples(now.images)
-            if crossed(before, now.images, save_every) or save_due or stop or ended:
-                self.save(now.images, needed=bool(stop) or ended)
-            if ended:
+            scored = self._is_scored(before, now.images)
+            if crossed(before, now.images, save_every) or scored or save_due or stop:
+                self.save(now.images, needed=bool(stop) or ended, score=scored)
+            if ended or (scored and self._out_of_patience(now.images)):
                 break
             if stop:
                 raise Interrupted(stop, f"Go on with: i2i train --resume {shlex.quote(str(self.folder))}")
@@ -182,8 +188,33 @@ class Loop:
         """Tensors and JSON values of everything that is no pure function of the images seen."""
         return pack_state(self.train_step, self.ema)
 
-    def save(self, images: int, needed: bool = False) -> None:
-        """Writes a checkpoint and the model.
+    def _is_scored(self, before: int, images: int) -> bool:
+        """True if the moment at `images` may be scored: a pure function of the images, the same in every process."""
+        settings = self.settings
+        every = settings.score_every or settings.save_every or default_interval(settings, self.total, self.data.count)
+        return crossed(before, images, every) or images >= self.total
+
+    def _out_of_patience(self, images: int) -> bool:
+        """True if the run stops here, because its scores get no better; the same in every process."""
+        patience = self.settings.patience
+        if not patience or images >= self.total:
+            return False
+        count = torch.tensor([self.saver.record.stale(images)], device=self.device)
+        if self.world > 1:
+            dist.broadcast(count, src=0)
+        if int(count) < patience:
+            return False
+        command = f"i2i train --resume {shlex.quote(str(self.folder))} --set patience=0"
+        best = self.saver.record.best(images)
+        best_words = f" The best one was at {best[0]:,} images." if best is not None else ""
+        self.early = f"stopped early: {patience} scores in a row were no better than the best one."
+        self.observer.event(
+            images, "note", text=f"The run {self.early.rstrip('.')}.{best_words} To go on, run: {command}"
+        )
+        return True
+
+    def save(self, images: int, needed: bool = False, score: bool = False) -> None:
+        """Writes a checkpoint and the model, and scores it if `score` and there is time for it.
 
         A failure is reported to the observer, and training goes on. If `needed`, because training ends here, it raises
         I2IError."""
@@ -191,12 +222,15 @@ class Loop:
         self.save_time = time.monotonic()
         errors: dict[str, Exception] = {}
         if self.rank == 0:
-            errors = self.saver.save(images, self.train_step, self.ema, self.facts)
+            errors = self.saver.save(images, self.train_step, self.ema, self.facts, score)
         self._after_save(images, errors, needed)
 
     def _complete(self, images: int) -> None:
         """Writes the model of the restored checkpoint, if the session that wrote the checkpoint did not get so far."""
-        errors = self.saver.complete(images, self.train_step, self.ema) if self.rank == 0 else {}
+        errors = {}
+        if self.rank == 0:
+            score = self._is_scored(images - self.settings.batch, images)
+            errors = self.saver.complete(images, self.train_step, self.ema, score)
         self._after_save(images, errors, needed=images >= self.total)
 
     def _after_save(self, images: int, errors: dict[str, Exception], needed: bool) -> None:

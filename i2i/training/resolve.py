@@ -24,6 +24,7 @@ from i2i.training import recipes
 from i2i.training.length import check_length, planned_images
 from i2i.training.precision import settle
 from i2i.training.run import Run
+from i2i.training.scorer import check_scored
 from i2i.training.settings import TrainSettings
 from i2i.training.start import read_start
 from i2i.training.tricks import TrickSettings
@@ -209,7 +210,7 @@ def _resolve(
     held_out = data.open(sources, parts["data"], split=split) if split else None
     _check_memory(training, opened)
     name = f"{Path(title or recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return Run(
+    run = Run(
         recipe=recipe,
         method=method,
         config=parts["method"],
@@ -225,6 +226,8 @@ def _resolve(
         total=training.length(opened.count),
         settings=settings,
     )
+    check_scored(run)
+    return run
 
 
 def _check_memory(training: TrainSettings, opened: data.Data) -> None:

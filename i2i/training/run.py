@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # not what it computes.
 FREE_SETTINGS = frozenset(
     {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
-    | {"keep_discriminators"}
+    | {"keep_discriminators", "score_every", "patience"}
 )
 BYTES_OF_TRAINING = 16  # of each number in parameters: its value, its gradient and two moments of Adam
 MAX_PARAMETERS = 100_000  # tensors

@@ -42,7 +42,7 @@ class RunFacts:
     started: str  # time of the log's first line, ISO 8601; "" if there is no log
     seconds: float  # of training, all sessions together
     losses: dict[str, float]  # the last, by "optimizer/term"; without those that were not finite
-    best: dict[str, Any]  # of the best checkpoint: score (lower is better) and images; {} if there is none
+    best: dict[str, Any]  # of the best checkpoint: score (lower is better), metric and images; {} if there is none
     metrics: dict[str, Any]  # metrics.json; {} if there is none
     size: int  # bytes of the folder
     reason: str = ""  # why it stopped

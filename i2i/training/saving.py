@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from i2i.training import checkpoint as checkpoints
 from i2i.training.ema import EMA
 from i2i.training.report import Observer
 from i2i.training.run import check_same_run
+from i2i.training.score_record import ScoreRecord
+from i2i.training.settings import MAX_IMAGES
 from i2i.training.state import pack_state, restore_state
 from i2i.training.step import TrainStep
 
+LISTS = "best model, or the list of checkpoints,"
 # the form of a checkpoint's state.json (core.reading.has_form)
 FACTS: dict[str, Any] = {
     "images": int,
@@ -48,14 +52,22 @@ class Saver:
         save_model: SaveModel | None,
         judge: Judge | None,
         model_images: ModelImages | None = None,
+        save_best: SaveModel | None = None,
+        score_every: int = 0,
+        total: int = MAX_IMAGES,
     ) -> None:
         self.folder, self.checkpoints, self.keep = folder, folder / "checkpoints", keep
         self.observer, self.save_model, self.judge, self.model_images = observer, save_model, judge, model_images
+        self.save_best, self.total = save_best, total
+        self.record = ScoreRecord(self.checkpoints, getattr(judge, "metric", "score"), score_every)
 
-    def save(self, images: int, step: TrainStep, ema: EMA, run_facts: dict[str, Any]) -> dict[str, Exception]:
+    def save(
+        self, images: int, step: TrainStep, ema: EMA, run_facts: dict[str, Any], score: bool = True
+    ) -> dict[str, Exception]:
         """Writes the checkpoint and the model. Returns the errors by the part that was not written; empty if none.
 
-        run_facts: JSON values that must be the same when the checkpoint is restored."""
+        run_facts: JSON values that must be the same when the checkpoint is restored. score: this moment is one of those
+        that are scored, if there is time for it."""
         errors: dict[str, Exception] = {}
         checkpoint = None
         try:
@@ -66,9 +78,9 @@ class Saver:
             checkpoint = checkpoints.save(self.checkpoints, images, tensors, facts)
         except (OSError, I2IError) as error:
             errors["checkpoint"] = error
-        return self._finish(images, step, ema, checkpoint, errors)
+        return self._finish(images, step, ema, checkpoint, errors, score)
 
-    def complete(self, images: int, step: TrainStep, ema: EMA) -> dict[str, Exception]:
+    def complete(self, images: int, step: TrainStep, ema: EMA, score: bool = True) -> dict[str, Exception]:
         """Writes what follows the checkpoint of `images` images, if a crash or a full disk kept it from being written.
 
         Returns the errors by the part that was not written; empty if all is there."""
@@ -78,27 +90,25 @@ class Saver:
             with contextlib.suppress(OSError):  # the last part, which the next save makes up for
                 checkpoints.rotate(self.checkpoints, self.keep)
             return {}
-        return self._finish(images, step, ema, checkpoints.path_of(self.checkpoints, images), {})
+        return self._finish(images, step, ema, checkpoints.path_of(self.checkpoints, images), {}, score)
 
     @torch.no_grad()
     def _finish(
-        self, images: int, step: TrainStep, ema: EMA, checkpoint: Path | None, errors: dict[str, Exception]
+        self,
+        images: int,
+        step: TrainStep,
+        ema: EMA,
+        checkpoint: Path | None,
+        errors: dict[str, Exception],
+        score: bool,
     ) -> dict[str, Exception]:
-        """Judges the method with averaged weights, marks the best checkpoint, writes the model, and removes old
+        """Scores the method with averaged weights, marks the best checkpoint, writes the models, and removes old
         checkpoints. The model comes after the mark, so that a model of this moment says that the mark is there, too."""
-        lists = "list of the best and newest checkpoints"
         try:
             with ema.applied(step.method) as averaged, torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed_of("judge", images))  # the same score after a resume
-                score = self.judge(averaged) if self.judge else None
-                if score is not None:
-                    self.observer.event(images, "score", score=score)
-                if checkpoint is not None and score is not None:
-                    try:
-                        if score < checkpoints.best_of(self.checkpoints).get("score", math.inf):
-                            checkpoints.mark_best(self.checkpoints, checkpoint, score=score, images=images)
-                    except OSError as error:
-                        errors[lists] = error
+                if score and self.judge:
+                    torch.manual_seed(seed_of("judge", images))  # the same score after a resume
+                    self._score(self.judge, images, averaged, checkpoint, errors)
                 if self.save_model:
                     self.save_model(averaged, images)
         except (OSError, I2IError) as error:
@@ -107,11 +117,50 @@ class Saver:
             try:
                 checkpoints.rotate(self.checkpoints, self.keep)
             except OSError as error:
-                errors[lists] = error
+                errors[LISTS] = error
             self.observer.event(images, "saved", checkpoint=checkpoint.name)
         if errors:
             self.observer.event(images, "save failed", error=_sentence(errors))
         return errors
+
+    def _score(
+        self, judge: Judge, images: int, averaged: Method, checkpoint: Path | None, errors: dict[str, Exception]
+    ) -> None:
+        """Scores the method, if there is time for it, and keeps it if it is the best one so far."""
+        start, last = time.monotonic(), images >= self.total
+        predict = getattr(judge, "seconds", None)
+        is_due = self.record.may_be_due(images)
+        if is_due and not self.record.every and predict is not None:
+            is_due = self.record.is_due(images, predict(averaged, self.record.allowed(last)), last)
+        score = judge(averaged) if is_due else None
+        self.record.spent += time.monotonic() - start
+        if score is None or not math.isfinite(score):
+            return
+        self.observer.event(images, "score", score=score, metric=self.record.metric)
+        try:
+            self.record.add(images, score)
+            best = self.record.best()
+            if best is not None and best[0] == images and self.save_best:
+                self.save_best(averaged, images)
+            self._mark_best(checkpoint)
+        except (OSError, I2IError) as error:
+            errors[LISTS] = error
+
+    def _mark_best(self, checkpoint: Path | None) -> None:
+        """Names the best checkpoint in best.json: the one with the best score, of those that are still there."""
+        marked = checkpoints.best_of(self.checkpoints)
+        names = {path.name for path in (*checkpoints.listed(self.checkpoints), *([checkpoint] if checkpoint else []))}
+        scores = {
+            path: (score, moment)
+            for moment, score in self.record.scores.items()
+            if (path := checkpoints.path_of(self.checkpoints, moment)).name in names
+        }
+        if not scores:
+            return
+        path = min(scores, key=lambda p: scores[p])
+        facts = {"score": scores[path][0], "images": scores[path][1], "metric": self.record.metric}
+        if marked != {"checkpoint": path.name, **facts}:
+            checkpoints.mark_best(self.checkpoints, path, **facts)
 
     def restore(self, step: TrainStep, ema: EMA, run_facts: dict[str, Any]) -> int:
         """Restores the newest intact checkpoint and returns its images; 0 if there is none.

@@ -22,12 +22,10 @@ from i2i.core.device import device_of
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_folder, atomic_write, sweep
 from i2i.core.reading import read_yaml
-from i2i.data.batch import Batch
 from i2i.inference.evaluate import conclude
 from i2i.methods import WASSERSTEIN
 from i2i.methods._bases import Generate
 from i2i.methods._method import Method
-from i2i.metrics.pixel import l1
 from i2i.models import format as model_file
 from i2i.models.load import translator_of
 from i2i.training.check import check_on_data
@@ -42,10 +40,10 @@ from i2i.training.report.observer import ProgressObserver, TrainProgress
 from i2i.training.resolve import METHOD_COPY, check_new_folder
 from i2i.training.run import Run
 from i2i.training.run_lock import RunLock
+from i2i.training.scorer import Scorer
 from i2i.training.settings import TrainSettings, accelerator_for
 
-JUDGED_IMAGES = 64  # held-out images that choose the best checkpoint, at most
-JUDGE_BATCH = 8  # images in one pass of the network
+BEST = "best.safetensors"  # the model with the best score so far, in a run's folder
 
 
 class Session:
@@ -65,7 +63,7 @@ class Session:
         self.method = run.build()
         run.start = None  # its weights are in the networks now
         self.notes = run.notes(self.method)
-        self.metrics: dict[str, float] = {}  # scores on held-out images, which go into the model's header
+        self.scorer = Scorer(run)
         self.data = WatchedData(run.data)
         self.observer = self._observer(not quiet, progress)
         self.loop = Loop(
@@ -78,7 +76,8 @@ class Session:
             facts=run.facts(any_length=not why_fixed(self.method, run.tricks)),
             accelerator=self.accelerator,
             save_model=self._save_model,
-            judge=self._judge,
+            judge=self.scorer if self.scorer.metric else None,
+            save_best=self._save_best,
             model_images=self._model_images,
             preview=run.held_out,
         )
@@ -140,7 +139,7 @@ class Session:
             reason = str(error) or type(error).__name__
             raise
         finally:
-            self.observer.close(reason)
+            self.observer.close(reason or self.loop.early)
             self.lock.release()
             if self.run.training.tracked:
                 self.accelerator.end_training()
@@ -160,7 +159,7 @@ class Session:
             # a copy in float32, as the saved model is: the translator changes the network that it gets
             network = copy.deepcopy(averaged.generator).float().to(memory_format=torch.contiguous_format)
         translator = translator_of(
-            {run.method.averaged[0]: network}, run.header(run.total, self.metrics), run.folder.name
+            {run.method.averaged[0]: network}, run.header(run.total, self.scorer.metrics), run.folder.name
         )
         scores = conclude(translator, held_out, split, run.folder)
         self.observer.event(run.total, "evaluation", **scores)
@@ -173,22 +172,12 @@ class Session:
         if self.run.training.keep_discriminators:
             trained = {n: net for n, net in method.networks().items() if next(net.parameters(), None) is not None}
             others = {name: net for name, net in trained.items() if name not in networks}
-        model_file.save(self._model_path, networks, self.run.header(images, self.metrics), others=others)
+        model_file.save(self._model_path, networks, self.run.header(images, self.scorer.metrics), others=others)
+        self.scorer.metrics = {}  # the next model may have no score
 
-    def _judge(self, method: Method) -> float | None:
-        """The mean L1 distance to the true images of held-out pairs, in [0, 2]; None for a method without pairs."""
-        held_out = self.run.held_out
-        if held_out is None or self.run.method.needs != "paired":
-            return None
-        pairs = held_out.fixed(min(JUDGED_IMAGES, held_out.count))
-        assert pairs.y is not None
-        weight = next(method.parameters())
-        total = 0.0
-        for i in range(0, len(pairs), JUDGE_BATCH):
-            x, y = pairs.x[i : i + JUDGE_BATCH].to(weight.device, weight.dtype), pairs.y[i : i + JUDGE_BATCH]
-            total += float(l1(method.infer(Batch(x)).cpu().float(), y)) * len(y)
-        self.metrics["val_l1"] = total / len(pairs)
-        return self.metrics["val_l1"]
+    def _save_best(self, method: Method, images: int) -> None:
+        networks = {name: getattr(method, name) for name in method.averaged}
+        model_file.save(self.run.folder / BEST, networks, self.run.header(images, self.scorer.metrics))
 
     # ---- facts -------------------------------------------------------------------------------------------------
 

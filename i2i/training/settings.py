@@ -51,6 +51,10 @@ class TrainSettings:
     device: str = "auto"  # auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps
     save_every: Natural = 0  # images between checkpoints; 0: every epoch (at most 200 in a run) and every ten minutes
     sample_every: Natural = 0  # images between sample grids; 0: every epoch (at most 200 in a run)
+    score_every: Natural = (
+        0  # images between scores, which choose the best model; 0: as often as 5 % of the time allows
+    )
+    patience: Natural = 0  # scores in a row without a better one after which the run stops early; 0: never
     keep: Count = 3  # newest checkpoints to keep, in addition to the best one
     log_every: Count = 50  # steps between lines of the log; with one process at most 15 seconds
     init_from: str = ""  # start from the weights of this model, run, or name of `i2i models`; empty: random weights

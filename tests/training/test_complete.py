@@ -9,7 +9,7 @@ import i2i
 from i2i.core.errors import I2IError
 from i2i.models.format import read_header
 from i2i.training import checkpoint
-from i2i.training.session import Session
+from i2i.training.scorer import Scorer
 from i2i.training.train import resume
 from tests.cli.program import make_pairs
 from tests.training.toy import toy_loop
@@ -28,19 +28,19 @@ def pairs(tmp_path_factory):
 
 def kill_at(monkeypatch, images):
     """The process is killed after the checkpoint of `images` images and before what follows it."""
-    judge = Session._judge
+    judge = Scorer.__call__
 
     def killed(self, method):
         if checkpoint.path_of(self.run.folder / "checkpoints", images).exists():
             raise Killed
         return judge(self, method)
 
-    monkeypatch.setattr(Session, "_judge", killed)
+    monkeypatch.setattr(Scorer, "__call__", killed)
 
 
 @pytest.mark.parametrize("save_every", [12, 1000])
 def test_a_run_killed_before_its_last_model_ends_as_if_it_had_not_been(pairs, tmp_path, monkeypatch, save_every):
-    settings = {**SMALL, "images": 24, "save_every": save_every, "keep": 1}
+    settings = {**SMALL, "images": 24, "save_every": save_every, "score_every": save_every, "keep": 1}
     i2i.train("pix2pix", pairs, tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
         kill_at(patch, 24)

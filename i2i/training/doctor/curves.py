@@ -20,7 +20,14 @@ EXPLODED, EXPLOSION_LINES = 100.0, 8  # of the median of a loss; lines that are 
 WEIGHT_GROWTH = 20.0  # root mean square of a network's weights now, against the first
 WAITED, WAIT_CHECKS = 0.5, 3  # share of the time that training waits for images, at so many checks in a row
 LINES = 4096  # lines of losses that are remembered
-FORM = {"kind": str, "images": int, "terms?": {str: float | None}, "score?": float | None, "weights?": {str: float}}
+FORM = {
+    "kind": str,
+    "images": int,
+    "terms?": {str: float | None},
+    "score?": float | None,
+    "metric?": str,
+    "weights?": {str: float},
+}
 NO_LOG = "There is no log of a training."
 
 
@@ -30,7 +37,8 @@ class Curves:
 
     batch: int = 1
     losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # images, means by "optimizer/term"
-    scores: list[tuple[int, float]] = field(default_factory=list)  # images, score on held-out images; lower is better
+    scores: list[tuple[int, float]] = field(default_factory=list)  # images, score on held-out pairs; lower is better
+    metric: str = ""  # of the scores
     weights: list[dict[str, float]] = field(default_factory=list)  # root mean square of each network's weights
     waits: list[float] = field(default_factory=list)  # share of the time that training waited for images
     dead: str = ""  # what is wrong with the images that came
@@ -44,13 +52,21 @@ class Curves:
             if len(self.losses) > LINES:  # every second line of the first half
                 self.losses[: LINES // 2] = self.losses[: LINES // 2 : 2]
         elif kind == "score" and record.get("score") is not None:
-            self.scores.append((images, record["score"]))
+            self._add_score(images, record["score"], str(record.get("metric") or "l1"))
         elif kind == "doctor":
             if record.get("weights"):
                 self.weights = [*self.weights[:1], record["weights"]]
             if isinstance(record.get("waited"), int | float):
                 self.waits = [*self.waits[1 - WAIT_CHECKS :], float(record["waited"])]
             self.dead = str(record.get("dead") or "")
+
+    def _add_score(self, images: int, score: float, metric: str) -> None:
+        """Adds a score on held-out pairs. KID compares sets of images, so it tells nothing of pairs."""
+        if metric == "kid":
+            return
+        if metric != self.metric:  # an earlier version scored by L1
+            self.metric, self.scores = metric, []
+        self.scores.append((images, score))
 
     @classmethod
     def of(cls, records: Sequence[Mapping[str, Any]], batch: int) -> Curves:

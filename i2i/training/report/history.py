@@ -57,6 +57,7 @@ class RunHistory:
     resumed: list[int] = field(default_factory=list)  # images seen when the run was resumed
     saved: int | None = None  # images seen at the last checkpoint
     best: tuple[float, int] | None = None  # (score, images seen); lower is better
+    metric: str = ""  # of the scores
     environment: dict[str, Any] = field(default_factory=dict)
     evaluation: tuple[int, dict[str, Any]] | None = None  # images seen, {"model": {"l1": 0.1, ...}, ...}
     reason: str = ""  # why the run stopped before its end
@@ -98,7 +99,10 @@ class RunHistory:
         elif kind == "saved":
             self.saved = images
         elif kind == "score":
-            score = record.get("score")
+            score, metric = record.get("score"), str(record.get("metric") or "l1")
+            if metric != self.metric:  # an earlier version scored by L1
+                self.metric, self.best = metric, None
+                self.curves.pop("score", None)
             self._add_point("score", images, score)
             if score is not None and (self.best is None or score < self.best[0]):
                 self.best = (score, images)

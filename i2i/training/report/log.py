@@ -25,6 +25,7 @@ FORM: dict[str, Any] = {
     "time?": str,
     "seconds?": float,
     "score?": float | None,
+    "metric?": str,
     "speed?": float | None,
     "terms?": _NUMBERS,
     "rates?": _NUMBERS,

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from i2i.core.format import format_duration, format_number
 from i2i.core.reading import has_form
+from i2i.inference.metric_choice import title
 from i2i.methods._terms import note_of
 from i2i.models.use import use_of_run
 from i2i.training.report.chart import FRAME, Chart, chart
@@ -135,7 +136,9 @@ def _tiles(history: RunHistory, total: int, state: str) -> list[Tile]:
         tiles.append(Tile("Speed", f"{history.mean_speed():.3g}", "images a second, saving included"))
     if history.best:
         score, images = history.best
-        tiles.append(Tile("Best score", f"{score:.4g}", f"at {images:,} images; lower is better"))
+        tiles.append(
+            Tile("Best score", f"{score:.4g}", f"{title(history.metric)} at {images:,} images; lower is better")
+        )
     if history.saved is not None:
         tiles.append(Tile("Last checkpoint", f"{history.saved:,}", "images"))
     if history.environment.get("device"):

@@ -71,7 +71,7 @@ class Report:
     def event(self, images: int, kind: str, **facts: Any) -> None:
         """Logs something that happened. These kinds are also shown in the page:
 
-        note, warning (text); save failed (error); resumed; saved (checkpoint); score (score, lower is better);
+        note, warning (text); save failed (error); resumed; saved (checkpoint); score (score, metric; lower is better);
         environment (device, versions={name: version}, changed=[settings that differ from the method's defaults],
         about=a sentence, and any other facts); evaluation ({"model": {"l1": 0.1, ...}, "mean image": {...}, ...}).
         """
