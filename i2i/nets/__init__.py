@@ -29,12 +29,12 @@ from i2i.nets.pix2pixhd import GlobalGenerator, LocalEnhancer
 from i2i.nets.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.nets.registry import NETWORKS, Network, build, has_argument, network_arguments, network_name, record, register
 from i2i.nets.resgan import ConditionalBatchNorm, DownBlock, ResNetDiscriminator, ResNetGenerator, UpBlock
-from i2i.nets.resnet import ResNet
+from i2i.nets.resnet import MobileResNet, ResNet
 from i2i.nets.rrdbnet import RRDBNet
 from i2i.nets.spectral import SpectralNorm, spectral_norm
 from i2i.nets.sr_discriminators import ESRGANDiscriminator, SRGANDiscriminator, UNetDiscriminator
 from i2i.nets.srresnet import SRResNet
-from i2i.nets.unet import UNet
+from i2i.nets.unet import MobileUNet, UNet
 from i2i.nets.unit import UnitNetwork
 
 __all__ = [
@@ -53,6 +53,8 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "Maxout",
+    "MobileResNet",
+    "MobileUNet",
     "MultiScale",
     "NAFNet",
     "Network",

@@ -156,6 +156,40 @@ class ResizeConv(nn.Conv2d):
         return super().forward(upsample2x(input))
 
 
+class SeparableConv(nn.Module):
+    """A convolution in two parts: each channel by itself (`kernel` x `kernel`), then all channels of a position (1x1).
+
+    Between them instance norm, and both with a bias, whatever the norms of the network are (Li et al. 2020, arXiv
+    2003.08936). No padding in front unless `padding` says so."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1, padding: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(channels_in, channels_in, kernel, stride, padding, groups=channels_in),
+            InstanceNorm(channels_in),
+            nn.Conv2d(channels_in, channels_out, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] -> [B, channels_out, H', W'], as of the convolution that it stands for."""
+        return self.conv(x)
+
+
+class SeparableUp(nn.Module):
+    """Twice the size in two parts: all channels of a position (1x1) at the small size, then each channel by itself.
+
+    Repeating pixels and the 1x1 convolution may change places, so the costly part has a quarter of the pixels."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels_in, channels_out, 1)
+        self.each = nn.Conv2d(channels_out, channels_out, 3, padding=1, groups=channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] -> [B, channels_out, 2H, 2W]."""
+        return self.each(upsample2x(self.mix(x)))
+
+
 class BlurDown(nn.Module):
     """Half the size, after a fixed blur [1, 2, 1] (Zhang 2019, Making Convolutional Networks Shift-Invariant Again)."""
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from i2i.core.config import Channels, OptionalWidth, Range, Width
 from i2i.core.errors import I2IError
-from i2i.nets.blocks import LeakyReLU, ReLU, ResizeConv, check, norm_layer, uses_bias
+from i2i.nets.blocks import LeakyReLU, ReLU, ResizeConv, SeparableConv, SeparableUp, check, norm_layer, uses_bias
 from i2i.nets.registry import Network, register
 
 MAX_DEPTH = 14  # levels; the sides of images are then multiples of 16,384 pixels
@@ -42,6 +42,8 @@ class UNet(Network):
     `upsample`.
     """
 
+    separable = False  # of all levels but the outermost
+
     def __init__(
         self,
         channels_in: Channels = 3,
@@ -62,12 +64,16 @@ class UNet(Network):
         bias, widest = uses_bias(norm), max_width or 8 * width
         widths = [min(width * 2**k, widest) for k in range(depth)]
 
-        def up(inside: int, outside: int, bias: bool) -> nn.Module:
+        def up(inside: int, outside: int, bias: bool, inner: bool = True) -> nn.Module:
+            if self.separable and inner:
+                return SeparableUp(inside, outside)
             if upsample == "resize":
                 return ResizeConv(inside, outside, bias)
             return nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
 
-        def down(outside: int, inside: int) -> nn.Module:
+        def down(outside: int, inside: int, inner: bool = True) -> nn.Module:
+            if self.separable and inner:
+                return SeparableConv(outside, inside, 4, 2, 1)
             return nn.Conv2d(outside, inside, 4, stride=2, padding=1, bias=bias)
 
         level = None
@@ -83,8 +89,8 @@ class UNet(Network):
                     layers += [nn.Dropout(0.5)]
             level = UNetLevel(layers)
         assert level is not None
-        last: list[nn.Module] = [ReLU(), up(2 * width, detail or channels_out, True)]
-        self.model = UNetLevel([down(channels_in, width), level, *last, *([] if detail else [nn.Tanh()])], True)
+        last: list[nn.Module] = [ReLU(), up(2 * width, detail or channels_out, True, False)]
+        self.model = UNetLevel([down(channels_in, width, False), level, *last, *([] if detail else [nn.Tanh()])], True)
         self.detail: nn.Module | None = None
         if detail:  # the paper's skips start at half of the size
             first = nn.Conv2d(detail + channels_in, detail, 3, padding=1)
@@ -103,3 +109,12 @@ class UNet(Network):
             )
         y = self.model(x)
         return y if self.detail is None else self.detail(torch.cat([y, x], 1))
+
+
+@register("mobile_unet")
+class MobileUNet(UNet):
+    """A U-Net whose levels, but the outermost, have separable convolutions: a small part of their weights and work.
+
+    Shapes and arguments are those of UNet; upsampling inside is by resizing, whatever `upsample` says."""
+
+    separable = True
