@@ -159,6 +159,10 @@ class Method(nn.Module):
         """Inputs of an averaged network for one image; the memory of a run is estimated with them."""
         return (torch.zeros(1, shape.channels_in, shape.size_in, shape.size_in),)
 
+    def term_weights(self) -> dict[str, float]:
+        """Weights of terms that are not called as their setting: {"identity": 5.0}; compression weighs by them."""
+        return {}
+
     def notes(self) -> list[str]:
         """Sentences for the user to read before training, such as which loss is left out and why."""
         return []

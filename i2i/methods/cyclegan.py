@@ -77,6 +77,10 @@ class CycleGAN(TwoWay):
             return ["The identity loss is left out, because the two sides have different numbers of channels."]
         return []
 
+    def term_weights(self) -> dict[str, float]:
+        """The weights of the cycle and of the identity loss."""
+        return {"cycle": self.config.cycle_y, "identity": self.config.cycle_y * self.identity}
+
     def optimizers(self) -> dict[str, Optimizer]:
         """One Adam for both generators, one for both discriminators."""
         c = self.config

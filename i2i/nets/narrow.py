@@ -81,11 +81,11 @@ def _layer(old: nn.Module, new: nn.Module, index: Tensor | None, every: bool = F
     if isinstance(old, ResidualBlock):
         _residual(old, cast(ResidualBlock, new), index)
     elif isinstance(old, SeparableConv):
-        _rows(old.conv[0], cast(SeparableConv, new).conv[0], index)
-        return _conv(old.conv[2], new.conv[2], index)  # type: ignore[index, union-attr]
+        return _separable(old, cast(SeparableConv, new), index)
     elif isinstance(old, SeparableUp):
-        index = _conv(old.mix, cast(SeparableUp, new).mix, index)
-        _rows(old.each, new.each, index)
+        up = cast(SeparableUp, new)
+        index = _conv(old.mix, up.mix, index)
+        _rows(old.each, up.each, index)
     elif isinstance(old, Conv):
         return _conv(old, new, index, None if not every else torch.arange(old.out_channels))
     elif isinstance(old, nn.BatchNorm2d):
@@ -102,12 +102,17 @@ def _residual(old: ResidualBlock, new: ResidualBlock, index: Tensor | None) -> N
             seen += 1
             outputs = index if seen == 2 else None
             if isinstance(before, SeparableConv):
-                _rows(before.conv[0], after.conv[0], middle)  # type: ignore[index, union-attr]
-                middle = _conv(before.conv[2], after.conv[2], middle, outputs)  # type: ignore[index, union-attr]
+                middle = _separable(before, cast(SeparableConv, after), middle, outputs)
             else:
                 middle = _conv(before, after, middle, outputs)
         else:
             _layer(before, after, middle)
+
+
+def _separable(old: SeparableConv, new: SeparableConv, inputs: Tensor | None, outputs: Tensor | None = None) -> Tensor:
+    """Copies both parts of a separable convolution; returns the outputs that stay."""
+    _rows(old.conv[0], new.conv[0], inputs)
+    return _conv(old.conv[2], new.conv[2], inputs, outputs)
 
 
 def _unet(old: UNet, new: UNet) -> None:
@@ -116,8 +121,8 @@ def _unet(old: UNet, new: UNet) -> None:
     index = _level(old.model, new.model, every, old.detail is None)
     if old.detail is not None and new.detail is not None:
         width = old.arguments["detail"]
-        joined = torch.cat([cast(Tensor, index), width + every])
-        _in_order(list(old.detail), list(new.detail), joined)  # type: ignore[call-overload]
+        joined = torch.cat([index, width + every])
+        _in_order(list(old.detail.children()), list(new.detail.children()), joined)
 
 
 def _level(old: UNetLevel, new: UNetLevel, inputs: Tensor, every: bool = False) -> Tensor:
@@ -156,7 +161,8 @@ def _project(old: nn.Module, new: nn.Module) -> Tensor | None:
 
 def _conv(old: nn.Module, new: nn.Module, inputs: Tensor | None, outputs: Tensor | None = None) -> Tensor:
     """Copies a convolution; returns the outputs that stay. inputs, outputs: those that stay, if that is decided."""
-    assert isinstance(old, Conv) and isinstance(new, Conv)
+    assert isinstance(old, Conv)
+    assert isinstance(new, Conv)
     transposed = isinstance(old, nn.ConvTranspose2d)
     weight = old.weight.transpose(0, 1) if transposed else old.weight  # [out, in, k, k]
     if inputs is not None:

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import nn
 
 from i2i.nets.macs import count_macs
-from i2i.nets.resnet import ResNet
+from i2i.nets.resnet import MobileResNet, ResNet
 from i2i.nets.unet import UNet
 from tests.golden_family.reading import case
-
-
-class Separable(nn.Sequential):
-    """A 3x3 convolution of a mobile block: each channel by itself, instance norm, then 1x1."""
-
-    def __init__(self, width: int) -> None:
-        first = nn.Conv2d(width, width, 3, groups=width)
-        super().__init__(first, nn.InstanceNorm2d(width), nn.Conv2d(width, width, 1))
 
 
 def built(arch: str, ngf: int, size: int, norm: str, input_nc: int, output_nc: int) -> nn.Module:
     """The network of an entry of `options.models`."""
     if arch == "unet":
         return UNet(input_nc, output_nc, int(math.log2(size)), ngf, norm)
-    net: nn.Module = ResNet(input_nc, output_nc, 9, ngf, norm)
-    if arch == "mobile_resnet9":
-        for block in [m for m in net.modules() if hasattr(m, "conv_block")]:
-            layers: Any = block.conv_block
-            for i, layer in enumerate(layers):
-                if isinstance(layer, nn.Conv2d):
-                    layers[i] = Separable(layer.in_channels)
-    return net
+    kind = MobileResNet if arch == "mobile_resnet9" else ResNet
+    return kind(input_nc, output_nc, 9, ngf, norm)
 
 
 def test_parameters_and_macs_are_those_of_the_authors_profiler() -> None:

@@ -56,8 +56,9 @@ GRANULARITIES: dict[str, Callable[[Tensor, float], Tensor]] = {"elements": by_ma
 
 
 def cubic(step: int, total: int, start: float, target: float, end: float = 0.5, every: int = 1) -> float:
-    """The share of zeros at `step` of `total`: from `start` to `target` by a cubic curve, which ends at `end` of the run
-    (Zhu and Gupta 2017, arXiv 1710.01878). every: steps between two changes."""
+    """The share of zeros at `step` of `total`: from `start` to `target` by a cubic curve that ends at `end` of the run.
+
+    Zhu and Gupta 2017, arXiv 1710.01878. every: steps between two changes."""
     changed = step // every * every
     left = 1 - min(1.0, changed / (end * total)) if end > 0 else 0.0
     return target + (start - target) * left**3
@@ -94,9 +95,10 @@ def prunable(network: nn.Module) -> dict[str, Tensor]:
     """The weights of a network that pruning acts on, by name."""
     weights: dict[str, Tensor] = {}
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and isinstance(module.weight, nn.Parameter):
-            if getattr(module, "groups", 1) == 1:
-                weights[f"{name}.weight".removeprefix(".")] = module.weight
+        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) or getattr(module, "groups", 1) > 1:
+            continue
+        if isinstance(module.weight, nn.Parameter):
+            weights[f"{name}.weight".removeprefix(".")] = module.weight
     return weights
 
 

@@ -29,7 +29,8 @@ class _Attached(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is Tensor.detach:
-            return args[0]
+            with torch.enable_grad():  # a pool of fakes is asked without
+                return args[0].view_as(args[0])  # another tensor, whose flags can be changed
         return function(*args, **(kwargs or {}))
 
 
@@ -80,8 +81,7 @@ def gaps(original: Terms, compressed: Terms, weights: Mapping[str, float], small
         title = name if torch.equal(value, compressed[name]) and not _judges(name) else joined(name)
         gathered.setdefault(title, []).append((value, compressed[name]))
     return {
-        title: weights.get(title, 1.0)
-        * gap(sum_of([o for o, _ in pairs]), sum_of([c for _, c in pairs]), small)
+        title: weights.get(title, 1.0) * gap(sum_of([o for o, _ in pairs]), sum_of([c for _, c in pairs]), small)
         for title, pairs in gathered.items()
     }
 

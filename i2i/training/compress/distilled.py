@@ -1,0 +1,178 @@
+"""Training of a small student beside a trained generator, its teacher (GAN Compression, Li et al. 2020, arXiv
+2003.08936):
+
+    L_G = lambda_gan * adversarial + lambda_recon * |student - target| + lambda_distill * sum of feature distances
+
+The target is the truth for pairs, and what the teacher makes otherwise. Features are compared through learned 1x1
+convolutions. The adversarial terms are those that the method says itself. The student is judged by the discriminator
+from before its update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+from torch.optim import Optimizer
+
+from i2i.data.batch import Batch
+from i2i.methods._bases import eval_forward
+from i2i.methods._method import Method, Now, Terms
+from i2i.training.compress import features
+from i2i.training.compress.pruned import is_generators, is_judges
+from i2i.training.compress.terms import own_terms, sum_of, with_generator
+
+RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": fn.l1_loss,
+    "l2": fn.mse_loss,
+    "smooth_l1": fn.smooth_l1_loss,
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of the three parts of the student's loss."""
+
+    gan: float = 1.0
+    recon: float = 10.0
+    distill: float = 0.01
+
+    @classmethod
+    def of(cls, needs: str) -> Weights:
+        """The published ones for a layout of the data: paired, or any other."""
+        return cls(1.0, 100.0, 1.0) if needs == "paired" else cls()
+
+
+class Blank(nn.Module):
+    """Stands for a network whose images do not matter here: what it gives is all 0 and costs nothing."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> zeros [B, channels, H, W]."""
+        return x.new_zeros(len(x), self.channels, *x.shape[2:])
+
+
+class Distilled(Method):
+    """The student that takes the place of the generator `name` (G, or F for the way back) of `inner`.
+
+    inner: the method with the teacher as its generator, and with discriminators. own: batch norm of the teacher uses
+    each image's own statistics. reconstruction: of RECONSTRUCTION. adversarial: False if there is no discriminator."""
+
+    def __init__(
+        self,
+        inner: Method,
+        name: str,
+        student: nn.Module,
+        weights: Weights,
+        *,
+        own: bool = False,
+        reconstruction: str = "l1",
+        adversarial: bool = True,
+    ) -> None:
+        super().__init__(inner.config, inner.shape)
+        self.needs = inner.needs  # type: ignore[misc]
+        self.averaged = (name,)  # type: ignore[misc]
+        self.double_backward = inner.double_backward
+        self.teacher_name, self.weights, self.own = name, weights, own
+        self.distance, self.adversarial = RECONSTRUCTION[reconstruction], adversarial
+        self.inner = inner
+        self.teacher.requires_grad_(False)
+        setattr(self, name, student.requires_grad_(True))
+        self.translates = inner.needs in ("paired", "unpaired")
+        self.places = [features.places_of(student), features.places_of(self.teacher)]
+        self.maps = nn.ModuleList()
+        if len(self.places[0]) == len(self.places[1]) and self.places[0]:
+            self.maps = features.maps_between(student, self.teacher, inner.shape.size, inner.shape.channels_in)
+        for other in inner.averaged:  # the other way of a pair of generators is not trained, and not needed
+            if other != name:
+                setattr(inner, other, Blank(inner.shape.channels_in if other == "F" else inner.shape.channels_out))
+
+    @property
+    def student(self) -> nn.Module:
+        """The generator that is trained."""
+        return self.get_submodule(self.teacher_name)
+
+    @property
+    def teacher(self) -> nn.Module:
+        """The generator that it learns from."""
+        return self.inner.get_submodule(self.teacher_name)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The method's own optimizers; that of the generator has the student and the maps."""
+        with with_generator(self.inner, self.teacher_name, self.student):
+            own = self.inner.optimizers()
+        parameters = {id(p) for p in self.student.parameters()}
+        for optimizer in own.values():
+            group = optimizer.param_groups[0]
+            if any(id(p) in parameters for p in group["params"]):
+                group["params"] = [*self.student.parameters(), *self.maps.parameters()]
+        return own
+
+    def lr_factor(self, fraction: float) -> float:
+        """The schedule of the method."""
+        return self.inner.lr_factor(fraction)
+
+    def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
+        """The student, then the discriminators; both losses are those of before the student's update."""
+        calls: list[tuple[tuple[Tensor, ...], Tensor]] = []
+
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not calls:
+                calls.append((inputs, output))
+
+        handle = self.student.register_forward_hook(keep)
+        try:
+            with features.captured(self.student, self.places[0] if self.maps else []) as own:
+                yielded = own_terms(self.inner, self.teacher_name, self.student, batch, now, attached=False)
+        finally:
+            handle.remove()
+        inputs, images = calls[0]
+        if self.translates:  # a method may translate more images than those of x in one pass
+            inputs, images, own = (batch.x,), images[: len(batch)], [o[: len(batch)] for o in own]
+        with torch.no_grad(), features.captured(self.teacher, self.places[1] if self.maps else []) as others:
+            taught = eval_forward(self.teacher, inputs[0], self.own, False) if len(inputs) == 1 else None
+            if taught is None:
+                taught = self.teacher.eval()(*inputs)
+        target = batch.y if self.needs == "paired" and batch.y is not None else taught
+
+        generators = next((o for o, terms in yielded.items() if is_generators(terms)), None)
+        terms: Terms = {}
+        if generators and self.adversarial:
+            adversarial = [v for k, v in yielded[generators].items() if k.startswith("adv") and self._concerns(k)]
+            terms["adv"] = self.weights.gan * sum_of(adversarial)
+        terms["recon"] = self.weights.recon * self.distance(images, target.to(images.dtype))
+        if self.maps:
+            terms["distill"] = self.weights.distill * sum_of(features.distances(self.maps, own, others))
+        yield generators or "G", terms
+        for optimizer, judging in yielded.items():
+            if is_judges(judging) and self.adversarial:
+                yield optimizer, {k: v for k, v in judging.items() if self._concerns(k)}
+
+    def _concerns(self, term: str) -> bool:
+        """False for a term of the other way of a pair of generators: G makes y, and F makes x."""
+        other = {"G": "_x", "F": "_y"}.get(self.teacher_name)
+        return len(self.inner.averaged) == 1 or other is None or not term.endswith(other)
+
+    def infer(self, batch: Batch) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] of the student."""
+        with with_generator(self.inner, self.teacher_name, self.student):
+            return self.inner.infer(batch)
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """What teacher and student make of the same inputs, beside the input or the truth where there are any."""
+        with torch.no_grad():
+            taught = self.inner.infer(batch)
+        columns = {"teacher": taught, "student": self.infer(batch)}
+        if not self.translates:
+            return columns
+        return {
+            "input": batch.x,
+            **columns,
+            **({"real": batch.y} if self.needs == "paired" and batch.y is not None else {}),
+        }
