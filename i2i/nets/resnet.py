@@ -17,9 +17,7 @@ class ResidualBlock(nn.Module):
 
     bias: of the convolutions; None: as `uses_bias` says. separable: each of them is a `SeparableConv`."""
 
-    def __init__(
-        self, width: int, norm: str, dropout: bool, bias: bool | None = None, separable: bool = False
-    ) -> None:
+    def __init__(self, width: int, norm: str, dropout: bool, bias: bool | None = None, separable: bool = False) -> None:
         super().__init__()
         bias = uses_bias(norm) if bias is None else bias
 
