@@ -13,6 +13,7 @@ from i2i.core import fast_conv
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError
 from i2i.models import flat
+from i2i.models.exact_edges import keep_edges_exact
 
 NARROW = 32  # channels; a CPU computes networks that are nowhere wider faster with channels last
 
@@ -28,6 +29,9 @@ class Runner:
         self._compiled: nn.Module | None = None
         self._is_narrow = _is_narrow(network)
         self._speed_up()
+        if dtype is not None:
+            keep_edges_exact(network)
+            network.to(memory_format=torch.channels_last)
 
     @property
     def device(self) -> torch.device:
@@ -48,6 +52,7 @@ class Runner:
         """The same network in half precision: bf16 on a CPU, fp16 elsewhere. Its weights are shared."""
         other = copy.copy(self)
         other.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
+        keep_edges_exact(other.network)
         other._compiled = None
         return other
 
@@ -74,9 +79,9 @@ class Runner:
         """The output of `network`, this one or a changed copy, for [B, C, H, W]. exact: in float32 always."""
         device = self.device
         x = x.to(device)
-        if device.type == "cuda" or (device.type == "cpu" and self._is_narrow):
-            x = x.contiguous(memory_format=torch.channels_last)
         lower = self.dtype is not None and not exact
+        if device.type == "cuda" or (device.type == "cpu" and (self._is_narrow or lower)):
+            x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, self.dtype or torch.bfloat16, enabled=lower):
             y = torch.cat([_seeded(network, image[None]) for image in x]) if self.noisy else network(x)
         return require_numbers(y.float().cpu(), lower)

@@ -3,6 +3,7 @@
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from i2i.core.errors import I2IError
 from i2i.models import format as model_file
 from i2i.models.load import load
 from i2i.models.tiling import TileSettings
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,17 @@ def test_devices_and_half_precision(path):
         with pytest.raises(I2IError) as caught:
             load(path, name)
         assert str(caught.value) == f"There is no device {name!r}. Allowed: auto, cpu, cuda, cuda:1, mps."
+
+
+@pytest.mark.parametrize("name", ["cyclegan_daynight", "pix2pix_earth", "pix2pix_emoji"])
+def test_trained_models_keep_their_levels_in_bf16(name):
+    model = load(name, "cpu")
+    with Image.open(MODELS / f"{name}.png") as sheet:
+        levels = np.asarray(sheet.convert("RGB"))
+    tiles = [levels[top : top + 128, left : left + 128] for top in (0, 128) for left in range(0, 640, 128)]
+    apart = np.abs(np.stack(model(tiles)).astype(int) - np.stack(model.half()(tiles)).astype(int))
+    assert (apart <= 1).mean() >= 0.9975
+    assert 0 < apart.max() <= 8  # another precision, and not far off
 
 
 def test_no_gradients_and_yet_ordinary_tensors(path):
