@@ -19,20 +19,13 @@ The two sides of a case take turns, round by round, and each counts by its faste
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import os
 import platform
-import random
-import resource
 import shutil
-import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,29 +34,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i import nets
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # of scenes.py, from wherever this is run or imported
+from archive_case import archive
+from scenes import model, photos, said, scene
+
 from i2i.core import fast_conv
-from i2i.inference import manifest
 from i2i.inference.translate import translate
 from i2i.media import adapt, images
 from i2i.models import format as model_file
 from i2i.models.load import load
 from i2i.models.translator import Translator
-
-CASES = ("network", "tiny", "cold", "large", "archive")
-
-
-def scene(seed: int, size: int) -> Image.Image:
-    """A smooth random image, as compressible as a photograph."""
-    small = np.random.default_rng(seed).integers(0, 256, (max(2, size // 8), max(2, size // 8), 3), np.uint8)
-    return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
-
-
-def model(folder: Path, width: int, blocks: int = 9) -> Path:
-    """A generator with random weights, saved."""
-    torch.manual_seed(0)
-    net = nets.init_weights(nets.build("resnet", blocks=blocks, width=width))
-    return model_file.save(folder / f"width{width}.safetensors", {"G": net})
 
 
 def as_torch(net: torch.nn.Module) -> torch.nn.Module:
@@ -72,14 +52,6 @@ def as_torch(net: torch.nn.Module) -> torch.nn.Module:
         if isinstance(module, torch.nn.InstanceNorm2d):
             module.__class__ = torch.nn.InstanceNorm2d
     return net
-
-
-def photos(folder: Path, count: int, size: int) -> Path:
-    """JPEGs in a folder."""
-    folder.mkdir(parents=True)
-    for i in range(count):
-        scene(i, size).save(folder / f"{i:05}.jpg", quality=90)
-    return folder
 
 
 def turns(rounds: int, *sides: Callable[[], Any]) -> list[float]:
@@ -92,11 +64,6 @@ def turns(rounds: int, *sides: Callable[[], Any]) -> list[float]:
             if number:
                 best[i] = min(best[i], time.perf_counter() - started)
     return best
-
-
-def said(case: str, **facts: Any) -> None:
-    """One line."""
-    print(json.dumps({"case": case, **facts, "torch": torch.__version__, "cpus": os.cpu_count()}), flush=True)
 
 
 def named(device: torch.device) -> str:
@@ -234,98 +201,7 @@ def large(args: argparse.Namespace, work: Path) -> None:
     )
 
 
-def bad_ones(folder: Path, numbers: range, side: int) -> set[str]:
-    """Puts images that cannot be translated in the place of good ones, of ten kinds in turn; gives their names."""
-    jpeg = (folder / f"{numbers[0]:05}.jpg").read_bytes()
-    buffer = io.BytesIO()
-    scene(0, side).save(buffer, "PNG")
-    png = buffer.getvalue()
-    bomb = png[:16] + struct.pack(">II", 65000, 65000) + png[24:29]
-    bomb += struct.pack(">I", zlib.crc32(bomb[12:29])) + png[33:]
-    buffer = io.BytesIO()
-    Image.new("I", (side, side), -5).save(buffer, "TIFF")
-    kinds: list[tuple[str, bytes | None]] = [
-        ("jpg", b""),  # empty
-        ("jpg", b"no image at all"),
-        ("jpg", jpeg[: len(jpeg) // 2]),  # cut short
-        ("jpg", jpeg[:30]),  # the head alone
-        ("png", png[: len(png) // 2]),
-        ("png", bomb),  # says that it has four thousand million pixels
-        ("webp", b"<html><body>404</body></html>"),
-        ("tif", bytes(500)),  # zeros, as a full disk leaves them
-        ("tif", buffer.getvalue()),  # of a kind that is not supported: negative numbers of 32 bits
-        ("jpg", None),  # a link to nowhere
-    ]
-    names = set()
-    for i, number in enumerate(numbers):
-        suffix, data = kinds[i % len(kinds)]
-        (folder / f"{number:05}.jpg").unlink()
-        path = folder / f"{number:05}.{suffix}"
-        names.add(path.name)
-        if data is None:
-            path.symlink_to("nowhere.jpg")
-        else:
-            path.write_bytes(data)
-    return names
-
-
-def archive(args: argparse.Namespace, work: Path) -> None:
-    """Many small images, one in a hundred bad: memory after a tenth of them and at the end, and what kills change."""
-    folder, side = photos(work / "in", args.images, args.side or 32), args.side or 32
-    bad = bad_ones(folder, range(0, args.images, 100), side)
-    path = model(work, args.width or 4, blocks=1)
-    seen: list[float] = []
-
-    def tell(done: int, total: int, _: Path) -> None:
-        if done in (total // 10, total):
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            seen.append(pages * resource.getpagesize() / 2**20)
-
-    started = time.monotonic()
-    result = translate(folder, work / "out", load(path, args.device), progress=tell)
-    seconds = time.monotonic() - started
-    assert {p.name for p, _ in result.failed} == bad
-    assert len(result.done) == args.images - len(bad)
-    facts = killed(folder, work, path, bad, args) if args.kill else {}
-    said(
-        "archive",
-        images=args.images,
-        side=side,
-        failed=len(result.failed),
-        per_s=round(args.images / seconds, 1),
-        after_a_tenth_MiB=round(seen[0], 1),
-        at_the_end_MiB=round(seen[-1], 1),
-        **facts,
-    )
-
-
-def killed(folder: Path, work: Path, path: Path, bad: set[str], args: argparse.Namespace) -> dict[str, Any]:
-    """The archive by `i2i translate`, killed at random moments and resumed, compared with work/out."""
-    out, chance, moments = work / "again", random.Random(args.seed), []
-    words = [sys.executable, "-m", "i2i", "translate", str(folder), "-o", str(out), "--model", str(path)]
-    words += ["--device", args.device, "--resume", "--json"]
-    good = args.images - len(bad)
-    for i in range(args.kill):
-        until = chance.randrange(good * i // args.kill + 1, good * (i + 1) // args.kill)
-        child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-        while child.poll() is None and (not out.exists() or len(os.listdir(out)) < until):
-            time.sleep(0.002)
-        child.kill()
-        assert child.wait() == -signal.SIGKILL
-        moments.append(sum(not name.startswith(".") for name in os.listdir(out)))
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 3, done.stderr
-    *each, summary = map(json.loads, done.stdout.splitlines())
-    failed = [Path(e["input"]).name for e in each if e["state"] == "failed"]
-    assert sorted(failed) == sorted(bad)  # each listed, and once
-    assert summary["done"] + summary["skipped"] == good
-    names = sorted(p.name for p in (work / "out").iterdir() if not p.name.startswith("."))
-    assert sorted(os.listdir(out)) == sorted([manifest.NAME, *names])
-    different = [n for n in names if (out / n).read_bytes() != (work / "out" / n).read_bytes()]
-    assert not different, different[:5]
-    states = [e["state"] for e in manifest.Manifest(out, "").entries().values()]
-    assert (states.count("done"), states.count("failed")) == (good, len(bad))
-    return {"killed_after": moments, "resumed_skipped": summary["skipped"], "files_that_differ": 0}
+CASES = {"network": network, "tiny": tiny, "cold": cold, "large": large, "archive": archive}
 
 
 def main() -> None:
@@ -347,7 +223,7 @@ def main() -> None:
     args = parser.parse_args()
     for case in args.cases:
         with tempfile.TemporaryDirectory() as folder:
-            globals()[case](args, Path(folder))
+            CASES[case](args, Path(folder))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def odd_state(random: Random, state: dict[str, Any]) -> Any:
             changed[key] = changed[random.choice(list(changed))]
         elif kind == 3:  # a few bytes that stand for many
             changed[key] = torch.zeros(1).expand(*random.choice(((10**9,), (10**6, 10**6), (2**40, 3, 4, 4), (9,))))
-        elif kind == 4 and isinstance(changed[key], torch.Tensor):
+        elif kind == 4 and isinstance(changed[key], torch.Tensor) and changed[key].numel() < 10**6:  # is written out
             types = (torch.float16, torch.complex64, torch.bool, torch.int8, torch.bfloat16, torch.float64)
             changed[key] = changed[key].to(random.choice(types))
         elif kind == 5 and isinstance(changed[key], torch.Tensor) and changed[key].numel() < 10**6:
