@@ -26,6 +26,8 @@ def per_image_norms(network: nn.Module) -> list[str]:
 def _is_per_image(module: nn.Module) -> bool:
     if isinstance(module, BatchNorm | SyncBatchNorm):
         return module.per_image_stats and not module.training
+    if isinstance(module, nn.GroupNorm):
+        return True
     return isinstance(module, nn.InstanceNorm2d) and (module.training or not module.track_running_stats)
 
 
@@ -62,7 +64,9 @@ def exact_on_flat(network: nn.Module) -> nn.Module:
     """A copy of `network` that shares its tensors, is exact on constant images and unchanged on others."""
     twin = copy_sharing_tensors(network)
     for name in per_image_norms(network):
-        replace(twin, name, _ExactNorm(twin.get_submodule(name)))
+        norm = twin.get_submodule(name)
+        if not isinstance(norm, nn.GroupNorm):  # its groups differ between channels even where maps are constant
+            replace(twin, name, _ExactNorm(norm))
     return twin
 
 

@@ -1,7 +1,7 @@
 """Norm statistics of an image that is translated in tiles.
 
-Instance norm, and batch norm with an image's own statistics, would use the mean and the variance of each tile, and
-tiles would differ in color however much they overlap. Here the norms get statistics of the whole image first:
+Instance norm, group norm, and batch norm with an image's own statistics, would use the mean and the variance of each
+tile, and tiles would differ in color however much they overlap. Here the norms get statistics of the whole image first:
 
 - from the whole image in one pass: exact, for images that fit the memory;
 - from all tiles, one norm after the other, with a pass over all tiles for each: exact for any size; costs about half as
@@ -39,6 +39,7 @@ class FixedNorm(nn.Module):
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         self.eps = float(getattr(norm, "eps", 1e-5))
+        self.groups = norm.num_groups if isinstance(norm, nn.GroupNorm) else 0  # 0: each channel by itself
         self.weight, self.bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
         self.mean: Tensor | None = None  # [C], float64
         self.var: Tensor | None = None  # [C], float64
@@ -64,6 +65,11 @@ class FixedNorm(nn.Module):
         self.mean = torch.stack([m * (n / count) for n, m, _ in self.gathered]).sum(0)
         self.var = torch.stack([(v + (m - self.mean).square()) * (n / count) for n, m, v in self.gathered]).sum(0)
         self.gathered = []
+        if self.groups:
+            mean, var = self.mean.view(self.groups, -1), self.var.view(self.groups, -1)
+            common = mean.mean(1, keepdim=True)
+            var = (var + (mean - common).square()).mean(1, keepdim=True).expand_as(var)
+            self.mean, self.var = common.expand_as(mean).flatten(), var.flatten()
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]. Without statistics it takes them from x. Raises Measured if `ends_pass`."""

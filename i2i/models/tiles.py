@@ -97,10 +97,11 @@ def blend_weights(spans: Sequence[Span], index: int, radius: int) -> Tensor:
 class TiledNetwork:
     """A network with norm statistics for one image: tiles in, blended rows out. Not shared between threads.
 
-    First call `measure` or `measure_in_tiles` if `norms` is not empty, then `rows`. batch: tiles in one pass."""
+    First call `measure` or `measure_in_tiles` if `norms` is not empty, then `rows`. batch: tiles in one pass. clamp:
+    keep outputs within [-1, 1]."""
 
-    def __init__(self, network: nn.Module, forward: Forward, multiple: int, batch: int = 1) -> None:
-        self.forward, self.multiple, self.batch = forward, multiple, max(1, batch)
+    def __init__(self, network: nn.Module, forward: Forward, multiple: int, batch: int = 1, clamp: bool = True) -> None:
+        self.forward, self.multiple, self.batch, self.clamp = forward, multiple, max(1, batch), clamp
         self.network = copy_sharing_tensors(network)
         self.norms: list[FixedNorm] = []
         for name in per_image_norms(network):
@@ -132,7 +133,7 @@ class TiledNetwork:
                 norm.settle()
 
     def rows(self, read: Read, height: int, width: int, grid: TileGrid) -> Iterator[Tensor]:
-        """The translated image from top to bottom, some rows at a time: float32 [C, h, width * scale] in [-1, 1].
+        """The translated image from top to bottom, some rows at a time: float32 [C, h, width * scale].
 
         read: gives parts of the image. height, width: multiples of the network's."""
         vertical = grid.spans(height, grid.height, self.multiple)
@@ -160,7 +161,8 @@ class TiledNetwork:
 
             # Hand out the rows that no later tile covers, and move the others up.
             final = (vertical[i + 1].start if i + 1 < len(vertical) else height) * scale - finished
-            yield (sums[:, :final] / weights[:final]).clamp(-1, 1)
+            ready = sums[:, :final] / weights[:final]
+            yield ready.clamp(-1, 1) if self.clamp else ready
             finished += final
             sums = torch.cat([sums[:, final:], torch.zeros_like(sums[:, :final])], 1)
             weights = torch.cat([weights[final:], torch.zeros_like(weights[:final])])

@@ -16,6 +16,7 @@ from i2i.models import norm_stats, probe, tiles
 from i2i.models.norm_stats import Read
 from i2i.models.onnx import OnnxNet
 from i2i.models.tiles import TiledNetwork, TileGrid
+from i2i.nets.chain import Chain
 
 ALWAYS_WHOLE = 256 * 256  # pixels; up to this size an image is never cut, unless a tile size is set
 LARGEST_TILE = 1024  # pixels; side of tiles whose size is chosen here
@@ -91,10 +92,7 @@ class Tiling:
         read: gives parts of the image of `height` x `width` pixels. side: of the tiles, if another than usual."""
         if not tiled.norms:
             return
-        fitting = side**2 if side else int(self.memory / self.bytes_per_pixel)
-        factor, one_pass = norm_stats.reduction_for(height * width, fitting, len(tiled.norms))
-        if factor > 1 and self.settings.exact:
-            factor, one_pass = 1, False
+        factor, one_pass = self.reduction(height * width, len(tiled.norms), side)
         if factor > 1:
             small = norm_stats.reduced(read, height, width, factor, self.multiple)
             height, width = int(small.shape[-2]), int(small.shape[-1])
@@ -107,12 +105,19 @@ class Tiling:
         else:
             tiled.measure_in_tiles(read, height, width, grid)
 
+    def reduction(self, pixels: int, norms: int, side: int | None = None) -> tuple[int, bool]:
+        """By which factor an image of `pixels` is averaged down before `norms` norms are measured, and whether it then
+        goes through the network in one pass."""
+        fitting = side**2 if side else int(self.memory / self.bytes_per_pixel)
+        factor, one_pass = norm_stats.reduction_for(pixels, fitting, norms)
+        return (1, False) if factor > 1 and self.settings.exact else (factor, one_pass)
+
     @cached_property
     def bytes_per_pixel(self) -> float:
         """Memory of one pass of the network, in bytes for each pixel of its input."""
         if self.onnx is not None:
             return self.onnx.bytes_per_pixel
-        return probe.bytes_per_pixel(self.network, self.channels, self.multiple)
+        return probe.bytes_per_pixel(*self._probed, self.multiple)
 
     @cached_property
     def radius(self) -> int:
@@ -122,7 +127,16 @@ class Tiling:
         reach = getattr(self.network, "reach", None)
         if type(reach) is int:  # the network says how far it matters
             return reach
-        return probe.receptive_radius(self.network, self.channels, self.multiple)
+        return probe.receptive_radius(*self._probed, self.multiple)
+
+    @cached_property
+    def _probed(self) -> tuple[nn.Module, int]:
+        """The network that tiles go through, and its channels: of a chain the first evaluation."""
+        if not isinstance(self.network, Chain):
+            return self.network, self.channels
+        device = next(self.network.parameters()).device
+        x = torch.zeros(1, self.channels, self.multiple, self.multiple, device=device)
+        return self.network.evaluation(0), self.network.question(0, self.network.start(x), x).shape[1]
 
     @property
     def memory(self) -> float:

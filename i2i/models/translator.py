@@ -36,9 +36,11 @@ from i2i.models import tiles
 from i2i.models.answers import AnswerSettings, ChoiceOptions, answers_of, choice_of
 from i2i.models.header import check_header
 from i2i.models.runner import Runner
+from i2i.models.stepwise import run_chain
 from i2i.models.tiling import TileSettings, Tiling
 from i2i.models.weights import weights_digest
 from i2i.nets.blocks import eval_mode
+from i2i.nets.chain import Chain
 from i2i.nets.choice import PARTS, Choice, Choosing, networks_that_choose
 
 Kind = TypeVar("Kind", Image.Image, np.ndarray, Tensor)  # what comes out as it went in
@@ -219,6 +221,8 @@ class Translator:
         side: of a tile in pixels; None: see TileSettings."""
         height, width = self.padded_size(image)
         grid = self.tiling.grid(side)
+        if isinstance(self.network, Chain):
+            return run_chain(self.network, self.runner, self.tiling, image, (height, width), grid, side)
         tiled = tiles.TiledNetwork(self.network, self.runner, self.multiple)
 
         def read(rows: slice, columns: slice) -> Tensor:
