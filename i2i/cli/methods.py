@@ -23,6 +23,7 @@ LAYOUTS = {
     "unpaired": "two folders of images",
     "images": "a folder of images",
     "labelled": "a folder of images for each class",
+    "attributes": "images with attributes, or a folder for each class",
 }
 
 

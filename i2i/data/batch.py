@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from i2i.nets.domains import Domains
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -19,6 +21,7 @@ class Shape:
     size: int = 256  # pixels, side of the square training crop; of y, where x is smaller
     classes: int = 0  # number of classes; 0 without labels
     scale: int = 1  # sides of y divided by those of x
+    domains: Domains | None = None  # attributes and classes between which images are translated
 
     @property
     def size_in(self) -> int:
@@ -31,12 +34,13 @@ class Batch:
     """One process's part of a step. Images are float32 [B, C, H, W] in [-1, 1].
 
     Layout paired: x the source and y its target, `scale` times as large; unpaired: x from A and y from B; images: x;
-    labelled: x and c.
+    labelled: x and c;
+    attributes: x and c; with two data sets c is [B, k + n], the k attributes of x and the n one-hot classes of y.
     """
 
     x: Tensor
     y: Tensor | None = None
-    c: Tensor | None = None  # int64 [B], class index
+    c: Tensor | None = None  # int64 [B], class index; layout attributes: float32 [B, k] for k attributes
     ids: Tensor | None = None  # int64 [B], number of each sample in the order of training, from 0
 
     def __len__(self) -> int:

@@ -13,13 +13,14 @@ from i2i.losses.adversarial import (
     wasserstein,
 )
 from i2i.losses.features import feature_matching, over_scales
-from i2i.losses.information import category, gaussian_nll, kl_normal
+from i2i.losses.information import attributes, category, gaussian_nll, kl_normal
 from i2i.losses.penalties import gradient_penalty, input_gradient, r1
 from i2i.losses.reconstruction import l1, mse
 from i2i.losses.regularization import gradient_normalized, orthogonal
 
 __all__ = [
     "Adversarial",
+    "attributes",
     "bce",
     "category",
     "feature_matching",

@@ -1,5 +1,5 @@
-"""Likelihoods of codes and classes: the terms of InfoGAN (arXiv 1606.03657), AC-GAN (arXiv 1610.09585) and BicycleGAN
-(arXiv 1711.11586)."""
+"""Likelihoods of codes, classes and attributes: the terms of InfoGAN (arXiv 1606.03657), AC-GAN (arXiv 1610.09585),
+StarGAN (arXiv 1711.09020) and BicycleGAN (arXiv 1711.11586)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ def category(logits: Tensor, c: Tensor) -> Tensor:
 
     logits [B, K], c int64 [B] or one-hot [B, K]."""
     return fn.cross_entropy(at_least_float32(logits), c)
+
+
+def attributes(logits: Tensor, bits: Tensor) -> Tensor:
+    """Binary cross-entropy of attributes, summed over all and divided by the batch, a scalar (StarGAN).
+
+    logits, bits [B, K], bits in [0, 1]."""
+    logits = at_least_float32(logits)
+    return fn.binary_cross_entropy_with_logits(logits, bits.to(logits), reduction="sum") / len(logits)
 
 
 def gaussian_nll(x: Tensor, mean: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class Method(nn.Module):
     """
 
     Config: ClassVar[type]  # frozen dataclass of the settings, with the paper's numbers as defaults
-    needs: ClassVar[str] = "paired"  # layout of the data: paired, unpaired, images, labelled
+    needs: ClassVar[str] = "paired"  # layout of the data: paired, unpaired, images, labelled, attributes
     scales: ClassVar[tuple[int, ...]] = (1,)  # how many times as large as x images can be made; first the default
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks with an EMA copy, which are saved; the first is `generator`
     discriminators: ClassVar[tuple[str, ...]] = ()  # networks whose first argument is images; the tricks act on them

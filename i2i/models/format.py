@@ -56,7 +56,8 @@ def save(
 ) -> Path:
     """Writes `networks` and `header` to `path`, which appears complete or not at all; returns `path`.
 
-    header: values that JSON can hold; `format`, `networks`, `multiple` and `sha256` are added here. dtype: of the
+    header: values that JSON can hold; `format`, `networks`, `multiple`, `sha256` and, for
+    networks with several answers, `choices` are added here. dtype: of the
     weights in the file; torch.float16 halves its size and changes images by less than one level of 255. others: more
     networks whose weights are kept, such as discriminators, to start a training from; they cannot be rebuilt from the
     file, and using the model does not need them. Raises I2IError if a network cannot be rebuilt by name (its class is
@@ -74,7 +75,10 @@ def save(
         tensors |= tensors_of(name, getattr(net, "_orig_mod", net), dtype)
     multiple = max((int(getattr(n, "multiple", 1)) for n in networks.values()), default=1)
     kept = {OTHERS: list(others)} if others else {}
-    return _write(path, {**(header or {}), **kept, "networks": described, "multiple": multiple}, tensors)
+    inner = [getattr(net, "_orig_mod", net) for net in networks.values()]
+    choices = sorted({part for net in inner if isinstance(net, nets.Choosing) for part in net.choices})
+    chosen = {"choices": choices} if choices else {}
+    return _write(path, {**(header or {}), **kept, **chosen, "networks": described, "multiple": multiple}, tensors)
 
 
 def pack(path: Path | str, output: Path | str, network: str | None = None, dtype: torch.dtype = torch.float16) -> Path:

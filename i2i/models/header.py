@@ -17,6 +17,7 @@ TYPES: dict[str, Any] = {
     "sizes": list[Side],  # of a growing generator
     "standing": Annotated[int, Range(0, 10_000)] | None,  # passes that measure batch norm
     "class_names": list[str] | None,
+    "choices": list[str],  # of networks with several answers: what may be chosen, see i2i.nets.choice
     "data": list[str],
     "sha256": str | None,
     **dict.fromkeys(("method", "generator", "kind", "direction", "preprocess", "licence", "version"), str | None),

@@ -34,7 +34,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file
 USES_IMAGE_STATISTICS = {"image": True, "picture": True, "stored": False}  # `picture`: the name until version 0.1
 STATISTICS = ("auto", "image", "stored")
-GENERATORS = ("unet", "resnet", "rrdbnet")  # networks of a .pth file that translate images
+GENERATORS = ("unet", "resnet", "rrdbnet", "stargan")  # networks of a .pth file that translate images
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def load(
 
     model: one of
         - a .safetensors file, or the folder of a run that has saved a model;
-        - a .pth file by the authors of pix2pix, CycleGAN, CUT, ESRGAN or Real-ESRGAN, whatever its suffix (.pth.tar,
-          .pt, .ckpt, .bin, or .safetensors with the same names);
+        - a .pth file by the authors of pix2pix, CycleGAN, CUT, StarGAN, ESRGAN or Real-ESRGAN, whatever its suffix
+          (.pth.tar, .pt, .ckpt, .bin, or .safetensors with the same names);
         - a folder of theirs with latest_net_G.pth, or with latest_net_G_A.pth and latest_net_G_B.pth (BtoA);
         - an .onnx file that `i2i export` wrote (onnxruntime runs it, on the CPU);
         - a name that `i2i models` lists (downloaded on first use);
@@ -231,8 +231,8 @@ def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Modu
     net = pth.load_pth(path)
     if nets.network_name(net) not in GENERATORS:
         raise I2IError(f"{path} holds a {type(net).__name__}, which makes no images.", "Give the file of a generator.")
-    # The authors of pix2pix and CycleGAN test with each image's own statistics; an RRDBNet has no norms.
-    header = {} if nets.network_name(net) == "rrdbnet" else {"train_mode_norm": True}
+    # The authors of pix2pix and CycleGAN test with each image's own statistics; these others have no batch norm.
+    header = {} if nets.network_name(net) in ("rrdbnet", "stargan") else {"train_mode_norm": True}
     return header, {NETWORK_OF[direction]: net.eval()}
 
 

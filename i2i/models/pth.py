@@ -1,4 +1,4 @@
-"""Weights by others: `.pth` files by the authors of pix2pix, CycleGAN, CUT, ESRGAN and Real-ESRGAN.
+"""Weights by others: `.pth` files by the authors of pix2pix, CycleGAN, CUT, StarGAN, ESRGAN and Real-ESRGAN.
 
 Keys and shapes alone tell which network a file holds: its arguments are read from them, the network is built without
 memory, and every key and shape is compared. Files are read with weights-only loading, so no code in them runs.
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from i2i.core.config import shorten
 from i2i.core.errors import I2IError
 from i2i.core.files import open_regular
-from i2i.models import content, pth_sr
+from i2i.models import content, pth_sr, pth_stargan
 from i2i.nets import build
 
 State = dict[str, Tensor]
@@ -31,8 +31,8 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _WRAPPERS = ("module.", "_orig_mod.")  # prefixes by DataParallel and by torch.compile
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "netG", "net_G", "generator", "G")
 _KNOWN = (
-    "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT, and "
-    "RRDBNet generators of ESRGAN and Real-ESRGAN."
+    "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT, "
+    "networks of StarGAN, and RRDBNet generators of ESRGAN and Real-ESRGAN."
 )
 MAX_TENSORS = 20_000  # in a file; large networks of today have some thousands
 _AGAIN = "Download or copy the file again."
@@ -133,7 +133,7 @@ def repair(state: Mapping[str, Any]) -> State:
         repaired[key] = value
         if leaf == "running_var" and f"{layer}.num_batches_tracked" not in plain:
             repaired[f"{layer}.num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
-    return pth_sr.renamed(repaired)
+    return pth_stargan.cleaned(pth_sr.renamed(repaired))
 
 
 def _require_plain(state: Mapping[str, Tensor]) -> None:
@@ -189,6 +189,10 @@ def _guess(state: State) -> tuple[str, dict[str, Any]]:
         return "rrdbnet", pth_sr.rrdbnet_arguments(shapes)
     if family := pth_sr.other_family(shapes):
         raise I2IError(f"This is a network of another family: {family}.", _KNOWN)
+    if pth_stargan.is_generator(shapes):
+        return "stargan", pth_stargan.generator_arguments(shapes)
+    if pth_stargan.is_discriminator(shapes):
+        return "stargan_d", pth_stargan.discriminator_arguments(shapes)
     if shapes.get("model.model.0.weight", ())[2:] == (4, 4):
         return "unet", _unet(shapes)
     if len(shapes.get("net.0.weight", ())) == 4:

@@ -6,6 +6,7 @@ factory        generators and discriminators of image-to-image methods by their 
 unet, resnet   generators of images from images;  patchgan  their discriminators;  patches  CUT's projected features
 pix2pixhd, bicycle   generators of label maps and of many answers;  multiscale  their discriminators
 labels, spade  label maps as one-hot input and as modulation of a norm
+stargan        one generator for many domains;  domains  their names and labels
 rrdbnet, srresnet, nafnet  generators that enlarge or restore images;  sr_discriminators  theirs;  unit  their range
 dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
 blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
@@ -34,6 +35,7 @@ from i2i.nets.rrdbnet import RRDBNet
 from i2i.nets.spectral import SpectralNorm, spectral_norm
 from i2i.nets.sr_discriminators import ESRGANDiscriminator, SRGANDiscriminator, UNetDiscriminator
 from i2i.nets.srresnet import SRResNet
+from i2i.nets.stargan import StarGANDiscriminator, StarGANGenerator
 from i2i.nets.unet import MobileUNet, UNet
 from i2i.nets.unit import UnitNetwork
 
@@ -70,6 +72,8 @@ __all__ = [
     "SRResNet",
     "SelfAttention",
     "SpectralNorm",
+    "StarGANDiscriminator",
+    "StarGANGenerator",
     "UNet",
     "UNetDiscriminator",
     "UnitNetwork",

@@ -26,6 +26,7 @@ LAYOUTS = {  # of the images that a method needs, in a user's words
     "unpaired": "For two piles of images without pairs",
     "images": "For one pile of images, to make new ones like them",
     "labelled": "For one folder per class, to make new images of a class",
+    "attributes": "For images with attributes or classes, to translate between all of them",
 }
 
 

@@ -31,7 +31,7 @@ from i2i.training import recipes
 from i2i.training.loop import Loop
 from i2i.training.settings import TrainSettings
 from i2i.training.tricks import TrickSettings
-from tests.methods.tiny import BATCH, batch_of, loop, made, settings, state
+from tests.methods.tiny import BATCH, DOMAINS, batch_of, loop, made, settings, state
 
 ROOT = Path(__file__).parents[2]
 METHODS = method_names()
@@ -217,7 +217,7 @@ def test_saved_model_makes_equal_pictures(name: str, place: Path) -> None:
             getattr(fresh, title).copy_(value)
     with torch.no_grad():
         assert torch.equal(fresh.infer(batch), expected)
-    if kind.needs in ("paired", "unpaired") and loaded.header.get("kind") != "generate":
+    if kind.needs in ("paired", "unpaired", "attributes") and loaded.header.get("kind") != "generate":
         translated = i2i.load(path, device="cpu")(batch.x)
         torch.testing.assert_close(translated, expected.clamp(-1, 1), rtol=0, atol=1e-6)
 
@@ -336,7 +336,7 @@ def test_the_docstring_names_its_paper(name: str) -> None:
 @every_method
 def test_the_method_says_what_it_is(name: str) -> None:
     kind = load_method(name)
-    assert kind.needs in ("paired", "unpaired", "images", "labelled")
+    assert kind.needs in ("paired", "unpaired", "images", "labelled", "attributes")
     method = made(name)
     assert set(kind.averaged) <= set(method.networks())
     assert kind.averaged
@@ -366,6 +366,7 @@ def test_recipe(recipe: str) -> None:
         channels_out=spec.channels_out or spec.channels_in or 3,
         size=spec.size,
         classes=10 if kind.needs == "labelled" else 0,
+        domains=DOMAINS if kind.needs == "attributes" else None,
     )
     with torch.device("meta"):
         assert kind(settled["config"], shape).networks()

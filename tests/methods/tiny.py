@@ -15,18 +15,22 @@ from i2i.data.batch import Batch, Shape
 from i2i.methods import load_method
 from i2i.methods._method import Method
 from i2i.models import format as model_file
+from i2i.nets.domains import Domains
 from i2i.training.loop import Loop
 from i2i.training.settings import TrainSettings
 from tests.training.toy import Notes
 
 COUNT = 8  # images of the data set
 BATCH = 4
+DOMAINS = Domains(("dark", "light", "round"), (), (("dark", "light"),))
 
 
 def settings(kind: type[Method], **changes: Any) -> tuple[Any, Shape]:
     """(Config, Shape) of a method's smallest form. What Config lacks of `tiny` and `changes` belongs to the Shape."""
     own = {f.name for f in dataclasses.fields(kind.Config)}
     values = {"size": 32, "classes": 3 if kind.needs == "labelled" else 0, **kind.tiny, **changes}
+    if kind.needs == "attributes":
+        values.setdefault("domains", DOMAINS)
     config = kind.Config(**{k: v for k, v in values.items() if k in own})
     return config, Shape(**{k: v for k, v in values.items() if k not in own})
 
@@ -65,6 +69,14 @@ class Memory:
             y = picture(which, shape.channels_out, shape.size, "y")
         elif self.needs == "labelled":
             c = which % shape.classes
+        elif self.needs == "attributes" and shape.domains is not None:
+            c = (rng.hashed_normal(which, (len(shape.domains.bits),), salt="bits") > 0).float()
+            if not shape.domains.bits:
+                c = which % len(shape.domains.classes)
+            elif shape.domains.both:
+                y = picture(which, shape.channels_in, shape.size, "y")
+                classes = shape.domains.classes
+                c = torch.cat([c, nn.functional.one_hot(which % len(classes), len(classes)).float()], 1)
         return Batch(x, y, c, ids)
 
     def batches(self, start: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[Batch]:
