@@ -117,6 +117,7 @@ def make(
     ],
     output: Annotated[str, typer.Option("-o", "--output", help="New folder for the pairs.", show_default=False)],
     size: Annotated[int, typer.Option(help="Side of the square images, in pixels.")] = 256,
+    scale: Annotated[int, typer.Option(help="How many times smaller the images in A are: 1, 2, 3, 4 or 8.")] = 1,
     most: Annotated[int, typer.Option(help="Pairs at most; 0: all images.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
@@ -129,11 +130,12 @@ def make(
     Examples:
       i2i data make photos/ --make real -o pairs/
       i2i data make photos/ --make blur+x4+jpeg -o pairs/ --most 20
+      i2i data make photos/ --make real --scale 4 -o pairs/
     """
     from i2i.data.make_pairs import make_pairs
 
     with progress_bar(folder, quiet or as_json) as progress:
-        count = make_pairs(folder, chain, output, size, most, progress)
+        count = make_pairs(folder, chain, output, size, most, progress, scale)
     if as_json:
         print_json({"folder": output, "pairs": count})
     else:

@@ -8,7 +8,7 @@ import typer
 
 from i2i.cli.output import print_table
 
-ROWS = ("model", "mean image", "input copied", "real images")
+ROWS = ("model", "mean image", "input copied", "bicubic", "real images")
 
 
 def print_scores(result: dict[str, Any]) -> None:

@@ -17,8 +17,7 @@ import numpy as np
 from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.core.reading import read_yaml
-
-GEOMETRY = ("affine", "rotate90", "vflip", "cutout")
+from i2i.data.spec import GEOMETRY
 
 
 class Augment:
@@ -35,11 +34,8 @@ class Augment:
         """Varies an image uint8 [H, W, C] by itself."""
         if not self.augment:
             return image
-        geometry, color = self._transforms()
-        if geometry is not None:
-            geometry.set_random_seed(seed_of(seed, "geometry", salt, number) % 2**32)
-            image = _with_channels(geometry(image=_contiguous(image))["image"], image)
-        return self._vary_color(color, image, seed, number, salt)
+        image = self.geometry_of(image, seed, number, salt)
+        return self._vary_color(self._transforms()[1], image, seed, number, salt)
 
     def pair(self, x: np.ndarray, y: np.ndarray, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Varies a pair: the same geometry for both, color for x alone."""
@@ -51,6 +47,18 @@ class Augment:
             varied = geometry(image=_contiguous(x), y=_contiguous(y))
             x, y = _with_channels(varied["image"], x), _with_channels(varied["y"], y)
         return self._vary_color(color, x, seed, number, "x"), y
+
+    def geometry_of(self, image: np.ndarray, seed: int, number: int, salt: str = "x") -> np.ndarray:
+        """The geometry alone; with the salt "x" the one that `pair` gives to both images."""
+        geometry = self._transforms()[0] if self.augment else None
+        if geometry is None:
+            return image
+        geometry.set_random_seed(seed_of(seed, "geometry", salt, number) % 2**32)
+        return _with_channels(geometry(image=_contiguous(image))["image"], image)
+
+    def color_of(self, x: np.ndarray, seed: int, number: int) -> np.ndarray:
+        """The color that `pair` gives to x."""
+        return self._vary_color(self._transforms()[1], x, seed, number, "x") if self.augment else x
 
     def _vary_color(self, color: Any, image: np.ndarray, seed: int, number: int, salt: str) -> np.ndarray:
         if color is None:

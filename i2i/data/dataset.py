@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,21 +13,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.files import sha256_of
-from i2i.data import cache, decode, device, make, sampler
+from i2i.data import cache, crops, decode, device, make, sampler
 from i2i.data.augment import Augment
 from i2i.data.batch import Batch
+from i2i.data.collate import Raw, batch_of, stacked
 from i2i.data.layouts import WHOLE, Layout, Source, header
-from i2i.data.preprocess import Preprocess, fit
+from i2i.data.preprocess import Preprocess
 from i2i.data.spec import DataSettings
 from i2i.media import images
 
 SAMPLED = 64  # files whose contents enter the fingerprint, and whose headers tell the channels
-_Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # x uint8 [B, C, H, W], y, classes, ids
 
 
 class Data:
@@ -47,6 +46,7 @@ class Data:
         cache_folder: Path | None = None,
     ) -> None:
         spec.check()
+        spec.check_augment()
         self.spec = spec
         self.roots = [Path(r) for r in roots]
         self.layout = layout.name
@@ -62,6 +62,8 @@ class Data:
             sides, self.layout = [layout.a, layout.a], "paired"  # y is in the files, and x is made from it
         if spec.direction == "BtoA" and len(sides) == 2:
             sides.reverse()
+        # sides of a target's file divided by those of a file of each side
+        self.smaller = (spec.scale, 1) if self.layout == "paired" and not spec.makes else (1, 1)
         self.sides: list[list[Source]] = sides
         self.count = max(len(s) for s in sides)
         self.channels_in = spec.channels_in or _channels(sides[0])
@@ -102,8 +104,19 @@ class Data:
     def item(self, index: int) -> Batch:
         """The whole sample without augmentation, as a batch of one: the papers' pre-processing with load = crop = size.
 
-        With preprocess crop or none the images keep their size, rounded to a multiple of 4."""
-        return self._plain([index], self.spec.rule.whole)
+        With preprocess crop or none the images keep their size, rounded to a multiple of 4. Where y is larger than x,
+        nothing is resized then: y loses up to scale - 1 pixels at the right and the bottom."""
+        return self._plain([index], self._whole)
+
+    @property
+    def _whole(self) -> Preprocess:
+        whole = self.spec.rule.whole
+        return Preprocess() if whole.round_sides and self.spec.scale > 1 else whole
+
+    def whole_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the target that `item` makes of a file of width x height pixels."""
+        wide, high = self._whole.size(width, height, self.spec.size, self.spec.size)
+        return wide // self.spec.scale * self.spec.scale, high // self.spec.scale * self.spec.scale
 
     def fixed(self, n: int) -> Batch:
         """n samples spread evenly over all (all, if there are fewer), without augmentation, each of size x size.
@@ -113,44 +126,50 @@ class Data:
         return self._plain([i * self.count // n for i in range(n)], self.spec.rule.square)
 
     def _plain(self, indices: list[int], rule: Preprocess) -> Batch:
-        size = self.spec.size
         sides: list[list[np.ndarray]] = []
-        for side, channels in zip(self.sides, self.channels, strict=False):
+        for side, sources in enumerate(self.sides):
             if self.spec.makes and not sides:
                 sides.append([])  # x is made below
                 continue
+            size, grid = self._cut(side)
+            wanted = functools.partial(rule.size, load=size, crop=size)
             rows = []
             for i in indices:
-                image = decode.exact(side[i % len(side)], channels, lambda w, h: rule.size(w, h, size, size))
-                if rule.crop:
-                    image = images.to_array(fit(images.to_pil(image), "crop", size, size))
-                rows.append(image)
+                image = decode.exact(sources[i % len(sources)], self.channels[side], wanted)
+                rows.append(crops.middle(image, size, grid) if rule.crop else crops.whole(image, grid))
             sides.append(rows)
         if self.spec.makes:
             sides[0] = [self._make_source(y, 0, i) for i, y in zip(indices, sides[1], strict=True)]
+        elif self.spec.scale > 1 and self.layout == "paired":
+            for i, x, y in zip(indices, *sides, strict=True):
+                self._check_pair(i, x, y)
         labels = [self.labels[i] for i in indices] if self.labels else None
-        x, y = _stack(sides[0]), _stack(sides[1]) if len(sides) == 2 else None
-        return _batch((x, y, labels, indices))
+        x, y = stacked(sides[0]), stacked(sides[1]) if len(sides) == 2 else None
+        return batch_of((x, y, labels, indices))
+
+    def _cut(self, side: int) -> tuple[int, int]:
+        """The size of a side's crops, and of which its positions and whole images are multiples, in pixels."""
+        return self.spec.size // self.smaller[side], self.spec.scale // self.smaller[side] if side else 1
 
     def batches(self, start: int = 0, batch: int = 1, rank: int = 0, world: int = 1, seed: int = 0) -> Iterator[Batch]:
         """Endless batches on the CPU for the process `rank` of `world`, from sample number `start` of the run on.
 
-        x and y are float32 [B, C, size, size] in [-1, 1], c and ids int64 [B]. Row j of process r, in the step that
-        starts at s, is sample s + r * batch + j. Which image that is, and how it is augmented, is a pure function of
-        (seed, number). Raises I2IError naming a file that cannot be read.
+        x and y are float32 [B, C, size, size] in [-1, 1] (x is `scale` times smaller), c and ids int64 [B]. Row j of
+        process r, in the step that starts at s, is sample s + r * batch + j. Which image that is, and how it is
+        augmented, is a pure function of (seed, number). Raises I2IError naming a file that cannot be read.
         """
         step = batch * world
         first = (sampler.sample_numbers(s, batch, rank) for s in range(start, 1 << 62, step))
         if not self.spec.workers:
             for numbers in first:
-                yield _batch(self._raw(numbers, seed))
+                yield batch_of(self._raw(numbers, seed))
         pool = ThreadPoolExecutor(self.spec.workers, thread_name_prefix="i2i-data")
-        ahead: deque[Future[_Raw]] = deque()
+        ahead: deque[Future[Raw]] = deque()
         try:
             while True:
                 while len(ahead) < self.spec.workers + 2:
                     ahead.append(pool.submit(self._raw, next(first), seed))
-                yield _batch(ahead.popleft().result())
+                yield batch_of(ahead.popleft().result())
         finally:  # also when the caller stops iterating
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -160,11 +179,11 @@ class Data:
             return batch
         return device.vary(batch, seed, self.spec.parts, paired=self.layout == "paired")
 
-    def _raw(self, numbers: list[int], seed: int) -> _Raw:
+    def _raw(self, numbers: list[int], seed: int) -> Raw:
         rows = [self._sample(number, seed) for number in numbers]
-        x = _stack([r[0] for r in rows])
+        x = stacked([r[0] for r in rows])
         ys = [r[1] for r in rows if r[1] is not None]
-        y = _stack(ys) if ys else None
+        y = stacked(ys) if ys else None
         return x, y, [r[2] for r in rows] if self.labels else None, numbers
 
     def _sample(self, number: int, seed: int) -> tuple[np.ndarray, np.ndarray | None, int]:
@@ -172,65 +191,66 @@ class Data:
         index = sampler.index_of(number, self.count, seed)
         label = self.labels[index] if self.labels else 0
         if len(self.sides) == 1:
-            x = self._crop(self._prepared(0, index), sampler.Draws(seed, number), self.sides[0][index])
+            x = self._crop(self._prepared(0, index), 0, index, sampler.Draws(seed, number))
             return self.augment.one(x, seed, number), None, label
         if self.spec.makes:
-            y = self._crop(self._prepared(1, index), sampler.Draws(seed, number), self.sides[1][index])
+            y = self._crop(self._prepared(1, index), 1, index, sampler.Draws(seed, number))
+            if self.spec.scale > 1:  # the geometry comes first, because both cannot be varied alike
+                y = self.augment.geometry_of(y, seed, number)
+                return self.augment.color_of(self._make_source(y, seed, number), seed, number), y, label
             return *self.augment.pair(self._make_source(y, seed, number), y, seed, number), label
         if self.layout == "paired":
             x, y = self._prepared_pair(index)
-            if x.shape[:2] != y.shape[:2]:
-                raise I2IError(
-                    f"{self.sides[0][index].path} and {self.sides[1][index].path} are a pair of different sizes "
-                    f"({x.shape[1]}x{x.shape[0]} and {y.shape[1]}x{y.shape[0]}).",
-                    "Use preprocess resize_and_crop, or give both images the same size.",
-                )
-            x = self._crop(x, sampler.Draws(seed, number), self.sides[0][index])
-            y = self._crop(y, sampler.Draws(seed, number), self.sides[1][index])
+            self._check_pair(index, x, y)
+            x = self._crop(x, 0, index, sampler.Draws(seed, number))
+            y = self._crop(y, 1, index, sampler.Draws(seed, number))
+            if self.spec.scale > 1:
+                return self.augment.color_of(x, seed, number), y, label
             return *self.augment.pair(x, y, seed, number), label
         index %= len(self.sides[0])
         partner = sampler.Draws(seed, number, "partner").below(len(self.sides[1]))
-        x = self._crop(self._prepared(0, index), sampler.Draws(seed, number), self.sides[0][index])
-        y = self._crop(self._prepared(1, partner), sampler.Draws(seed, number, "y"), self.sides[1][partner])
+        x = self._crop(self._prepared(0, index), 0, index, sampler.Draws(seed, number))
+        y = self._crop(self._prepared(1, partner), 1, partner, sampler.Draws(seed, number, "y"))
         return self.augment.one(x, seed, number), self.augment.one(y, seed, number, "y"), label
+
+    def _check_pair(self, index: int, x: np.ndarray, y: np.ndarray) -> None:
+        """Raises I2IError unless the images of a pair have sizes that fit: equal, or y `scale` times as large."""
+        crops.check_pair(self.sides[0][index].path, self.sides[1][index].path, x.shape, y.shape, self.spec.scale)
 
     def _make_source(self, y: np.ndarray, seed: int, number: int) -> np.ndarray:
         """The source that is made from a target, both uint8 [H, W, C]."""
-        x = make.make_source(y, self.spec.makes, seed, number)
+        x = make.make_source(y, self.spec.makes, seed, number, self.spec.scale)
         wanted = self.channels_in
         return x if x.shape[2] == wanted else images.to_array(images.convert(images.to_pil(x), wanted))
 
-    def _crop(self, image: np.ndarray, draws: sampler.Draws, source: Source) -> np.ndarray:
+    def _crop(self, image: np.ndarray, side: int, index: int, draws: sampler.Draws) -> np.ndarray:
         """The random crop and flip, as a view."""
-        size = self.spec.size
-        height, width = image.shape[:2]
-        if self.spec.rule.crop and (height != size or width != size):
-            if height < size or width < size:
-                raise I2IError(
-                    f"{self._name(source)} has {width}x{height} pixels, too few for a crop of {size}.",
-                    "Use preprocess resize_and_crop, or a smaller size.",
-                )
-            left, top = draws.below(width - size + 1), draws.below(height - size + 1)
-            image = image[top : top + size, left : left + size]
+        size, grid = self._cut(side)
+        if self.spec.rule.crop and image.shape[:2] != (size, size):
+            if min(image.shape[:2]) < size:
+                raise crops.too_small(self._name(self.sides[side][index]), image.shape, size)
+            image = crops.drawn(image, size, grid, draws)
         if self.flip and draws.below(2):
             image = cv2.flip(image, 1).reshape(image.shape)  # a view with a negative stride is far slower later
         return image
 
     # ---- decoded images --------------------------------------------------------------------------------------
 
-    def _size(self, width: int, height: int) -> tuple[int, int]:
-        return self.spec.rule.size(width, height, self._load, self.spec.size)
+    def _size(self, side: int) -> decode.Size:
+        """The size before the crop, as a function of the size of a file of a side."""
+        load, crop = self._load(side), self._cut(side)[0]
+        return lambda width, height: self.spec.rule.size(width, height, load, crop)
 
-    @property
-    def _load(self) -> int:
-        return self.spec.size if self.spec.rule == Preprocess(resize=True) else self.spec.loaded
+    def _load(self, side: int) -> int:
+        load = self.spec.size if self.spec.rule == Preprocess(resize=True) else self.spec.loaded
+        return load // self.spec.scale * (self.spec.scale // self.smaller[side])
 
     def _prepared(self, side: int, index: int) -> np.ndarray:
         """The image before the random crop, uint8 [H, W, C]; from the cache if it is there."""
         image = self.caches[side].get(index) if self.caches else None
         if image is None:
             read = decode.exact if self.spec.exact else decode.fast
-            image = read(self.sides[side][index], self.channels[side], self._size)
+            image = read(self.sides[side][index], self.channels[side], self._size(side))
             if self.caches:
                 self.caches[side].put(index, image)
         return image
@@ -239,7 +259,7 @@ class Data:
         a, b = self.sides[0][index], self.sides[1][index]
         if self.caches or self.spec.exact or a.part == WHOLE or a.path != b.path:
             return self._prepared(0, index), self._prepared(1, index)
-        left, right = decode.fast_pair(a.path, self.channels if a.part == 0 else self.channels[::-1], self._size)
+        left, right = decode.fast_pair(a.path, self.channels if a.part == 0 else self.channels[::-1], self._size(0))
         return (left, right) if a.part == 0 else (right, left)
 
     def _caches(self, folder: Path | None) -> list[cache.Cache]:
@@ -249,42 +269,13 @@ class Data:
             raise I2IError("The cache is on disk, but no folder was given for it.")
         caches = []
         limit = self.spec.cache_gb * 1e9 / len(self.sides)
-        for side, channels in zip(self.sides, self.channels, strict=False):
-            shape = (self._load, self._load, channels)
+        for side, (sources, channels) in enumerate(zip(self.sides, self.channels, strict=False)):
+            shape = (self._load(side), self._load(side), channels)
             path = None
             if self.spec.cache == "disk" and folder is not None:
-                path = folder / f"{cache.key(side, shape, self.spec.exact, 'sRGB')}.pictures"
-            caches.append(cache.Cache(len(side), shape, limit, path))
+                path = folder / f"{cache.key(sources, shape, self.spec.exact, 'sRGB')}.pictures"
+            caches.append(cache.Cache(len(sources), shape, limit, path))
         return caches
-
-
-def _batch(raw: _Raw) -> Batch:
-    """Arrays uint8 [B, C, H, W] as the batch that training sees."""
-    x, y, labels, ids = raw
-    return Batch(
-        x=_floats(x),
-        y=None if y is None else _floats(y),
-        c=None if labels is None else torch.tensor(labels, dtype=torch.int64),
-        ids=torch.tensor(ids, dtype=torch.int64),
-    )
-
-
-def _floats(array: np.ndarray) -> Tensor:
-    """uint8 to float32, each value bit for bit (u / 255 - 0.5) / 0.5."""
-    return torch.from_numpy(array).to(torch.float32).div_(127.5).sub_(1)
-
-
-def _stack(rows: list[np.ndarray]) -> np.ndarray:
-    """Images uint8 [H, W, C] as one array [B, C, H, W]. Moving the channels of bytes is cheaper than of floats."""
-    if len({r.shape for r in rows}) > 1:
-        sizes = ", ".join(sorted({f"{r.shape[1]}x{r.shape[0]}" for r in rows}))
-        raise I2IError(f"The images of a batch have different sizes ({sizes}).", "Use a preprocess rule with crop.")
-    height, width, channels = rows[0].shape
-    batch = np.empty((len(rows), channels, height, width), np.uint8)
-    for planes, row in zip(batch, rows, strict=True):
-        for plane, channel in zip(planes, cv2.split(row), strict=True):
-            plane[:] = channel
-    return batch
 
 
 def _channels(sources: Sequence[Source]) -> int:

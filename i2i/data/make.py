@@ -24,26 +24,43 @@ JPEG, NOISE, BLUR, PIXELATE = (10, 60), (5, 50), (0.5, 4.0), (4, 16)  # quality;
 HIDDEN = 128  # level of masked pixels
 
 
-def make_source(y: np.ndarray, parts: tuple[str, ...], seed: int, number: int) -> np.ndarray:
-    """The source of a target `y`, uint8 [H, W, C], in the same shape.
+def make_source(y: np.ndarray, parts: tuple[str, ...], seed: int, number: int, scale: int = 1) -> np.ndarray:
+    """The source of a target `y`, uint8 [H, W, C], whose sides are multiples of the scale: uint8 [H / scale, ...].
 
     parts: those of the chain, each one of spec.MAKES. seed, number: choose the draws; number is that of the sample.
-    What makes an image smaller (x2, real) is followed by a bicubic enlargement to its size. Transparency is kept."""
+    What the chain makes smaller than that (x2 and real at scale 1) is enlarged to it, and what stays larger is made
+    smaller at the end, both bicubic. Transparency is kept."""
     rng = np.random.Generator(np.random.PCG64(seed_of(seed, "make", number)))
-    color = np.ascontiguousarray(y[..., :3])
-    height, width, channels = color.shape
-    x = color
+    x = np.ascontiguousarray(y[..., :3])
+    channels = x.shape[2]
+    size = (max(1, y.shape[0] // scale), max(1, y.shape[1] // scale))
     for part in parts:
-        x = _STEPS[part](x, rng).reshape(*_sides(part, x), channels)
-    if x.shape[:2] != (height, width):
-        x = cv2.resize(x, (width, height), interpolation=cv2.INTER_CUBIC).reshape(color.shape)
-    return x if y.shape[2] == channels else np.concatenate([x, y[..., 3:]], -1)
+        factor = _factor(part, scale)
+        step = _real(factor) if part == "real" else _STEPS[part]
+        x = step(x, rng).reshape(*_sides(x, factor), channels)
+    x = _brought_to(x, size)
+    if y.shape[2] == channels:
+        return x
+    return np.concatenate([x, _brought_to(np.ascontiguousarray(y[..., 3:]), size)], -1)
 
 
-def _sides(part: str, x: np.ndarray) -> tuple[int, int]:
-    """Height and width of `x` after a part of a chain."""
-    factor = int(part[1:]) if part[0] == "x" else 4 if part == "real" else 1
+def _factor(part: str, scale: int) -> int:
+    """How many times smaller a part of a chain makes an image. real: the scale, or 4 if nothing is to be enlarged."""
+    return int(part[1:]) if part[0] == "x" else (scale if scale > 1 else 4) if part == "real" else 1
+
+
+def _sides(x: np.ndarray, factor: int) -> tuple[int, int]:
+    """Height and width of `x`, made `factor` times smaller."""
     return max(1, x.shape[0] // factor), max(1, x.shape[1] // factor)
+
+
+def _brought_to(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[H, W, C] resized to (height, width), bicubic; smaller with antialiasing."""
+    if x.shape[:2] == size:
+        return x
+    if x.shape[0] < size[0] or x.shape[1] < size[1]:
+        return cv2.resize(x, size[::-1], interpolation=cv2.INTER_CUBIC).reshape(*size, x.shape[2])
+    return _shrunk(x, size)
 
 
 # ---- parts of a chain: uint8 [H, W, C] -> uint8 ----------------------------------------------------------------------
@@ -58,12 +75,12 @@ def _grey(x: np.ndarray, rng: Rng) -> np.ndarray:
 def _smaller(factor: int) -> Callable[[np.ndarray, Rng], np.ndarray]:
     """Bicubic with antialiasing, as the papers make their inputs."""
 
-    def shrink(x: np.ndarray, rng: Rng) -> np.ndarray:
-        size = _sides(f"x{factor}", x)
-        pixels = torch.nn.functional.interpolate(_tensor(x), size, mode="bicubic", antialias=True, align_corners=False)
-        return _array(pixels)
+    return lambda x, rng: _shrunk(x, _sides(x, factor))
 
-    return shrink
+
+def _shrunk(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    pixels = torch.nn.functional.interpolate(_tensor(x), size, mode="bicubic", antialias=True, align_corners=False)
+    return _array(pixels)
 
 
 def _jpeg(x: np.ndarray, rng: Rng) -> np.ndarray:
@@ -117,9 +134,12 @@ def _pixelate(x: np.ndarray, rng: Rng) -> np.ndarray:
 # ---- the two rounds of Real-ESRGAN -----------------------------------------------------------------------------------
 
 
-def _real(image: np.ndarray, rng: Rng) -> np.ndarray:
-    """Blur, resize, noise, JPEG; then all again, and a last filter: a quarter of the size."""
-    small = _sides("real", image)
+def _real(factor: int) -> Callable[[np.ndarray, Rng], np.ndarray]:
+    return lambda image, rng: _two_rounds(image, _sides(image, factor), rng)
+
+
+def _two_rounds(image: np.ndarray, small: tuple[int, int], rng: Rng) -> np.ndarray:
+    """Blur, resize, noise, JPEG; then all again, and a last filter, at the size `small` (height, width)."""
     x = degrade.filtered(_tensor(image), _kernel(rng, (0.2, 3.0), 0.1))
     x = _resize(x, rng, image.shape[:2], (0.2, 0.7), (0.15, 1.5))
     x = _shot(x, rng, (1, 30), (0.05, 3.0))
@@ -208,7 +228,6 @@ def _array(x: Tensor) -> np.ndarray:
 _STEPS: dict[str, Callable[[np.ndarray, Rng], np.ndarray]] = {
     "grey": _grey,
     **{f"x{factor}": _smaller(factor) for factor in (2, 3, 4, 8)},
-    "real": _real,
     "jpeg": _jpeg,
     "noise": _noise,
     "blur": _blur,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,14 @@ def open(
     spec: DataSettings | None = None,
     split: str = "train",
     progress: Progress | None = None,
+    cropped: bool = False,
 ) -> Data:
     """Opens a folder, two folders (A and B), or a data set by its name (fetched on first use; `progress` shows it).
 
-    Raises I2IError in one sentence if there is no such source or split, or if the images do not fit the layout."""
-    from i2i.data import layouts  # torch comes with these: not for those who only list data sets
+    cropped: images that are too small for the crops of `spec` are left out, and the data's notes name them.
+    Raises I2IError in one sentence if there is no such source or split, if the images do not fit the layout, or if all
+    are too small."""
+    from i2i.data import large, layouts  # torch comes with these: not for those who only list data sets
     from i2i.data.dataset import Data
     from i2i.data.spec import DataSettings
 
@@ -39,8 +43,23 @@ def open(
     folders = [get(card.name, progress) if card else Path(one) for one, card in zip(given, chosen, strict=True)]
     flip = all(card.flip for card in chosen if card)
     licence = next((card.licence for card in chosen if card and card.licence), "")
+    if spec.degrades and not spec.makes and spec.layout in ("auto", "paired") and _single(folders, spec.scale, split):
+        spec = replace(spec, make="+".join(spec.degrades))
+        spec.check()
     found = layouts.find(folders, "images" if spec.makes else spec.layout, split)
+    if cropped:
+        found = large.large_enough(found, spec)
     return Data(found, spec, folders, flip=flip, licence=licence, cache_folder=cache_folder() / "pictures")
+
+
+def _single(folders: Sequence[Path], scale: int, split: str) -> bool:
+    """True if the data is one folder of images that are no pairs. Two images side by side are pairs of one size."""
+    if len(folders) != 1:
+        return False
+    from i2i.data import layouts
+
+    found = layouts.find(folders, split=split)
+    return found.name in ("images", "labelled") or (scale > 1 and found.a[0].part != layouts.WHOLE)
 
 
 def folders(sources: Sequence[str | Path], progress: Progress | None = None) -> list[Path]:

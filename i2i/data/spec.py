@@ -10,6 +10,8 @@ from i2i.core.errors import I2IError, nearest
 from i2i.data.preprocess import RULES, Preprocess
 
 MAKES = ("grey", "x2", "x3", "x4", "x8", "real", "jpeg", "noise", "blur", "mask", "edges", "pixelate")
+SCALES = (1, 2, 3, 4, 8)
+GEOMETRY = ("affine", "rotate90", "vflip", "cutout")  # of PARTS
 PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
 
 
@@ -22,6 +24,9 @@ class DataSettings:
     size: Annotated[int, Range(4, MAX_SIDE)] = 256  # side of the square training crops, in pixels
     load: OptionalSide | None = None  # side before the crop, in pixels; none: size * 286 / 256, as in papers; 0: size
     preprocess: str = "resize_and_crop"  # resize_and_crop, resize, scale_width, scale_width_and_crop, crop, none
+    scale: Annotated[int, Range(1, 8)] = (
+        1  # sides of y divided by those of x: 1, 2, 3, 4, 8; the method has its default
+    )
     exact: bool = False  # bit-exact Pillow resizing, as in the papers' code; three times slower
     flip: bool | None = None  # random left-right mirroring; none: yes, unless the data card forbids it
     channels_in: int = 0  # channels of the input: 1 grey, 3 color, 4 color and alpha; 0: as in the files
@@ -30,6 +35,7 @@ class DataSettings:
     cache: str = "none"  # where decoded and resized images are kept for later epochs: none, memory, disk
     cache_gb: NonNegative = 8.0  # largest size of the cache, in 10^9 bytes
     make: str = ""  # makes x from y: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, pixelate, joined by +
+    degrade: str = ""  # as make, for data without pairs: bicubic (default if scale is above 1), real, or a chain
     augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or a file of A.save
     augment_on: str = "cpu"  # cpu (albumentations, all) or device (kornia: color, affine, rotate90, noise, cutout)
 
@@ -52,6 +58,7 @@ class DataSettings:
             "augment_on": ("cpu", "device"),
             "channels_in": (0, 1, 3, 4),
             "channels_out": (0, 1, 3, 4),
+            "scale": SCALES,
         }
         for name, allowed in choices.items():
             value = getattr(self, name)
@@ -59,6 +66,9 @@ class DataSettings:
                 raise I2IError(f"{name} is {value!r}.", f"Allowed: {', '.join(map(str, allowed))}.")
         if not 4 <= self.size <= MAX_SIDE:
             raise I2IError(f"size is {self.size}.", f"Allowed: 4 to {MAX_SIDE} pixels.")
+        if self.size % self.scale:
+            near = max(4, self.size // self.scale) * self.scale
+            raise I2IError(f"size is {self.size} and scale is {self.scale}.", f"Give a multiple of it, such as {near}.")
         if self.loaded < self.size:
             raise I2IError(f"load is {self.load}, less than size {self.size}.", "Allowed: size or more, or 0 for size.")
         if self.workers < 0:
@@ -70,9 +80,11 @@ class DataSettings:
             )
         if self.makes and self.direction == "BtoA":
             raise I2IError(f"make is {self.make!r} with direction BtoA.", "Leave direction out.")
-        for part in self.makes:
-            if part not in MAKES:
-                raise I2IError(f"make is {self.make!r}, and its part {part!r} is unknown.", nearest(part, MAKES))
+        for name, parts in (("make", self.makes), ("degrade", self.degrades)):
+            for part in parts:
+                if part not in MAKES:
+                    value = getattr(self, name)
+                    raise I2IError(f"{name} is {value!r}, and its part {part!r} is unknown.", nearest(part, MAKES))
         if not self.augment.endswith((".yaml", ".yml")):
             for part in self.parts:
                 if part not in PARTS:
@@ -82,10 +94,31 @@ class DataSettings:
         if self.augment_on == "device" and set(self.parts) & {"jpeg", "blur", "vflip"}:
             raise I2IError("blur, jpeg and vflip run on the CPU only.", "--set augment_on=cpu")
 
+    def check_augment(self) -> None:
+        """Raises I2IError if x and y have different sizes, and the augmentation cannot move both alike."""
+        if self.scale == 1 or not self.augment:
+            return
+        if self.augment_on == "device":
+            raise I2IError(f"augment_on is device, and scale is {self.scale}.", "--set augment_on=cpu")
+        if not self.makes and (self.augment.endswith((".yaml", ".yml")) or set(self.parts) & set(GEOMETRY)):
+            raise I2IError(
+                f"augment is {self.augment!r}, and scale is {self.scale}: it cannot move small and large images alike.",
+                "Allowed there: color, noise, blur and jpeg; or give one folder of large images.",
+            )
+
     @property
     def makes(self) -> tuple[str, ...]:
         """The parts of the chain that makes x from y; empty if x is read from files."""
-        return tuple(p.strip().lower() for p in self.make.replace(",", "+").split("+") if p.strip())
+        return self._chain(self.make)
+
+    @property
+    def degrades(self) -> tuple[str, ...]:
+        """The parts of the chain that makes x from y where the data holds no pairs; empty: pairs are needed."""
+        return self._chain(self.degrade or ("bicubic" if self.scale > 1 else ""))
+
+    def _chain(self, text: str) -> tuple[str, ...]:
+        parts = (p.strip().lower() for p in text.replace(",", "+").split("+"))
+        return tuple(f"x{self.scale}" if p == "bicubic" and self.scale > 1 else p for p in parts if p)
 
     @property
     def parts(self) -> tuple[str, ...]:

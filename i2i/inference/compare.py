@@ -70,6 +70,7 @@ def compare(
     if not 1 <= show <= compare_page.MOST:
         raise I2IError(f"{show} images cannot be shown on the page.", f"Allowed: 1 to {compare_page.MOST}.")
     lineup = open_lineup(candidates, data, split=split, limit=limit, size=size, device=device, method=method)
+    chosen = metric_choice.choose(metrics, features, lineup.data.spec.scale)
     sets = compare_sets.start(lineup, chosen, features, seed)
     scores = _score(lineup, chosen, sets, show if page is not None else 0, progress)
 
@@ -106,7 +107,8 @@ def _score(
 ) -> Scores:
     """Runs all candidates on all inputs, and keeps what the page shows: memory does not grow with the images."""
     device = next((c.translator.device for c in lineup.candidates if c.translator is not None), torch.device("cpu"))
-    pair_metrics, distance = PairMetrics(metrics, device, progress), PairMetrics(("lpips", "l1"), device)
+    pair_metrics = PairMetrics(metrics, device, progress, lineup.data.spec.scale)
+    distance = PairMetrics(("lpips", "l1"), device)
     scores = Scores()
     for item in lineup.items():
         own: dict[str, dict[str, float]] = {}

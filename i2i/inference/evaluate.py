@@ -1,7 +1,7 @@
 """The use case "evaluate": a model against the true images of a paired test split, beside two trivial guesses.
 
 A model is worth something if it beats both guesses: the mean image of the training targets, given for every input, and
-the input itself, handed back unchanged.
+the input itself, handed back unchanged. The guess beside a model that enlarges is the bicubic enlargement of the input.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def evaluate(
     need no download. features: the network by which sets of images are compared (see i2i.models.feature_weights). seed:
     of intervals, of MIND's directions and of KID's subsets. progress(images done, images in all).
 
-    Returns {"split", "count", "size", "model", "mean image", "input copied", "real images", "intervals", "features"}.
+    Returns {"split", "count", "size", "model", "mean image", "input copied" (or "bicubic", for a model that enlarges),
+    "real images", "intervals", "features"}.
     The rows from "model" to "real images" hold scores by metric, averaged over images: l1 in [0, 2] (images lie in
     [-1, 1]), psnr in dB, ssim at most 1, lpips, ...; and of all images as a set: fd_effnet, kid (times 1000), mind,
     precision, recall, density, coverage. "real images" is the floor: real training images beside the real test images.
@@ -75,7 +76,6 @@ def evaluate(
     `inference.evaluate_generated`. Raises I2IError if the data has no such split, only one kind of images, or a metric
     or feature network is unknown.
     """
-    chosen = metric_choice.choose(metrics, features)
     generator = as_generator(model, device, method)
     if generator is not None:
         if data is None and isinstance(model, str | Path):
@@ -85,8 +85,9 @@ def evaluate(
             progress=progress,
         )  # fmt: skip
     assert not isinstance(model, LoadedGenerator)
-    check_translator(chosen, samples)
     translator = model if isinstance(model, Translator) else load(model, device, method=method)
+    chosen = metric_choice.choose(metrics, features, translator.scale)
+    check_translator(chosen, samples)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
     if data is None and isinstance(model, str | Path):
         data = data_of_run(Path(model))
@@ -94,7 +95,7 @@ def evaluate(
     if isinstance(data, datasets.Data):
         opened = data
     else:
-        opened, split, note = open_split(translator.header, data, split, size)
+        opened, split, note = open_split({**translator.header, "scale": translator.scale}, data, split, size)
     if opened.layout == "unpaired":
         unpaired = evaluate_unpaired(
             model, translator, opened, limit, device=device, save=save, method=method, sets=sets, progress=progress
@@ -123,7 +124,9 @@ def _evaluate_pairs(
     count = data.count if limit is None else min(limit, data.count)
     if count < 1:
         raise I2IError(f"There is no pair to evaluate: the data has {data.count}, the limit is {limit}.")
-    values = _score_pairs(translator, data, count, save, PairMetrics(metrics, translator.device), sets, progress)
+    values = _score_pairs(
+        translator, data, count, save, PairMetrics(metrics, translator.device, scale=data.spec.scale), sets, progress
+    )
     return {"count": count, "size": data.size, **_rows(values, data, count, sets, seed)}
 
 
@@ -160,22 +163,24 @@ def _score_pairs(
 ) -> dict[str, Values]:
     """Per guess and metric: the values of all of the first `count` images that the guess exists for."""
     values: dict[str, Values] = {}
-    mean = _mean_target(data)
+    scale = data.spec.scale
+    mean = _mean_target(data) if scale == 1 else None
+    title_of_input = "input copied" if scale == 1 else "bicubic"
     for start in range(0, count, BATCH):
         pairs = list(_pairs(data, start, min(start + BATCH, count)))
         translations = translator([x for x, _ in pairs], batch=BATCH)
-        copies = [_with_channels(x, int(y.shape[0])) for x, y in pairs]
+        copies = [_with_channels(enlarged(x, scale), int(y.shape[0])) for x, y in pairs]
         for i, ((_, y), translation, copied) in enumerate(zip(pairs, translations, copies, strict=True), start):
             if save is not None:
                 images.save((Path(save) / data.names[i]).with_suffix(".png"), images.to_uint8(translation))
-            for title, guess in (("model", translation), ("mean image", mean), ("input copied", copied)):
+            for title, guess in (("model", translation), ("mean image", mean), (title_of_input, copied)):
                 if guess is not None and guess.shape == y.shape:
                     for metric, score in metrics(guess[None], y[None]).items():
                         values.setdefault(title, {}).setdefault(metric, []).append(score)
         if sets is not None:
             sets.add("model", translations)
             if all(copied is not None for copied in copies):
-                sets.add("input copied", [copied for copied in copies if copied is not None])
+                sets.add(title_of_input, [copied for copied in copies if copied is not None])
         if progress is not None:
             progress(start + len(pairs), count)
     return values
@@ -189,12 +194,20 @@ def conclude(
     model: the model in memory, or its file, which is loaded on `device`. Writes two files into the run's `folder`:
     metrics.json with the scores, and test.png, a sheet of some inputs, translations and true images."""
     translator = model if isinstance(model, Translator) else load(model, device)
-    result = {**evaluate(translator, held_out, metrics=("pixel", "lpips")), "split": split}
+    result = {
+        **evaluate(
+            translator, held_out, metrics=("pixel", "y", "lpips") if translator.scale > 1 else ("pixel", "lpips")
+        )
+    }
+    result["split"] = split
     with files.atomic_write(folder / "metrics.json") as file:
         file.write(json.dumps(result, indent=1).encode())
     samples = held_out.fixed(SHEET_ROWS)
     assert samples.y is not None
-    columns = {"input": samples.x, "translated": torch.stack(translator([*samples.x])), "real": samples.y}
+    columns = {"input": samples.x}
+    if translator.scale > 1:
+        columns["bicubic"] = enlarged(samples.x, translator.scale)
+    columns |= {"translated": torch.stack(translator([*samples.x])), "real": samples.y}
     images.save(folder / "test.png", grids.draw_grid(columns))
     return result
 
@@ -220,6 +233,16 @@ def _mean_target(data: datasets.Data) -> Tensor | None:
             return None
         total = y if total is None else total + y
     return None if total is None else (total / count).float()
+
+
+def enlarged(x: Tensor, scale: int) -> Tensor:
+    """Images [..., C, H, W] in [-1, 1], `scale` times as large by bicubic interpolation: the guess to beat."""
+    if scale == 1:
+        return x
+    size = [side * scale for side in x.shape[-2:]]
+    batch = x.reshape(-1, *x.shape[-3:])
+    big = torch.nn.functional.interpolate(batch, size, mode="bicubic", antialias=True, align_corners=False)
+    return big.clamp(-1, 1).reshape(*x.shape[:-2], *size)
 
 
 def _with_channels(x: Tensor, channels: int) -> Tensor | None:

@@ -61,6 +61,8 @@ def settings_of(header: Mapping[str, Any], layout: str, size: int | None = None)
         direction=str(header.get("direction") or "AtoB"),
         channels_in=int(header.get("channels_in") or 0),
         channels_out=int(header.get("channels_out") or 0) if layout in ("paired", "unpaired") else 0,
+        scale=int(header.get("scale") or 1) if layout == "paired" else 1,
+        degrade=str(header.get("degrade") or "") if layout == "paired" else "",
         workers=0,
     )
 

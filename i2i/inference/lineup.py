@@ -176,6 +176,7 @@ def _common_header(models: Sequence[Candidate]) -> tuple[dict[str, object], list
         "direction": [str(t.header.get("direction") or "AtoB") for t in translators],
         "channels of the input": [t.channels_in for t in translators],
         "channels of the output": [t.channels_out for t in translators],
+        "scale": [t.scale for t in translators],
     }
     for name, values in facts.items():
         if len(set(values)) > 1:
@@ -187,7 +188,8 @@ def _common_header(models: Sequence[Candidate]) -> tuple[dict[str, object], list
         listed = ", ".join(f"{m.name}: {rule}" for m, rule in zip(models, rules, strict=True))
         notes = [f"The models were trained with different pre-processing ({listed}); all get {rules[0]}."]
     first = translators[0]
-    return {**first.header, "channels_in": first.channels_in, "channels_out": first.channels_out}, notes
+    known = {"channels_in": first.channels_in, "channels_out": first.channels_out, "scale": first.scale}
+    return {**first.header, **known}, notes
 
 
 def _data_of(models: Sequence[Candidate]) -> list[str]:
@@ -250,7 +252,7 @@ def _match_folders(lineup: Lineup) -> None:
         for i, path in enumerate(candidate.files):
             sides = lineup.data.sides if lineup.data.layout == "paired" else lineup.data.sides[:1]
             origins = [side[i] for side in sides]
-            size = lineup.data.spec.rule.whole.size(*output_folders.size_of(origins[0]), lineup.size, lineup.size)
+            size = lineup.data.whole_size(*output_folders.size_of(origins[-1 if lineup.data.spec.scale > 1 else 0]))
             output_folders.check(path, size, channels, origins)
 
 

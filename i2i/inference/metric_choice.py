@@ -8,11 +8,12 @@ from i2i.core.errors import I2IError, nearest
 from i2i.metrics.feature_networks import FeatureNetwork
 
 PIXEL = ("l1", "psnr", "ssim")  # of each translation and its true image, fast
-PAIRED = (*PIXEL, "ms_ssim", "lpips", "dists")  # of each translation and its true image
+LUMA = ("psnr_y", "ssim_y")  # of their luma, without a border: the numbers of super-resolution
+PAIRED = (*PIXEL, *LUMA, "ms_ssim", "lpips", "dists")  # of each translation and its true image
 OVERLAP = ("precision", "recall", "density", "coverage")
 SETS = ("fd", "kid", "mind", *OVERLAP)  # of all translations and all true images
 GENERATED = ("is", "labels")  # of samples alone: Inception score, share of asked classes
-GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "fid": ("fd", "fid")}
+GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "y": LUMA, "fid": ("fd", "fid")}
 NOT_INCEPTION = ("effnet", "alex", "vgg")  # a file is known only when it is read, see `check_network`
 # dists needs weights that do not ship with i2i, so it is computed on request only
 DEFAULT = (*PIXEL, "ms_ssim", "lpips", *SETS)
@@ -20,6 +21,8 @@ TITLES = {
     "l1": "L1",
     "psnr": "PSNR dB",
     "ssim": "SSIM",
+    "psnr_y": "PSNR-Y dB",
+    "ssim_y": "SSIM-Y",
     "ms_ssim": "MS-SSIM",
     "lpips": "LPIPS",
     "dists": "DISTS",
@@ -30,7 +33,7 @@ TITLES = {
     "labels": "asked labels",
 }
 BY_NETWORK = {"fd_": "FD", "is_": "IS"}  # start of a name that ends with the network -> title
-HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", *OVERLAP, *GENERATED)
+HIGHER_IS_BETTER = ("psnr", "ssim", *LUMA, "ms_ssim", *OVERLAP, *GENERATED)
 
 
 def title(metric: str) -> str:
@@ -45,13 +48,14 @@ def higher_is_better(metric: str) -> bool:
     return metric in HIGHER_IS_BETTER or metric.startswith("is_")
 
 
-def choose(metrics: Sequence[str] | str | None, network: str) -> tuple[str, ...]:
+def choose(metrics: Sequence[str] | str | None, network: str, scale: int = 1) -> tuple[str, ...]:
     """The metrics to compute, without groups; None: all that need nothing to be downloaded.
 
+    scale: of the model; the metrics of super-resolution belong to those of models that enlarge.
     metrics: names, or one text with commas. network: the name of the feature network. Raises I2IError for an unknown
     name, and for FID on another network than Inception."""
     if metrics is None:
-        return DEFAULT
+        return DEFAULT if scale == 1 else (*PIXEL, *LUMA, *DEFAULT[len(PIXEL) :])
     names = [
         name.strip().lower().replace("-", "_")
         for m in ([metrics] if isinstance(metrics, str) else metrics)

@@ -19,9 +19,13 @@ Values = dict[str, list[Tensor]]  # per metric: the scores of batches of images,
 class PairMetrics:
     """The chosen metrics of pairs, with their networks loaded once.
 
-    metrics: of metric_choice.PAIRED; others are left out. device: where LPIPS and DISTS run."""
+    metrics: of metric_choice.PAIRED; others are left out. device: where LPIPS and DISTS run. scale: of the model, which
+    is also the border that psnr_y and ssim_y leave out, if it is above 1."""
 
-    def __init__(self, metrics: Sequence[str], device: torch.device, progress: Progress | None = None) -> None:
+    def __init__(
+        self, metrics: Sequence[str], device: torch.device, progress: Progress | None = None, scale: int = 1
+    ) -> None:
+        self.border = scale if scale > 1 else 0
         self.metrics = [m for m in metric_choice.PAIRED if m in metrics]
         self.device = device
         self.networks: dict[str, LPIPS | DISTS] = {}
@@ -36,6 +40,9 @@ class PairMetrics:
         values: dict[str, Tensor] = {}
         if set(self.metrics) & set(metric_choice.PIXEL):
             values = {k: v for k, v in pixel.scores(fake, real).items() if k in self.metrics}
+        if set(self.metrics) & set(metric_choice.LUMA):
+            found = pixel.luma_scores(fake, real, self.border)
+            values |= {k: v for k, v in found.items() if k in self.metrics}
         if "ms_ssim" in self.metrics and ms_ssim.scales_for(*fake.shape[2:]):
             values["ms_ssim"] = ms_ssim.ms_ssim(fake, real).float()
         for name, net in self.networks.items():

@@ -35,12 +35,12 @@ class Enlarge(Translate):
         return self.generator(batch.x).clamp(-1, 1)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        """The bicubic enlargement, G's, and the real image."""
+        """The small image, its bicubic enlargement, G's, and the real image."""
         columns = {"input": batch.x, "translated": self.infer(batch)}
         size = columns["translated"].shape[-2:]
         if size != batch.x.shape[-2:]:
-            bicubic = fn.interpolate(batch.x, size, mode="bicubic", align_corners=False).clamp(-1, 1)
-            columns = {"bicubic": bicubic, "translated": columns["translated"]}
+            bicubic = fn.interpolate(batch.x, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+            columns = {"input": batch.x, "bicubic": bicubic, "translated": columns["translated"]}
         return columns if batch.y is None else {**columns, "real": batch.y}
 
 

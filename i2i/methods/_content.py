@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.models import feature_weights
+from i2i.nets.macs import with_values
 
 
 class Content:
@@ -15,7 +17,8 @@ class Content:
     I2IError for an unknown name, for weights that are missing, and if the crops are too small for the network."""
 
     def __init__(self, name: str, size: int) -> None:
-        self.loss = None if name == "none" else feature_weights.content(name)
+        with with_values(), torch.device("cpu"):  # also where networks are made without values, to count their cost
+            self.loss = None if name == "none" else feature_weights.content(name)
         if self.loss is not None and size < self.loss.least:
             raise I2IError(
                 f"content is {name}, and size is {size} pixels.",

@@ -32,6 +32,8 @@ class SRGANSettings:
 
     width: Width = 64  # channels of the generator's maps
     blocks: Blocks = 16  # residual blocks of the generator
+    norm: str = "batch"  # normalisation of the generator: batch, none
+    residual: bool = False  # G makes what is missing in the bicubic enlargement: it learns faster
     d_width: Width = 64  # channels of the discriminator's first layer
     warmup: Share = 0.5  # share of the run that trains G alone on the pixels; 1: all of it (SRResNet)
     content: str = "effnet"  # network of the content loss: vgg16, alex, effnet, none, or a file of weights
@@ -51,7 +53,9 @@ class SRGAN(Enlarge):
 
     def __init__(self, config: SRGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.G = SRResNet(shape.channels_in, shape.channels_out, shape.scale, config.width, config.blocks)
+        c = config
+        sizes = (shape.scale, c.width, c.blocks)
+        self.G = SRResNet(shape.channels_in, shape.channels_out, *sizes, c.norm, c.residual)
         self.D = SRGANDiscriminator(shape.channels_out, config.d_width)
         self.content = Content(config.content if config.warmup < 1 and config.feature else "none", shape.size)
 

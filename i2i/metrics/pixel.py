@@ -50,6 +50,29 @@ def luma(images: Tensor) -> Tensor:
     return y / 127.5 - 1
 
 
+def as_files(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as 8-bit files hold them: clamped and rounded to 256 levels."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+
+
+def luma_scores(fake: Tensor, real: Tensor, border: int) -> dict[str, Tensor]:
+    """{"psnr_y": [B], "ssim_y": [B]} as in papers of super-resolution: of the luma of 8-bit images, without `border`
+    pixels at each side. Gray images are their own luma. Without ssim_y if too few pixels are left, and empty if none
+    are, or for images of other channels."""
+    _check(fake, real)
+    height, width = fake.shape[-2:]
+    if min(height, width) <= 2 * border or fake.shape[1] not in (1, 3):
+        return {}
+    inner = (..., slice(border, height - border), slice(border, width - border))
+    fake, real = (as_files(x)[inner] for x in (fake, real))
+    if fake.shape[1] == 3:
+        fake, real = luma(fake), luma(real)
+    values = {"psnr_y": _psnr(fake, real).cpu()}
+    if min(fake.shape[-2:]) >= WINDOW:
+        values["ssim_y"] = _ssim(fake, real)
+    return values
+
+
 def scores(fake: Tensor, real: Tensor) -> dict[str, Tensor]:
     """{"l1": [B], "psnr": [B], "ssim": [B]}: one value per image. Without ssim if a side is under 11 pixels."""
     _check(fake, real)

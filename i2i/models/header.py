@@ -20,7 +20,9 @@ TYPES: dict[str, Any] = {
     "choices": list[str],  # of networks with several answers: what may be chosen, see i2i.nets.choice
     "data": list[str],
     "sha256": str | None,
-    **dict.fromkeys(("method", "generator", "kind", "direction", "preprocess", "licence", "version"), str | None),
+    **dict.fromkeys(
+        ("method", "generator", "kind", "direction", "preprocess", "degrade", "licence", "version"), str | None
+    ),
 }
 MAX_CLASSES = 100_000
 

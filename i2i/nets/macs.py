@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
@@ -113,6 +113,11 @@ def no_computing() -> Iterator[MacCounter]:
     Yields the counter of the MACs that would be computed. Where a program asks for a value, it gets 0."""
     with FakeTensorMode(allow_non_fake_inputs=True), MacCounter() as counter:
         yield counter
+
+
+def with_values() -> contextlib.AbstractContextManager[object]:
+    """Inside `no_computing`, a place where tensors have values again: to read weights from a file."""
+    return unset_fake_temporarily()
 
 
 @contextlib.contextmanager

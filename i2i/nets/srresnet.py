@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as fn
 
 from i2i.core.config import Blocks, Channels, Width
-from i2i.core.errors import I2IError
+from i2i.core.errors import I2IError, among
 from i2i.nets.blocks import BatchNorm
 from i2i.nets.registry import register
 from i2i.nets.unit import UnitNetwork
@@ -18,16 +20,19 @@ from i2i.nets.unit import UnitNetwork
 STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # scale -> factors of the pixel shuffles
 
 
-class ResidualBlock(nn.Module):
-    """x + (conv, batch norm, PReLU, conv, batch norm)(x)."""
+NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": BatchNorm, "none": lambda width: nn.Identity()}
 
-    def __init__(self, width: int) -> None:
+
+class ResidualBlock(nn.Module):
+    """x + (conv, norm, PReLU, conv, norm)(x)."""
+
+    def __init__(self, width: int, norm: str) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.bn1 = BatchNorm(width)
+        self.bn1 = NORMS[norm](width)
         self.prelu = nn.PReLU()
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        self.bn2 = BatchNorm(width)
+        self.bn2 = NORMS[norm](width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, H, W] -> the same shape."""
@@ -53,8 +58,9 @@ class SRResNet(UnitNetwork):
     """[B, channels_in, H, W] -> [B, channels_out, scale H, scale W], both in [-1, 1].
 
     Layers: convolution 9x9, `blocks` residual blocks with batch norm, one more convolution, a long skip, pixel shuffles
-    up to the scale, convolution 9x9, tanh. scale: 1, 2, 3, 4 or 8. Each PReLU has one slope for all channels. Raises
-    I2IError for another scale.
+    up to the scale, convolution 9x9, tanh. scale: 1, 2, 3, 4 or 8. Each PReLU has one slope for all channels. norm:
+    batch as in the paper, or none. residual: the layers make what is missing in the bicubic enlargement of the input,
+    without a tanh; they begin with nothing. Raises I2IError for another scale or norm.
     """
 
     def __init__(
@@ -64,21 +70,37 @@ class SRResNet(UnitNetwork):
         scale: int = 4,
         width: Width = 64,
         blocks: Blocks = 16,
+        norm: str = "batch",
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        if norm not in NORMS:
+            raise I2IError(f"norm is {norm!r}.", among(norm, NORMS))
         if scale not in STEPS:
             raise I2IError(f"An SRResNet cannot enlarge {scale} times.", "Allowed scales: 1, 2, 3, 4 and 8.")
-        self.scale, self.multiple = scale, 1
+        if residual and channels_in != channels_out:
+            raise I2IError(
+                f"residual is on, and the images have {channels_in} and {channels_out} channels.",
+                "Give --set residual=false.",
+            )
+        self.scale, self.multiple, self.residual = scale, 1, residual
         *before, _ = itertools.accumulate(STEPS[scale], operator.mul, initial=1)  # sizes of the maps that are enlarged
         self.reach = 4 + 2 * blocks + 1 + math.ceil(sum(1 / size for size in before) + 4 / scale)
         self.first = nn.Sequential(nn.Conv2d(channels_in, width, 9, padding=4), nn.PReLU())
-        self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.after = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), BatchNorm(width))
+        self.body = nn.Sequential(*(ResidualBlock(width, norm) for _ in range(blocks)))
+        self.after = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), NORMS[norm](width))
         self.up = nn.Sequential(*(ShuffleUp(width, factor) for factor in STEPS[scale]))
         self.last = nn.Conv2d(width, channels_out, 9, padding=4)
+        if residual:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def unit(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] in [0, 1] -> [B, channels_out, scale H, scale W] in [0, 1]."""
-        x = self.first(x)
-        x = x + self.after(self.body(x))
-        return (torch.tanh(self.last(self.up(x))) + 1) / 2
+        maps = self.first(x)
+        maps = maps + self.after(self.body(maps))
+        made = self.last(self.up(maps))
+        if not self.residual:
+            return (torch.tanh(made) + 1) / 2
+        large = fn.interpolate(x, scale_factor=float(self.scale), mode="bicubic", align_corners=False)
+        return large + made

@@ -17,8 +17,9 @@ from i2i.core.machine import total_memory
 from i2i.core.progress import Progress
 from i2i.core.reading import has_form, read_yaml
 from i2i.data.batch import Shape
-from i2i.methods import load_method, method_name
+from i2i.methods import builtin_methods, load_method, method_name
 from i2i.methods._check_config import check_names
+from i2i.methods._method import Method
 from i2i.training import checkpoint as checkpoints
 from i2i.training import recipes
 from i2i.training.length import check_length, planned_images
@@ -189,6 +190,7 @@ def _resolve(
     # All settings, each in its part.
     if method.needs and values.get("layout", "auto") == "auto":
         values["layout"] = method.needs
+    values.setdefault("scale", method.scales[0])
     own = [f.name for part in (TrainSettings, TrickSettings, data.DataSettings) for f in dataclasses.fields(part)]
     check_names(method, own)
     parts = config.resolve(
@@ -196,6 +198,7 @@ def _resolve(
     )
     training: TrainSettings = parts["training"]
     training.check()
+    check_scale(method, parts["data"].scale)
     if training.init_from and files.kind_of(training.init_from):  # found from any folder
         training = dataclasses.replace(training, init_from=str(Path(training.init_from).resolve()))
         parts["training"] = training
@@ -205,9 +208,9 @@ def _resolve(
         settings |= dataclasses.asdict(parts[part])
 
     # The images, and the length of the run.
-    opened = data.open(sources, parts["data"], "train", progress)
+    opened = data.open(sources, parts["data"], "train", progress, cropped=True)
     split = next((s for s in ("val", "test") if s in opened.splits), None)
-    held_out = data.open(sources, parts["data"], split=split) if split else None
+    held_out = data.open(sources, parts["data"], split, cropped=True) if split else None
     _check_memory(training, opened)
     name = f"{Path(title or recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
     run = Run(
@@ -222,12 +225,26 @@ def _resolve(
         data=opened,
         held_out=held_out,
         folder=Path(out) if out else Path("runs") / name,
-        shape=Shape(opened.channels_in, opened.channels_out, opened.size, opened.classes),
+        shape=Shape(opened.channels_in, opened.channels_out, opened.size, opened.classes, parts["data"].scale),
         total=training.length(opened.count),
         settings=settings,
     )
     check_scored(run)
     return run
+
+
+def check_scale(method: type[Method], scale: int) -> None:
+    """Raises I2IError if the method cannot make images that many times as large."""
+    if scale in method.scales:
+        return
+    name = method_name(method)
+    if len(method.scales) > 1:
+        raise I2IError(
+            f"scale is {scale}, which {name} cannot make.", f"Allowed: {', '.join(map(str, sorted(method.scales)))}."
+        )
+    others = [other for other in builtin_methods() if scale in load_method(other).scales]
+    hint = f"Methods that enlarge so: {', '.join(others)}." if others else "Leave scale out."
+    raise I2IError(f"scale is {scale}, but {name} makes images as large as its inputs.", hint)
 
 
 def _check_memory(training: TrainSettings, opened: data.Data) -> None:

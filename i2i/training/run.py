@@ -172,6 +172,8 @@ class Run:
             "range": [-1, 1],
             "preprocess": self.data_settings.preprocess,
             "direction": self.data_settings.direction,
+            **({"scale": self.shape.scale} if self.shape.scale > 1 else {}),
+            **({"degrade": self.data.spec.make} if self.data.spec.makes else {}),  # to evaluate on single images
             "images": images,
             "metrics": dict(metrics),
             "version": __version__,

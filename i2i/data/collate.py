@@ -1,0 +1,42 @@
+"""From images uint8 [H, W, C] to the batch that training sees."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i.core.errors import I2IError
+from i2i.data.batch import Batch
+
+Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # x uint8 [B, C, H, W], y, classes, ids
+
+
+def batch_of(raw: Raw) -> Batch:
+    """Arrays uint8 [B, C, H, W] as the batch that training sees."""
+    x, y, labels, ids = raw
+    return Batch(
+        x=_floats(x),
+        y=None if y is None else _floats(y),
+        c=None if labels is None else torch.tensor(labels, dtype=torch.int64),
+        ids=torch.tensor(ids, dtype=torch.int64),
+    )
+
+
+def _floats(array: np.ndarray) -> Tensor:
+    """uint8 to float32, each value bit for bit (u / 255 - 0.5) / 0.5."""
+    return torch.from_numpy(array).to(torch.float32).div_(127.5).sub_(1)
+
+
+def stacked(rows: list[np.ndarray]) -> np.ndarray:
+    """Images uint8 [H, W, C] as one array [B, C, H, W]. Moving the channels of bytes is cheaper than of floats."""
+    if len({r.shape for r in rows}) > 1:
+        sizes = ", ".join(sorted({f"{r.shape[1]}x{r.shape[0]}" for r in rows}))
+        raise I2IError(f"The images of a batch have different sizes ({sizes}).", "Use a preprocess rule with crop.")
+    height, width, channels = rows[0].shape
+    batch = np.empty((len(rows), channels, height, width), np.uint8)
+    for planes, row in zip(batch, rows, strict=True):
+        for plane, channel in zip(planes, cv2.split(row), strict=True):
+            plane[:] = channel
+    return batch
