@@ -9,7 +9,6 @@ tensors shows whether the weights are damaged; safetensors itself does not check
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +22,21 @@ from torch import nn
 from i2i import nets
 from i2i.core import plugins
 from i2i.core.config import shorten
-from i2i.core.errors import I2IError, MethodNeeded, nearest
+from i2i.core.errors import I2IError, nearest
 from i2i.core.files import atomic_path, open_regular
 from i2i.core.reading import parse_json
 from i2i.models import content
+from i2i.models import sparse as sparse_weights
 from i2i.models.content import KEY, MAX_HEADER
 from i2i.models.header import check_header
+from i2i.models.method_file import method_file as method_file
+from i2i.models.method_file import unknown_network
 from i2i.models.weights import State, digest_of, tensors_of
 from i2i.nets.bounds import TooLarge, at_most
 
-FORMAT = 1  # version of the format; files with a higher number are refused
+FORMAT = 2  # version of the format; files with a higher number are refused
+DENSE = 1  # of files without packed weights, which every version reads
+SPARSE = "sparse"  # key of the header: shapes of the weights that are packed
 OTHERS = "others"  # key of the header: names of networks that have weights in the file and are not described
 MAX_TENSORS = 20_000  # in a file; large networks of today have some thousands
 SLACK, SLACK_TENSORS = 100_000_000, 2000  # sizes up to which a network may be built that does not fit its file
@@ -53,6 +57,7 @@ def save(
     header: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
     others: Mapping[str, nn.Module] | None = None,
+    sparse: bool = False,
 ) -> Path:
     """Writes `networks` and `header` to `path`, which appears complete or not at all; returns `path`.
 
@@ -60,8 +65,9 @@ def save(
     networks with several answers, `choices` are added here. dtype: of the
     weights in the file; torch.float16 halves its size and changes images by less than one level of 255. others: more
     networks whose weights are kept, such as discriminators, to start a training from; they cannot be rebuilt from the
-    file, and using the model does not need them. Raises I2IError if a network cannot be rebuilt by name (its class is
-    not registered in `i2i.nets`) or the file cannot be written.
+    file, and using the model does not need them. sparse: pack weights with many zeros (i2i.models.sparse). Raises
+    I2IError if a network cannot be rebuilt by name (its class is not registered in `i2i.nets`) or the file cannot be
+    written.
     """
     path = Path(path)
 
@@ -78,7 +84,8 @@ def save(
     inner = [getattr(net, "_orig_mod", net) for net in networks.values()]
     choices = sorted({part for net in inner if isinstance(net, nets.Choosing) for part in net.choices})
     chosen = {"choices": choices} if choices else {}
-    return _write(path, {**(header or {}), **kept, **chosen, "networks": described, "multiple": multiple}, tensors)
+    added = {**kept, **chosen, "networks": described, "multiple": multiple}
+    return _write(path, {**(header or {}), **added}, tensors, sparse)
 
 
 def pack(path: Path | str, output: Path | str, network: str | None = None, dtype: torch.dtype = torch.float16) -> Path:
@@ -97,12 +104,16 @@ def pack(path: Path | str, output: Path | str, network: str | None = None, dtype
         for name, state in states.items()
         for key, value in state.items()
     }
-    return _write(Path(output), header, tensors)
+    return _write(Path(output), header, tensors, SPARSE in header)
 
 
-def _write(path: Path, header: Mapping[str, Any], tensors: State) -> Path:
-    """Writes a model file, complete or not at all; adds the format's version and the checksum to its header."""
-    full_header = {**header, "format": FORMAT, "sha256": digest_of(tensors)}
+def _write(path: Path, header: Mapping[str, Any], tensors: State, packed: bool = False) -> Path:
+    """Writes a model file, complete or not at all; adds the format's version and the checksum to its header.
+
+    packed: weights with many zeros are packed."""
+    tensors, shapes = sparse_weights.pack(tensors) if packed else (tensors, {})
+    own = {SPARSE: shapes, "format": FORMAT} if shapes else {"format": DENSE}
+    full_header = {**{k: v for k, v in header.items() if k != SPARSE}, **own, "sha256": digest_of(tensors)}
     text = json.dumps(full_header, ensure_ascii=False)
     try:
         text.encode()
@@ -145,15 +156,8 @@ def read(path: Path | str, networks: Iterable[str] | None = None) -> tuple[dict[
         tensors = {n: file.get_tensor(n) for n in list(file.keys()) if whole or n.partition(".")[0] in wanted}
     if whole and header.get("sha256") not in (None, digest_of(tensors)):
         raise I2IError(f"{path} is damaged: its weights do not match their checksum.", DAMAGED)
-    states: dict[str, State] = {name: {} for name in wanted}
-    for key, value in tensors.items():
-        name, _, rest = key.partition(".")
-        # A copy: a tensor of the file may lie at any address, and products of badly aligned tensors round differently.
-        dtype = torch.float32 if value.is_floating_point() else value.dtype
-        if name in states:
-            states[name][rest] = value.to(dtype, copy=True)
     content.require_numbers(path, tensors)
-    return header, states
+    return header, _states(path, tensors, header, wanted)
 
 
 def read_others(path: Path | str) -> dict[str, State]:
@@ -162,13 +166,20 @@ def read_others(path: Path | str) -> dict[str, State]:
     Raises I2IError as `load` does."""
     path = Path(path)
     with _open(path) as file:
-        names = _header(path, file.metadata()).get(OTHERS, [])
-        states: dict[str, State] = {name: {} for name in names if isinstance(name, str)}
-        for key in list(file.keys()):
-            name, _, rest = key.partition(".")
-            if name in states:
-                value = file.get_tensor(key)
-                states[name][rest] = value.to(torch.float32 if value.is_floating_point() else value.dtype)
+        header = _header(path, file.metadata())
+        names = [name for name in header.get(OTHERS, []) if isinstance(name, str)]
+        tensors = {key: file.get_tensor(key) for key in list(file.keys()) if key.partition(".")[0] in names}
+    return _states(path, tensors, header, names)
+
+
+def _states(path: Path, tensors: State, header: Mapping[str, Any], names: list[str]) -> dict[str, State]:
+    """The state dicts of the networks `names`: unpacked, and with float32 for every floating-point type."""
+    states: dict[str, State] = {name: {} for name in names}
+    for key, value in sparse_weights.unpack(path, tensors, header.get(SPARSE)).items():
+        name, _, rest = key.partition(".")
+        if name in states:
+            # A copy: a tensor of the file may lie at any address, and products of badly aligned ones round differently.
+            states[name][rest] = value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
     return states
 
 
@@ -249,7 +260,7 @@ def _fitting(path: Path, name: str, header: Mapping[str, Any], state: State) -> 
     if kind not in nets.NETWORKS:  # the file of the method that trained it may define the network
         plugins.import_installed(str(header.get("method", "")))
     if kind not in nets.NETWORKS:
-        raise _unknown_network(path, kind, header)
+        raise unknown_network(path, kind, header)
     # A header can ask for any network, but not for one that is much larger than the file.
     # Any odd number in the arguments may lead to any of these errors.
     try:
@@ -288,35 +299,3 @@ def _skeleton(kind: str, arguments: Mapping[str, Any]) -> nn.Module:
             raise
         with torch.random.fork_rng([]):
             return nets.build(kind, **arguments)
-
-
-def method_file(path: Path, header: Mapping[str, Any]) -> str:
-    """The method file that the model at `path` needs: the copy beside it in its run's folder, or else its name.
-
-    Empty for a model of an installed method."""
-    if not str(header.get("method", "")).endswith(".py"):
-        return ""
-    beside = path.with_name("method.py")
-    return str(beside) if beside.is_file() else _file_name(header)
-
-
-def _file_name(header: Mapping[str, Any]) -> str:
-    """The name of the method's file; models of version 0.1 hold the whole path on their author's machine."""
-    return str(header.get("method", "")).replace("\\", "/").rpartition("/")[2]
-
-
-def _unknown_network(path: Path, kind: str, header: Mapping[str, Any]) -> I2IError:
-    """The error for a network whose class no installed method defines."""
-    file = method_file(path, header)
-    if not file:
-        installed = [name for name in nets.NETWORKS if not name.startswith("method.")]
-        return I2IError(
-            f"{path} needs a network of type {kind!r}, which no installed method defines.",
-            f"{nearest(kind, installed)} If a method file of your own defines it, give that file with --method FILE "
-            "(method= in Python); the code in it is then run.",
-        )
-    return MethodNeeded(
-        f"{path} was trained by a method of its author's own, {_file_name(header)}, and needs the code in that file.",
-        f"If you trust that file, name it, and its code is run: --method {shlex.quote(file)} (method= in Python).",
-        file,
-    )

@@ -38,7 +38,7 @@ def test_round_trip(saved):
     made = model_file.load(path)
     assert list(made.networks) == ["G", "F"]
     assert made.header["licence"] == "© none"
-    assert made.header["format"] == model_file.FORMAT
+    assert made.header["format"] == model_file.DENSE
     assert made.header["multiple"] == 8
     assert made.header["networks"]["F"]["type"] == "resnet"
     for name, net in networks.items():
@@ -213,4 +213,49 @@ def test_a_header_as_deep_as_a_well_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     save_file({"x": torch.zeros(1)}, path, metadata={model_file.KEY: "[" * 100_000})
     with pytest.raises(I2IError, match="cannot be read"):
+        model_file.load(path)
+
+
+def half_zero(seed=0):
+    torch.manual_seed(seed)
+    net = nets.build("resnet", channels_in=3, channels_out=3, blocks=2, width=8)
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.dim() > 1:
+                p.mul_(torch.rand_like(p) < 0.5)
+    return net
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_packed_zeros_come_back_and_the_file_is_smaller(tmp_path, dtype):
+    net = half_zero()
+    dense = model_file.save(tmp_path / "dense.safetensors", {"G": net}, dtype=dtype)
+    packed = model_file.save(tmp_path / "packed.safetensors", {"G": net}, dtype=dtype, sparse=True)
+    assert packed.stat().st_size < 0.7 * dense.stat().st_size
+    assert model_file.read_header(packed)["format"] == 2  # older versions say that i2i must be updated
+    one, other = (model_file.load(path).networks["G"].state_dict() for path in (dense, packed))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    again = model_file.pack(packed, tmp_path / "again.safetensors")
+    assert again.stat().st_size < 0.6 * model_file.pack(dense, tmp_path / "whole.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize("change", ["shape", "bits", "values", "missing"])
+def test_packed_zeros_that_do_not_fit_are_damage(tmp_path, change):
+    path = model_file.save(tmp_path / "m.safetensors", {"G": half_zero()}, sparse=True)
+    key = "G.model.4.weight"
+
+    def edit(header):
+        header.pop("sha256")
+        if change == "shape":
+            header["sparse"][key] = [10**9, 10**9]
+        if change == "missing":
+            header["sparse"] = "all"
+
+    tensors = load_file(path)
+    if change == "bits":
+        tensors[f"{key}::bits"] = tensors[f"{key}::bits"][:-1].contiguous()
+    if change == "values":
+        tensors[f"{key}::values"] = tensors[f"{key}::values"][:-1].contiguous()
+    rewrite(path, edit, tensors)
+    with pytest.raises(I2IError, match="the packed weights"):
         model_file.load(path)
