@@ -24,6 +24,7 @@ def evaluate(
     folders: options.Folders = None,
     data: options.Data = None,
     split: common.Split = None,
+    direction: options.Direction = "AtoB",
     limit: options.Limit = None,
     save: options.Save = None,
     device: common.Device = "auto",
@@ -49,15 +50,19 @@ def evaluate(
                 source.get(name, progress)
     hidden = None
     if reveal is not None:  # first, for a model without a way back is refused
-        from i2i.inference.reveal import reveal_hidden
+        from i2i.inference.reveal import LIMIT, reveal_hidden
 
-        hidden = reveal_hidden(model, reveal, sources or None, split=split, size=size, device=device, method=method)
+        hidden = reveal_hidden(
+            model, reveal, sources or None, split=split, size=size, limit=limit or LIMIT, direction=direction,
+            device=device, method=method,
+        )  # fmt: skip
     with progress_bar("", as_json, "images") as progress:
         result = run(
             model,
             sources or None,
             limit,
             split=split,
+            direction=direction,
             device=device,
             save=save,
             method=method,

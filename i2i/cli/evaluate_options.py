@@ -25,7 +25,8 @@ Examples:
   i2i evaluate --model runs/mine inputs/ true-outputs/
   i2i evaluate --model runs/mine --metrics lpips,kid,fid --features inception
   i2i evaluate --model biggan_digits --data digits/ --samples 500
-  i2i evaluate --model runs/night --reveal runs/night
+  i2i evaluate --model runs/night --direction BtoA --limit 50
+  i2i evaluate --model runs/night --reveal runs/night --limit 16
 """
 
 Model = Annotated[
@@ -43,7 +44,18 @@ Data = Annotated[
     list[str] | None,
     Option("--data", help="The same as DATA: --data A B.", metavar="DIR|NAME", show_default=False),
 ]
-Limit = Annotated[int | None, Option(help="Evaluate only the first N pairs. [default: all]", metavar="N", min=1)]
+Direction = Annotated[
+    str, Option(help="AtoB, or BtoA: the way back of a model that contains both directions (CycleGAN).")
+]
+Limit = Annotated[
+    int | None,
+    Option(
+        help="Evaluate only the first N images. [default: all; with --reveal 32 images]",
+        metavar="N",
+        min=1,
+        show_default=False,
+    ),
+]
 Save = Annotated[Path | None, Option(help="Save every translation as PNG into this folder.", metavar="DIR")]
 Reveal = Annotated[
     Path | None,

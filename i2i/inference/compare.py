@@ -18,11 +18,12 @@ from i2i.core.progress import Progress
 from i2i.inference import compare_page, compare_sets, metric_choice
 from i2i.inference.compare_rows import difference_row
 from i2i.inference.evaluate_data import Source
-from i2i.inference.lineup import Item, Lineup, open_lineup
-from i2i.inference.pair_scores import PairMetrics, summary
+from i2i.inference.lineup import Lineup, open_lineup
+from i2i.inference.pair_scores import PairMetrics, View, summary
 from i2i.metrics import intervals
 
 SHOWN = 24  # images on the page
+DISTANCES = ("lpips", "l1")  # of two outputs of one input; LPIPS unless the images are too small for it
 
 
 @dataclass
@@ -107,18 +108,19 @@ def _score(
 ) -> Scores:
     """Runs all candidates on all inputs, and keeps what the page shows: memory does not grow with the images."""
     device = next((c.translator.device for c in lineup.candidates if c.translator is not None), torch.device("cpu"))
-    pair_metrics = PairMetrics(metrics, device, progress, lineup.data.spec.scale)
-    distance = PairMetrics(("lpips", "l1"), device)
+    pair_metrics = PairMetrics((*metrics, *DISTANCES), device, progress, lineup.data.spec.scale)
     scores = Scores()
     for item in lineup.items():
         own: dict[str, dict[str, float]] = {}
-        for name, output in zip(lineup.names, item.outputs, strict=True):
-            if item.truth is not None and item.truth.shape == output.shape:
-                found = pair_metrics(output[None], item.truth[None])
+        views = [pair_metrics.view(output) for output in item.outputs]
+        truth = None if item.truth is None else pair_metrics.view(item.truth)
+        for name, view in zip(lineup.names, views, strict=True):
+            if truth is not None and truth.image.shape == view.image.shape:
+                found = pair_metrics(view, truth, metrics)
                 own[name] = {metric: float(score) for metric, score in found.items()}
                 for metric, score in found.items():
                     scores.values.setdefault(name, {}).setdefault(metric, []).append(score)
-        farthest = _add_distances(item, lineup, distance, scores)
+        farthest = _add_distances(lineup, views, pair_metrics, scores)
         if show and (len(scores.shown) < show or farthest > scores.shown[0][0]):
             entry = (farthest, -item.index, compare_page.shown(item, farthest, own))
             (heapq.heappush if len(scores.shown) < show else heapq.heapreplace)(scores.shown, entry)
@@ -129,11 +131,11 @@ def _score(
     return scores
 
 
-def _add_distances(item: Item, lineup: Lineup, distance: PairMetrics, scores: Scores) -> float:
+def _add_distances(lineup: Lineup, views: Sequence[View], pair_metrics: PairMetrics, scores: Scores) -> float:
     """Adds how far each two outputs of one input lie apart (LPIPS, or L1 of images too small); returns the largest."""
     farthest = 0.0
-    for (a, x), (b, y) in itertools.combinations(zip(lineup.names, item.outputs, strict=True), 2):
-        values = distance(x[None], y[None])
+    for (a, x), (b, y) in itertools.combinations(zip(lineup.names, views, strict=True), 2):
+        values = pair_metrics(x, y, DISTANCES)
         scores.apart_by = scores.apart_by or ("lpips" if "lpips" in values else "l1")
         apart = float(values.get(scores.apart_by, values["l1"]))
         scores.apart.setdefault(f"{a} | {b}", []).append(apart)

@@ -19,8 +19,8 @@ from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.inference import metric_choice, set_evaluation
-from i2i.inference.evaluate_data import Source, data_of_run, open_split, training_side
-from i2i.inference.evaluate_generated import as_generator, check_translator, evaluate_generator
+from i2i.inference.evaluate_data import Source, data_of_run, header_for, open_split, training_side
+from i2i.inference.evaluate_generated import as_generator, check_generator, check_translator, evaluate_generator
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.inference.pair_scores import PairMetrics, Values, summary
 from i2i.media import grids, images
@@ -39,6 +39,7 @@ def evaluate(
     limit: int | None = None,
     *,
     split: str | None = None,
+    direction: str = "AtoB",
     device: str = "auto",
     save: str | Path | None = None,
     method: str | Path | None = None,
@@ -53,6 +54,8 @@ def evaluate(
 
     split: train, val or test. None: test; without it val; and all pairs if the data is not divided at all, which the
     result's "note" says then.
+
+    direction: AtoB, as trained, or BtoA: the way back of a model that holds it (CycleGAN), with swapped sides.
 
     data: an opened split, or where the images lie. None: the data that the model was trained on. Direction and
     pre-processing are those of the model's header, and so is the size in pixels unless `size` is given: two models are
@@ -78,6 +81,7 @@ def evaluate(
     """
     generator = as_generator(model, device, method)
     if generator is not None:
+        check_generator(direction)
         if data is None and isinstance(model, str | Path):
             data = data_of_run(Path(model))
         return evaluate_generator(
@@ -85,7 +89,7 @@ def evaluate(
             progress=progress,
         )  # fmt: skip
     assert not isinstance(model, LoadedGenerator)
-    translator = model if isinstance(model, Translator) else load(model, device, method=method)
+    translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
     chosen = metric_choice.choose(metrics, features, translator.scale)
     check_translator(chosen, samples)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
@@ -95,11 +99,13 @@ def evaluate(
     if isinstance(data, datasets.Data):
         opened = data
     else:
-        opened, split, note = open_split({**translator.header, "scale": translator.scale}, data, split, size)
+        header = {**header_for(translator.header, direction), "scale": translator.scale}
+        opened, split, note = open_split(header, data, split, size)
     if opened.layout == "unpaired":
         unpaired = evaluate_unpaired(
-            model, translator, opened, limit, device=device, save=save, method=method, sets=sets, progress=progress
-        )
+            model, translator, opened, limit, direction=direction, device=device, save=save, method=method, sets=sets,
+            progress=progress,
+        )  # fmt: skip
         return {"split": split or "", **unpaired}
     scores = _evaluate_pairs(translator, opened, limit, chosen, sets, seed, save, progress)
     return {"split": "" if isinstance(data, datasets.Data) else split, **({"note": note} if note else {}), **scores}
@@ -164,7 +170,8 @@ def _score_pairs(
     """Per guess and metric: the values of all of the first `count` images that the guess exists for."""
     values: dict[str, Values] = {}
     scale = data.spec.scale
-    mean = _mean_target(data) if scale == 1 else None
+    mean_target = _mean_target(data) if scale == 1 else None
+    mean = None if mean_target is None else metrics.view(mean_target)
     title_of_input = "input copied" if scale == 1 else "bicubic"
     for start in range(0, count, BATCH):
         pairs = list(_pairs(data, start, min(start + BATCH, count)))
@@ -173,9 +180,11 @@ def _score_pairs(
         for i, ((_, y), translation, copied) in enumerate(zip(pairs, translations, copies, strict=True), start):
             if save is not None:
                 images.save((Path(save) / data.names[i]).with_suffix(".png"), images.to_uint8(translation))
-            for title, guess in (("model", translation), ("mean image", mean), (title_of_input, copied)):
-                if guess is not None and guess.shape == y.shape:
-                    for metric, score in metrics(guess[None], y[None]).items():
+            real, copy = metrics.view(y), None if copied is None else metrics.view(copied)
+            guesses = (("model", metrics.view(translation)), ("mean image", mean), (title_of_input, copy))
+            for title, guess in guesses:
+                if guess is not None and guess.image.shape == real.image.shape:
+                    for metric, score in metrics(guess, real).items():
                         values.setdefault(title, {}).setdefault(metric, []).append(score)
         if sets is not None:
             sets.add("model", translations)

@@ -48,6 +48,20 @@ def open_split(
         return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
 
 
+def header_for(header: Mapping[str, Any], direction: str) -> dict[str, Any]:
+    """The header by which data are read for a direction of a model: for BtoA, the way back, with swapped sides."""
+    if direction != "BtoA":
+        return dict(header)
+    trained = str(header.get("direction") or "AtoB")
+    swapped = {"channels_in": header.get("channels_out"), "channels_out": header.get("channels_in")}
+    return {**header, **swapped, "direction": "AtoB" if trained == "BtoA" else "BtoA"}
+
+
+def opposite(direction: str) -> str:
+    """The other direction."""
+    return "AtoB" if direction == "BtoA" else "BtoA"
+
+
 def settings_of(header: Mapping[str, Any], layout: str, size: int | None = None) -> datasets.DataSettings:
     """How images are prepared for a model, as its header says; in the layouts "images" and "labelled", its inputs.
 

@@ -76,7 +76,7 @@ def evaluate_generator(
     The arguments are those of `i2i.evaluate`. Raises I2IError as that does, and if no metric compares sets."""
     chosen = metric_choice.choose(metrics, features)
     chosen = (*chosen, *metric_choice.GENERATED) if metrics is None else chosen
-    sets = set_evaluation.start(chosen, features, seed, generator.device)
+    sets = set_evaluation.start(chosen, features, seed, generator.device, by_default=metrics is None)
     if sets is None:
         raise I2IError(
             f"{', '.join(chosen)}: such metrics compare an image with its true image, and images from noise have none.",
@@ -99,6 +99,15 @@ def check_translator(metrics: Sequence[str], samples: int | None) -> None:
         raise I2IError(
             f"{what} belongs to models that make images from noise, and this model translates images.",
             "Leave it out. --limit N scores the first N images.",
+        )
+
+
+def check_generator(direction: str) -> None:
+    """Raises I2IError if a model from noise was given what belongs to models that translate images."""
+    if direction != "AtoB":
+        raise I2IError(
+            f"The direction {direction!r} is for models that translate; this model makes images from noise.",
+            "Leave it out.",
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from i2i import data as datasets
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
+from i2i.inference.evaluate_data import opposite
 from i2i.inference.set_evaluation import SetEvaluation, add_to
 from i2i.losses.reconstruction import l1
 from i2i.media import images
@@ -31,6 +32,7 @@ def evaluate_unpaired(
     data: datasets.Data,
     limit: int | None,
     *,
+    direction: str = "AtoB",
     device: str = "auto",
     save: str | Path | None = None,
     method: str | Path | None = None,
@@ -49,7 +51,7 @@ def evaluate_unpaired(
     count = len(side) if limit is None else min(limit, len(side))
     if count < 1:
         raise I2IError(f"There is no image to evaluate: the data has {len(side)}, the limit is {limit}.")
-    back = _way_back(model, device, method)
+    back = _way_back(model, opposite(direction), device, method)
     values: dict[str, list[float]] = {"changed": [], "way back": []}
     sums: Tensor | None = None
     for start in range(0, count, BATCH):
@@ -82,12 +84,14 @@ def evaluate_unpaired(
     return result
 
 
-def _way_back(model: str | Path | Translator, device: str, method: str | Path | None) -> Translator | None:
-    """The model's network F, from the other side back; None if it has none, or is in memory."""
+def _way_back(
+    model: str | Path | Translator, direction: str, device: str, method: str | Path | None
+) -> Translator | None:
+    """The model's network for the way back, in this direction; None if it has none, or is in memory."""
     if isinstance(model, Translator):
         return None
     try:
-        return load(model, device, direction="BtoA", method=method)
+        return load(model, device, direction=direction, method=method)
     except I2IError:
         return None
 

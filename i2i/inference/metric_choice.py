@@ -75,9 +75,16 @@ def choose(metrics: Sequence[str] | str | None, network: str, scale: int = 1) ->
 
 
 def check_network(metrics: Sequence[str], network: FeatureNetwork) -> None:
-    """Raises I2IError if FID was asked for, and the network that was loaded is not the Inception of papers."""
+    """Raises I2IError if a metric was asked for that the network which was loaded cannot give.
+
+    FID is a distance on the Inception of papers; the Inception score needs a network that classifies."""
     if "fid" in metrics and network.frechet_name != "fid":
         raise _no_fid(network.name)
+    if "is" in metrics and not network.classifies:
+        raise I2IError(
+            f"The Inception score needs a network that classifies images, but {network.name} gives features alone.",
+            "Leave is out, or name a classifier: --features effnet, inception, torchvision:NAME or timm:NAME.",
+        )
 
 
 def _no_fid(network: str) -> I2IError:

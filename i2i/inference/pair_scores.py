@@ -10,10 +10,29 @@ from torch import Tensor
 from i2i.core.progress import Progress
 from i2i.inference import metric_choice
 from i2i.metrics import intervals, ms_ssim, pixel
-from i2i.metrics.perceptual import DISTS, LPIPS
+from i2i.metrics.perceptual import LPIPS
 from i2i.models import feature_weights
 
 Values = dict[str, list[Tensor]]  # per metric: the scores of batches of images, each [B]
+
+
+class View:
+    """An image [C, H, W] in [-1, 1] that is compared with others: its features are computed once, when first needed."""
+
+    def __init__(self, image: Tensor, device: torch.device) -> None:
+        self.image = image[None]
+        self.device = device
+        self._features: list[Tensor] | None = None
+
+    def colors(self) -> Tensor:
+        """The image as RGB [1, 3, H, W] on the device of the networks."""
+        return self.image.to(self.device).expand(-1, 3, -1, -1)
+
+    def features(self, lpips: LPIPS) -> list[Tensor]:
+        """What LPIPS compares."""
+        if self._features is None:
+            self._features = lpips.features(self.colors())
+        return self._features
 
 
 class PairMetrics:
@@ -28,27 +47,35 @@ class PairMetrics:
         self.border = scale if scale > 1 else 0
         self.metrics = [m for m in metric_choice.PAIRED if m in metrics]
         self.device = device
-        self.networks: dict[str, LPIPS | DISTS] = {}
-        if "lpips" in self.metrics:
-            self.networks["lpips"] = feature_weights.lpips("alex", device)
-        if "dists" in self.metrics:
-            self.networks["dists"] = feature_weights.dists(device, progress)
+        self.lpips = feature_weights.lpips("alex", device) if "lpips" in self.metrics else None
+        self.dists = feature_weights.dists(device, progress) if "dists" in self.metrics else None
+
+    def view(self, image: Tensor) -> View:
+        """The image [C, H, W] for comparisons with several others."""
+        return View(image, self.device)
 
     @torch.inference_mode()
-    def __call__(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """{metric: [B]} for images [B, C, H, W] in [-1, 1]; a metric is left out if the images are too small for it."""
+    def __call__(self, fake: View, real: View, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """{metric: [1]} of two images of one shape; a metric is left out if the images are too small for it.
+
+        only: these of the chosen metrics; None: all."""
+        wanted = [m for m in self.metrics if only is None or m in only]
         values: dict[str, Tensor] = {}
-        if set(self.metrics) & set(metric_choice.PIXEL):
-            values = {k: v for k, v in pixel.scores(fake, real).items() if k in self.metrics}
-        if set(self.metrics) & set(metric_choice.LUMA):
-            found = pixel.luma_scores(fake, real, self.border)
-            values |= {k: v for k, v in found.items() if k in self.metrics}
-        if "ms_ssim" in self.metrics and ms_ssim.scales_for(*fake.shape[2:]):
-            values["ms_ssim"] = ms_ssim.ms_ssim(fake, real).float()
-        for name, net in self.networks.items():
-            if min(fake.shape[2:]) >= net.trunk.least and fake.shape[1] in (1, 3):
-                colors = [x.to(self.device).expand(-1, 3, -1, -1) for x in (fake, real)]
-                values[name] = net(*colors).float().cpu()
+        if set(wanted) & set(metric_choice.PIXEL):
+            values = {k: v for k, v in pixel.scores(fake.image, real.image).items() if k in wanted}
+        if set(wanted) & set(metric_choice.LUMA):
+            found = pixel.luma_scores(fake.image, real.image, self.border)
+            values |= {k: v for k, v in found.items() if k in wanted}
+        _, channels, *sides = fake.image.shape
+        if "ms_ssim" in wanted and ms_ssim.scales_for(*sides):
+            values["ms_ssim"] = ms_ssim.ms_ssim(fake.image, real.image).float()
+        if channels not in (1, 3):
+            return values
+        if self.lpips is not None and "lpips" in wanted and min(sides) >= self.lpips.trunk.least:
+            distance = self.lpips.between(fake.features(self.lpips), real.features(self.lpips))
+            values["lpips"] = distance.sum(1).float().cpu()
+        if self.dists is not None and "dists" in wanted and min(sides) >= self.dists.trunk.least:
+            values["dists"] = self.dists(fake.colors(), real.colors()).float().cpu()
         return values
 
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from i2i.core.errors import I2IError
-from i2i.inference.evaluate_data import data_of_run, open_split
+from i2i.inference.evaluate_data import data_of_run, header_for, open_split, opposite
 from i2i.media import grids, images
 from i2i.metrics.steganography import equalized, error_maps, reveal
 from i2i.models.load import load
 
 ROWS = 8  # images on the sheet
+LIMIT = 32  # images that are measured, at most, unless the caller says otherwise
 
 
 def reveal_hidden(
@@ -24,25 +25,26 @@ def reveal_hidden(
     *,
     split: str | None = None,
     size: int | None = None,
-    limit: int = 32,
+    limit: int = LIMIT,
+    direction: str = "AtoB",
     device: str = "auto",
     method: str | Path | None = None,
 ) -> dict[str, Any]:
     """Writes `folder`/reveal.png, and returns {"count", "psnr", "score", "hides", "file"}.
 
-    data, split, size: as of `i2i.evaluate`, with the same defaults. limit: most images that are measured.
+    data, split, size, direction: as of `i2i.evaluate`, with the same defaults. limit: most images that are measured.
     The sheet has, for each of some images: x, G(x), F(G(x)), the error of each pixel, G(x) after adaptive histogram
     equalization, and a true image of that side after it. psnr: of F(G(x) + noise) by the noise in levels of 255.
     Raises I2IError if the model holds no way back, or there are no images of two sides."""
-    forth = load(model, device, method=method)
+    forth = load(model, device, direction=direction, method=method)
     try:
-        back = load(model, device, direction="BtoA", method=method)
+        back = load(model, device, direction=opposite(direction), method=method)
     except I2IError as error:
         raise I2IError(
             f"{model} holds no way back, so nothing can be revealed.",
             "Give the folder of a cyclegan run, or its model.safetensors.",
         ) from error
-    opened, _, _ = open_split(forth.header, data or data_of_run(Path(model)), split, size)
+    opened, _, _ = open_split(header_for(forth.header, direction), data or data_of_run(Path(model)), split, size)
     batch = opened.fixed(limit)
     x, true = batch.x, batch.y
     assert true is not None

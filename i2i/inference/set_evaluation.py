@@ -65,12 +65,16 @@ class SetEvaluation:
         return scores, spread, facts
 
 
-def start(metrics: Sequence[str], features: str, seed: int, device: torch.device) -> SetEvaluation | None:
-    """A new collection, if any of the metrics compares sets. Raises I2IError if the network cannot be had."""
+def start(
+    metrics: Sequence[str], features: str, seed: int, device: torch.device, by_default: bool = False
+) -> SetEvaluation | None:
+    """A new collection, if any of the metrics compares sets. by_default: nobody asked for these metrics.
+
+    Raises I2IError if the network cannot be had, or cannot give a metric that was asked for."""
     if not set(metrics) & {*metric_choice.SETS, *metric_choice.GENERATED}:
         return None
     network = feature_weights.find(features, device)
-    metric_choice.check_network(metrics, network)
+    metric_choice.check_network([m for m in metrics if m != "is" or not by_default], network)
     return SetEvaluation(network, metrics, seed)
 
 

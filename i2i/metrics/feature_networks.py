@@ -62,6 +62,7 @@ class FeatureNetwork:
     rule: str
     forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]
     device: torch.device
+    classifies: bool = True  # False: it gives no logits
 
     @property
     def frechet_name(self) -> str:
@@ -162,7 +163,8 @@ def script(module: nn.Module, name: str, device: str | torch.device = "cpu") -> 
             raise I2IError(f"The network {name} gives no features [images, features].")
         return features, None
 
-    return FeatureNetwork("inception" if published else name, SIZE, "clean", forward, torch.device(device))
+    name = "inception" if published else name
+    return FeatureNetwork(name, SIZE, "clean", forward, torch.device(device), classifies=False)
 
 
 def classifier(
@@ -235,7 +237,7 @@ def _trunk(
         unit = x / 255 * span - (span - 1)
         return net((unit - shift) / scale)[-1].mean((2, 3)), None
 
-    return FeatureNetwork(name, 224, "clean", forward, torch.device(device))
+    return FeatureNetwork(name, 224, "clean", forward, torch.device(device), classifies=False)
 
 
 def _imagenet(name: str, net: nn.Module, size: int, rule: str, device: str | torch.device) -> FeatureNetwork:

@@ -41,12 +41,19 @@ class LPIPS(nn.Module):
     def taps(self, fake: Tensor, real: Tensor) -> Tensor:
         """The five parts of the distance, [B, 5]."""
         check_pair(fake, real, self.trunk.least)
-        mean, deviation = _per_channel(LPIPS_MEAN, fake), _per_channel(LPIPS_DEVIATION, fake)
-        features = [self.trunk((x - mean) / deviation) for x in (fake, real)]
-        parts = []
-        for i, (a, b) in enumerate(zip(*features)):
-            difference = (_unit(a) - _unit(b)).square()
-            parts.append((difference * self.get_buffer(f"lin{i}")).sum(1).mean((1, 2)))
+        return self.between(self.features(fake), self.features(real))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What is compared of images [B, 3, H, W]: five feature maps, divided by their norm over channels."""
+        mean, deviation = _per_channel(LPIPS_MEAN, images), _per_channel(LPIPS_DEVIATION, images)
+        return [_unit(maps) for maps in self.trunk((images - mean) / deviation)]
+
+    def between(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
+        """The five parts of the distance, [B, 5], of the `features` of two images."""
+        parts = [
+            ((a - b).square() * self.get_buffer(f"lin{i}")).sum(1).mean((1, 2))
+            for i, (a, b) in enumerate(zip(fake, real, strict=True))
+        ]
         return torch.stack(parts, 1)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:

@@ -13,7 +13,12 @@ from i2i.core.errors import I2IError
 from i2i.inference.evaluate import conclude, evaluate
 from i2i.inference.evaluate_data import one_side
 from i2i.models import format as model_file
+from i2i.models.load import load
 from i2i.models.translator import Translator
+
+
+def load_networks(path):
+    return model_file.load(path).networks
 
 
 class Negative(nn.Module):
@@ -170,6 +175,55 @@ def test_images_without_pairs_have_no_truth_but_are_measured(pairs, tmp_path):
     networks = {name: nets.build("resnet", blocks=1, width=2) for name in "GF"}
     path = model_file.save(tmp_path / "m.safetensors", networks, {"size": 16})
     assert evaluate(path, [tmp_path / "A", tmp_path / "B"], device="cpu")["unpaired"]["way back"] > 0
+
+
+@pytest.fixture
+def two_ways(tmp_path):
+    """A model of both directions, and pairs of a gray side A of 100 and a color side B of 200."""
+    for split in ("train", "test"):
+        for i in range(3):
+            (tmp_path / "data" / split).mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(i).integers(0, 9, (16, 16, 3), dtype=np.uint8)
+            image = np.hstack([100 + noise, 200 + noise])
+            Image.fromarray(image).save(tmp_path / "data" / split / f"{i}.png")
+    torch.manual_seed(0)
+    networks = {
+        "G": nets.build("resnet", channels_in=1, blocks=1, width=2),
+        "F": nets.build("resnet", channels_out=1, blocks=1, width=2),
+    }
+    header = {"size": 16, "channels_in": 1, "channels_out": 3}
+    return model_file.save(tmp_path / "m.safetensors", networks, header), tmp_path / "data"
+
+
+def test_the_way_back_is_scored_on_swapped_sides(two_ways):
+    model, pairs = two_ways
+    forth = evaluate(model, pairs, device="cpu", metrics="l1")
+    back = evaluate(model, pairs, device="cpu", metrics="l1", direction="BtoA")
+    truth = data.open(pairs, data.DataSettings(layout="paired", size=16, load=16, direction="BtoA", workers=0), "test")
+    translator = load(model, "cpu", direction="BtoA")
+    errors = []
+    for i in range(3):
+        item = truth.item(i)
+        errors.append(float((translator(item.x[0]) - item.y.mean(1)).abs().mean()))
+    assert back["model"]["l1"] == pytest.approx(np.mean(errors), abs=0.01)  # gray is a weighted mean
+    assert back["mean image"]["l1"] == pytest.approx(forth["mean image"]["l1"], abs=0.02)
+    assert "input copied" in forth  # gray repeated
+    assert "input copied" not in back
+    swapped = model_file.save(
+        model.with_name("b.safetensors"),
+        load_networks(model),
+        {"size": 16, "channels_in": 1, "channels_out": 3, "direction": "BtoA"},
+    )
+    assert evaluate(swapped, pairs, device="cpu", metrics="l1", direction="BtoA")["model"] != back["model"]
+
+
+def test_a_direction_that_the_model_does_not_have_is_one_sentence(two_ways):
+    model, pairs = two_ways
+    with pytest.raises(I2IError, match="The direction 'back' is unknown"):
+        evaluate(model, pairs, direction="back")
+    alone = model_file.save(model.with_name("one.safetensors"), {"G": nets.build("resnet", blocks=1, width=2)}, {})
+    with pytest.raises(I2IError, match="cannot translate BtoA"):
+        evaluate(alone, pairs, direction="BtoA")
 
 
 def test_the_shipped_unpaired_model_is_scored_on_its_paired_test_split():

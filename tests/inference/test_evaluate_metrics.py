@@ -10,6 +10,7 @@ from i2i import data
 from i2i.core.errors import I2IError
 from i2i.inference import metric_choice, set_evaluation
 from i2i.inference.evaluate import evaluate
+from i2i.inference.pair_scores import PairMetrics
 from i2i.metrics import feature_networks, intervals
 from i2i.models import feature_weights
 from i2i.models.translator import Translator
@@ -85,6 +86,30 @@ def test_fid_is_a_number_of_inception_alone():
         metric_choice.check_network(metric_choice.choose("fid", "weights.safetensors"), feature_networks.named("alex"))
     with pytest.raises(I2IError, match="lpips"):
         metric_choice.choose("lpip", "effnet")
+
+
+@pytest.mark.parametrize("name", ["alex"])
+def test_an_inception_score_needs_a_network_that_classifies(name):
+    with pytest.raises(I2IError, match=f"{name} gives features alone"):
+        metric_choice.check_network(["is"], feature_networks.named(name))
+    metric_choice.check_network(["is"], feature_networks.named("effnet"))
+    with pytest.raises(I2IError, match="gives features alone"):
+        set_evaluation.start(["is"], name, 0, torch.device("cpu"))
+    assert set_evaluation.start(["is", "kid"], name, 0, torch.device("cpu"), by_default=True) is not None
+
+
+def test_an_image_is_looked_at_once_however_many_it_is_compared_with(monkeypatch):
+    metrics = PairMetrics(["lpips", "l1"], torch.device("cpu"))
+    images = [torch.rand(3, 48, 40) * 2 - 1 for _ in range(4)]
+    plain = [[float(metrics.lpips(a[None], b[None])) for b in images] for a in images]
+    looks = []
+    features = metrics.lpips.features
+    monkeypatch.setattr(metrics.lpips, "features", lambda x: looks.append(1) or features(x))
+    views = [metrics.view(image) for image in images]
+    values = [[float(metrics(a, b)["lpips"]) for b in views] for a in views]
+    assert len(looks) == len(images)
+    np.testing.assert_allclose(values, plain, atol=1e-6)
+    assert set(metrics(views[0], views[1], only=("l1",))) == {"l1"}
 
 
 def test_features_of_real_images_are_kept_by_their_contents(pairs, tmp_path, monkeypatch):

@@ -103,6 +103,7 @@ def test_what_a_cyclegan_hides_is_looked_for(tmp_path):
     answer = json.loads(i2i(*words, "--json")[0])["reveal"]
     assert set(answer["psnr"]) == {"0", "1", "2", "4", "8"}
     assert answer["hides"] is False
+    assert answer["count"] == 2
     with Image.open(tmp_path / "out" / "reveal.png") as sheet:
         assert sheet.width > sheet.height / 2
     _, err = i2i("evaluate", "--model", "cyclegan_daynight", "--reveal", tmp_path / "out", code=1)
