@@ -53,9 +53,7 @@ def evaluate(
     """Scores a model on the first `limit` pairs of a split (None: all pairs).
 
     split: train, val or test. None: test; without it val; and all pairs if the data is not divided at all, which the
-    result's "note" says then.
-
-    direction: AtoB, as trained, or BtoA: the way back of a model that holds it (CycleGAN), with swapped sides.
+    result's "note" says then. direction: AtoB, as trained, or BtoA: the way back of a CycleGAN, with swapped sides.
 
     data: an opened split, or where the images lie. None: the data that the model was trained on. Direction and
     pre-processing are those of the model's header, and so is the size in pixels unless `size` is given: two models are
@@ -80,10 +78,10 @@ def evaluate(
     or feature network is unknown.
     """
     generator = as_generator(model, device, method)
+    if data is None and isinstance(model, str | Path):
+        data = data_of_run(Path(model))
     if generator is not None:
         check_generator(direction)
-        if data is None and isinstance(model, str | Path):
-            data = data_of_run(Path(model))
         return evaluate_generator(
             generator, data, split, metrics, features, samples=samples, limit=limit, size=size, seed=seed, save=save,
             progress=progress,
@@ -93,8 +91,6 @@ def evaluate(
     chosen = metric_choice.choose(metrics, features, translator.scale)
     check_translator(chosen, samples)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
-    if data is None and isinstance(model, str | Path):
-        data = data_of_run(Path(model))
     note = ""
     if isinstance(data, datasets.Data):
         opened = data

@@ -65,6 +65,7 @@ class Session:
         self.notes = run.notes(self.method)
         self.scorer = Scorer(run)
         self.data = WatchedData(run.data)
+        self.doctor: Doctor | None = None
         self.observer = self._observer(not quiet, progress)
         self.loop = Loop(
             self.method,
@@ -82,6 +83,8 @@ class Session:
             preview=run.held_out,
         )
         self.loop.stop_signal.announces = self.is_main and not quiet
+        if self.doctor is not None:
+            self.doctor.gradients = self.loop.train_step.gradients
         if not resumed:
             self._check_method()
 
@@ -99,7 +102,7 @@ class Session:
             observer = CollapseMonitor(observer, run.data, run.held_out, early=run.total // 20)
         if self.is_main:
             real = run.held_out if run.held_out is not None and run.held_out.count > 1 else run.data
-            observer = Doctor(observer, self.method, run.settings, run.total, real, self.data)
+            observer = self.doctor = Doctor(observer, self.method, run.settings, run.total, real, self.data)
         return observer
 
     def _check_method(self) -> None:

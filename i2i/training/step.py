@@ -22,6 +22,8 @@ from i2i.methods._method import Method, Now, Terms
 from i2i.nets.blocks import InstanceNorm, synchronized
 from i2i.training.settings import Precision, TrainSettings
 
+GRADIENTS_EVERY = 8  # steps between two measurements of the gradients
+
 
 class Losses(NamedTuple):
     """The loss terms of one update, still on the device."""
@@ -56,6 +58,9 @@ class TrainStep:
         if self.device.type == "cpu":
             fast_conv.speed_up(method)
         self.owned = {name: method.owned(o) for name, o in self.optimizers.items()}
+        self.gradients: dict[
+            str, Tensor
+        ] = {}  # the last measured norm of the gradient of each optimizer, on the device
         self.initial_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
 
     def _use_channels_last(self) -> bool:
@@ -105,6 +110,7 @@ class TrainStep:
         running = [self.method.step(part, now) for part in batch.split(self.settings.accumulate)]
         factor, momentum = self.method.lr_factor(now.fraction), self.method.momentum_at(now.fraction)
         losses: list[Losses] = []
+        measure = now.step % GRADIENTS_EVERY == 0
         while True:
             # Each micro-batch computes the losses of its next update. All must add their gradients before the weights
             # move, because code after a `yield` runs with the updated weights.
@@ -117,7 +123,7 @@ class TrainStep:
             if not yielded:
                 return losses
             name, first = yielded[0]
-            self._update(name, factor, momentum)
+            self._update(name, factor, momentum, measure)
             values = torch.stack([torch.stack([terms[term].float() for term in first]) for _, terms in yielded])
             losses.append(Losses(now.images, name, list(first), values.mean(0)))
 
@@ -146,8 +152,10 @@ class TrainStep:
                 total = scaler.scale(total)
             self.accelerator.backward(total, inputs=self.owned[name])
 
-    def _update(self, name: str, factor: float, momentum: float | None) -> None:
-        """Steps the optimizer `name` at its initial learning rates times `factor`, and clears its gradients."""
+    def _update(self, name: str, factor: float, momentum: float | None, measure: bool) -> None:
+        """Steps the optimizer `name` at its initial learning rates times `factor`, and clears its gradients.
+
+        measure: the norm of the gradient is kept, before it is clipped."""
         optimizer, parameters = self.optimizers[name], self.owned[name]
         if self.world > 1:
             distributed.all_reduce_mean([p.grad for p in parameters if p.grad is not None], self.world)
@@ -155,7 +163,10 @@ class TrainStep:
         if self.settings.clip > 0:
             if scaler is not None:
                 scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+            self.gradients[name] = nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        elif measure:
+            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            self.gradients[name] = norm if scaler is None else norm / scaler.get_scale()
         for group, lr in zip(optimizer.param_groups, self.initial_lrs[name], strict=True):
             group["lr"] = lr * factor
             if momentum is not None and "momentum" in group:

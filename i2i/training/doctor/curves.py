@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ SWING_GROWTH, SWING = 2.5, 0.5  # of the swings from the second quarter to the l
 SCORES = 6  # scores that a judgement of overfitting needs
 WORSE, BETTER = 1.1, 0.9  # score now against the best; training loss now against that at the best score
 EXPLODED, EXPLOSION_LINES = 100.0, 8  # of the median of a loss; lines that are needed
+GRADIENT_GROWTH, GRADIENT = 100.0, 100.0  # norm of a gradient now, against its median before; and in itself
 WEIGHT_GROWTH = 20.0  # root mean square of a network's weights now, against the first
 WAITED, WAIT_CHECKS = 0.5, 3  # share of the time that training waits for images, at so many checks in a row
 LINES = 4096  # lines of losses that are remembered
@@ -27,6 +29,7 @@ FORM = {
     "score?": float | None,
     "metric?": str,
     "weights?": {str: float},
+    "gradients?": {str: float | None},
 }
 NO_LOG = "There is no log of a training."
 
@@ -40,6 +43,7 @@ class Curves:
     scores: list[tuple[int, float]] = field(default_factory=list)  # images, score on held-out pairs; lower is better
     metric: str = ""  # of the scores
     weights: list[dict[str, float]] = field(default_factory=list)  # root mean square of each network's weights
+    gradients: dict[str, list[float]] = field(default_factory=dict)  # norms by optimizer
     waits: list[float] = field(default_factory=list)  # share of the time that training waited for images
     dead: str = ""  # what is wrong with the images that came
 
@@ -56,9 +60,18 @@ class Curves:
         elif kind == "doctor":
             if record.get("weights"):
                 self.weights = [*self.weights[:1], record["weights"]]
+            self.add_gradients(record.get("gradients") or {})
             if isinstance(record.get("waited"), int | float):
                 self.waits = [*self.waits[1 - WAIT_CHECKS :], float(record["waited"])]
             self.dead = str(record.get("dead") or "")
+
+    def add_gradients(self, norms: Mapping[str, float | None]) -> None:
+        """Adds the norms of gradients by optimizer; None: it was not finite."""
+        for name, norm in norms.items():
+            values = self.gradients.setdefault(name, [])
+            values.append(math.inf if norm is None else norm)
+            if len(values) > LINES:
+                values[: LINES // 2] = values[: LINES // 2 : 2]
 
     def _add_score(self, images: int, score: float, metric: str) -> None:
         """Adds a score on held-out pairs. KID compares sets of images, so it tells nothing of pairs."""
@@ -79,8 +92,12 @@ class Curves:
 
     def judge(self) -> list[Finding]:
         """The signs in the lines so far."""
-        judges = (self._d_wins, self._oscillation, self._overfitting, self._explosion, self._weights)
-        return [*(judge() for judge in judges), self._slow_data(), self._dead_data()]
+        judges = (self._d_wins, self._oscillation, self._overfitting)
+        return [*(judge() for judge in judges), *self.judge_growth(), self._slow_data(), self._dead_data()]
+
+    def judge_growth(self) -> list[Finding]:
+        """The signs of which a run dies within moments: losses, weights or gradients that grow without end."""
+        return [self._explosion(), self._weights(), self._gradients()]
 
     # ---- the two sides of the game -----------------------------------------------------------------------------
 
@@ -208,6 +225,24 @@ class Curves:
             largest > WEIGHT_GROWTH,
             {"growth": largest},
             f"The weights of {name} are {largest:,.0f} times as large as at the start.",
+        )
+
+    def _gradients(self) -> Finding:
+        longest = max((len(values) for values in self.gradients.values()), default=0)
+        if longest < EXPLOSION_LINES:
+            why = f"Gradients in the log: {longest}; {EXPLOSION_LINES} are needed."
+            return unknown("gradients", why if self.losses else NO_LOG)
+        largest, norm, worst = 0.0, 0.0, ""
+        for name, values in self.gradients.items():
+            usual = statistics.median(values[: max(EXPLOSION_LINES // 2, len(values) // 2)])
+            now = min(values[-3:])
+            if now / max(usual, 1e-3) > largest:
+                largest, norm, worst = min(now / max(usual, 1e-3), 1e9), now, name
+        return judged(
+            "gradients",
+            largest > GRADIENT_GROWTH and norm > GRADIENT,
+            {"growth": largest, "norm": min(norm, 1e30)},
+            f"The gradient of {worst} is {largest:,.0f} times as large as it was: its norm is {norm:,.4g}.",
         )
 
     def _slow_data(self) -> Finding:

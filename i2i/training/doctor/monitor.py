@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,7 @@ EARLY, EARLY_NOOP = 0.1, 0.25  # parts of the run in which outputs, and the sign
 EARLY_STEPS = 200  # steps in which outputs are not judged, however short the run is
 REAL_IMAGES = 64  # real images to compare with, at most
 MOST_TIME = 0.01  # of the run's time; a check that would make the doctor cost more is left out
+LEAST_TIME = 0.5  # seconds that the doctor may take in any case
 # Columns of a sample grid: inputs, outputs, targets (of pairs), side of the real images to compare with
 COLUMNS = (
     ("input", "translated", "real", "y"),
@@ -38,6 +40,8 @@ class Doctor(ForwardingObserver):
 
     Each check adds an event "doctor" {numbers, suspects, weights, waited}. A sign that lasts is one warning, with a
     remedy that names a setting; each sign warns once in a run, also in one that is resumed.
+
+    gradients: the norm of the gradient of each optimizer, as the training step measured it last; it may be read late.
 
     method: whose weights are measured. settings: those of the run, by name. total: length of the run in images.
     real: images to compare the outputs with. data: the training data under watch; None: it is not watched."""
@@ -60,14 +64,21 @@ class Doctor(ForwardingObserver):
         self.warned: set[str] = set()
         self.began = self.checked = time.monotonic()
         self.waited = 0.0  # by data, until the last check
-        self.seconds = 0.0  # that the doctor took
+        self.seconds = self.check_seconds = 0.0  # that the doctor took; that its last check took
+        self.gradients: Mapping[str, Tensor] = {}  # the session gives those of the training step
 
     # ---- what the loop calls -----------------------------------------------------------------------------------
 
     def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
         """Passes the losses on, and remembers them."""
         self.inner.losses(images, terms, rates, speed)
+        start = time.monotonic()
         self.curves.add({"kind": "losses", "images": images, "terms": terms})
+        self.curves.add_gradients(self._norms())
+        for finding in self.curves.judge_growth():
+            if finding.found:
+                self._warn(images, finding)
+        self.seconds += time.monotonic() - start
 
     def event(self, images: int, kind: str, **facts: Any) -> None:
         """Passes the event on; when the run is resumed, learns from the log what was seen before."""
@@ -75,15 +86,18 @@ class Doctor(ForwardingObserver):
         if kind == "resumed":
             self._learn(images)
         else:
-            self.curves.add({**facts, "kind": kind, "images": images})
+            live = {name: fact for name, fact in facts.items() if name != "gradients"}  # they are known already
+            self.curves.add({**live, "kind": kind, "images": images})
 
     def samples(self, images: int, columns: dict[str, Tensor]) -> None:
         """Passes the sample grid on, and looks at it unless it was drawn before training."""
         self.inner.samples(images, columns)
-        now = time.monotonic()
-        if images and self.seconds <= max(1.0, MOST_TIME * (now - self.began)):
+        start = time.monotonic()
+        allowed = max(LEAST_TIME, MOST_TIME * (start - self.began))
+        if images and self.seconds + self.check_seconds <= allowed:
             self.check(images, columns)
-            self.seconds += time.monotonic() - now
+            self.check_seconds = time.monotonic() - start
+            self.seconds += self.check_seconds
 
     # ---- a check -----------------------------------------------------------------------------------------------
 
@@ -132,6 +146,7 @@ class Doctor(ForwardingObserver):
             "numbers": {f"{f.sign}/{name}": value for f in outputs for name, value in f.numbers.items()},
             "suspects": [sign for sign, streak in self.streaks.items() if streak],
             "weights": weight_sizes(self.method),
+            "gradients": self._norms(),
         }
         if self.data is not None:
             now = time.monotonic()
@@ -139,6 +154,11 @@ class Doctor(ForwardingObserver):
             self.waited, self.checked = self.data.waited, now
             facts |= {"waited": round(min(1.0, waited / max(1e-6, elapsed)), 4), "dead": self.data.dead}
         self.event(images, "doctor", **facts)
+
+    def _norms(self) -> dict[str, float | None]:
+        """The gradients' norms with four digits; None: not finite."""
+        norms = {name: float(norm) for name, norm in self.gradients.items()}
+        return {name: float(f"{norm:.4g}") if math.isfinite(norm) else None for name, norm in norms.items()}
 
     def _warn(self, images: int, finding: Finding) -> None:
         if finding.sign in self.warned:

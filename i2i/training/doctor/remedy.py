@@ -85,6 +85,7 @@ ADVICE: dict[str, list[Advice]] = {
     ],
     "explosion": [Advice("clip", lambda v: None if v else 1, "clipped gradients"), *_LEARNING_RATE],
     "weights": [*_LEARNING_RATE, Advice("clip", lambda v: None if v else 1, "clipped gradients")],
+    "gradients": [Advice("clip", lambda v: None if v else 1, "clipped gradients"), *_LEARNING_RATE],
     "slow data": [
         Advice("workers", _at_least(4), "more threads that read images"),
         Advice("cache", _instead("memory"), "decoded images kept in memory"),

@@ -18,9 +18,10 @@ SIGNS = {
     "overfitting": "the pairs are learned by heart",
     "explosion": "a loss grows without end",
     "weights": "weights grow without end",
+    "gradients": "gradients grow without end",
     "slow data": "training waits for images",
     "dead data": "the images do not change, or do not come",
 }
 PIXELS = ("alike", "mean", "no-op", "inversion", "black", "white", "flat", "checkerboard", "color")
 GENERATED = ("black", "white", "flat", "checkerboard")  # of PIXELS, those of images from noise; spread is judged apart
-CURVES = ("D wins", "oscillation", "overfitting", "explosion", "weights", "slow data", "dead data")
+CURVES = ("D wins", "oscillation", "overfitting", "explosion", "weights", "gradients", "slow data", "dead data")

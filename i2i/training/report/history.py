@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from i2i.training.report.log import TIMELESS
 
@@ -42,6 +42,15 @@ def _merge(a: Point, b: Point) -> Point:
     return b[0], (a[1] * a[4] + b[1] * b[4]) / n, min(a[2], b[2]), max(a[3], b[3]), n
 
 
+class Sign(NamedTuple):
+    """A sign of a failed training that was found: when, a sentence, and a sentence that says what helps."""
+
+    images: int
+    time: str
+    text: str
+    remedy: str
+
+
 @dataclass
 class RunHistory:
     """The state of a run after some lines of its log."""
@@ -54,6 +63,9 @@ class RunHistory:
     grids: list[int] = field(default_factory=list)  # images seen when sample grids were drawn
     notes: list[str] = field(default_factory=list)
     warnings: list[tuple[int, str, str]] = field(default_factory=list)  # (images seen, time, text)
+    signs: dict[str, Sign] = field(default_factory=dict)  # what the doctor found, by name
+    checks: int = 0  # of the doctor
+    suspects: list[str] = field(default_factory=list)  # signs that its last check saw, but not for long enough
     resumed: list[int] = field(default_factory=list)  # images seen when the run was resumed
     saved: int | None = None  # images seen at the last checkpoint
     best: tuple[float, int] | None = None  # (score, images seen); lower is better
@@ -90,6 +102,14 @@ class RunHistory:
         elif kind == "note":
             if text not in self.notes:
                 self.notes.append(text)
+        elif kind == "warning" and record.get("sign"):
+            helps = str(record.get("remedy") or "")
+            text = text.removesuffix(helps).rstrip()
+            self.signs.setdefault(str(record["sign"]), Sign(images, self.time, text, helps))
+        elif kind == "doctor":
+            suspects = record.get("suspects")
+            self.checks += 1
+            self.suspects = list(map(str, suspects)) if isinstance(suspects, list) else []
         elif kind in ("warning", "save failed"):
             warning = text if kind == "warning" else f"The checkpoint could not be saved: {text}"
             self.warnings = [*self.warnings[1 - WARNINGS :], (images, self.time, warning)]

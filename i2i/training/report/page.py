@@ -84,6 +84,7 @@ def render(
         tiles=_tiles(history, total, state),
         reason="" if state == "running" else history.reason,
         warnings=[(format_time(time), f"{images:,}", text) for images, time, text in history.warnings],
+        doctor=_doctor(history),
         evaluation=_evaluation(history),
         stills=[(f"{images:,}", uri) for images, uri in stills],
         animation=animation,
@@ -145,6 +146,21 @@ def _tiles(history: RunHistory, total: int, state: str) -> list[Tile]:
         precision = str(history.environment.get("precision") or "")
         tiles.append(Tile("Device", str(history.environment["device"]), precision))
     return tiles
+
+
+def _doctor(history: RunHistory) -> dict[str, Any] | None:
+    """Returns what the doctor says of the run: its signs, in the order in which they were found; None without it."""
+    from i2i.training.doctor.table import SIGNS  # the doctor stands before a report, and this is a part of one
+
+    if not history.checks and not history.signs:
+        return None
+    signs = [
+        {"name": name, "about": SIGNS.get(name, ""), "images": f"{sign.images:,}", "time": format_time(sign.time),
+         "text": sign.text, "remedy": sign.remedy}
+        for name, sign in history.signs.items()
+    ]  # fmt: skip
+    suspects = [f"{name} ({SIGNS[name]})" for name in history.suspects if name in SIGNS and name not in history.signs]
+    return {"signs": signs, "checks": history.checks, "suspects": suspects, "watched": len(SIGNS)}
 
 
 def _evaluation(history: RunHistory) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 
 import pytest
@@ -84,7 +85,9 @@ def log(change=lambda i, terms: terms, lines=64, score=lambda i: 0.3 - 0.001 * i
         yield {"kind": "losses", "images": 100 * i, "terms": change(i, terms)}
         yield {"kind": "score", "images": 100 * i, "score": score(i)}
         told = {k: v(i) for k, v in doctor.items()}
-        yield {"kind": "doctor", "images": 100 * i, "weights": {"G": 0.02}, "waited": 0.1, "dead": "", **told}
+        norms = {"G": 2 + noise.random(), "D": 50 * noise.random()}
+        facts = {"weights": {"G": 0.02}, "gradients": norms, "waited": 0.1, "dead": ""}
+        yield {"kind": "doctor", "images": 100 * i, **facts, **told}
 
 
 def certain(i, terms):
@@ -106,6 +109,7 @@ SICK_LOGS = {
     "overfitting": {"score": lambda i: 0.2 + 0.004 * abs(i - 12)},
     "explosion": {"change": exploding},
     "weights": {"weights": lambda i: {"G": 0.02 * 1.1**i}},
+    "gradients": {"gradients": lambda i: {"G": 2 * 1.5 ** max(0, i - 40), "D": 3.0}},
     "slow data": {"waited": lambda i: 0.8},
     "dead data": {"dead": lambda i: "The same images come again and again."},
 }
@@ -132,6 +136,23 @@ def test_the_scores_of_a_critic_are_not_judged_and_neither_is_an_empty_log():
 def test_a_short_or_passing_certainty_is_no_victory():
     assert found(Curves.of(list(log(certain, lines=22)), 1).judge()) == []
     assert found(Curves.of(list(log(lambda i, t: certain(i, t) if i < 60 else t)), 1).judge()) == []
+
+
+@pytest.mark.parametrize(
+    ("norm", "state"),
+    [
+        (lambda i: 1e-6 * 2.0**i if i < 20 else 0.9, "not found"),  # from nearly nothing to what is usual
+        (lambda i: 5e4, "not found"),  # the losses have large weights
+        (lambda i: 1e9 if i == 30 else 2.0, "not found"),  # one step
+        (lambda i: 2.0 if i < 40 else None, "found"),  # not finite, though the losses are
+        (lambda i: 2.0 if i < 40 else 500.0, "found"),
+        (lambda i: 2.0 if i < 40 else 150.0, "not found"),
+    ],
+)
+def test_gradients_explode_where_they_stay_a_hundred_times_as_large(norm, state):
+    curves = Curves.of(list(log(gradients=lambda i: {"D": norm(i)})), 1)
+    assert next(f.state for f in curves.judge() if f.sign == "gradients") == state
+    assert all(math.isfinite(v) for f in curves.judge() for v in f.numbers.values())
 
 
 def test_a_long_log_is_remembered_in_bounded_memory():
