@@ -21,11 +21,12 @@ from i2i.data.spec import GEOMETRY
 
 
 class Augment:
-    """The CPU augmentation of a data set; `""` does nothing."""
+    """The CPU augmentation of a data set; `""` does nothing. labels: x is a label map, whose colors stay exact."""
 
-    def __init__(self, augment: str, paired: bool) -> None:
+    def __init__(self, augment: str, paired: bool, labels: bool = False) -> None:
         self.augment = augment
         self.paired = paired
+        self.labels = labels
         self.local = threading.local()  # albumentations' objects hold random state: one set a thread
         if augment:
             self._transforms()  # a wrong file is reported now, not in a thread later
@@ -44,6 +45,9 @@ class Augment:
         geometry, color = self._transforms()
         if geometry is not None:
             geometry.set_random_seed(seed_of(seed, "geometry", "x", number) % 2**32)
+            if self.labels:
+                varied = geometry(image=_contiguous(y), x=_contiguous(x))
+                return _with_channels(varied["x"], x), _with_channels(varied["image"], y)
             varied = geometry(image=_contiguous(x), y=_contiguous(y))
             x, y = _with_channels(varied["image"], x), _with_channels(varied["y"], y)
         return self._vary_color(color, x, seed, number, "x"), y
@@ -80,7 +84,7 @@ class Augment:
         import albumentations as A
         import cv2
 
-        targets = {"y": "image"} if self.paired else {}
+        targets = {"x": "mask"} if self.labels else {"y": "image"} if self.paired else {}
         if self.augment.endswith((".yaml", ".yml")):
             read_yaml(Path(self.augment), "Write it by A.save.")
             try:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from i2i.media.palette import Palette
 from i2i.nets.domains import Domains
 
 
@@ -22,11 +23,18 @@ class Shape:
     classes: int = 0  # number of classes; 0 without labels
     scale: int = 1  # sides of y divided by those of x
     domains: Domains | None = None  # attributes and classes between which images are translated
+    palette: str = ""  # of label maps as x, as text of `i2i.media.palette`; empty: x is an image
+    label_edges: bool = False  # label maps get a last channel with the edges between things
 
     @property
     def size_in(self) -> int:
         """Side of the training crop of x, in pixels."""
         return self.size // self.scale
+
+    @property
+    def channels_seen(self) -> int:
+        """Channels of x as networks see it: of label maps, one for each class."""
+        return Palette.of_text(self.palette).count + self.label_edges if self.palette else self.channels_in
 
 
 @dataclass

@@ -16,7 +16,7 @@ import numpy as np
 
 from i2i.core.errors import I2IError
 from i2i.core.files import sha256_of
-from i2i.data import cache, crops, decode, device, make, sampler
+from i2i.data import cache, crops, decode, device, labels, make, sampler
 from i2i.data.augment import Augment
 from i2i.data.batch import Batch
 from i2i.data.collate import Raw, batch_of, stacked
@@ -66,12 +66,16 @@ class Data:
         self.smaller = (spec.scale, 1) if self.layout == "paired" and not spec.makes else (1, 1)
         self.sides: list[list[Source]] = sides
         self.count = max(len(s) for s in sides)
-        self.channels_in = spec.channels_in or _channels(sides[0])
+        self.palette = labels.palette_of(spec, self.layout, sides[0]) if spec.palette else None
+        self.channels_in = self.palette.channels if self.palette else spec.channels_in or _channels(sides[0])
         self.channels_out = spec.channels_out or (_channels(sides[1]) if len(sides) == 2 else self.channels_in)
         self.channels = (self.channels_in, self.channels_out)
         self.flip = flip if spec.flip is None else spec.flip
-        self.augment = Augment(spec.augment if spec.augment_on == "cpu" else "", paired=self.layout == "paired")
+        varied = spec.augment if spec.augment_on == "cpu" else ""
+        self.augment = Augment(varied, paired=self.layout == "paired", labels=self.palette is not None)
         self.caches = self._caches(cache_folder)
+        if self.palette and (note := labels.outside_of(self.palette, self.sides[0])):
+            self.notes.append(note)
 
     # ---- facts -------------------------------------------------------------------------------------------------
 
@@ -135,7 +139,7 @@ class Data:
             wanted = functools.partial(rule.size, load=size, crop=size)
             rows = []
             for i in indices:
-                image = decode.exact(sources[i % len(sources)], self.channels[side], wanted)
+                image = decode.exact(sources[i % len(sources)], self.channels[side], wanted, self._has_labels(side))
                 rows.append(crops.middle(image, size, grid) if rule.crop else crops.whole(image, grid))
             sides.append(rows)
         if self.spec.makes:
@@ -236,6 +240,10 @@ class Data:
 
     # ---- decoded images --------------------------------------------------------------------------------------
 
+    def _has_labels(self, side: int) -> bool:
+        """Whether a side holds label maps, whose colors must not be blended."""
+        return side == 0 and self.palette is not None
+
     def _size(self, side: int) -> decode.Size:
         """The size before the crop, as a function of the size of a file of a side."""
         load, crop = self._load(side), self._cut(side)[0]
@@ -250,14 +258,14 @@ class Data:
         image = self.caches[side].get(index) if self.caches else None
         if image is None:
             read = decode.exact if self.spec.exact else decode.fast
-            image = read(self.sides[side][index], self.channels[side], self._size(side))
+            image = read(self.sides[side][index], self.channels[side], self._size(side), self._has_labels(side))
             if self.caches:
                 self.caches[side].put(index, image)
         return image
 
     def _prepared_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         a, b = self.sides[0][index], self.sides[1][index]
-        if self.caches or self.spec.exact or a.part == WHOLE or a.path != b.path:
+        if self.caches or self.spec.exact or self.palette or a.part == WHOLE or a.path != b.path:
             return self._prepared(0, index), self._prepared(1, index)
         left, right = decode.fast_pair(a.path, self.channels if a.part == 0 else self.channels[::-1], self._size(0))
         return (left, right) if a.part == 0 else (right, left)
@@ -271,9 +279,10 @@ class Data:
         limit = self.spec.cache_gb * 1e9 / len(self.sides)
         for side, (sources, channels) in enumerate(zip(self.sides, self.channels, strict=False)):
             shape = (self._load(side), self._load(side), channels)
+            kind = ("sRGB", "labels") if self._has_labels(side) else ("sRGB",)
             path = None
             if self.spec.cache == "disk" and folder is not None:
-                path = folder / f"{cache.key(sources, shape, self.spec.exact, 'sRGB')}.pictures"
+                path = folder / f"{cache.key(sources, shape, self.spec.exact, *kind)}.pictures"
             caches.append(cache.Cache(len(sources), shape, limit, path))
         return caches
 

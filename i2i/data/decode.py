@@ -31,8 +31,10 @@ except (ImportError, RuntimeError, OSError):  # pragma: no cover
     pass
 
 
-def exact(source: Source, channels: int, size: Size) -> np.ndarray:
-    """uint8 [H, W, channels] in sRGB, by Pillow. Raises I2IError naming the file."""
+def exact(source: Source, channels: int, size: Size, labels: bool = False) -> np.ndarray:
+    """uint8 [H, W, channels] in sRGB, by Pillow. labels: resized by the nearest pixel, so that no new color appears.
+
+    Raises I2IError naming the file."""
     with pixels.opened(source.path, channels) as image:
         if source.part != WHOLE:
             _require_halves(image.width, source.path)
@@ -40,11 +42,14 @@ def exact(source: Source, channels: int, size: Size) -> np.ndarray:
             left, right = (0, middle) if source.part == LEFT else (middle, image.width)
             image = image.crop((left, 0, right, image.height))
         wanted = size(*image.size)
-        return images.to_array(image if wanted == image.size else image.resize(wanted, Image.Resampling.BICUBIC))
+        kind = Image.Resampling.NEAREST if labels else Image.Resampling.BICUBIC
+        return images.to_array(image if wanted == image.size else image.resize(wanted, kind))
 
 
-def fast(source: Source, channels: int, size: Size) -> np.ndarray:
+def fast(source: Source, channels: int, size: Size, labels: bool = False) -> np.ndarray:
     """As `exact`, faster. Raises I2IError naming the file."""
+    if labels:
+        return exact(source, channels, size, labels)
     array = whole(source.path, channels)
     if source.part != WHOLE:
         _require_halves(array.shape[1], source.path)

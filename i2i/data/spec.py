@@ -34,6 +34,8 @@ class DataSettings:
     workers: Annotated[int, Range(0, 256)] = 2  # threads that prepare batches ahead; 0: the training thread does it
     cache: str = "none"  # where decoded and resized images are kept for later epochs: none, memory, disk
     cache_gb: NonNegative = 8.0  # largest size of the cache, in 10^9 bytes
+    palette: str = ""  # label maps as x: auto (the colors in them), or a file with a color a line; one channel a class
+    label_edges: bool = False  # label maps: one more channel with the edges between colors (pix2pixHD's instance edges)
     make: str = ""  # makes x from y: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, pixelate, joined by +
     degrade: str = ""  # as make, for data without pairs: bicubic (default if scale is above 1), real, or a chain
     augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or a file of A.save
@@ -78,6 +80,7 @@ class DataSettings:
                 f"cache is {self.cache!r} with preprocess {self.preprocess!r}.",
                 "A cache needs images of one size: preprocess must be resize_and_crop or resize.",
             )
+        self._check_palette()
         if self.makes and self.direction == "BtoA":
             raise I2IError(f"make is {self.make!r} with direction BtoA.", "Leave direction out.")
         for name, parts in (("make", self.makes), ("degrade", self.degrades)):
@@ -105,6 +108,25 @@ class DataSettings:
                 f"augment is {self.augment!r}, and scale is {self.scale}: it cannot move small and large images alike.",
                 "Allowed there: color, noise, blur and jpeg; or give one folder of large images.",
             )
+
+    def _check_palette(self) -> None:
+        """Raises I2IError for what does not go together with label maps."""
+        if self.label_edges and not self.palette:
+            raise I2IError("label_edges is on, but there is no palette.", "Give palette=auto, or a file of colors.")
+        if not self.palette:
+            return
+        if self.makes:
+            raise I2IError(f"palette is {self.palette!r}, and make is {self.make!r}.", "Leave one of them out.")
+        if self.channels_in == 4:
+            raise I2IError("channels_in is 4, but label maps have no transparency.", "Leave channels_in out.")
+        changing = [p for p in self.parts if p not in GEOMETRY]
+        if changing:
+            raise I2IError(
+                f"augment is {self.augment!r}, and {changing[0]} would change the colors of label maps.",
+                f"Allowed with a palette: {', '.join(GEOMETRY)}.",
+            )
+        if self.parts and self.augment_on == "device":
+            raise I2IError("augment_on is device, which blends the colors of label maps.", "--set augment_on=cpu")
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ def settings_of(header: Mapping[str, Any], layout: str, size: int | None = None)
         load=size,
         preprocess=str(header.get("preprocess") or "resize_and_crop"),
         direction=str(header.get("direction") or "AtoB"),
+        palette=str(header.get("palette") or "") if layout == "paired" else "",
         channels_in=int(header.get("channels_in") or 0),
         channels_out=int(header.get("channels_out") or 0) if layout in ("paired", "unpaired") else 0,
         scale=int(header.get("scale") or 1) if layout == "paired" else 1,

@@ -98,7 +98,8 @@ class Pipeline:
     def _read(self, job: Job) -> None:
         source, suffix = storage.decoder_input(job.source), job.target.suffix.lower()
         translator = self.runner.translator
-        document = reader.read(source, translator.channels_in, self.settings, suffix, translator.scale)
+        palette = translator.palette
+        document = reader.read(source, translator.channels_in, self.settings, suffix, translator.scale, palette)
         job.outputs = [None] * len(document.parts)
         job.document, job.note = document, document.note
 

@@ -242,7 +242,8 @@ def translate_bytes(
         raise I2IError(f"Images cannot be written as {suffix}.", f"Allowed: {', '.join(WRITABLE)}.")
     source = io.BytesIO(data)
     source.name = name
-    document = reader.read(source, translator.channels_in, settings, suffix, translator.scale)
+    palette = translator.palette
+    document = reader.read(source, translator.channels_in, settings, suffix, translator.scale, palette)
     levels = [translator.levels([part])[0] for part in document.parts]
     return codec.encode(document, levels, suffix, settings)
 

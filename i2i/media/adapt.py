@@ -47,11 +47,11 @@ class PreparedImage:
         """The whole image: float32 [C, H, W] in [-1, 1]."""
         return self.read(slice(0, self.height), slice(0, self.width))
 
-    def resized(self, size: Size, scale: int = 1) -> PreparedImage:
+    def resized(self, size: Size, scale: int = 1, labels: bool = False) -> PreparedImage:
         """The same image, whose result will have that size (see Translator.__call__); its alpha keeps its size.
 
         Its pixels are resized before the network, but not for a network that enlarges images `scale` times: it gets
-        all there are, and what it makes of them is resized."""
+        all there are, and what it makes of them is resized. labels: by the nearest pixel, so that no color is new."""
         if size is None:
             return self
         if scale > 1:
@@ -59,7 +59,7 @@ class PreparedImage:
             return replace(
                 self, output=None if width == self.width * scale and height == self.height * scale else (width, height)
             )
-        pixels = resize(self.pixels, size)
+        pixels = resize(self.pixels, size, labels)
         height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
         if (height, width) == (self.height, self.width):
             return self
@@ -245,12 +245,14 @@ def target_size(width: int, height: int, size: Size) -> tuple[int, int]:
     return size[0], size[1]
 
 
-def resize(pixels: Tensor, size: Size) -> Tensor:
-    """[C, H, W] in [-1, 1] -> [C, h, w], bicubic with anti-aliasing."""
+def resize(pixels: Tensor, size: Size, labels: bool = False) -> Tensor:
+    """[C, H, W] in [-1, 1] -> [C, h, w], bicubic with anti-aliasing; labels: by the nearest pixel, as in training."""
     height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
     new_width, new_height = target_size(width, height, size)
     if (width, height) == (new_width, new_height):
         return pixels
+    if labels:
+        return functional.interpolate(pixels[None], (new_height, new_width), mode="nearest-exact")[0]
     return _interpolate(pixels, new_height, new_width).clamp(-1, 1)
 
 

@@ -79,6 +79,7 @@ class Document:
     has_still: bool = False  # True if the first frame is a still image for programs that show no animations
     states: list[ColorState] = field(default_factory=list)  # one for each frame
     note: str = ""  # what the user should know of the file
+    labels: bool = False  # True for label maps, whose colors must not be blended
 
     @property
     def pixels(self) -> int:

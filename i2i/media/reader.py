@@ -12,6 +12,7 @@ from PIL import Image
 from i2i.core.errors import I2IError
 from i2i.media import adapt, images, metadata, pixels, repair
 from i2i.media.codec import MULTI_FRAME, STILL_APART, TIFF, Document, WriteSettings
+from i2i.media.palette import Palette, outside_note
 
 TIFF_SUBFILE, REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a reduced copy of another page
 
@@ -19,17 +20,25 @@ TIFF_SUBFILE, REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a redu
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix: str, scale: int = 1) -> Document:
+def read(
+    source: Path | BinaryIO,
+    channels: int,
+    options: WriteSettings,
+    suffix: str,
+    scale: int = 1,
+    palette: Palette | None = None,
+) -> Document:
     """Reads an image for a network of `channels` input channels and an output file with `suffix`.
 
-    scale: how many times the network enlarges images.
+    scale: how many times the network enlarges images. palette: of a network of label maps: they are resized by the
+    nearest pixel, and the document's note counts pixels of other colors.
     Raises I2IError naming the file if it is no image, damaged, cut short, or too large."""
     with images.open_image(source, options.max_pixels, load=False) as image:
         numbers = _frame_numbers(source, image, suffix)
         count = len(numbers)
         is_still_apart = bool(image.info.get("default_image")) and numbers[0] == 0 and count > 1
         _check_total(source, image.width * image.height * count, count, options.max_pixels)
-        document = Document([], 2 if options.alpha == "translate" else 1, scale)
+        document = Document([], 2 if options.alpha == "translate" else 1, scale, labels=palette is not None)
         content = pixels.content_of(source, image)
         document.metadata = metadata.read(source, image, numbers)
         if options.metadata == "strip":
@@ -51,6 +60,8 @@ def read(source: Path | BinaryIO, channels: int, options: WriteSettings, suffix:
             document.states.append(state)
             _add(document, array, channels, options)
         _check_pages(source, document, suffix)
+        if palette is not None:
+            document.note = f"{document.note} {_outside(document, palette)}".strip()
         if is_still_apart:
             document.has_still, durations = True, durations[1:]
         if count > 1 and any(durations):
@@ -96,10 +107,10 @@ def _add(document: Document, array: np.ndarray, channels: int, options: WriteSet
         array = images.on_white(array)
     prepared = adapt.prepare_array(array, channels, lambda levels: levels)
     if document.per_frame == 1:
-        document.parts.append(prepared.resized(options.size, document.scale))
+        document.parts.append(prepared.resized(options.size, document.scale, document.labels))
         return
     alpha, prepared = prepared.alpha, replace(prepared, alpha=None)
-    document.parts.append(prepared.resized(options.size, document.scale))
+    document.parts.append(prepared.resized(options.size, document.scale, document.labels))
     if alpha is None:
         # The first frame decides whether alpha is translated; a later one without any gets an opaque one.
         if len(document.parts) == 1:
@@ -107,7 +118,15 @@ def _add(document: Document, array: np.ndarray, channels: int, options: WriteSet
             return
         alpha = np.full((*array.shape[:2], 1), np.iinfo(array.dtype).max, array.dtype)
     prepared = adapt.prepare_array(alpha, channels, lambda levels: levels)
-    document.parts.append(prepared.resized(options.size, document.scale))
+    document.parts.append(prepared.resized(options.size, document.scale, document.labels))
+
+
+def _outside(document: Document, palette: Palette) -> str:
+    """A sentence about pixels whose colors the palette lacks; empty if there are none."""
+    colors = document.parts[:: document.per_frame]
+    found = [palette.outside(images.to_uint8(part.pixels)) for part in colors]
+    count, total = sum(n for n, _ in found), sum(part.height * part.width for part in colors)
+    return outside_note(count, total, next(color for _, color in found if color)) if count else ""
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from i2i.core.errors import I2IError
 from i2i.data.batch import Batch, Shape
 from i2i.methods._method import Method, Now
 from i2i.nets.blocks import eval_mode
+from i2i.nets.labels import LabelInput, with_labels
 from i2i.nets.latent import Latent
 
 
@@ -23,6 +24,16 @@ class Translate(Method):
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1]."""
         return self.generator(batch.x)
+
+    def labelled(self, net: nn.Module) -> nn.Module:
+        """A generator of `shape.channels_seen` channels as one that takes x: behind the encoder of label maps, if x is
+        one, and otherwise itself."""
+        s = self.shape
+        return with_labels(net, s.palette, s.label_edges, s.channels_in, s.channels_out)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """x as networks see it, [B, `shape.channels_seen`, H, W]: a label map has one channel for each class."""
+        return self.generator.encode(x) if isinstance(self.generator, LabelInput) else x
 
 
 class Enlarge(Translate):

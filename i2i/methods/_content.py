@@ -25,6 +25,11 @@ class Content:
                 f"That network needs at least {self.loss.least}. Choose a larger size, or content=none.",
             )
 
+    @property
+    def least(self) -> int:
+        """The smallest side of images in pixels that the network takes."""
+        return 0 if self.loss is None else self.loss.least
+
     def __bool__(self) -> bool:
         return self.loss is not None
 

@@ -23,7 +23,9 @@ from i2i.nets.latent import Latent
 def saved_header(method: Method) -> dict[str, Any]:
     """The entries of a saved model's header that its networks are run by."""
     shape = method.shape
-    sizes = {"channels_in": shape.channels_in, "channels_out": shape.channels_out, "size": shape.size}
+    sizes: dict[str, Any] = {"channels_in": shape.channels_in, "channels_out": shape.channels_out, "size": shape.size}
+    if shape.palette:
+        sizes["palette"] = shape.palette
     return {**sizes, "generator": method.averaged[0], **method.facts(method.config)}
 
 

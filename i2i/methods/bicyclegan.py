@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ from i2i.nets import init_weights, unet
 from i2i.nets.bicycle import BicycleGenerator
 from i2i.nets.choice import Choice
 from i2i.nets.factory import unet_depth
+from i2i.nets.labels import without_labels
 from i2i.nets.multiscale import MultiScale, Scales
 
 SHOWN = 4  # answers in a preview
@@ -81,7 +82,6 @@ class BicycleGAN(Translate):
         "is better: answers then differ with z.",
     }
     tiny = {"z": 3, "width": 4, "e_width": 4, "e_blocks": 2, "d_width": 4, "layers": 1, "size": 16}
-    G: BicycleGenerator
 
     def __init__(self, config: BicycleGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -93,9 +93,9 @@ class BicycleGAN(Translate):
         depth, blocks = unet_depth(c.depth, size), c.e_blocks or encoder_blocks(size)
         if size % 2**blocks:
             raise I2IError(f"e_blocks is {blocks}, and the images have {size} pixels a side.", "Choose fewer.")
-        shapes = (shape.channels_in, shape.channels_out, c.z, depth, c.width, c.norm, c.activation, c.upsample)
+        shapes = (shape.channels_seen, shape.channels_out, c.z, depth, c.width, c.norm, c.activation, c.upsample)
         G = BicycleGenerator(*shapes, blocks, c.e_width)
-        channels = shape.channels_out + (shape.channels_in if c.conditional else 0)
+        channels = shape.channels_out + (shape.channels_seen if c.conditional else 0)
         smallest = 2 ** (c.scales - 1) * 3 * 2**c.layers
         if size < smallest:
             raise I2IError(
@@ -103,11 +103,16 @@ class BicycleGAN(Translate):
                 f"{c.scales} discriminators of {c.layers} layers need {smallest}. Set fewer layers or scales.",
             )
         judge = (channels, c.scales, c.layers, c.d_width, c.norm, True, 1)
-        self.G = init_weights(G, c.init, c.gain)  # type: ignore[assignment]
+        self.G = self.labelled(init_weights(G, c.init, c.gain))
         self.D = init_weights(MultiScale(*judge), c.init, c.gain)
         if not c.shared:
             self.D2 = init_weights(MultiScale(*judge), c.init, c.gain)
         self.loss_of, self.curve = adversarial(c.loss), schedule(c.decay)
+
+    @property
+    def bicycle(self) -> BicycleGenerator:
+        """G and E, which take label maps in one channel for each class."""
+        return cast(BicycleGenerator, without_labels(self.generator))
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for G and E together, Adam for D, Adam for D2."""
@@ -121,7 +126,7 @@ class BicycleGAN(Translate):
 
     def noise(self, ids: Tensor, now: Now, salt: str) -> Tensor:
         """Normal noise [B, z], a function of the images' numbers, the seed and `salt`."""
-        return self.G.noise.draw(ids, now.seed, salt)
+        return self.bicycle.noise.draw(ids, now.seed, salt)
 
     def judged(self, D: torch.nn.Module, x: Tensor, image: Tensor) -> list[list[Tensor]]:
         """The maps of a discriminator for images, beside x if it is `conditional`."""
@@ -139,12 +144,13 @@ class BicycleGAN(Translate):
         x, y, x2, y2 = batch.x[::2], batch.y[::2], batch.x[1::2], batch.y[1::2]
         if not len(y2):
             x2, y2 = x, y
-        mean, log_variance = self.G.encoder(y)
+        mean, log_variance = self.bicycle.encoder(y)
         z = mean + (log_variance / 2).exp() * self.noise(ids, now, "bicycle/eps").to(mean)
         z_random = self.noise(ids, now, "bicycle/z").to(mean)
         encoded, answer = self.G(torch.cat([x, x]), torch.cat([z, z_random])).chunk(2)
-        frozen = {name: p.detach() for name, p in self.G.encoder.named_parameters()}
-        found, _ = functional_call(self.G.encoder, frozen, (answer,))
+        x, x2 = self.seen(x), self.seen(x2)
+        frozen = {name: p.detach() for name, p in self.bicycle.encoder.named_parameters()}
+        found, _ = functional_call(self.bicycle.encoder, frozen, (answer,))
 
         everyone = now.batch / len(batch)  # the sum over the batch is one over all processes
         yield (
@@ -177,10 +183,11 @@ class BicycleGAN(Translate):
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """The image, some of its answers, the real one, and the answer whose z comes from the real one."""
         columns = {"input": batch.x}
+        x = self.seen(batch.x)
         for k in range(SHOWN):
-            columns[f"answer {k + 1}"] = self.G.chosen(Choice(answer=k))(batch.x)
+            columns[f"answer {k + 1}"] = self.bicycle.chosen(Choice(answer=k))(x)
         if batch.y is not None:
-            columns |= {"real": batch.y, "like real": self.G(batch.x, self.G.encoder(batch.y)[0])}
+            columns |= {"real": batch.y, "like real": self.G(batch.x, self.bicycle.encoder(batch.y)[0])}
         return columns
 
 

@@ -8,6 +8,9 @@ What is unusual: D sees the source beside the image that it judges, and judges p
 halved, which slows it down against G. In translation, batch norm uses the statistics of the image itself. In the paper,
 dropout stays on in translation as the only noise. Here it is off by default (`dropout_at_test`), so that an image
 always gets the same translation.
+
+Discriminators on an image pyramid with feature matching (`scales`, `features`) and a perceptual loss (`perceptual`) are
+those of pix2pixHD (Wang et al. 2018, arXiv 1711.11585).
 """
 
 from __future__ import annotations
@@ -17,16 +20,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i.core.config import NonNegative, UnderOne
+from i2i.core.errors import I2IError
 from i2i.core.random import hashed_uniform
 from i2i.losses.adversarial import adversarial
+from i2i.losses.features import Maps, feature_matching, over_scales
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.methods import Batch, Now, Shape, Terms, Translate, adam_pair, eval_forward, schedule
-from i2i.nets import factory
+from i2i.methods import Batch, Content, Now, Shape, Terms, Translate, adam_pair, eval_forward, schedule
+from i2i.nets import MultiScale, factory, init_weights
+from i2i.nets.labels import without_labels
+from i2i.nets.multiscale import Scales
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,10 @@ class Pix2PixSettings(factory.TranslationNets):
     dropout: bool = True  # dropout of 0.5 in the widest decoder levels (U-Net) or in each block (ResNet)
     loss: str = "vanilla"  # adversarial loss: vanilla, lsgan, wasserstein, hinge
     l1: NonNegative = 100.0  # weight of the L1 distance to y
+    scales: Scales = 1  # discriminators on an image pyramid: 1 as in the paper, 2 or 3 as in pix2pixHD
+    features: NonNegative = 0.0  # weight of the distance between D's features of G(x) and y, as in pix2pixHD; 0: none
+    perceptual: NonNegative = 0.0  # weight of the distance between a trained network's features of G(x) and y; 0: none
+    content: str = "effnet"  # that network: effnet, alex, vgg16, or a file of weights
     gp: NonNegative = 10.0  # weight of the gradient penalty; it is used by the loss wasserstein only
     lr: NonNegative = 2e-4  # learning rate of both Adams
     beta1: UnderOne = 0.5  # beta1 of both Adams
@@ -51,12 +62,20 @@ class Pix2Pix(Translate):
 
     Config = Pix2PixSettings
     config: Pix2PixSettings
+    term_notes = {
+        "features": "Distance between D's features of the output and of the true image, times its weight. Lower is "
+        "better, but the features change with D.",
+        "perceptual": "Distance between a trained network's features of the output and of the true image, times its "
+        "weight. Lower is better.",
+    }
     tiny = {"width": 4, "d_width": 4, "layers": 1, "norm": "instance", "size": 16}
 
     def __init__(self, config: Pix2PixSettings, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.G = factory.generator(config, shape.channels_in, shape.channels_out, shape.size)
-        self.D = factory.discriminator(config, shape.channels_in + shape.channels_out, shape.size)
+        channels = shape.channels_seen
+        self.G = self.labelled(factory.generator(config, channels, shape.channels_out, shape.size))
+        self.D = self._discriminator(channels + shape.channels_out)
+        self.content = Content(config.content if config.perceptual else "none", shape.size)
         self.adversarial = adversarial(config.loss)
         self.curve = schedule(config.decay)
         self.gp = config.gp if config.loss == "wasserstein" else 0.0
@@ -73,7 +92,7 @@ class Pix2Pix(Translate):
 
     def notes(self) -> list[str]:
         """Tells that the U-Net is shallow, if it is."""
-        depth = getattr(self.G, "arguments", {}).get("depth", 8)
+        depth = getattr(without_labels(self.G), "arguments", {}).get("depth", 8)
         if depth < 5:
             return [
                 f"The U-Net has only {depth} levels, as the size can be halved no more: it sees little of the image."
@@ -89,20 +108,29 @@ class Pix2Pix(Translate):
         """The schedule that `decay` names."""
         return self.curve(fraction)
 
+    def judged(self, x: Tensor, image: Tensor) -> Maps:
+        """D's maps for images beside x, by scale and layer; the last ones of each scale are scores."""
+        maps: Tensor | Maps = self.D(torch.cat([x, image], 1))
+        return [[maps]] if isinstance(maps, Tensor) else maps
+
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """D, then G against the updated D."""
         x, y = batch.x, batch.y
         assert y is not None
         fake = self.G(x)
+        x = self.seen(x)
 
         shown = fake.detach().to(y.dtype)
+        real: Maps
+        made: Maps
         if self.joint:
-            real_scores, fake_scores = self.D(torch.cat([torch.cat([x, x]), torch.cat([y, shown])], 1)).chunk(2)
+            both = self.judged(torch.cat([x, x]), torch.cat([y, shown]))
+            real, made = ([[m.chunk(2)[half] for m in maps] for maps in both] for half in (0, 1))
         else:
-            fake_scores, real_scores = self.D(torch.cat([x, shown], 1)), self.D(torch.cat([x, y], 1))
+            made, real = self.judged(x, shown), self.judged(x, y)
         terms = {
-            "real": 0.5 * self.adversarial.real(real_scores),
-            "fake": 0.5 * self.adversarial.fake(fake_scores),
+            "real": 0.5 * over_scales(self.adversarial.real, real),
+            "fake": 0.5 * over_scales(self.adversarial.fake, made),
         }
         if self.gp > 0:
             ids = torch.arange(len(x)) + now.images if batch.ids is None else batch.ids
@@ -110,8 +138,28 @@ class Pix2Pix(Translate):
             terms["gp"] = 0.5 * self.gp * gradient_penalty(lambda m: self.D(torch.cat([x, m], 1)), y, shown, alpha)
         yield "D", terms
 
-        scores = self.D(torch.cat([x, fake.to(x.dtype)], 1))
-        yield "G", {"adv": self.adversarial.adv(scores), "l1": self.config.l1 * l1(fake, y)}
+        made = self.judged(x, fake.to(x.dtype))
+        terms = {"adv": over_scales(self.adversarial.adv, made), "l1": self.config.l1 * l1(fake, y)}
+        if self.config.features:
+            with torch.no_grad():
+                real = self.judged(x, y)
+            terms["features"] = self.config.features * feature_matching(made, real)
+        if self.content:
+            terms["perceptual"] = self.config.perceptual * self.content(fake, y)
+        yield "G", terms
+
+    def _discriminator(self, channels: int) -> nn.Module:
+        """The paper's, or one on an image pyramid that gives features."""
+        c, size = self.config, self.shape.size
+        if c.scales == 1 and not c.features:
+            return factory.discriminator(c, channels, size)
+        if c.discriminator != "patchgan" or c.loss == "wasserstein":
+            name, value = ("loss", c.loss) if c.loss == "wasserstein" else ("discriminator", c.discriminator)
+            raise I2IError(
+                f"{name} is {value!r}, which does not go together with scales and features.",
+                "Set scales=1 and features=0, or leave it out.",
+            )
+        return init_weights(MultiScale(channels, c.scales, c.layers, c.d_width, c.norm), c.init, c.gain)
 
     def infer(self, batch: Batch) -> Tensor:
         """G(x) [B, C, H, W] in [-1, 1], with `own_statistics` and `dropout_at_test` as the settings say."""

@@ -5,7 +5,8 @@ Wang, Liu, Zhu, Tao, Kautz, Catanzaro, 2018, arXiv 1711.11585. From pairs (x, y)
     min_G  sum_k max_{D_k} GAN(G, D_k) + 10 sum_k FM(G, D_k) + 10 perceptual(G(x), y)        (equation 5)
 
 What is unusual: the discriminators D_k have one form and see the images of a pyramid. FM is the distance between their
-features of G(x) and of y (equation 4); it takes the place of pix2pix's L1. G is made coarse to fine: first G1 learns at
+features of G(x) and of y (equation 4); it takes the place of pix2pix's L1. The paper's perceptual loss compares five
+layers of VGG19; here it is one of the networks that i2i knows (`content`). G is made coarse to fine: first G1 learns at
 half of the size, then an enhancer around it learns alone, then both together. G is updated before D, from one forward
 pass.
 """
@@ -23,8 +24,9 @@ from i2i.core.config import Blocks, Layers, NonNegative, Share, UnderOne, Width
 from i2i.core.errors import I2IError, among
 from i2i.losses import feature_matching, over_scales
 from i2i.losses.adversarial import adversarial
-from i2i.methods import Batch, Now, Shape, Terms, Translate, adam_pair, schedule
+from i2i.methods import Batch, Content, Now, Shape, Terms, Translate, adam_pair, schedule
 from i2i.nets import init_weights
+from i2i.nets.labels import without_labels
 from i2i.nets.multiscale import MultiScale, Scales
 from i2i.nets.pix2pixhd import Downs, Enhancers, GlobalGenerator, LocalEnhancer, half_size
 
@@ -49,6 +51,8 @@ class Pix2PixHDSettings:
     gain: NonNegative = 0.02  # standard deviation (normal) or scale (xavier, orthogonal) of the initial weights
     loss: str = "lsgan"  # adversarial loss: lsgan, vanilla, hinge
     features: NonNegative = 10.0  # weight of the feature matching
+    perceptual: NonNegative = 10.0  # weight of the distance between a trained network's features of G(x) and y
+    content: str = "effnet"  # that network: effnet, alex, vgg16, none, or a file of weights
     lr: NonNegative = 2e-4  # learning rate of both Adams
     beta1: UnderOne = 0.5  # beta1 of both Adams
     decay: str = "linear"  # learning-rate schedule: linear (to 0 over the second half), cosine, step, constant
@@ -61,7 +65,9 @@ class Pix2PixHD(Translate):
     config: Pix2PixHDSettings
     term_notes = {
         "features": "Distance between the discriminators' features of the output and of the true image, times its "
-        "weight. Lower is better, but the features change with D."
+        "weight. Lower is better, but the features change with D.",
+        "perceptual": "Distance between a trained network's features of the output and of the true image, times its "
+        "weight. Lower is better.",
     }
     tiny = {
         "generator": "local",
@@ -73,6 +79,7 @@ class Pix2PixHD(Translate):
         "alone": 0.01,
         "d_width": 4,
         "layers": 1,
+        "content": "none",
         "size": 16,
     }
 
@@ -83,7 +90,7 @@ class Pix2PixHD(Translate):
             raise I2IError("norm is 'batch', which mixes real images and fakes here.", "Allowed: instance, none.")
         if c.generator not in ("global", "local"):
             raise I2IError(f"generator is {c.generator!r}.", among(c.generator, ("global", "local")))
-        ends = (shape.channels_in, shape.channels_out, c.downs, c.blocks)
+        ends = (shape.channels_seen, shape.channels_out, c.downs, c.blocks)
         if c.generator == "global":
             G: GlobalGenerator | LocalEnhancer = GlobalGenerator(*ends, c.width, c.norm)
         else:
@@ -91,13 +98,14 @@ class Pix2PixHD(Translate):
             if not finest:
                 raise I2IError(f"width is {c.width}, too few for {c.enhancers} enhancers.", "Set a larger width.")
             G = LocalEnhancer(*ends, c.enhancers, c.local_blocks, finest, c.norm, head=True)
-        if shape.size % G.multiple or shape.size < G.smallest:
+        if shape.size % (G.multiple // 2) or shape.size < G.multiple:
             raise I2IError(
                 f"size is {shape.size}, which this generator cannot halve often enough.",
-                f"Give a multiple of {G.multiple} from {G.smallest} pixels on, or fewer downs or enhancers.",
+                f"Give a multiple of {G.multiple // 2} from {G.multiple} pixels on, or fewer downs or enhancers.",
             )
-        self.G = init_weights(G, c.init, c.gain)
-        judge = (shape.channels_in + shape.channels_out, c.scales, c.layers, c.d_width, c.norm)
+        self.G = self.labelled(init_weights(G, c.init, c.gain))
+        self.content = Content(c.content if c.perceptual else "none", shape.size)
+        judge = (shape.channels_seen + shape.channels_out, c.scales, c.layers, c.d_width, c.norm)
         self.D = init_weights(MultiScale(*judge), c.init, c.gain)
         self.loss_of, self.curve = adversarial(c.loss), schedule(c.decay)
 
@@ -118,24 +126,21 @@ class Pix2PixHD(Translate):
         x, y, fake = self.staged(x, y, now.fraction)
         seen = self.D(torch.cat([x, fake.to(x.dtype)], 1))
         real = self.D(torch.cat([x, y], 1))
-        yield (
-            "G",
-            {
-                "adv": over_scales(gan.adv, seen),
-                "features": c.features * feature_matching(seen, real),
-            },
-        )
+        terms = {"adv": over_scales(gan.adv, seen), "features": c.features * feature_matching(seen, real)}
+        if self.content and y.shape[-1] >= self.content.least:
+            terms["perceptual"] = c.perceptual * self.content(fake, y)
+        yield "G", terms
 
         seen = self.D(torch.cat([x, fake.detach().to(x.dtype)], 1))
         yield "D", {"fake": 0.5 * over_scales(gan.fake, seen), "real": 0.5 * over_scales(gan.real, real)}
 
     def staged(self, x: Tensor, y: Tensor, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
-        """x, y and the fake at the size of this stage of the run."""
-        G = self.G
+        """x as networks see it, y and the fake, at the size of this stage of the run."""
+        G, seen = without_labels(self.G), self.seen(x)
         if not isinstance(G, LocalEnhancer) or fraction >= self.config.coarse + self.config.alone:
-            return x, y, G(x)
+            return seen, y, self.G(x)
         if fraction >= self.config.coarse:
-            return x, y, G(x, fixed=True)
+            return seen, y, self.G(x, True)
         for _ in range(G.enhancers):
-            x, y = half_size(x), half_size(y)
-        return x, y, G.coarse(x)
+            seen, y = half_size(seen), half_size(y)
+        return seen, y, G.coarse(seen)

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from i2i.core.errors import I2IError
 from i2i.media import adapt
 from i2i.media.adapt import PreparedImage, Size
+from i2i.media.palette import Palette
 from i2i.models import tiles
 from i2i.models.answers import AnswerSettings, ChoiceOptions, answers_of, choice_of
 from i2i.models.header import check_header
@@ -87,6 +88,8 @@ class Translator:
         self.multiple = int(getattr(network, "multiple", header.get("multiple", 1)))
         scale = getattr(network, "scale", header.get("scale", 1))
         self.scale = scale if type(scale) is int and scale > 0 else 1  # output pixels a side for an input pixel
+        palette = header.get("palette") or arguments.get("palette")
+        self.palette = Palette.of_text(palette) if palette else None  # of label maps as inputs
         self.runner = Runner(self.network, dtype, self.noisy)
         self.tiling = Tiling(self.network, self.channels_in, self.multiple, tiling)
         self.tiling.check(name)
@@ -144,7 +147,7 @@ class Translator:
             return self([images], size=size, batch=batch)[0]
 
         # Group the images by padded size, and run each group in batches.
-        prepared = [self.prepare(image).resized(size, self.scale) for image in images]
+        prepared = [self.prepare(image).resized(size, self.scale, self.palette is not None) for image in images]
         groups: dict[tuple[int, int], list[int]] = {}
         for i, image in enumerate(prepared):
             groups.setdefault(self.padded_size(image), []).append(i)

@@ -22,6 +22,7 @@ from i2i.nets.blocks import init_weights
 from i2i.nets.choice import Choice, Choosing
 from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.nets.image_pool import ImagePool
+from i2i.nets.labels import LabelInput
 from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
 from i2i.nets.multiscale import MultiScale
 from i2i.nets.nafnet import NAFNet
@@ -51,6 +52,7 @@ __all__ = [
     "ESRGANDiscriminator",
     "GlobalGenerator",
     "ImagePool",
+    "LabelInput",
     "LocalEnhancer",
     "MLPDiscriminator",
     "MLPGenerator",

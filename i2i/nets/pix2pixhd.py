@@ -67,7 +67,7 @@ def half_size(x: Tensor) -> Tensor:
 class GlobalGenerator(Network):
     """G1: [B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1], by residual blocks at 1 / 2**downs of the size.
 
-    H and W must be multiples of `multiple` = 2**downs. width: channels of the first layer. blocks: residual blocks.
+    H and W must be multiples of 2**downs, and larger than that; `multiple` is twice as much. width: channels of the first layer. blocks: residual blocks.
     norm: instance, batch or none."""
 
     def __init__(
@@ -80,8 +80,7 @@ class GlobalGenerator(Network):
         norm: str = "instance",
     ) -> None:
         super().__init__()
-        self.multiple = 2**downs
-        self.smallest = 2 * self.multiple  # reflection needs two pixels in the blocks
+        self.multiple = 2 ** (downs + 1)  # maps of the blocks have two pixels a side, which reflection needs
         self.model = nn.Sequential(*trunk(channels_in, downs, blocks, width, norm), *last(width, channels_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +93,8 @@ class LocalEnhancer(Network):
     """G = {G1, G2}: [B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1].
 
     G1, without its last convolution, sees the image at 1 / 2**enhancers of its size; each enhancer adds its own
-    features at twice the size of the one before. H and W must be multiples of `multiple` = 2**(downs + enhancers).
+    features at twice the size of the one before. H and W must be multiples of 2**(downs + enhancers), and larger than
+    that; `multiple` is twice as much.
     width: channels of the finest enhancer; G1 has width * 2**enhancers. downs, blocks: of G1. local_blocks: residual
     blocks of each enhancer. norm: instance, batch or none. head: gives G1 a last convolution of its own, with which it
     can learn first (`coarse`)."""
@@ -113,8 +113,7 @@ class LocalEnhancer(Network):
     ) -> None:
         super().__init__()
         self.enhancers = enhancers
-        self.multiple = 2 ** (downs + enhancers)
-        self.smallest = 2 * self.multiple
+        self.multiple = 2 ** (downs + enhancers + 1)
         self.model = nn.Sequential(*trunk(channels_in, downs, blocks, width * 2**enhancers, norm))
         for k in range(1, enhancers + 1):
             c = width * 2 ** (enhancers - k)

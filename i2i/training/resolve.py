@@ -212,6 +212,16 @@ def _resolve(
     split = next((s for s in ("val", "test") if s in opened.splits), None)
     held_out = data.open(sources, parts["data"], split, cropped=True) if split else None
     _check_memory(training, opened)
+    palette = opened.palette.text if opened.palette else ""
+    shape = Shape(
+        opened.channels_in,
+        opened.channels_out,
+        opened.size,
+        opened.classes,
+        parts["data"].scale,
+        palette=palette,
+        label_edges=bool(palette) and parts["data"].label_edges,
+    )
     name = f"{Path(title or recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"
     run = Run(
         recipe=recipe,
@@ -225,7 +235,7 @@ def _resolve(
         data=opened,
         held_out=held_out,
         folder=Path(out) if out else Path("runs") / name,
-        shape=Shape(opened.channels_in, opened.channels_out, opened.size, opened.classes, parts["data"].scale),
+        shape=shape,
         total=training.length(opened.count),
         settings=settings,
     )

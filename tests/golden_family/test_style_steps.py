@@ -95,8 +95,8 @@ def test_bicycle_step() -> None:
         **{ours: o[theirs] for theirs, ours in weights.items()},
     )
     method = BicycleGAN(config, Shape(o["input_nc"], o["output_nc"], o["size"]))
-    assert [*method.G.unet.state_dict()] == [*bicycle_unet(o).state_dict()]
-    assert [*method.G.encoder.state_dict()] == [*bicycle_encoder(o).state_dict()]
+    assert [*method.bicycle.unet.state_dict()] == [*bicycle_unet(o).state_dict()]
+    assert [*method.bicycle.encoder.state_dict()] == [*bicycle_encoder(o).state_dict()]
     names: dict[str, str] = {}
     for prefix, name_of, ours in (
         ("G.", unet_name, "G.unet."),
@@ -111,9 +111,9 @@ def test_bicycle_step() -> None:
     method.noise = lambda ids, now, salt: draws[salt]  # type: ignore[method-assign]
     got: dict[str, Tensor] = {}
     encoded: list[tuple[Tensor, Tensor]] = []
-    method.G.encoder.register_forward_hook(lambda *a: encoded.append(a[2]))
+    method.bicycle.encoder.register_forward_hook(lambda *a: encoded.append(a[2]))
     images: list[Tensor] = []
-    method.G.unet.register_forward_hook(lambda *a: images.append(a[2].detach()))
+    method.bicycle.unet.register_forward_hook(lambda *a: images.append(a[2].detach()))
     terms, grads = run(method, Batch(interleaved(found.inputs["A"]), interleaved(found.inputs["B"])))
 
     got["fake_encoded"], got["fake_random"] = images[0].chunk(2)
@@ -144,6 +144,7 @@ def test_pix2pixhd_step() -> None:
         features=o["lambda_feat"],
         lr=o["lr"],
         beta1=o["beta1"],
+        content="none",
         coarse=0.0,
         alone=0.0,
     )
