@@ -127,5 +127,6 @@ def training_side(data: datasets.Data, side: int) -> datasets.Data | None:
 
 def _images(data: datasets.Data, side: int, sources: list[layouts.Source]) -> datasets.Data:
     spec = replace(data.spec, layout="images", direction="AtoB", channels_in=data.channels[side], channels_out=0)
+    spec = replace(spec, palette="", label_edges=False)  # images by themselves, even if they are label maps
     spec = spec if side == 0 else replace(spec, make="")
     return datasets.Data(layouts.Layout("images", sources), spec, data.roots)

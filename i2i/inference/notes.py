@@ -7,6 +7,7 @@ import dataclasses
 from i2i.inference.outputs import WRITABLE
 from i2i.inference.results import Outcome
 from i2i.inference.workers import Work
+from i2i.media.palette import OUTSIDE, outside_note
 from i2i.models.translator import Translator
 
 
@@ -20,6 +21,20 @@ def with_format(outcome: Outcome) -> Outcome:
     else:
         why = f"Written as PNG, because {before or 'its format'} is not written."
     return dataclasses.replace(outcome, note=f"{outcome.note} {why}".strip())
+
+
+def with_totals(outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes with one sentence for all label maps that have colors outside of the palette."""
+    found = [OUTSIDE.search(outcome.note) for outcome in outcomes]
+    counts = [tuple(int(m[k].replace(",", "")) for k in (1, 2)) for m in found if m]
+    if len(counts) < 2:
+        return outcomes
+    first = next(m for m in found if m)
+    whole = outside_note(sum(n for n, _ in counts), sum(n for _, n in counts), first[3], len(counts))
+    return [
+        dataclasses.replace(outcome, note=outcome.note.replace(m[0], whole)) if m else outcome
+        for outcome, m in zip(outcomes, found, strict=True)
+    ]
 
 
 def with_domain(outcome: Outcome, work: Work) -> Outcome:

@@ -26,7 +26,7 @@ from i2i.core.files import blake2b_of, sweep
 from i2i.inference import ray_cluster, sheets, workers
 from i2i.inference.inputs import collect_jobs, in_shard
 from i2i.inference.jobs import Job, reason
-from i2i.inference.notes import with_domain, with_format
+from i2i.inference.notes import with_domain, with_format, with_totals
 from i2i.inference.output_folder import OutputFolder
 from i2i.inference.outputs import WRITABLE, FilePair, has_frames
 from i2i.inference.record import Record
@@ -116,6 +116,7 @@ def translate(
     result = dataclasses.replace(result, left_out_files=others)
     if format is None and not is_named:
         result.outcomes[:] = [with_format(outcome) for outcome in result.outcomes]
+    result.outcomes[:] = with_totals(result.outcomes)
     if not settings.answer.to:
         result.outcomes[:] = [with_domain(outcome, work) for outcome in result.outcomes]
     return result

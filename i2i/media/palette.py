@@ -26,6 +26,9 @@ from i2i.core.files import open_regular
 PREFIX = "colors:"
 MOST = 1024  # colors; auto finds at most 256
 MOST_FOUND = 256
+OUTSIDE = re.compile(
+    r"([\d,]+) of ([\d,]+) pixels \([^)]*\) have colors that the palette lacks, such as (#\w+): [^.]*\."
+)
 _HEX = re.compile(r"#([0-9a-fA-F]{6}|[0-9a-fA-F]{2})\Z")
 
 

@@ -62,12 +62,6 @@ class Pix2Pix(Translate):
 
     Config = Pix2PixSettings
     config: Pix2PixSettings
-    term_notes = {
-        "features": "Distance between D's features of the output and of the true image, times its weight. Lower is "
-        "better, but the features change with D.",
-        "perceptual": "Distance between a trained network's features of the output and of the true image, times its "
-        "weight. Lower is better.",
-    }
     tiny = {"width": 4, "d_width": 4, "layers": 1, "norm": "instance", "size": 16}
 
     def __init__(self, config: Pix2PixSettings, shape: Shape) -> None:

@@ -63,12 +63,6 @@ class Pix2PixHD(Translate):
 
     Config = Pix2PixHDSettings
     config: Pix2PixHDSettings
-    term_notes = {
-        "features": "Distance between the discriminators' features of the output and of the true image, times its "
-        "weight. Lower is better, but the features change with D.",
-        "perceptual": "Distance between a trained network's features of the output and of the true image, times its "
-        "weight. Lower is better.",
-    }
     tiny = {
         "generator": "local",
         "width": 8,

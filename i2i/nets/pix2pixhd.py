@@ -67,8 +67,8 @@ def half_size(x: Tensor) -> Tensor:
 class GlobalGenerator(Network):
     """G1: [B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1], by residual blocks at 1 / 2**downs of the size.
 
-    H and W must be multiples of 2**downs, and larger than that; `multiple` is twice as much. width: channels of the first layer. blocks: residual blocks.
-    norm: instance, batch or none."""
+    H and W must be multiples of 2**downs, and larger than that; `multiple` is twice as much. width: channels of the
+    first layer. blocks: residual blocks. norm: instance, batch or none."""
 
     def __init__(
         self,

@@ -202,6 +202,8 @@ def _resolve(
     if training.init_from and files.kind_of(training.init_from):  # found from any folder
         training = dataclasses.replace(training, init_from=str(Path(training.init_from).resolve()))
         parts["training"] = training
+    if files.kind_of(parts["data"].palette) == "file":
+        parts["data"] = dataclasses.replace(parts["data"], palette=str(Path(parts["data"].palette).resolve()))
     absolute = [str(Path(s).resolve()) if files.kind_of(s) == "folder" else s for s in sources]  # found from any folder
     settings: dict[str, Any] = {"recipe": recipe, "method": str(method_name(method)), "data": absolute}
     for part in ("method", "data", "training", "tricks"):
@@ -210,9 +212,10 @@ def _resolve(
     # The images, and the length of the run.
     opened = data.open(sources, parts["data"], "train", progress, cropped=True)
     split = next((s for s in ("val", "test") if s in opened.splits), None)
-    held_out = data.open(sources, parts["data"], split, cropped=True) if split else None
-    _check_memory(training, opened)
     palette = opened.palette.text if opened.palette else ""
+    own = dataclasses.replace(parts["data"], palette=palette)
+    held_out = data.open(sources, own, split, cropped=True) if split else None
+    _check_memory(training, opened)
     shape = Shape(
         opened.channels_in,
         opened.channels_out,
