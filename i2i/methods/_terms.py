@@ -25,8 +25,8 @@ TERM_NOTES = {
     "better.",
     "features": "Distance between the discriminator's features of the output and of the true image, times its weight. "
     "Lower is better, but the features change with the discriminator.",
-    "perceptual": "Distance between a trained network's features of the output and of the true image, times its weight. "
-    "Lower is better.",
+    "perceptual": "Distance between a trained network's features of the output and of the true image, times its "
+    "weight. Lower is better.",
     "gp": "Gradient penalty, which keeps the slope of the discriminator near 1. Good: small and level.",
     "r1": "R1 penalty, the slope of the discriminator at real images. Good: small and level.",
     "drift": "Penalty that keeps the critic's scores near 0. Good: near 0.",

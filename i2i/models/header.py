@@ -21,7 +21,8 @@ TYPES: dict[str, Any] = {
     "data": list[str],
     "sha256": str | None,
     **dict.fromkeys(
-        ("method", "generator", "kind", "direction", "preprocess", "degrade", "licence", "version", "palette"), str | None
+        ("method", "generator", "kind", "direction", "preprocess", "degrade", "licence", "version", "palette"),
+        str | None,
     ),
 }
 MAX_CLASSES = 100_000
