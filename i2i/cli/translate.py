@@ -62,6 +62,7 @@ def translate(
     exact: option.Exact = False,
     max_pixels: option.MaxPixels = None,
     compile: option.Compile = False,
+    render_factor: option.RenderFactor = 0,
     device: option.Device = "auto",
     precision: option.Precision = "fp32",
     direction: option.Direction = "AtoB",
@@ -90,7 +91,7 @@ def translate(
     settings = TranslateSettings(
         WriteSettings(parse_size(size), quality, subsampling, alpha, profile, max_pixels or MAX_PIXELS, metadata),
         TileSettings(tile, overlap, None if memory is None else memory * 2**30, exact),
-        NetworkSettings(device, precision, direction, statistics, method, batch, compile),
+        NetworkSettings(device, precision, direction, statistics, method, batch, compile, render_factor),
         RunSettings(
             overwrite, skip_existing, resume, None, dry_run, parse_shard(shard) if shard else None, processes, ray
         ),

@@ -175,6 +175,16 @@ Exact = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
+RenderFactor = Annotated[
+    int,
+    Option(
+        help="Models that color: make the colors in squares of 16 x N pixels. More: finer colors; fewer: "
+        "stronger ones. 0: as the model was trained.",
+        metavar="N",
+        min=0,
+        max=256,
+    ),
+]
 Compile = Annotated[
     bool,
     Option("--compile", help="Compile the network first. Takes up to minutes; faster from about 100 images on."),

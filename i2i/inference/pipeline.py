@@ -100,6 +100,7 @@ class Pipeline:
         translator = self.runner.translator
         palette = translator.palette
         document = reader.read(source, translator.channels_in, self.settings, suffix, translator.scale, palette)
+        document.parts = [translator.adapt(part) for part in document.parts]
         job.outputs = [None] * len(document.parts)
         job.document, job.note = document, document.note
 

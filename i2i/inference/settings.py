@@ -29,10 +29,17 @@ class NetworkSettings:
     method: str | Path | None = None  # the user's own method file that defines the network; **its code is run**
     batch: int = 0  # most images in one pass; 0 chooses: 1 on a CPU, 32 elsewhere
     compile: bool = False  # by torch.compile, which takes seconds to minutes for each new size
+    render_factor: int = (
+        0  # of models that color: colors are made in squares of 16 times as many pixels; 0: the model's
+    )
 
     def __post_init__(self) -> None:
         if self.batch < 0:
             raise I2IError(f"batch is {self.batch}.", "Allowed: 0 (automatic) or more.")
+        if not 0 <= self.render_factor <= 256:
+            raise I2IError(
+                f"The render factor is {self.render_factor}.", "Allowed: 1 to 256, or 0 for the model's own."
+            )
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class TranslateOptions(TypedDict, total=False):
     method: str | Path | None
     batch: int
     compile: bool
+    render_factor: int
     # RunSettings
     overwrite: bool
     skip_existing: bool

@@ -69,7 +69,7 @@ def translate(
     - size (None keeps each image's; N: shorter side in pixels; (width, height): exact), quality, subsampling, alpha,
       profile, metadata, max_pixels: see media.codec.WriteSettings;
     - tile and overlap (pixels), memory (bytes), exact: see models.tiling.TileSettings;
-    - device, precision, direction, statistics, method, batch, compile: see settings.NetworkSettings;
+    - device, precision, direction, statistics, method, batch, compile, render_factor: see settings.NetworkSettings;
     - overwrite, skip_existing, resume, record, dry_run, shard, processes, ray: see settings.RunSettings;
     - to, answers, seed, like, steps: of a model with several answers; see models.answers.AnswerSettings.
 
@@ -217,6 +217,8 @@ def settings_digest(work: Work, answer: AnswerSettings | None = None) -> str:
         "direction": work.network.direction,
         "statistics": {"image": "picture"}.get(statistics, statistics),  # its name until version 0.1
     }
+    if work.network.render_factor:
+        facts["render factor"] = work.network.render_factor
     choice = {} if answer is None else answer.facts()
     if not choice and isinstance(work.model, Translator):
         choice = work.model.choice.facts()
@@ -245,7 +247,7 @@ def translate_bytes(
     source.name = name
     palette = translator.palette
     document = reader.read(source, translator.channels_in, settings, suffix, translator.scale, palette)
-    levels = [translator.levels([part])[0] for part in document.parts]
+    levels = [translator.levels([translator.adapt(part)])[0] for part in document.parts]
     return codec.encode(document, levels, suffix, settings)
 
 

@@ -51,11 +51,12 @@ class Work:
     def translator(self) -> Translator:
         """The model, loaded unless it is in memory already."""
         if isinstance(self.model, Translator):
-            return self.model if self.tiling == TileSettings() else self.model.with_tiling(self.tiling)
+            translator = self.model if self.tiling == TileSettings() else self.model.with_tiling(self.tiling)
+            return translator.with_render_factor(self.network.render_factor)
         net = self.network
         return load(
             self.model, net.device, net.precision, net.direction, net.statistics, self.tiling, method=net.method
-        )
+        ).with_render_factor(net.render_factor)
 
     def digest(self) -> str:
         """Digest of the model's weights; a model that is not loaded yet is read, but not built."""

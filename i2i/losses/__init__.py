@@ -15,7 +15,7 @@ from i2i.losses.adversarial import (
 from i2i.losses.features import feature_matching, over_scales
 from i2i.losses.information import attributes, category, gaussian_nll, kl_normal
 from i2i.losses.penalties import gradient_penalty, input_gradient, r1
-from i2i.losses.reconstruction import l1, mse
+from i2i.losses.reconstruction import l1, map_distances, mse
 from i2i.losses.regularization import gradient_normalized, orthogonal
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "l1",
     "least_squares",
     "lsgan",
+    "map_distances",
     "minimax",
     "mse",
     "orthogonal",

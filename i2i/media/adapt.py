@@ -41,6 +41,7 @@ class PreparedImage:
     finish: Callable[[np.ndarray], Any]  # all levels [H, W, C] -> the kind it came as
     alpha: np.ndarray | None = None  # [H, W, 1] in the image's own values
     output: tuple[int, int] | None = None  # width and height of the result; None: as the network makes it
+    held: int = 0  # pixels that are in memory, where these are not height times width
 
     @property
     def pixels(self) -> Tensor:

@@ -84,7 +84,7 @@ class Document:
     @property
     def pixels(self) -> int:
         """The pixels of all parts, as the network makes them."""
-        return sum(p.height * p.width for p in self.parts) * self.scale**2
+        return sum(p.held or p.height * p.width for p in self.parts) * self.scale**2
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------

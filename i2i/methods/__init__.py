@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from i2i.methods._method import Terms as Terms
     from i2i.methods._optim import adam as adam
     from i2i.methods._optim import adam_pair as adam_pair
+    from i2i.methods._optim import adamw as adamw
     from i2i.methods._optim import constant as constant
     from i2i.methods._optim import cosine as cosine
     from i2i.methods._optim import linear as linear
+    from i2i.methods._optim import one_cycle as one_cycle
     from i2i.methods._optim import schedule as schedule
     from i2i.methods._optim import sgd_or_adam_pair as sgd_or_adam_pair
     from i2i.methods._optim import steps as steps
@@ -44,7 +46,7 @@ _NAMES = {
     "i2i.methods._content": ("Content",),
     "i2i.methods._method": ("Method", "Now", "Terms"),
     "i2i.methods._optim": (
-        *("adam", "adam_pair", "sgd_or_adam_pair"),
+        *("adam", "adam_pair", "adamw", "one_cycle", "sgd_or_adam_pair"),
         *("constant", "cosine", "linear", "schedule", "steps"),
     ),
     "i2i.methods._registry": (

@@ -131,6 +131,16 @@ class Method(nn.Module):
         """Momentum of gradient descent at progress `fraction`, from 0 to 1; None: that of the optimizers."""
         return None
 
+    def lr_factors(self, fraction: float) -> dict[str, Sequence[float]]:
+        """The factors at progress `fraction` where they differ: {optimizer: one for each of its parameter groups}.
+
+        An optimizer that is not named has `lr_factor`."""
+        return {}
+
+    def betas_at(self, fraction: float) -> tuple[float, float] | None:
+        """(beta1, beta2) of every Adam at progress `fraction`, from 0 to 1; None: those of the optimizers."""
+        return None
+
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """One step of the algorithm: yields (optimizer name, {term: weighted scalar loss})."""
         raise NotImplementedError("A method defines step(self, batch, now).")

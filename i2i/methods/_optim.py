@@ -45,6 +45,28 @@ def sgd_or_adam_pair(D: nn.Module, G: nn.Module, kind: str, lr: float, momentum:
     return {"D": SGD(D.parameters(), lr, momentum), "G": SGD(G.parameters(), lr, momentum)}
 
 
+def adamw(groups: Sequence[Sequence[nn.Parameter]], lr: float, decay: float, betas: tuple[float, float]) -> Optimizer:
+    """One Adam with decoupled weight decay (Loshchilov and Hutter 2017, arXiv 1711.05101) over groups of parameters."""
+    named = [{"params": list(group)} for group in groups]
+    return torch.optim.AdamW(named, lr=lr, betas=betas, weight_decay=decay, fused=True)
+
+
+def one_cycle(done: float, rise: float, fall: float) -> tuple[float, float]:
+    """(factor on the learning rate, beta1) of a cycle (Smith 2018, arXiv 1803.09820), with the constants of fastai.
+
+    done: what is done of the cycle, in steps or in shares of a run. The factor rises from 1/25 to 1 along half a cosine
+    for `rise`, then falls to 1/250,000 for `fall`; beta1 falls from 0.95 to 0.85 and rises again."""
+    if done <= rise:
+        share = done / rise
+        return _half_cosine(1 / 25, 1.0, share), _half_cosine(0.95, 0.85, share)
+    share = min(1.0, (done - rise) / fall)
+    return _half_cosine(1.0, 1 / 250_000, share), _half_cosine(0.85, 0.95, share)
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
+
+
 # ---- learning-rate schedules: progress in [0, 1] -> factor on the learning rate ------------------------------------
 
 

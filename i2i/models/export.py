@@ -83,7 +83,7 @@ def export(
         raise I2IError(f"{source.name} is an ONNX file already.", "Give the model that it was exported from.")
     notes: tuple[str, ...] = ()
     if source.noisy:
-        source = Translator(source.network, {**source.header, "dropout_at_test": False}, source.name)
+        source = type(source)(source.network, {**source.header, "dropout_at_test": False}, source.name)
         notes = ("The model uses dropout as noise at test time; the ONNX file leaves it out.",)
     fast_conv.slow_down(source.network)  # the file holds plain convolutions, and is compared with them
     folder = Path(check) if check is not None else resources.shipped("datasets") / "earth" / "test"

@@ -16,6 +16,8 @@ TYPES: dict[str, Any] = {
     "size": Side,
     "sizes": list[Side],  # of a growing generator
     "standing": Annotated[int, Range(0, 10_000)] | None,  # passes that measure batch norm
+    "colorizes": bool,
+    "render_factor": Annotated[int, Range(0, 256)],  # of a model that colors: its square's side, in 16 pixels
     "class_names": list[str] | None,
     "choices": list[str],  # of networks with several answers: what may be chosen, see i2i.nets.choice
     "data": list[str],

@@ -24,6 +24,7 @@ from i2i.core.progress import Progress
 from i2i.core.suggest import did_you_mean, neighbors, same_name, similar
 from i2i.models import content, hub, zoo
 from i2i.models import format as model_file
+from i2i.models.coloring import ColorTranslator
 from i2i.models.folders import file_for, model_inside
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator
@@ -126,7 +127,13 @@ def translator_of(
     torch_device = _check_options(device, precision, direction, statistics)
     if statistics != "auto":
         header = {**header, "train_mode_norm": USES_IMAGE_STATISTICS[statistics]}
-    return Translator(network.to(torch_device), dict(header), name, PRECISIONS[precision], tiling)
+    kind = _kind_of(header)
+    return kind(network.to(torch_device), dict(header), name, PRECISIONS[precision], tiling)
+
+
+def _kind_of(header: Mapping[str, Any]) -> type[Translator]:
+    """The class of translators for a header."""
+    return ColorTranslator if header.get("colorizes") else Translator
 
 
 def digest(
@@ -285,4 +292,4 @@ def _load_onnx(
             f"{path} was exported with the {'image' if own else 'stored'} statistics, not the {statistics} ones.",
             f"Export the model again with --statistics {statistics}.",
         )
-    return Translator(net, net.header, source.name, None, tiling)
+    return _kind_of(net.header)(net, net.header, source.name, None, tiling)

@@ -147,7 +147,8 @@ class Translator:
             return self([images], size=size, batch=batch)[0]
 
         # Group the images by padded size, and run each group in batches.
-        prepared = [self.prepare(image).resized(size, self.scale, self.palette is not None) for image in images]
+        has_palette = self.palette is not None
+        prepared = [self.adapt(self.prepare(image).resized(size, self.scale, has_palette)) for image in images]
         groups: dict[tuple[int, int], list[int]] = {}
         for i, image in enumerate(prepared):
             groups.setdefault(self.padded_size(image), []).append(i)
@@ -191,6 +192,10 @@ class Translator:
     def prepare(self, image: Any) -> PreparedImage:
         """Prepares an image of any kind for the network. Raises I2IError if it is not an image."""
         return adapt.prepare(image, self.channels_in)
+
+    def adapt(self, image: PreparedImage) -> PreparedImage:
+        """What the network is shown of a prepared image, with the way back from it; here the image itself."""
+        return image
 
     def restore(self, prepared: PreparedImage, levels: np.ndarray) -> Any:
         """The output `levels` [H, W, C] in the kind of the image, and with its alpha channel."""
@@ -281,6 +286,17 @@ class Translator:
         other.tiling = self.tiling.with_settings(settings)
         other.tiling.check(self.name)
         return other
+
+    def with_render_factor(self, factor: int) -> Translator:
+        """The same model, which makes colors in squares of 16 * `factor` pixels a side; 0: as the model says.
+
+        Raises I2IError if the model does not color images, or the factor is not allowed."""
+        if factor:
+            raise I2IError(
+                f"The model {self.name} does not color images, so it has no render factor.",
+                "Leave it out. `i2i train colorize --data FOLDER` trains a model that colors.",
+            )
+        return self
 
     def with_choice(self, choice: Choice) -> Translator:
         """The same model with another of its answers: domains, noise, an example or steps. Its weights are shared.

@@ -8,6 +8,7 @@ pix2pixhd, bicycle   generators of label maps and of many answers;  multiscale  
 labels, spade  label maps as one-hot input and as modulation of a norm
 stargan        one generator for many domains;  domains  their names and labels
 rrdbnet, srresnet, nafnet  generators that enlarge or restore images;  sr_discriminators  theirs;  unit  their range
+deoldify, deoldify_d  color from gray, on resnet_encoder and shuffle
 dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
 blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
 
@@ -21,6 +22,8 @@ from i2i.nets.bicycle import BicycleGenerator
 from i2i.nets.blocks import init_weights
 from i2i.nets.choice import Choice, Choosing
 from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
+from i2i.nets.deoldify import DeOldifyUNet
+from i2i.nets.deoldify_d import DeOldifyDiscriminator
 from i2i.nets.image_pool import ImagePool
 from i2i.nets.labels import LabelInput
 from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
@@ -48,6 +51,8 @@ __all__ = [
     "ConditionalBatchNorm",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "DeOldifyDiscriminator",
+    "DeOldifyUNet",
     "DownBlock",
     "ESRGANDiscriminator",
     "GlobalGenerator",

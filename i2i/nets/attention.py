@@ -51,3 +51,31 @@ class SelfAttention(nn.Module):
         value = self.pooled(self.value(x)).flatten(2)
         attended = value @ self.weights(x).to(value.dtype).transpose(1, 2)
         return x + self.gamma * self.out(attended.view(*attended.shape[:2], *x.shape[2:]))
+
+
+class FullAttention(nn.Module):
+    """y = x + gamma * o as in DeOldify's U-Net: maps [B, C, H, W] to the same shape; gamma is 0 at the start.
+
+    All positions take part, without pooling: o at a position is the sum of the values at all positions, each weighted
+    by softmax(query there . key here) over the positions there. Values keep the C channels, and no convolution follows.
+    Memory grows with (H W)^2. wrap: applied to each 1x1 convolution, such as `spectral_norm`."""
+
+    def __init__(self, channels: int, wrap: Wrap | None = None) -> None:
+        super().__init__()
+
+        def conv1(after: int) -> nn.Module:
+            layer = nn.Conv2d(channels, after, 1, bias=False)
+            nn.init.kaiming_normal_(layer.weight)
+            return wrap(layer) if wrap else layer
+
+        self.query, self.key = conv1(max(1, channels // 8)), conv1(max(1, channels // 8))
+        self.value = conv1(channels)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        query, key, value = (part(x).flatten(2) for part in (self.query, self.key, self.value))
+        with torch.autocast(x.device.type, enabled=False):  # a softmax over a thousand positions, in float32 at least
+            scores = query.transpose(1, 2) @ key
+            weights = (scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores).softmax(1)
+        return self.gamma * (value @ weights.to(value.dtype)).view_as(x) + x

@@ -31,7 +31,7 @@ USES_LENGTH = re.compile(r"\.(fraction|total)\b")  # in the source of a method o
 def why_fixed(method: Method, tricks: TrickSettings) -> str:
     """What in a run depends on its length, as the subject of a sentence with "follows"; empty if nothing does."""
     moments = [i / (SAMPLES - 1) for i in range(SAMPLES)]
-    if len({method.lr_factor(t) for t in moments}) > 1:
+    if len({method.lr_factor(t) for t in moments}) > 1 or any(method.lr_factors(t) for t in moments):
         return "the learning rate"
     if len({method.momentum_at(t) for t in moments}) > 1:
         return "the momentum"

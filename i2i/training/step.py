@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from i2i.core import distributed, fast_conv
 from i2i.core.device import keep_memory
@@ -32,6 +33,31 @@ class Losses(NamedTuple):
     optimizer: str
     terms: list[str]
     values: Tensor  # float32 [terms], means over the micro-batches
+
+
+class Schedule(NamedTuple):
+    """What the learning rates and the momenta of a method's optimizers are at one moment."""
+
+    factor: float  # of the learning rates
+    factors: dict[str, Sequence[float]]  # of the parameter groups of the optimizers named here
+    momentum: float | None  # of gradient descent
+    betas: tuple[float, float] | None  # of Adam
+
+    @classmethod
+    def at(cls, method: Method, fraction: float) -> Schedule:
+        """The schedule of a method at progress `fraction`."""
+        factor, factors = method.lr_factor(fraction), method.lr_factors(fraction)
+        return cls(factor, factors, method.momentum_at(fraction), method.betas_at(fraction))
+
+    def set(self, name: str, optimizer: Optimizer, initial_lrs: Sequence[float]) -> None:
+        """Writes the values into the parameter groups of the optimizer `name`."""
+        factors = self.factors.get(name, [self.factor] * len(initial_lrs))
+        for group, lr, factor in zip(optimizer.param_groups, initial_lrs, factors, strict=True):
+            group["lr"] = lr * factor
+            if self.momentum is not None and "momentum" in group:
+                group["momentum"] = self.momentum
+            if self.betas is not None and "betas" in group:
+                group["betas"] = self.betas
 
 
 class TrainStep:
@@ -108,7 +134,7 @@ class TrainStep:
         """Makes one step on a batch that is on the device, and returns the losses of its updates in order."""
         seed_everything(seed_of(self.settings.seed, "step", now.images, self.rank))
         running = [self.method.step(part, now) for part in batch.split(self.settings.accumulate)]
-        factor, momentum = self.method.lr_factor(now.fraction), self.method.momentum_at(now.fraction)
+        schedule = Schedule.at(self.method, now.fraction)
         losses: list[Losses] = []
         measure = now.step % GRADIENTS_EVERY == 0
         while True:
@@ -123,7 +149,7 @@ class TrainStep:
             if not yielded:
                 return losses
             name, first = yielded[0]
-            self._update(name, factor, momentum, measure)
+            self._update(name, schedule, measure)
             values = torch.stack([torch.stack([terms[term].float() for term in first]) for _, terms in yielded])
             losses.append(Losses(now.images, name, list(first), values.mean(0)))
 
@@ -152,8 +178,8 @@ class TrainStep:
                 total = scaler.scale(total)
             self.accelerator.backward(total, inputs=self.owned[name])
 
-    def _update(self, name: str, factor: float, momentum: float | None, measure: bool) -> None:
-        """Steps the optimizer `name` at its initial learning rates times `factor`, and clears its gradients.
+    def _update(self, name: str, schedule: Schedule, measure: bool) -> None:
+        """Steps the optimizer `name` as the schedule says, and clears its gradients.
 
         measure: the norm of the gradient is kept, before it is clipped."""
         optimizer, parameters = self.optimizers[name], self.owned[name]
@@ -167,10 +193,7 @@ class TrainStep:
         elif measure:
             norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             self.gradients[name] = norm if scaler is None else norm / scaler.get_scale()
-        for group, lr in zip(optimizer.param_groups, self.initial_lrs[name], strict=True):
-            group["lr"] = lr * factor
-            if momentum is not None and "momentum" in group:
-                group["momentum"] = momentum
+        schedule.set(name, optimizer, self.initial_lrs[name])
         if scaler is not None:
             scaler.step(optimizer)
             scaler.update()

@@ -1,0 +1,50 @@
+"""First weights of a ResNet encoder: those of a classifier, from a file or from torchvision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from i2i.core.errors import I2IError, nearest
+from i2i.models import pth
+from i2i.nets.macs import with_values
+from i2i.nets.resnet_encoder import ENCODERS, ResNetEncoder
+
+TORCHVISION = "torchvision"
+
+
+def fill(encoder: ResNetEncoder, name: str, source: str) -> None:
+    """Gives an encoder called `name` (of ENCODERS) the weights of a classifier trained on ImageNet.
+
+    source: "torchvision", which downloads them once, or a file with torchvision's names. Raises I2IError if there is no
+    such file, if they cannot be downloaded, or if they are those of another network."""
+    if source == TORCHVISION:
+        with with_values():
+            state = _downloaded(name)
+        encoder.load_classifier(state, f"torchvision's {name}")
+        return
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise I2IError(
+            f"encoder_weights is {source!r}, which is no file.",
+            f"Give a file with torchvision's names, or {TORCHVISION} (downloads it once).",
+        )
+    with with_values():
+        state = pth.repair(pth.read(path))
+    encoder.load_classifier(state, str(path))
+
+
+def _downloaded(name: str) -> dict[str, Tensor]:
+    from torchvision import models
+
+    if name not in models.list_models(module=models):
+        known = [key for key in ENCODERS if key != "small"]
+        raise I2IError(f"torchvision has no encoder {name!r}.", nearest(name, known))
+    try:
+        return dict(models.get_model(name, weights="DEFAULT").state_dict())
+    except (OSError, RuntimeError) as error:
+        raise I2IError(
+            f"The weights of torchvision's {name} cannot be downloaded: {error}.",
+            "Check the network, or give a file: --set encoder_weights=FILE.",
+        ) from None
