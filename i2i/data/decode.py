@@ -7,6 +7,7 @@ level in the rest, by two in about five of a million. Training uses fast; previe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,13 +23,18 @@ from i2i.media import color, exif, images, pixels
 
 Size = Callable[[int, int], tuple[int, int]]  # (width, height) of an image -> (width, height) wanted
 
-_jpeg: Callable[..., torch.Tensor] | None = None
-try:  # torchvision without its image extension still imports; then Pillow decodes
-    from torchvision.io import ImageReadMode, decode_jpeg
 
-    _jpeg = decode_jpeg
-except (ImportError, RuntimeError, OSError):  # pragma: no cover
-    pass
+@functools.cache
+def jpeg_decoder() -> Callable[[torch.Tensor, int], torch.Tensor] | None:
+    """libjpeg-turbo: (bytes, uint8 [N]; channels, 1 or 3) -> uint8 [C, H, W]; None if torchvision has it not.
+
+    torchvision is imported here, at the first JPEG: it brings torch's compiler, 1.5 s of a core."""
+    try:  # torchvision without its image extension still imports; then Pillow decodes
+        from torchvision.io import ImageReadMode, decode_jpeg
+    except (ImportError, RuntimeError, OSError):  # pragma: no cover
+        return None
+    modes = {1: ImageReadMode.GRAY, 3: ImageReadMode.RGB}
+    return lambda data, channels: decode_jpeg(data, mode=modes[channels])
 
 
 def exact(source: Source, channels: int, size: Size, labels: bool = False) -> np.ndarray:
@@ -82,13 +88,13 @@ def whole(path: Path, channels: int) -> np.ndarray:
     """uint8 [H, W, channels] of a file, in sRGB; libjpeg-turbo decodes plain JPEGs, Pillow the rest.
 
     Raises I2IError naming the file."""
-    if _jpeg is not None and path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif"):
+    decode = jpeg_decoder() if path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif") else None
+    if decode is not None:
         try:
             with open_regular(path) as file:
                 data = np.fromfile(file, np.uint8)
             if _is_plain_jpeg(data, path, channels):
-                mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-                array: np.ndarray = _jpeg(torch.from_numpy(data), mode=mode).permute(1, 2, 0).numpy()
+                array: np.ndarray = decode(torch.from_numpy(data), channels).permute(1, 2, 0).numpy()
                 return array
         except (RuntimeError, OSError, ValueError):
             pass  # Pillow below reads it, or says what is wrong with it

@@ -39,6 +39,7 @@ class OnnxNet(nn.Module):
     """
 
     digest: Tensor
+    compiles = False  # torch.compile has nothing to compile: onnxruntime runs the graph
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -79,7 +80,6 @@ class OnnxNet(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNet:
         return self
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H, W]."""
         self._try_small(x)

@@ -57,8 +57,9 @@ class Runner:
         return other
 
     def compile(self) -> None:
-        """Compiles the network at its next call (seconds to minutes for each new size)."""
-        self._compiled = torch.compile(self.network)  # type: ignore[assignment]
+        """Compiles the network at its next call (seconds to minutes for each new size); an ONNX file runs as it is."""
+        if getattr(self.network, "compiles", True):
+            self._compiled = torch.compile(self.network)  # type: ignore[assignment]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_compiled": None}  # compiled code cannot be pickled

@@ -52,7 +52,7 @@ def resume(
     quiet: bool = True,
     progress: TrainProgress | None = None,
 ) -> Path:
-    """Continues the run in `folder` from its newest intact checkpoint, bit for bit on the same device.
+    """Continues the run in `folder` from its newest intact checkpoint: on a CPU bit for bit as if it had never stopped.
 
     overrides: settings to change, as `resolve_resume` allows. quiet, progress: see `train`. Raises what `execute`
     raises."""

@@ -230,11 +230,15 @@ def test_compiled_networks_are_used(tmp_path, monkeypatch):
     assert np.abs(total - 255).max() <= 1
 
 
-def test_translating_imports_nothing_of_training():
+def test_translating_an_image_imports_nothing_of_training_and_no_compiler(tmp_path):
+    """torch._dynamo takes more than a second of a core; torchvision and `torch.compiler.disable` import it."""
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "photo.jpg")
+    heavy = ("accelerate", "albumentations", "kornia", "cv2", "skimage", "torchvision", "torch._dynamo", "sympy")
     code = (
-        "import sys, i2i.inference.translate, i2i.inference.watch; "
-        "print([m for m in ('accelerate', 'albumentations', 'kornia', 'cv2', 'skimage', 'torchvision') "
-        "if m in sys.modules])"
+        "import sys, i2i.inference.watch; from i2i.cli import run; "
+        "assert run(['translate', 'photo.jpg', '-o', 'out.jpg', '--model', 'cyclegan_daynight', '-q']) == 0; "
+        f"print([m for m in {heavy} if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == "[]"
+    assert (tmp_path / "out.jpg").stat().st_size

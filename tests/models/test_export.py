@@ -184,6 +184,14 @@ def test_what_cannot_be_is_said(made, images, tmp_path, monkeypatch):
         load(path)
 
 
+def test_an_onnx_file_runs_as_it_is_where_networks_are_compiled(made, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda net: pytest.fail("torch cannot compile what onnxruntime runs"))
+    plain = translate(images, tmp_path / "plain", made["unet"][1]).done
+    compiled = translate(images, tmp_path / "compiled", made["unet"][1], compile=True).done
+    assert [p.read_bytes() for p in compiled] == [p.read_bytes() for p in plain]
+    assert plain
+
+
 # ---- files that are not for every image ----------------------------------------------------------------------------
 
 
