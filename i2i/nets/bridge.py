@@ -42,7 +42,7 @@ class Sampler(Chain):
 
     def start(self, x: Tensor) -> State:
         """The source, or noise of the target's channels."""
-        return tuple(s.expand(len(x), -1, -1, -1) for s in self.process.start(x, self.start_noise))
+        return self.process.start(x, self.start_noise)
 
     def start_noise(self, k: int, x: Tensor) -> Tensor:
         """Noise with the target's channels."""

@@ -14,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from i2i.core.errors import I2IError, among
 from i2i.nets.chain import State
 
+Numbers = np.ndarray[tuple[int], np.dtype[np.float64]]
 Noise = Callable[[int, Tensor], Tensor]  # number of the step, images -> noise for images of that shape
 
 
@@ -53,24 +55,29 @@ class BrownianBridge:
                 raise I2IError(f"{name} is {getattr(self, name)!r} for a bridge.", among(getattr(self, name), allowed))
 
     @cached_property
-    def m(self) -> Tensor:
-        """m_i for i from 0 to T - 1, float64 [T]: the share of the source."""
+    def m(self) -> Numbers:
+        """m_i for i from 0 to T - 1: the share of the source."""
         if self.schedule == "linear":
-            return torch.linspace(0.001, 0.999, self.timesteps, dtype=torch.float64)
-        powers = torch.linspace(0, self.timesteps, self.timesteps, dtype=torch.float64)
-        m = 1.0075**powers
+            return np.linspace(0.001, 0.999, self.timesteps)
+        m = 1.0075 ** np.linspace(0, self.timesteps, self.timesteps)
         m = m / m[-1]
         m[-1] = 0.999
         return m
 
     @cached_property
-    def v(self) -> Tensor:
-        """The variance v_i of the state, float64 [T]."""
+    def v(self) -> Numbers:
+        """The variance v_i of the state for i from 0 to T - 1."""
         return 2 * self.variance * (self.m - self.m**2)
+
+    def at(self, i: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """(m, v) at times i, int64 [B], each [B, 1, 1, 1] like images."""
+        index = i.cpu().numpy()
+        m, v = (per_image(torch.from_numpy(values[index]), like) for values in (self.m, self.v))
+        return m, v
 
     def state(self, source: Tensor, target: Tensor, i: Tensor, noise: Tensor) -> Tensor:
         """The state at times i, int64 [B]."""
-        m, v = (per_image(values[i.cpu()], target) for values in (self.m, self.v))
+        m, v = self.at(i, target)
         return (1 - m) * target + m * source + v.sqrt() * noise
 
     def wanted(self, source: Tensor, target: Tensor, i: Tensor, noise: Tensor) -> Tensor:
@@ -79,17 +86,16 @@ class BrownianBridge:
             return noise
         if self.predict == "ysubx":
             return source - target
-        m, v = (per_image(values[i.cpu()], target) for values in (self.m, self.v))
+        m, v = self.at(i, target)
         return m * (source - target) + v.sqrt() * noise
 
-    def target(self, state: Tensor, source: Tensor, i: Tensor, answer: Tensor) -> Tensor:
-        """The target that an answer at times i, int64 [B], stands for."""
+    def target(self, state: Tensor, source: Tensor, m: Tensor | float, v: Tensor | float, answer: Tensor) -> Tensor:
+        """The target that an answer stands for, where (m, v) are those of its time."""
         if self.predict == "grad":
             return state - answer
         if self.predict == "ysubx":
             return source - answer
-        m, v = (per_image(values[i.cpu()], state) for values in (self.m, self.v))
-        return (state - m * source - v.sqrt() * answer) / (1 - m)
+        return (state - m * source - v**0.5 * answer) / (1 - m)
 
     def times(self, steps: int) -> list[int]:
         """The times of `steps` evaluations, from T - 1 on: evenly spaced down to 1, and 0 at the end."""
@@ -105,13 +111,13 @@ class BrownianBridge:
 
     def advance(self, k: int, times: list[int], state: State, source: Tensor, answer: Tensor, noise: Noise) -> State:
         """The state at the next time, drawn from the bridge between the predicted target and the source."""
-        i = torch.full((len(source),), times[k])
-        target = self.target(state[0], source, i, answer)
+        m, v = float(self.m[times[k]]), float(self.v[times[k]])
+        target = self.target(state[0], source, m, v, answer)
         if self.clip:
             target = target.clamp(-1, 1)
         if k + 1 == len(times):
             return (target,)
-        m, v, m_next, v_next = (float(values[t]) for t in times[k : k + 2] for values in (self.m, self.v))
+        m_next, v_next = float(self.m[times[k + 1]]), float(self.v[times[k + 1]])
         drawn = (v - v_next * (1 - m) ** 2 / (1 - m_next) ** 2) * v_next / v  # variance of the new noise
         pull = (max(v_next - drawn, 0) / v) ** 0.5
         mean = (1 - m_next) * target + m_next * source + pull * (state[0] - (1 - m) * target - m * source)
@@ -148,11 +154,13 @@ class Flow:
         t = per_image(t, target)
         return t * target + (1 - t) * begin + self.sigma * noise
 
-    def velocity(self, state: Tensor, t: Tensor, answer: Tensor) -> Tensor:
-        """The velocity that an answer at times t [B] stands for."""
+    def velocity(self, state: Tensor, t: Tensor | float, answer: Tensor) -> Tensor:
+        """The velocity that an answer at times t [B], or at one time, stands for."""
         if self.predict == "v":
             return answer
-        return (answer - state) / (1 - per_image(t, state)).clamp_min(self.NEAREST)
+        if isinstance(t, Tensor):
+            return (answer - state) / (1 - per_image(t, state)).clamp_min(self.NEAREST)
+        return (answer - state) / max(1 - t, self.NEAREST)
 
     def wanted(self, begin: Tensor, target: Tensor, state: Tensor, t: Tensor) -> Tensor:
         """The velocity that the network shall learn."""
@@ -160,7 +168,7 @@ class Flow:
 
     def start(self, source: Tensor, noise: Noise) -> State:
         """The source, or noise."""
-        return (noise(-1, source),) if self.from_noise else (source,)
+        return (noise(-1, source).expand(source.shape[0], -1, -1, -1),) if self.from_noise else (source,)
 
     def times(self, steps: int) -> list[float]:
         """The time of each evaluation."""
@@ -170,7 +178,7 @@ class Flow:
 
     def advance(self, k: int, times: list[float], state: State, source: Tensor, answer: Tensor, noise: Noise) -> State:
         """The state after an evaluation; between the two of a Heun step also the state and velocity before it."""
-        velocity = self.velocity(state[0], torch.full((len(answer),), times[k]), answer)
+        velocity = self.velocity(state[0], times[k], answer)
         if self.solver == "euler":
             return (state[0] + velocity / len(times),)
         step = 2 / len(times)

@@ -89,5 +89,5 @@ class AtTime(nn.Module):
 
     def forward(self, question: Tensor) -> Tensor:
         """[B, C, H, W] -> what the network makes of it at time t."""
-        answer: Tensor = self.net(question, question.new_full((len(question),), self.t))
+        answer: Tensor = self.net(question, question.new_full((question.shape[0],), self.t))
         return answer

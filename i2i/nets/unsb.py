@@ -94,7 +94,7 @@ class UNSBNet(nn.Module):
     def prepared(self, t: int, z: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the blocks see of the time and of z [B, 4 * width]."""
         style = self.style(z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt())
-        return style, self.time(z.new_full((len(z),), t)) if self.timed else None
+        return style, self.time(z.new_full((z.shape[0],), t)) if self.timed else None
 
     def forward(self, x: Tensor, t: int, z: Tensor) -> Tensor:
         """Images [B, channels_in, H, W] at step t of the chain, z [B, 4 * width] -> [B, channels_out, H, W]."""
@@ -125,7 +125,7 @@ class AtStep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        return self.net(x, self.t, self.z.to(x).expand(len(x), -1))
+        return self.net(x, self.t, self.z.to(x).expand(x.shape[0], -1))
 
 
 @register("unsb")

@@ -94,7 +94,7 @@ def test_brownian_bridge() -> None:
     o, inputs = found.options, found.inputs
     x, y, noise, t = inputs["y"], inputs["x0"], inputs["noise"], inputs["t"]
     process, beside = bridge(o), o["condition"] == "concat"
-    m, v = process.m, process.v
+    m, v = torch.from_numpy(process.m), torch.from_numpy(process.v)
     before_m, before_v = (torch.cat([torch.zeros(1, dtype=torch.float64), s[:-1]]) for s in (m, v))
     conditional = v - before_v * ((1 - m) / (1 - before_m)) ** 2
     got = {"m_t": m, "variance_t": v, "variance_t_tminus": conditional}
@@ -105,7 +105,10 @@ def test_brownian_bridge() -> None:
     for name in BrownianBridge.PREDICTIONS:
         other = bridge(o, predict=name)
         wanted = other.wanted(x, y, t, noise)
-        got |= {f"objective_{name}.target": wanted, f"objective_{name}.x0_recon": other.target(state, x, t, answer)}
+        got |= {
+            f"objective_{name}.target": wanted,
+            f"objective_{name}.x0_recon": other.target(state, x, *other.at(t, state), answer),
+        }
         got |= {f"objective_{name}.loss_l1": fn.l1_loss(answer, wanted)}
         got |= {f"objective_{name}.loss_l2": fn.mse_loss(answer, wanted)}
     found.check(got | learnt(found, net, got[f"objective_{o['objective']}.loss_{o['loss_type']}"]))
@@ -124,8 +127,8 @@ class Stored(Sampler):
     def advance(self, k: int, state: State, x: Tensor, answer: Tensor) -> State:
         after = super().advance(k, state, x, answer)
         if isinstance(self.process, BrownianBridge):
-            t = torch.full((len(x),), self.times[k])
-            target = self.process.target(state[0], x, t, answer)
+            m, v = (float(values[int(self.times[k])]) for values in (self.process.m, self.process.v))
+            target = self.process.target(state[0], x, m, v, answer)
             self.targets.append(target.clamp(-1, 1) if self.process.clip else target)
         if len(after) == 1:
             self.states.append(after[0])
