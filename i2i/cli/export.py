@@ -43,6 +43,7 @@ def export(
         float, typer.Option(help="Largest difference allowed between ONNX and torch, of values in [-1, 1].")
     ] = 1e-3,
     method: option.Method = None,
+    steps: option.Steps = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -62,6 +63,7 @@ def export(
         limit=limit,
         overwrite=overwrite,
         method=method,
+        steps=steps,
         tell=None if as_json else lambda sentence: echo(sentence, err=True),
     )
     if as_json:

@@ -33,6 +33,8 @@ from i2i.models import onnx as onnx_file
 from i2i.models.load import ModelFile
 from i2i.models.onnx import OnnxNet
 from i2i.models.translator import Translator
+from i2i.nets.chain import Chain
+from i2i.nets.choice import Choice
 
 LIMIT = 1e-3  # largest difference allowed, of values in [-1, 1]; one level of 255 is 8e-3
 SIDES = ((3, 40), (64, 64), (96, 160), (131, 77))  # height and width of the images that are tried, before padding
@@ -62,13 +64,15 @@ def export(
     limit: float = LIMIT,
     overwrite: bool = False,
     method: str | Path | None = None,
+    steps: int | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> ExportResult:
     """Writes `model` as ONNX to `output`, and returns how far the two are apart.
 
     model, direction, statistics, method: see i2i.load. check: a folder of images to compare them on; None: images that
     come with i2i. limit: largest difference allowed, of values in [-1, 1]. overwrite: replace a file that exists.
-    tell(sentence): called before each step that takes time.
+    steps: of a model that answers in several steps; None: its own number. tell(sentence): called before each step that
+    takes time.
 
     The file appears complete or not at all. Raises I2IError if the model cannot be loaded, the extra `onnx` is missing,
     `output` exists or cannot be written, or the difference exceeds the limit.
@@ -85,6 +89,12 @@ def export(
     if source.noisy:
         source = type(source)(source.network, {**source.header, "dropout_at_test": False}, source.name)
         notes = ("The model uses dropout as noise at test time; the ONNX file leaves it out.",)
+    if steps is not None:
+        if steps < 1:
+            raise I2IError(f"steps is {steps}.", "Allowed: 1 or more.")
+        source = source.with_choice(Choice(steps=steps))
+    if isinstance(source.network, Chain):
+        notes += (f"The ONNX file always makes {source.network.steps} steps and gives the first answer of seed 0.",)
     fast_conv.slow_down(source.network)  # the file holds plain convolutions, and is compared with them
     folder = Path(check) if check is not None else resources.shipped("datasets") / "earth" / "test"
     samples = _samples(folder, source)
@@ -232,7 +242,7 @@ def _header(source: Translator, direction: str) -> dict[str, Any]:
         "channels_out": source.channels_out,
         "multiple": source.multiple,
         "scale": source.scale,
-        "whole": bool(flat.per_image_norms(network)),
+        "whole": bool(flat.per_image_norms(network)) or isinstance(network, Chain),
         "radius": source.tiling.radius,
         "bytes_per_pixel": source.tiling.bytes_per_pixel,
     }

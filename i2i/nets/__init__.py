@@ -10,6 +10,7 @@ stargan        one generator for many domains;  domains  their names and labels
 rrdbnet, srresnet, nafnet  generators that enlarge or restore images;  sr_discriminators  theirs;  unit  their range
 deoldify, deoldify_d  color from gray, on resnet_encoder and shuffle
 dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
+bridge, unsb   generators that answer in several steps (chain);  diffusion_unet  a network that sees the time
 blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
 
 Names of attributes (`main`, `to_picture`, ...) are part of the keys in saved models and stay as they are.
@@ -20,6 +21,7 @@ from __future__ import annotations
 from i2i.nets.attention import SelfAttention
 from i2i.nets.bicycle import BicycleGenerator
 from i2i.nets.blocks import init_weights
+from i2i.nets.bridge import Bridge
 from i2i.nets.choice import Choice, Choosing
 from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.nets.deoldify import DeOldifyUNet
@@ -42,10 +44,12 @@ from i2i.nets.srresnet import SRResNet
 from i2i.nets.stargan import StarGANDiscriminator, StarGANGenerator
 from i2i.nets.unet import MobileUNet, UNet
 from i2i.nets.unit import UnitNetwork
+from i2i.nets.unsb import UNSBGenerator
 
 __all__ = [
     "NETWORKS",
     "BicycleGenerator",
+    "Bridge",
     "Choice",
     "Choosing",
     "ConditionalBatchNorm",
@@ -81,6 +85,7 @@ __all__ = [
     "SpectralNorm",
     "StarGANDiscriminator",
     "StarGANGenerator",
+    "UNSBGenerator",
     "UNet",
     "UNetDiscriminator",
     "UnitNetwork",

@@ -274,3 +274,27 @@ def test_export_says_what_it_does_and_how_the_file_is_used(made, images, tmp_pat
     assert "ONNX, written by i2i export" in out
     torch.save(load(made["resnet"][0], "cpu", direction="BtoA").network.state_dict(), "net_G.pth.tar")
     assert "state dict of PyTorch" in i2i("models", "show", "net_G.pth.tar")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bridge", "unsb"])
+def test_a_network_that_answers_in_steps_makes_a_fixed_number_of_them(name, images, tmp_path):
+    sizes = {"width": 8, "groups": 4, "head": 4, "multiples": (1, 2), "blocks": 1}
+    torch.manual_seed(0)
+    net = nets.build(name, **(sizes if name == "bridge" else {"blocks": 1, "width": 4, "timed": True}))
+    for p in net.parameters():
+        torch.nn.init.normal_(p, 0.0, 0.2)
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net}, {"method": name})
+    check = export.export(path, tmp_path / "m.onnx", check=images, steps=2)
+    assert check.notes == ("The ONNX file always makes 2 steps and gives the first answer of seed 0.",)
+    assert check.largest < 1e-3
+    x = torch.rand(2, 3, 24, 40) * 2 - 1
+    expected = load(path, "cpu").with_choice(nets.Choice(steps=2))(x)
+    assert (load(tmp_path / "m.onnx")(x) - expected).abs().max() < 1e-3
+    with pytest.raises(I2IError, match="has no choice of --steps"):
+        load(tmp_path / "m.onnx").with_choice(nets.Choice(steps=2))
+
+
+def test_steps_of_0_are_refused(made, tmp_path):
+    with pytest.raises(I2IError, match=r"^steps is 0"):
+        export.export(made["unet"][0], tmp_path / "x.onnx", steps=0)
