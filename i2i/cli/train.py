@@ -60,6 +60,12 @@ BatchOption = Annotated[
 DirectionOption = Annotated[
     str | None, typer.Option(help="Which side of the pairs is the input: AtoB or BtoA.", metavar="AtoB|BtoA")
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Table of the images' attributes, for methods of many domains: a CSV, or CelebA's list.", metavar="FILE"
+    ),
+]
 PrecisionOption = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", metavar="NAME")]
 DeviceOption = Annotated[str | None, typer.Option(help=f"Device to train on: {DEVICE_NAMES}.", metavar="NAME")]
 SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same run.", metavar="N")]
@@ -101,6 +107,7 @@ def train(
     images: ImagesOption = None,
     batch: BatchOption = None,
     direction: DirectionOption = None,
+    labels: LabelsOption = None,
     precision: PrecisionOption = None,
     device: DeviceOption = None,
     seed: SeedOption = None,
@@ -124,6 +131,7 @@ def train(
       i2i train cyclegan photos/ paintings/
       i2i train pix2pix --data pairs/ --size 256 --epochs 200 --out runs/mine
       i2i train pix2pix pairs/ --set score_every=5000 --set patience=5
+      i2i train stargan faces/ --labels attributes.csv
       i2i train --resume runs/mine
       i2i train --resume runs/faces --epochs 400
       i2i train cyclegan horse2zebra --init-from cyclegan_horse2zebra --epochs 20
@@ -134,6 +142,7 @@ def train(
     """
     named = {"size": size, "epochs": epochs, "images": images, "batch": batch, "direction": direction}
     named |= {"precision": precision, "device": device, "seed": seed, "workers": workers, "init_from": init_from}
+    named |= {"labels": labels}
     overrides = {k: v for k, v in named.items() if v is not None} | pairs(settings or [])
     words = [*([recipe] if recipe is not None else []), *(folders or [])]
     recipe, sources = recipe_and_data(words, data or [], resume is not None)

@@ -82,7 +82,8 @@ def key(sources: Sequence[Source], *settings: Any) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     for source in sources:
         status = os.stat(source.path)
-        digest.update(f"{source.path.resolve()}|{source.part}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        place = f"{source.path.resolve()}|{source.part}|{source.center or ''}"
+        digest.update(f"{place}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:32]
 
 

@@ -21,7 +21,7 @@ class DataCard:
 
     name: str
     summary: str
-    layout: str  # paired or unpaired
+    layout: str  # paired, unpaired or attributes
     licence: str
     direction: str = ""  # what AtoB means, in words
     urls: tuple[str, ...] = ()  # of the archive; mirrors in the order of trial; none for a shipped set
@@ -33,6 +33,7 @@ class DataCard:
     home: str = ""
     size: int = 0  # pixels, side of one image as it is in the set
     flip: bool = True  # False where mirrored images would be wrong
+    exclusive: tuple[tuple[str, ...], ...] = ()  # groups of attributes of which an image has at most one
     twin: str = ""  # the card that has the same images in the other layout
 
     @property
@@ -60,4 +61,5 @@ def card(name: str) -> DataCard:
         if key not in allowed:
             raise I2IError(f"{path} has the unknown field {key!r}.", nearest(key, allowed))
     values["urls"] = tuple(values.get("urls") or ())
+    values["exclusive"] = tuple(map(tuple, values.get("exclusive") or ()))
     return DataCard(name=name, **values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch
 
-Raw = tuple[np.ndarray, np.ndarray | None, list[int] | None, list[int]]  # x uint8 [B, C, H, W], y, classes, ids
+Raw = tuple[np.ndarray, np.ndarray | None, list[Any] | None, list[int]]  # x uint8 [B, C, H, W], y, classes, ids
 
 
 def batch_of(raw: Raw) -> Batch:
@@ -19,7 +21,7 @@ def batch_of(raw: Raw) -> Batch:
     return Batch(
         x=_floats(x),
         y=None if y is None else _floats(y),
-        c=None if labels is None else torch.tensor(labels, dtype=torch.int64),
+        c=None if labels is None else _answers(labels),
         ids=torch.tensor(ids, dtype=torch.int64),
     )
 
@@ -27,6 +29,11 @@ def batch_of(raw: Raw) -> Batch:
 def _floats(array: np.ndarray) -> Tensor:
     """uint8 to float32, each value bit for bit (u / 255 - 0.5) / 0.5."""
     return torch.from_numpy(array).to(torch.float32).div_(127.5).sub_(1)
+
+
+def _answers(labels: list[Any]) -> Tensor:
+    """Classes as int64 [B], attributes as float32 [B, k]."""
+    return torch.tensor(labels, dtype=torch.float32 if isinstance(labels[0], list) else torch.int64)
 
 
 def stacked(rows: list[np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ class Data:
     """One split of a data set, as batches; images are float32 [B, C, H, W] in [-1, 1].
 
     Layout paired: x and its target y, with the same crop and flip; unpaired: x from one side in the order of the epoch,
-    y drawn from the other side by the seed; images: x; labelled: x and the class c (int64 [B]).
+    y drawn from the other side by the seed; images: x; labelled: x and the class c (int64 [B]);
+    attributes: x with its attributes or its class c, and with two data sets y, drawn by the seed; see Batch.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class Data:
         self.size = spec.size
         self.class_names = layout.class_names
         self.classes = len(layout.class_names)
-        self.labels = layout.labels
+        self.labels, self.rows, self.domains = layout.labels, layout.rows, layout.domains
         sides = [layout.a, layout.b] if layout.b else [layout.a]
         if spec.makes:
             sides, self.layout = [layout.a, layout.a], "paired"  # y is in the files, and x is made from it
         if spec.direction == "BtoA" and len(sides) == 2:
             sides.reverse()
+        if spec.center:
+            sides = [[replace(source, center=spec.center) for source in side] for side in sides]
         # sides of a target's file divided by those of a file of each side
         self.smaller = (spec.scale, 1) if self.layout == "paired" and not spec.makes else (1, 1)
         self.sides: list[list[Source]] = sides
@@ -69,6 +73,8 @@ class Data:
         self.palette = labels.palette_of(spec, self.layout, sides[0]) if spec.palette else None
         self.channels_in = self.palette.channels if self.palette else spec.channels_in or _channels(sides[0])
         self.channels_out = spec.channels_out or (_channels(sides[1]) if len(sides) == 2 else self.channels_in)
+        if self.layout == "attributes":
+            self.channels_out = self.channels_in  # images of both data sets go through one network
         self.channels = (self.channels_in, self.channels_out)
         self.flip = flip if spec.flip is None else spec.flip
         varied = spec.augment if spec.augment_on == "cpu" else ""
@@ -99,6 +105,9 @@ class Data:
         digest = hashlib.sha256(self.layout.encode())
         for path in files:
             digest.update(f"{self._name(Source(path))}|{path.stat().st_size}\n".encode(errors="surrogateescape"))
+        if self.domains is not None:
+            names = (self.domains.bits, self.domains.classes, self.domains.exclusive)
+            digest.update(repr((names, self.rows)).encode())
         for path in files[:: max(1, len(files) // SAMPLED)][:SAMPLED]:
             digest.update(bytes.fromhex(sha256_of(path)))
         return {"count": self.count, "files": len(files), "sha256": digest.hexdigest()}
@@ -147,7 +156,7 @@ class Data:
         elif self.spec.scale > 1 and self.layout == "paired":
             for i, x, y in zip(indices, *sides, strict=True):
                 self._check_pair(i, x, y)
-        labels = [self.labels[i] for i in indices] if self.labels else None
+        labels = [self._answer(i, i) for i in indices] if self.labels or self.rows else None
         x, y = stacked(sides[0]), stacked(sides[1]) if len(sides) == 2 else None
         return batch_of((x, y, labels, indices))
 
@@ -188,12 +197,12 @@ class Data:
         x = stacked([r[0] for r in rows])
         ys = [r[1] for r in rows if r[1] is not None]
         y = stacked(ys) if ys else None
-        return x, y, [r[2] for r in rows] if self.labels else None, numbers
+        return x, y, [r[2] for r in rows] if self.labels or self.rows else None, numbers
 
-    def _sample(self, number: int, seed: int) -> tuple[np.ndarray, np.ndarray | None, int]:
-        """The augmented sample: uint8 x [H, W, C], y or None, class or 0."""
+    def _sample(self, number: int, seed: int) -> tuple[np.ndarray, np.ndarray | None, Any]:
+        """The augmented sample: uint8 x [H, W, C], y or None, and its class or attributes, or 0."""
         index = sampler.index_of(number, self.count, seed)
-        label = self.labels[index] if self.labels else 0
+        label = self._answer(index)
         if len(self.sides) == 1:
             x = self._crop(self._prepared(0, index), 0, index, sampler.Draws(seed, number))
             return self.augment.one(x, seed, number), None, label
@@ -215,7 +224,17 @@ class Data:
         partner = sampler.Draws(seed, number, "partner").below(len(self.sides[1]))
         x = self._crop(self._prepared(0, index), 0, index, sampler.Draws(seed, number))
         y = self._crop(self._prepared(1, partner), 1, partner, sampler.Draws(seed, number, "y"))
-        return self.augment.one(x, seed, number), self.augment.one(y, seed, number, "y"), label
+        return self.augment.one(x, seed, number), self.augment.one(y, seed, number, "y"), self._answer(index, partner)
+
+    def _answer(self, index: int, partner: int = 0) -> Any:
+        """The class of a sample, 0 without any; or its attributes, and after them the one-hot class of its partner."""
+        if not self.rows:
+            return self.labels[index] if self.labels else 0
+        row, classes = self.rows[index % len(self.rows)], self.domains.classes if self.domains else ()
+        if not classes:
+            return row
+        partner = self.labels[partner % len(self.labels)]
+        return [*row, *(float(k == partner) for k in range(len(classes)))]
 
     def _check_pair(self, index: int, x: np.ndarray, y: np.ndarray) -> None:
         """Raises I2IError unless the images of a pair have sizes that fit: equal, or y `scale` times as large."""

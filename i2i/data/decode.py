@@ -47,6 +47,8 @@ def exact(source: Source, channels: int, size: Size, labels: bool = False) -> np
             middle = image.width // 2
             left, right = (0, middle) if source.part == LEFT else (middle, image.width)
             image = image.crop((left, 0, right, image.height))
+        if source.center:
+            image = image.crop(_middle(image.width, image.height, source.center))
         wanted = size(*image.size)
         kind = Image.Resampling.NEAREST if labels else Image.Resampling.BICUBIC
         return images.to_array(image if wanted == image.size else image.resize(wanted, kind))
@@ -59,7 +61,11 @@ def fast(source: Source, channels: int, size: Size, labels: bool = False) -> np.
     array = whole(source.path, channels)
     if source.part != WHOLE:
         _require_halves(array.shape[1], source.path)
-    return resized(half(array, source.part), size)
+    array = half(array, source.part)
+    if source.center:
+        left, top, right, bottom = _middle(array.shape[1], array.shape[0], source.center)
+        array = array[top:bottom, left:right]
+    return resized(array, size)
 
 
 def fast_pair(path: Path, channels: tuple[int, int], size: Size) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +74,15 @@ def fast_pair(path: Path, channels: tuple[int, int], size: Size) -> tuple[np.nda
     _require_halves(a.shape[1], path)
     b = a if channels[1] == channels[0] else whole(path, channels[1])
     return resized(half(a, LEFT), size), resized(half(b, 1), size)
+
+
+def _middle(width: int, height: int, side: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the square in the middle; of a smaller image all of that direction.
+
+    Half a pixel is rounded to the even number, as torchvision's CenterCrop does it."""
+    wide, high = min(side, width), min(side, height)
+    left, top = round((width - wide) / 2), round((height - high) / 2)
+    return left, top, left + wide, top + high
 
 
 def _require_halves(width: int, path: Path) -> None:

@@ -8,36 +8,44 @@ from __future__ import annotations
 import os
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from i2i.core.errors import I2IError
 from i2i.data import folder_names
 from i2i.media import formats, images
+from i2i.nets.domains import Domains
 
 # "joined" is paired, in files that hold A and B side by side, whatever their shape
-LAYOUTS = ("auto", "paired", "unpaired", "images", "labelled", "joined")
+LAYOUTS = ("auto", "paired", "unpaired", "images", "labelled", "joined", "attributes")  # the last: data.attributes
 WHOLE, LEFT, RIGHT = -1, 0, 1  # part of a file that an image is
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an image is: a file, or one half of it."""
+    """Where an image is: a file, one half of it, or the middle of that."""
 
     path: Path
     part: int = WHOLE
+    center: int = 0  # pixels, side of the square that is cut out of the middle; 0: all of it
+
+
+class NoClasses(I2IError):
+    """Labelled images were asked for, and the folder holds no folders of images."""
 
 
 @dataclass
 class Layout:
     """The samples of one split. Sides are in the order A, B; `direction` is not applied yet."""
 
-    name: str  # "paired", "unpaired", "images" or "labelled"
+    name: str  # "paired", "unpaired", "images", "labelled" or "attributes"
     a: list[Source]
     b: list[Source] = field(default_factory=list)  # paired: as long as a, in the same order
     labels: list[int] = field(default_factory=list)
     class_names: list[str] = field(default_factory=list)
+    rows: list[list[float]] = field(default_factory=list)  # attributes of a: for each image a 1 or 0 per attribute
+    domains: Domains | None = None  # names of attributes and classes; layout attributes
     splits: tuple[str, ...] = ("train",)
     notes: list[str] = field(default_factory=list)  # sentences on what is left out
 
@@ -52,6 +60,10 @@ def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") ->
     for source in sources:
         if not source.is_dir():
             raise I2IError(f"The folder {source} does not exist.", "Give a folder with images, or a data set's name.")
+    if layout == "attributes":
+        from i2i.data import attributes  # which lists the images of its folders by this function
+
+        return attributes.find(sources, split)
     if len(sources) not in (1, 2):
         raise I2IError(f"{len(sources)} data folders were given.", "Give one folder, or two: A and B.")
     if len(sources) == 2:
@@ -90,9 +102,11 @@ def _in_split(source: Path, layout: str, split: str, splits: tuple[str, ...]) ->
     if lone is not None:
         missing = lone.name[:-1] + ("B" if lone.name[-1:].upper() == "A" else "A")
         raise I2IError(f"{source} holds {lone.name} without {missing}.", f"Add the folder {source / missing}.")
-    classes = _classes(folder)
+    classes = class_folders(folder)
     if layout == "labelled" or (layout == "auto" and len(classes) > 1):
-        return _labelled(folder, classes, splits)
+        if not classes:
+            raise NoClasses(f"{folder} has no class folders.", "Labelled images lie in one folder a class.")
+        return labelled({name: folder / name for name in classes}, splits)
     paths = _images_in(folder)
     if layout == "images":
         return Layout("images", [Source(p) for p in paths], splits=splits)
@@ -176,7 +190,7 @@ def _images_in(folder: Path) -> list[Path]:
     return paths
 
 
-def _classes(folder: Path) -> list[str]:
+def class_folders(folder: Path) -> list[str]:
     """Names of the folders in `folder` that hold images, if no image lies beside them."""
     names = []
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
@@ -189,12 +203,11 @@ def _classes(folder: Path) -> list[str]:
     return names
 
 
-def _labelled(folder: Path, classes: list[str], splits: tuple[str, ...]) -> Layout:
-    if not classes:
-        raise I2IError(f"{folder} has no class folders.", "Labelled images lie in one folder a class.")
-    layout = Layout("labelled", [], class_names=classes, splits=splits)
-    for label, name in enumerate(classes):
-        paths = images.find_images(folder / name)
+def labelled(classes: Mapping[str, Path], splits: tuple[str, ...]) -> Layout:
+    """The images of the folder of each class, by the names of the classes."""
+    layout = Layout("labelled", [], class_names=list(classes), splits=splits)
+    for label, folder in enumerate(classes.values()):
+        paths = images.find_images(folder)
         layout.a += [Source(p) for p in paths]
         layout.labels += [label] * len(paths)
     return layout

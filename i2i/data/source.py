@@ -32,7 +32,7 @@ def open(
     cropped: images that are too small for the crops of `spec` are left out, and the data's notes name them.
     Raises I2IError in one sentence if there is no such source or split, if the images do not fit the layout, or if all
     are too small."""
-    from i2i.data import large, layouts  # torch comes with these: not for those who only list data sets
+    from i2i.data import attributes, large, layouts  # torch comes with these: not for those who only list data sets
     from i2i.data.dataset import Data
     from i2i.data.spec import DataSettings
 
@@ -46,7 +46,11 @@ def open(
     if spec.degrades and not spec.makes and spec.layout in ("auto", "paired") and _single(folders, spec.scale, split):
         spec = replace(spec, make="+".join(spec.degrades))
         spec.check()
-    found = layouts.find(folders, "images" if spec.makes else spec.layout, split)
+    if spec.layout == "attributes":
+        groups = next((card.exclusive for card in chosen if card and card.exclusive), ())
+        found = attributes.find(folders, split, spec.labels, spec.attributes, spec.exclusive, groups)
+    else:
+        found = layouts.find(folders, "images" if spec.makes else spec.layout, split)
     if cropped:
         found = large.large_enough(found, spec)
     return Data(found, spec, folders, flip=flip, licence=licence, cache_folder=cache_folder() / "pictures")

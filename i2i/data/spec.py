@@ -19,10 +19,14 @@ PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutou
 class DataSettings:
     """Settings of a data set; the comments are the help texts of `i2i recipes show`."""
 
-    layout: str = "auto"  # auto, paired, joined (pairs side by side in one file), unpaired, images, labelled
+    layout: str = "auto"  # auto, paired, joined (pairs side by side), unpaired, images, labelled, attributes
+    labels: str = ""  # layout attributes: table of the images' attributes, a CSV or CelebA's list; none: class folders
+    attributes: str = ""  # columns of that table that count, with commas; none: all
+    exclusive: str = "auto"  # attributes that exclude each other: A,B;C,D; auto: of the data card, or colors of hair
     direction: str = "AtoB"  # AtoB: x from A and y from B; BtoA: the other way
     size: Annotated[int, Range(4, MAX_SIDE)] = 256  # side of the square training crops, in pixels
     load: OptionalSide | None = None  # side before the crop, in pixels; none: size * 286 / 256, as in papers; 0: size
+    center: OptionalSide = 0  # side of a square that is cut out of the middle of each image first, in pixels; 0: none
     preprocess: str = "resize_and_crop"  # resize_and_crop, resize, scale_width, scale_width_and_crop, crop, none
     scale: Annotated[int, Range(1, 8)] = (
         1  # sides of y divided by those of x: 1, 2, 3, 4, 8; the method has its default
@@ -83,6 +87,10 @@ class DataSettings:
         self._check_palette()
         if self.makes and self.direction == "BtoA":
             raise I2IError(f"make is {self.make!r} with direction BtoA.", "Leave direction out.")
+        if self.layout != "attributes" and (self.labels or self.attributes):
+            raise I2IError(f"labels is given with layout {self.layout}.", "Leave labels and attributes out.")
+        if self.layout == "attributes" and (self.makes or self.direction == "BtoA"):
+            raise I2IError("make and direction do not go with layout attributes.", "Leave them out.")
         for name, parts in (("make", self.makes), ("degrade", self.degrades)):
             for part in parts:
                 if part not in MAKES:

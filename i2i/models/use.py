@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from i2i.core.errors import I2IError
 from i2i.models import format as model_file
 
 
-def use_command(model: str | Path, generates: bool, method: str = "") -> str:
+def use_command(model: str | Path, generates: bool, method: str = "", choices: Sequence[str] = ()) -> str:
     """A command that works as it is typed: it makes images from noise, or translates photo.jpg.
 
-    method: the name of the model's method; the path of a file of the user's own is passed on as --method."""
+    method: the name of the model's method; the path of a file of the user's own is passed on as --method.
+    choices: what may be chosen of its answers; of a model with domains the command makes all."""
     words = ["generate", "--grid", "images.png"] if generates else ["translate", "photo.jpg"]
     words += ["--model", str(model)]
+    if "to" in choices:
+        words += ["--to", "all"]
     if method.endswith(".py"):
         words += ["--method", method]
     return shlex.join(["i2i", *words])
@@ -27,4 +31,9 @@ def use_of_run(folder: str | Path) -> str | None:
         header = model_file.read_header(path)
     except I2IError:
         return None
-    return use_command(folder, header.get("kind") == "generate", model_file.method_file(path, header))
+    return use_command(
+        folder,
+        header.get("kind") == "generate",
+        model_file.method_file(path, header),
+        header.get("choices") or (),
+    )

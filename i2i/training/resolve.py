@@ -191,6 +191,8 @@ def _resolve(
     if method.needs and values.get("layout", "auto") == "auto":
         values["layout"] = method.needs
     values.setdefault("scale", method.scales[0])
+    if values.get("labels") and files.kind_of(str(values["labels"])) == "file":
+        values["labels"] = str(Path(str(values["labels"])).resolve())  # found from any folder
     own = [f.name for part in (TrainSettings, TrickSettings, data.DataSettings) for f in dataclasses.fields(part)]
     check_names(method, own)
     parts = config.resolve(
@@ -223,6 +225,7 @@ def _resolve(
         opened.classes,
         parts["data"].scale,
         palette=palette,
+        domains=opened.domains,
         label_edges=bool(palette) and parts["data"].label_edges,
     )
     name = f"{Path(title or recipe).stem}-{Path(sources[0]).name}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -35,7 +35,19 @@ if TYPE_CHECKING:
 # Settings that a resumed run may change: they say how it is watched, where it is computed or where its images lie, but
 # not what it computes.
 FREE_SETTINGS = frozenset(
-    {"data", "workers", "cache", "cache_gb", "save_every", "sample_every", "log_every", "keep", "device", "trackers"}
+    {
+        "data",
+        "labels",
+        "workers",
+        "cache",
+        "cache_gb",
+        "save_every",
+        "sample_every",
+        "log_every",
+        "keep",
+        "device",
+        "trackers",
+    }
     | {"keep_discriminators", "score_every", "patience"}
 )
 BYTES_OF_TRAINING = 16  # of each number in parameters: its value, its gradient and two moments of Adam
