@@ -11,6 +11,9 @@ always gets the same translation.
 
 Discriminators on an image pyramid with feature matching (`scales`, `features`) and a perceptual loss (`perceptual`) are
 those of pix2pixHD (Wang et al. 2018, arXiv 1711.11585).
+
+`space=lab` is the colorization of section 4 as the authors released it: from L / 50 - 1 to ab / 110 of CIE Lab, with
+the same networks and losses. Use it with `make=grey`.
 """
 
 from __future__ import annotations
@@ -30,8 +33,11 @@ from i2i.losses.adversarial import adversarial
 from i2i.losses.features import Maps, feature_matching, over_scales
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
+from i2i.media import lab, luma
 from i2i.methods import Batch, Content, Now, Shape, Terms, Translate, adam_pair, eval_forward, schedule
 from i2i.nets import MultiScale, factory, init_weights
+from i2i.nets.blocks import check
+from i2i.nets.lab import LabColorizer
 from i2i.nets.labels import without_labels
 from i2i.nets.multiscale import Scales
 
@@ -43,6 +49,7 @@ class Pix2PixSettings(factory.TranslationNets):
     generator: str = "unet"  # generator: unet, resnet
     norm: str = "batch"  # normalisation: batch, instance, none
     dropout: bool = True  # dropout of 0.5 in the widest decoder levels (U-Net) or in each block (ResNet)
+    space: str = "rgb"  # rgb, or lab: from the lightness of x to the two color channels of y (colorization)
     loss: str = "vanilla"  # adversarial loss: vanilla, lsgan, wasserstein, hinge
     l1: NonNegative = 100.0  # weight of the L1 distance to y
     scales: Scales = 1  # discriminators on an image pyramid: 1 as in the paper, 2 or 3 as in pix2pixHD
@@ -66,9 +73,12 @@ class Pix2Pix(Translate):
 
     def __init__(self, config: Pix2PixSettings, shape: Shape) -> None:
         super().__init__(config, shape)
-        channels = shape.channels_seen
-        self.G = self.labelled(factory.generator(config, channels, shape.channels_out, shape.size))
-        self.D = self._discriminator(channels + shape.channels_out)
+        check("space", config.space, ("rgb", "lab"))
+        self.lab = config.space == "lab"
+        channels_in, channels_out = (1, 2) if self.lab else (shape.channels_seen, shape.channels_out)
+        net = factory.generator(config, channels_in, channels_out, shape.size)
+        self.G: nn.Module = self._in_lab(net) if self.lab else self.labelled(net)
+        self.D = self._discriminator(channels_in + channels_out)
         self.content = Content(config.content if config.perceptual else "none", shape.size)
         self.adversarial = adversarial(config.loss)
         self.curve = schedule(config.decay)
@@ -82,11 +92,13 @@ class Pix2Pix(Translate):
     def facts(cls, config: Pix2PixSettings) -> dict[str, Any]:
         """Tells a saved model which statistics batch norm uses, and whether dropout stays on."""
         own = config.norm == "batch" and config.own_statistics
-        return {"train_mode_norm": own, "dropout_at_test": config.dropout and config.dropout_at_test}
+        facts = {"train_mode_norm": own, "dropout_at_test": config.dropout and config.dropout_at_test}
+        return {**facts, "colorizes": True} if config.space == "lab" else facts
 
     def notes(self) -> list[str]:
         """Tells that the U-Net is shallow, if it is."""
-        depth = getattr(without_labels(self.G), "arguments", {}).get("depth", 8)
+        net = self.G.generator if isinstance(self.G, LabColorizer) else without_labels(self.G)
+        depth = getattr(net, "arguments", {}).get("depth", 8)
         if depth < 5:
             return [
                 f"The U-Net has only {depth} levels, as the size can be halved no more: it sees little of the image."
@@ -111,7 +123,11 @@ class Pix2Pix(Translate):
         """D, then G against the updated D."""
         x, y = batch.x, batch.y
         assert y is not None
-        fake = self.G(x)
+        if isinstance(self.G, LabColorizer):  # lightness and colors take the places of x and y
+            x, y = self.G.lightness(x), lab.chroma(y)
+            fake = self.G.generator(x)
+        else:
+            fake = self.G(x)
         x = self.seen(x)
 
         shown = fake.detach().to(y.dtype)
@@ -139,8 +155,15 @@ class Pix2Pix(Translate):
                 real = self.judged(x, y)
             terms["features"] = self.config.features * feature_matching(made, real)
         if self.content:
-            terms["perceptual"] = self.config.perceptual * self.content(fake, y)
+            images = (lab.joined(x, fake), batch.y) if self.lab else (fake, y)
+            terms["perceptual"] = self.config.perceptual * self.content(*images)
         yield "G", terms
+
+    def _in_lab(self, net: nn.Module) -> nn.Module:
+        """The generator `net`, from lightness to two channels, as one of images. Raises I2IError without colors."""
+        if self.shape.channels_out != 3:
+            raise I2IError("The target images are all gray: there is no color to learn.", "Give color images.")
+        return LabColorizer.around(net, self.shape.channels_in)
 
     def _discriminator(self, channels: int) -> nn.Module:
         """The paper's, or one on an image pyramid that gives features."""
@@ -156,5 +179,9 @@ class Pix2Pix(Translate):
         return init_weights(MultiScale(channels, c.scales, c.layers, c.d_width, c.norm), c.init, c.gain)
 
     def infer(self, batch: Batch) -> Tensor:
-        """G(x) [B, C, H, W] in [-1, 1], with `own_statistics` and `dropout_at_test` as the settings say."""
+        """G(x) [B, C, H, W] in [-1, 1], with `own_statistics` and `dropout_at_test` as the settings say.
+
+        In Lab it has the brightness of x, to which G gives the colors."""
+        if self.lab:
+            return luma.colored(batch.x, eval_forward(self.G, luma.gray(batch.x), self.own, self.noisy))
         return eval_forward(self.G, batch.x, self.own, self.noisy)

@@ -8,7 +8,7 @@ pix2pixhd, bicycle   generators of label maps and of many answers;  multiscale  
 labels, spade  label maps as one-hot input and as modulation of a norm
 stargan        one generator for many domains;  domains  their names and labels
 rrdbnet, srresnet, nafnet  generators that enlarge or restore images;  sr_discriminators  theirs;  unit  their range
-deoldify, deoldify_d  color from gray, on resnet_encoder and shuffle
+deoldify, deoldify_d  color from gray, on resnet_encoder and shuffle;  lab  the same in CIE Lab
 dcgan, resgan, progressive, mlp   generators of images from noise, and their discriminators
 bridge, unsb   generators that answer in several steps (chain);  diffusion_unet  a network that sees the time
 blocks, attention, spectral, transformer   layers;  latent  the noise z;  image_pool  earlier fakes for a discriminator
@@ -27,6 +27,7 @@ from i2i.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.nets.deoldify import DeOldifyUNet
 from i2i.nets.deoldify_d import DeOldifyDiscriminator
 from i2i.nets.image_pool import ImagePool
+from i2i.nets.lab import LabColorizer
 from i2i.nets.labels import LabelInput
 from i2i.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
 from i2i.nets.multiscale import MultiScale
@@ -61,6 +62,7 @@ __all__ = [
     "ESRGANDiscriminator",
     "GlobalGenerator",
     "ImagePool",
+    "LabColorizer",
     "LabelInput",
     "LocalEnhancer",
     "MLPDiscriminator",
