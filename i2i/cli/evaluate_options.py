@@ -68,7 +68,7 @@ Metrics = Annotated[
     str | None,
     Option(
         help="Metrics, with commas: l1, psnr, ssim, ms_ssim, lpips, dists, fd, fid, kid, mind, precision, recall, "
-        "density, coverage, prdc, is, labels. [default: all that fit and need no download]",
+        "density, coverage, prdc, is, labels, diversity. [default: all that fit and need no download]",
         metavar="NAMES",
         show_default=False,
     ),

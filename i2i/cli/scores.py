@@ -27,6 +27,12 @@ def print_scores(result: dict[str, Any]) -> None:
     if rows:
         typer.echo()
         _print_rows(rows, result.get("intervals", {}).get("model", {}))
+    answers = result.get("diversity")
+    if answers:
+        typer.echo(
+            f"Diversity: mean LPIPS ({answers['network']}) of {answers['pairs']} random pairs of {answers['answers']} "
+            f"answers for each of {answers['inputs']} inputs."
+        )
     facts = result.get("features")
     if facts:
         typer.echo(

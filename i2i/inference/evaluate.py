@@ -18,7 +18,7 @@ from i2i import data as datasets
 from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.inference import metric_choice, set_evaluation
+from i2i.inference import diversity, metric_choice, set_evaluation
 from i2i.inference.evaluate_data import Source, data_of_run, header_for, open_split, training_side
 from i2i.inference.evaluate_generated import as_generator, check_generator, check_translator, evaluate_generator
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
@@ -60,7 +60,7 @@ def evaluate(
     compared at one size. save: a folder that gets every translation as PNG. method: the user's own method file that
     defines the network; **its code is run**. metrics: names (see i2i.inference.metric_choice); None: all that fit and
     need no download. features: the network by which sets of images are compared (see i2i.models.feature_weights). seed:
-    of intervals, of MIND's directions and of KID's subsets. progress(images done, images in all).
+    of intervals, of MIND's directions, of KID's subsets and of answers. progress(images done, images in all).
 
     Returns {"split", "count", "size", "model", "mean image", "input copied" (or "bicubic", for a model that enlarges),
     "real images", "intervals", "features"}.
@@ -70,7 +70,8 @@ def evaluate(
     "intervals" has the 95 % interval of scores, by row and metric. "features" names the network, its resize, the
     numbers of images, and "warnings". A row is left out if it does not exist for every pair: there is no training
     split, the images differ in size, or the input has other channels than the target. A metric is left out if an image,
-    or a set, is too small for it.
+    or a set, is too small for it. Of a model with several answers for one image, the row "model" has their "diversity",
+    and "diversity" of the result says how it was measured.
 
     Without pairs there is no truth to score by: the result has "note" and "unpaired" then, see
     `inference.evaluate_unpaired`. Of a model from noise, `samples` images are compared with real ones as a set, see
@@ -90,6 +91,8 @@ def evaluate(
     translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
     chosen = metric_choice.choose(metrics, features, translator.scale)
     check_translator(chosen, samples)
+    if metrics is not None and "diversity" in chosen:
+        diversity.check_answers(translator)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
     note = ""
     if isinstance(data, datasets.Data):
@@ -102,9 +105,24 @@ def evaluate(
             model, translator, opened, limit, direction=direction, device=device, save=save, method=method, sets=sets,
             progress=progress,
         )  # fmt: skip
+        _add_diversity(unpaired, translator, opened, chosen, seed, progress)
         return {"split": split or "", **unpaired}
     scores = _evaluate_pairs(translator, opened, limit, chosen, sets, seed, save, progress)
+    _add_diversity(scores, translator, opened, chosen, seed, progress)
     return {"split": "" if isinstance(data, datasets.Data) else split, **({"note": note} if note else {}), **scores}
+
+
+def _add_diversity(
+    result: dict[str, Any],
+    translator: Translator,
+    data: datasets.Data,
+    chosen: Sequence[str],
+    seed: int,
+    progress: Progress | None,
+) -> None:
+    """Adds how much the answers for one image differ, if it was chosen and the model has several."""
+    if "diversity" in chosen and diversity.has_answers(translator):
+        diversity.add_to(result, diversity.score(translator, data, result["count"], seed, progress))
 
 
 def _evaluate_pairs(

@@ -12,11 +12,12 @@ LUMA = ("psnr_y", "ssim_y")  # of their luma, without a border: the numbers of s
 PAIRED = (*PIXEL, *LUMA, "ms_ssim", "lpips", "dists")  # of each translation and its true image
 OVERLAP = ("precision", "recall", "density", "coverage")
 SETS = ("fd", "kid", "mind", *OVERLAP)  # of all translations and all true images
+ANSWERS = ("diversity",)  # of several answers for one image
 GENERATED = ("is", "labels")  # of samples alone: Inception score, share of asked classes
 GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "y": LUMA, "fid": ("fd", "fid")}
 NOT_INCEPTION = ("effnet", "alex", "vgg")  # a file is known only when it is read, see `check_network`
 # dists needs weights that do not ship with i2i, so it is computed on request only
-DEFAULT = (*PIXEL, "ms_ssim", "lpips", *SETS)
+DEFAULT = (*PIXEL, "ms_ssim", "lpips", *SETS, *ANSWERS)
 TITLES = {
     "l1": "L1",
     "psnr": "PSNR dB",
@@ -31,9 +32,10 @@ TITLES = {
     "mind": "MIND",
     "is": "IS",
     "labels": "asked labels",
+    "diversity": "diversity",
 }
 BY_NETWORK = {"fd_": "FD", "is_": "IS"}  # start of a name that ends with the network -> title
-HIGHER_IS_BETTER = ("psnr", "ssim", *LUMA, "ms_ssim", *OVERLAP, *GENERATED)
+HIGHER_IS_BETTER = ("psnr", "ssim", *LUMA, "ms_ssim", *OVERLAP, *GENERATED, *ANSWERS)
 
 
 def title(metric: str) -> str:
@@ -63,7 +65,7 @@ def choose(metrics: Sequence[str] | str | None, network: str, scale: int = 1) ->
     ]
     if "fid" in names and network in NOT_INCEPTION:
         raise _no_fid(network)
-    known = [*PAIRED, *SETS, *GENERATED, *GROUPS]
+    known = [*PAIRED, *SETS, *GENERATED, *ANSWERS, *GROUPS]
     chosen: list[str] = []
     for name in filter(None, names):
         if name not in known:
