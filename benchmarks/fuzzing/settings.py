@@ -20,12 +20,13 @@ from i2i.training import recipes
 KINDS = ("recipe", "recipe", "config", "config", "set", "set")
 TINY = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "depth": 3, "device": "cpu", "workers": 0, "images": 4}
 DATA = {"paired": ["pairs"], "unpaired": ["a", "b"], "images": ["a"], "labelled": ["labels"]}
+DATA["attributes"] = ["labels"]  # class folders
 
 
 class Settings(Target):
     """YAML of recipes and runs, and words of the command line."""
 
-    memory = 1024
+    memory = 3072  # steps of the networks that are asked for are measured, if they fit
     draws_values = True
 
     def __init__(self) -> None:

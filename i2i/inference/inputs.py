@@ -156,7 +156,10 @@ def _before_model(stem: str, model: str) -> str:
 
 def _pair_of_list(path: Path, out: Path | None, model: str, root: str | Path | None) -> FilePair:
     """A relative path of a list, or one below `root`, keeps its tree; any other loses it."""
-    below = path.relative_to(root) if root is not None and path.is_relative_to(root) else path
+    if path.name in ("", ".", ".."):
+        raise I2IError(f"The list holds {str(path)!r}, which is no name of a file.")
+    is_below = root is not None and storage.is_address(root) == storage.is_address(path) and path.is_relative_to(root)
+    below = path.relative_to(root) if root is not None and is_below else path
     keeps_tree = not (below.is_absolute() or storage.is_address(below)) and ".." not in below.parts
     name = below.as_posix() if keeps_tree else path.name
     return FilePair(path, beside(path, model) if out is None else out / name, name)
@@ -184,6 +187,8 @@ def _pairs_of_pattern(pattern: str, out: Path | None, model: str, others: list[P
         matches = sorted(map(Path, glob.iglob(pattern, recursive=True)))
     except ValueError as error:  # a NUL byte, or letters that names cannot have
         raise I2IError(f"{pattern} is no pattern of names: {error}.") from error
+    except RecursionError as error:  # a call for each folder of the pattern
+        raise I2IError(f"The pattern {pattern[:100]}... names too many folders inside each other.") from error
     matches = [p for p in matches if (kind := files.kind_of(p)) == "file" or (not kind and os.path.islink(p))]
     paths = [p for p in matches if p.suffix.lower() in formats.readable() + video.READABLE]
     others += sorted({*matches} - {*paths})

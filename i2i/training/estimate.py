@@ -11,6 +11,7 @@ import torch
 
 from i2i.core.device import device_of
 from i2i.core.distributed import processes
+from i2i.core.machine import free_memory
 from i2i.training.cost import Cost
 from i2i.training.loop import default_interval
 from i2i.training.report.log import records
@@ -47,18 +48,20 @@ class Estimate:
 
 
 def estimate(run: Run, budget: float) -> Estimate:
-    """Finds out what a run will take; measures steps for about `budget` seconds, unless the run's log knows its speed.
+    """Finds out what a run will take; measures steps for about `budget` seconds, unless the run's log knows its speed,
+    or a step needs more memory than is free.
 
     Nothing of the run is touched. Raises I2IError if its device cannot be used."""
     device = device_of(run.training.device)
     cost = run.cost
+    memory = 16 * cost.parameter_count + cost.activations if cost else None
     extra = _extra_steps(run, cost) if cost else 0.0
     left, step_seconds, seconds, source = run.total, None, None, ""
     logged = logged_speed(run)
     if logged is not None:
         left, speed = max(0, run.total - logged[0]), logged[1]
         step_seconds, seconds, source = run.training.batch / speed, left / speed, "log"
-    elif budget > 0:
+    elif budget > 0 and not (memory is not None and device.type == "cpu" and memory > free_memory()):
         timed = time_step(run, cost, budget)
         if timed is not None:
             step_seconds, source = timed.seconds, "measured" if timed.measured else "scaled"
@@ -72,7 +75,7 @@ def estimate(run: Run, budget: float) -> Estimate:
         step_seconds=step_seconds,
         seconds=seconds,
         source=source,
-        memory=16 * cost.parameter_count + cost.activations if cost else None,
+        memory=memory,
         disk=_disk(run, cost) if cost else None,
         disk_free=free_disk(run.folder),
     )

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from i2i.core.errors import I2IError
+from i2i.core.files import kind_of
 from i2i.core.progress import Progress
 from i2i.core.reading import read_yaml
 from i2i.methods._method import Method
@@ -90,7 +91,7 @@ def read_start(source: str, progress: Progress | None = None) -> Start:
 
     progress: called while a published model is downloaded. Raises I2IError if there are none, or they are damaged."""
     folder = Path(source)
-    if folder.is_dir():
+    if kind_of(folder) == "folder":
         if (folder / "config.yaml").is_file():
             return _of_run(folder, source)
         files = _authors_files(folder)

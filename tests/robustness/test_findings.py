@@ -1,5 +1,6 @@
 """Inputs that the fuzzer (benchmarks/fuzz.py) has found to be answered with something else than one sentence."""
 
+import contextlib
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from i2i.nets.dcgan import DCGANGenerator
 from i2i.nets.resnet import ResNet
 from i2i.training.recipes import recipe
 from i2i.training.resolve import resolve_run
+from i2i.training.start import read_start
 
 NO_NAMES = ["x" * 300, "in/" + "y" * 5000, "a\0b", "in/*\0", "\ud800", "*\ud800"]  # that no file can have
 
@@ -133,3 +135,23 @@ def test_an_onnx_file_that_enlarges_without_end_is_refused_on_a_small_part(tmp_p
     (tmp_path / "bomb.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(I2IError, match="1 x 1 pixels into 480,000 numbers"):
         load(tmp_path / "bomb.onnx")(np.zeros((512, 512, 3), np.uint8))
+
+
+def test_names_of_models_to_start_from_may_be_too_long():
+    with pytest.raises(I2IError):
+        read_start("x" * 300)
+    with pytest.raises(I2IError):
+        read_start("x/" * 3000)
+
+
+def test_a_pattern_of_many_folders_is_refused():
+    with pytest.raises(I2IError, match="names too many folders inside each other"):
+        collect_jobs(["*/y" + "/y" * 1500], "out", "tiny")
+
+
+@pytest.mark.parametrize("name", ["s3://memory://", "memory://in/b/c.pngin\n1e3\n/run\n.pth.zip://x"])
+def test_an_address_inside_another_is_refused_or_a_name(name):
+    pytest.importorskip("upath")
+    with contextlib.suppress(I2IError):
+        (pair,) = collect_jobs([], "out", "tiny", listed=[name], root="in")
+        assert str(pair.target).startswith("out/")

@@ -162,6 +162,13 @@ def slow(run):
     return dataclasses.replace(estimate(run, 0), seconds=20 * 86_400.0, step_seconds=9.0, source="measured")
 
 
+def test_a_step_that_does_not_fit_into_the_memory_is_not_measured(pairs, monkeypatch):
+    monkeypatch.setattr("i2i.training.estimate.free_memory", lambda: 1e5)
+    told = estimate(run_of(pairs), 5.0)
+    assert told.memory > 1e5
+    assert (told.step_seconds, told.source) == (None, "")
+
+
 def test_the_lighter_command_works_as_printed(pairs, monkeypatch):
     monkeypatch.setattr(lighter, "SMALLEST", 16)
     monkeypatch.setattr(lighter, "NARROWEST", 2)
