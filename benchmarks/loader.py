@@ -6,6 +6,11 @@ Pairs are JPEG files of 512x256 pixels, joined from the shipped images. Every ca
 halves to 286x286 (bicubic), cut the same random 256x256 window, flip by chance, normalise to tensors in [-1, 1], and
 stack batches. The cases take turns, round by round; each counts by its fastest round. The caches are filled in a round
 of their own. One JSON line a case: pairs a second, and the ratio to the plain form.
+
+    python benchmarks/loader.py --real [--data photos/] [--size 128] [--batch 16]
+
+Measures instead whether making pairs by make=real keeps up with training on them: processor time of making a pair,
+and of a training step for each image, on one core. One JSON line a network; the ratio is the second by the first.
 """
 
 from __future__ import annotations
@@ -78,13 +83,55 @@ def plain(folder: Path, batch: int) -> Iterator[Any]:
         yield from loader
 
 
+NETWORKS: dict[str, dict[str, Any]] = {  # recipe -> settings
+    "sr_x4_small": {"degrade": "real"},
+    "srresnet": {"degrade": "real"},
+    "esrgan": {"degrade": "real", "width": 32, "blocks": 4, "growth": 16, "d_width": 16, "warmup": 0.0},
+}
+MEASURED = 3  # steps
+
+
+def real(source: str, size: int, batch: int) -> None:
+    """Prints the processor time of made pairs beside that of training on them, on one core."""
+    from i2i.methods._method import Now
+    from i2i.training.resolve import resolve_run
+    from i2i.training.settings import accelerator_for
+    from i2i.training.step import TrainStep
+
+    for recipe, settings in NETWORKS.items():
+        fixed = {"size": size, "batch": batch, "workers": 0, "device": "cpu"}
+        run = resolve_run(recipe, [source], None, {**settings, **fixed})
+        batches = run.data.batches(0, batch, seed=0)
+        ready = next(batches)
+        begun = time.process_time()
+        for _ in range(MEASURED):
+            next(batches)
+        pair = (time.process_time() - begun) / MEASURED / batch
+        step = TrainStep(run.build().train(), run.training, accelerator_for(run.training))
+        now = Now(total=run.total, batch=batch)
+        step(step.move(ready), now)
+        begun = time.process_time()
+        for _ in range(MEASURED):
+            step(step.move(ready), now)
+        image = (time.process_time() - begun) / MEASURED / batch
+        facts = {"case": f"make=real for {recipe}", "pair_ms": round(1000 * pair, 2), "step_ms": round(1000 * image, 2)}
+        facts |= {"ratio": round(image / pair, 2), "size": size, "batch": batch, "precision": run.training.precision}
+        print(json.dumps({**facts, "cores": 1, "torch": torch.__version__}), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--real", action="store_true")
+    parser.add_argument("--data", default="earth")
+    parser.add_argument("--size", type=int, default=128)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.real:
+        real(args.data, args.size, max(args.batch, 4))
+        return
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as moved:

@@ -141,7 +141,8 @@ def poisson_rate(x: Tensor) -> tuple[Tensor, Tensor]:
 
     levels: the next power of two above the number of different values in an image."""
     values = quantized(x)
-    counts = [len(image.unique()) for image in values]
+    levels_of = (values.flatten(1) * 255).round().long()
+    counts = [int(torch.bincount(image, minlength=256).count_nonzero()) for image in levels_of]
     levels = torch.tensor([2.0 ** math.ceil(math.log2(n)) for n in counts], dtype=x.dtype, device=x.device)
     return values * levels[:, None, None, None], levels
 

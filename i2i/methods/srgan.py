@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from i2i.core.config import Blocks, NonNegative, Share, UnderOne, Width
 from i2i.losses import mse, vanilla
-from i2i.methods import Batch, Content, Enlarge, Now, Shape, Terms, adam_pair, steps
+from i2i.methods import Batch, Content, Enlarge, Now, Shape, Terms, adam_pair, schedule
 from i2i.nets import SRGANDiscriminator, SRResNet
 from i2i.nets.unit import to_unit
 
@@ -34,13 +34,15 @@ class SRGANSettings:
     blocks: Blocks = 16  # residual blocks of the generator
     norm: str = "batch"  # normalisation of the generator: batch, none
     residual: bool = False  # G makes what is missing in the bicubic enlargement: it learns faster
+    light: bool = False  # G works at the size of its input to the end: several times faster
     d_width: Width = 64  # channels of the discriminator's first layer
     warmup: Share = 0.5  # share of the run that trains G alone on the pixels; 1: all of it (SRResNet)
     content: str = "effnet"  # network of the content loss: vgg16, alex, effnet, none, or a file of weights
     pixel: NonNegative = 1.0  # weight of the mean squared error of pixels, which are in [0, 1]
     feature: NonNegative = 0.01  # weight of the content loss, after the warm-up
     adv: NonNegative = 0.001  # weight of the adversarial loss, after the warm-up
-    lr: NonNegative = 1e-4  # learning rate of both Adams; a tenth of it in the second half of the adversarial part
+    lr: NonNegative = 1e-4  # learning rate of both Adams
+    decay: str = "paper"  # learning rate: paper (a tenth in the last half without warm-up), linear, cosine, constant
     beta1: UnderOne = 0.9  # beta1 of both Adams
 
 
@@ -54,8 +56,9 @@ class SRGAN(Enlarge):
     def __init__(self, config: SRGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         c = config
-        sizes = (shape.scale, c.width, c.blocks)
-        self.G = SRResNet(shape.channels_in, shape.channels_out, *sizes, c.norm, c.residual)
+        form = (shape.scale, c.width, c.blocks, c.norm, c.residual, c.light)
+        self.G = SRResNet(shape.channels_in, shape.channels_out, *form)
+        self.curve = None if c.decay == "paper" else schedule(c.decay)
         self.D = SRGANDiscriminator(shape.channels_out, config.d_width)
         self.content = Content(config.content if config.warmup < 1 and config.feature else "none", shape.size)
 
@@ -64,9 +67,10 @@ class SRGAN(Enlarge):
         return adam_pair(self.D, self.G, self.config.lr, self.config.beta1)
 
     def lr_factor(self, fraction: float) -> float:
-        """1, and 0.1 in the second half of the adversarial part."""
-        rest = 1 - self.config.warmup
-        return steps(fraction, every=rest / 2, hold=self.config.warmup) if rest and fraction < 1 else 1.0
+        """The schedule that `decay` names. paper: 1, and 0.1 in the second half of the adversarial part."""
+        if self.curve is not None:
+            return self.curve(fraction)
+        return 0.1 if self.config.warmup < 1 and fraction >= (1 + self.config.warmup) / 2 else 1.0
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """G alone during the warm-up; then D, and G against the updated D."""

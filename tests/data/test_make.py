@@ -9,7 +9,7 @@ from PIL import Image
 
 from i2i import data
 from i2i.core.errors import I2IError
-from i2i.data import make
+from i2i.data import degrade, make
 from i2i.data.spec import MAKES
 from tests.cli.program import i2i
 
@@ -18,6 +18,14 @@ def photo(height=64, width=80, channels=3, seed=0):
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     waves = [np.sin(x / 6 + i + seed) * np.cos(y / 9 - i) * 0.45 + 0.5 for i in range(channels)]
     return (np.stack(waves, -1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("side", [(40, 50), (12, 5), (3, 2), (1, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_fast_filter_gives_what_the_papers_one_gives(side, channels):
+    image = torch.from_numpy(photo(*side, channels)).permute(2, 0, 1)[None].float() / 255
+    for kernel in (degrade.blur_kernel("aniso", 21, 3, 1, 0.5), degrade.sinc_kernel(7, 2.0, 21)):
+        torch.testing.assert_close(make.filtered(image, kernel[None]), degrade.filtered(image, kernel[None]))
 
 
 @pytest.fixture(scope="module")
