@@ -157,7 +157,7 @@ def shrunk(words: list[str]) -> list[str]:
     start = values.get("init_from")
     if start and not (shipped() / f"{start}.safetensors").is_file():  # too large for the form
         made += ["--init-from", str(start)]
-    for option in ("direction", "precision", "seed"):
+    for option in ("direction", "labels", "precision", "seed"):
         made += [f"--{option}", str(values[option])] if values.get(option) is not None else []
     for text in values["settings"] or ():
         if text.split("=")[0].strip() not in {*tiny, "load", "batch", "epochs", "images", "accumulate"}:
@@ -191,6 +191,8 @@ def furnish(folder: Path) -> None:
         for label, title in enumerate(("smileys", "symbols", "travel", "food")):
             for i in range(4):
                 picture(folder / name / title / f"{i}.png", 10 * label + i)
+    rows = "".join(f"{i}.jpg,{i % 2},{1 - i % 2},{i // 3},{int(i % 3 > 0)}\n" for i in range(6))
+    (folder / "attributes.csv").write_text(f"file,Black_Hair,Blond_Hair,Male,Young\n{rows}", encoding="utf-8")
     (folder / "files.txt").write_text("holiday/0.jpg\nholiday/1.jpg\n", encoding="utf-8")
     for kind in ("before", "after"):
         for i in range(6):
