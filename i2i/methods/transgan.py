@@ -8,7 +8,8 @@ patches of two sizes, of which the larger join after its first blocks, and score
 
 What is unusual: maps above 32x32 tokens attend only within windows (grid attention), with learned biases for relative
 positions. G ends without tanh. D makes four steps for each step of G, which has twice as many fakes. The recipe
-augments everything that D sees (`diffaugment`) and clips gradients at 5 (`clip`); training needs both. The paper's
+augments everything that D sees (`diffaugment`) and clips gradients at 5 (`clip`); training needs both. At 48 pixels
+and more, G was released with pixel norm (`norm: pn`). The paper's
 first version also has co-training with super-resolution and growing windows, which are neither in the released code nor
 here.
 """
@@ -54,6 +55,7 @@ class TransGANSettings:
     d_depth: Blocks = 3  # transformer blocks of D at each of its two sizes
     patch: Width = 2  # side of D's smaller patches in pixels
     heads: Width = 4  # attention heads of every block
+    norm: str = "ln"  # norm in G's blocks: ln (layer norm), or pn (pixel norm, as released for 48 pixels and more)
     largest: Side = 32  # side of the largest maps with full attention; larger maps attend in windows of half of it
     critic_steps: Repeats = 4  # steps of D for each step of G
     g_batch: Repeats = 2  # batches of fakes in each step of G
@@ -79,6 +81,7 @@ class TransGANGenerator(Network):
         shuffles: Blocks = 2,
         heads: Width = 4,
         largest: Side = 32,
+        norm: str = "ln",
     ) -> None:
         super().__init__()
         if not depths:
@@ -99,7 +102,7 @@ class TransGANGenerator(Network):
         self.dense = nn.Linear(z, width * self.side**2)
         self.places = nn.ParameterList([pos_embed(s * s, w) for s, w in zip(sides, plan, strict=True)])
         self.stages = nn.ModuleList(
-            [block_stack(w, d, heads, s, largest, False) for w, d, s in zip(plan, depths, sides, strict=True)]
+            [block_stack(w, d, heads, s, largest, False, norm) for w, d, s in zip(plan, depths, sides, strict=True)]
         )
         self.to_picture = nn.Conv2d(plan[-1], channels, 1)
         init_xavier(self)
@@ -173,7 +176,7 @@ class TransGAN(Generate):
         channels, size = shape.channels_in, shape.size
         heads, largest = config.heads, config.largest
         self.G = TransGANGenerator(
-            config.z, channels, size, config.width, config.depths, config.shuffles, heads, largest
+            config.z, channels, size, config.width, config.depths, config.shuffles, heads, largest, config.norm
         )
         self.D = TransGANDiscriminator(channels, size, config.d_width, config.d_depth, config.patch, heads, largest)
 

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError
+from i2i.nets.blocks import check
+
+TOKEN_NORMS = ("ln", "pn")
 
 
 def split_windows(x: Tensor, side: int, window: int) -> Tensor:
@@ -44,6 +47,20 @@ def pixel_shuffle(x: Tensor) -> Tensor:
 def pos_embed(count: int, width: int) -> nn.Parameter:
     """A learned position embedding [1, count, width]; starts as N(0, 0.02), truncated to [-2, 2]."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=0.02))
+
+
+class PixelNorm(nn.Module):
+    """Tokens [B, N, C], each divided by the root of its mean square (plus 1e-8); it has no parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, C] -> [B, N, C]."""
+        return x * (x.square().mean(-1, keepdim=True) + 1e-8).rsqrt()
+
+
+def token_norm(kind: str, width: int) -> nn.Module:
+    """A norm of tokens of `width` channels: ln (layer norm) or pn (pixel norm). Raises I2IError for another kind."""
+    check("norm", kind, TOKEN_NORMS)
+    return nn.LayerNorm(width) if kind == "ln" else PixelNorm()
 
 
 def init_xavier(net: nn.Module) -> None:
@@ -96,9 +113,9 @@ class TransformerBlock(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x)), for tokens [B, side^2, C]; MLP: C -> 4C, exact GELU, -> C.
 
     window > 0: attention within windows of `window` x `window` positions, with relative positions; `window` must
-    divide `side`. window 0: attention over all tokens, whose number is free."""
+    divide `side`. window 0: attention over all tokens, whose number is free. norm: see token_norm."""
 
-    def __init__(self, width: int, heads: int, side: int = 0, window: int = 0) -> None:
+    def __init__(self, width: int, heads: int, side: int = 0, window: int = 0, norm: str = "ln") -> None:
         super().__init__()
         if window and side % window:
             raise I2IError(
@@ -106,7 +123,7 @@ class TransformerBlock(nn.Module):
                 f"Choose a window that divides {side}.",
             )
         self.side, self.window = side, window
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm1, self.norm2 = token_norm(norm, width), token_norm(norm, width)
         self.attention = Attention(width, heads, window)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
@@ -121,10 +138,12 @@ class TransformerBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-def block_stack(width: int, depth: int, heads: int, side: int, largest: int, positions: bool) -> nn.Sequential:
+def block_stack(
+    width: int, depth: int, heads: int, side: int, largest: int, positions: bool, norm: str = "ln"
+) -> nn.Sequential:
     """`depth` blocks for a map of `side` x `side`.
 
     Maps larger than `largest` attend within windows of half of it ("grid attention"), with relative positions. Smaller
-    ones attend as a whole, with relative positions if `positions`."""
+    ones attend as a whole, with relative positions if `positions`. norm: see token_norm."""
     window = largest // 2 if side > largest else (side if positions else 0)
-    return nn.Sequential(*[TransformerBlock(width, heads, side, window) for _ in range(depth)])
+    return nn.Sequential(*[TransformerBlock(width, heads, side, window, norm) for _ in range(depth)])

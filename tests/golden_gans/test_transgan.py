@@ -31,13 +31,6 @@ def ours(name: str, more: dict[str, str] | None = None) -> str:
     return name
 
 
-class PixelNorm(nn.Module):
-    """Divides each token [B, N, C] by the root of its mean square."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * (x.square().mean(-1, keepdim=True) + 1e-8).rsqrt()
-
-
 class TokenBatchNorm(nn.BatchNorm1d):
     """Batch norm of tokens [B, N, C] by channel."""
 
@@ -52,21 +45,26 @@ class TokenInstanceNorm(nn.InstanceNorm1d):
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
-# The norms that the authors' code offers; our networks have the layer norm of the paper's models.
+# The norms that the authors' code offers and no published model has; layer norm and pixel norm are options of ours.
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "bn": TokenBatchNorm,
     "in": TokenInstanceNorm,
-    "pn": lambda _: PixelNorm(),
     "none": lambda _: nn.Identity(),
 }
 
 
+def own_norm(found: Case) -> str:
+    """The norm of the case, if our networks have it."""
+    name: str = found.options.get("norm", "ln")
+    return "ln" if name in NORMS else name
+
+
 def with_norm(net: nn.Module, found: Case) -> Any:
-    """`net` with the norm of the case in place of each layer norm."""
+    """`net` with the norm of the case in place of each layer norm, if our networks lack it."""
     name = found.options.get("norm", "ln")
     for module in list(net.modules()):
         for part, child in list(module.named_children()):
-            if isinstance(child, nn.LayerNorm) and name != "ln":
+            if isinstance(child, nn.LayerNorm) and name in NORMS:
                 setattr(module, part, NORMS[name](child.normalized_shape[0]))
     return net.eval() if found.manifest.get("mode") == "eval" else net
 
@@ -87,7 +85,7 @@ def test_attention_with_relative_positions():
 def test_grid_attention():
     found = case("transgan_grid_block")
     o = found.options
-    net = with_norm(TransformerBlock(o["dim"], o["heads"], o["grid"], o["window"]), found)
+    net = with_norm(TransformerBlock(o["dim"], o["heads"], o["grid"], o["window"], own_norm(found)), found)
     fill(net, {ours(k): v for k, v in found.weights.items() if "relative_position_index" not in k})
     x = found.inputs["x"]
     found.check({"y": net(x), "windows": split_windows(x, o["grid"], o["window"])})
@@ -98,7 +96,8 @@ def generator(found: Case) -> TransGANGenerator:
     depths = tuple(int(d) for d in o["depth"].split(","))
     z, channels = weights["l1.weight"].shape[1], weights["deconv.0.weight"].shape[0]
     size = o["bottom_width"] * 2 ** (len(depths) - 1)
-    net = TransGANGenerator(z, channels, size, o["C"], depths, len(depths) - 1, o["heads"], largest=size)
+    shuffles = len(depths) - 1
+    net = TransGANGenerator(z, channels, size, o["C"], depths, shuffles, o["heads"], size, own_norm(found))
     with_norm(net, found)
     table = {f"pos_embed_{k + 1}": f"places.{k}" for k in range(len(depths))}
     table |= {f"upsample_blocks.{k - 1}.block.": f"stages.{k}." for k in range(1, len(depths))}
@@ -174,3 +173,16 @@ def test_diffaugment():
     columns += [(draws[k] + m + 0.5) / (2 * m + 1) for k, m in zip(("tx", "ty"), most, strict=True)]
     columns += [(draws[k] + 0.5) / n for k, n in zip(("ox", "oy"), positions, strict=True)]
     found.close("policy", discriminator_augment.diffaugment(x, torch.stack(columns, 1)))
+
+
+def test_the_generator_for_256_pixels_is_the_released_one() -> None:
+    """Pixel norm without parameters, windows of 16 above 32 x 32 tokens, the last three upsamplings pixel shuffles."""
+    with torch.device("meta"):
+        net = TransGANGenerator(512, 3, 256, 1024, (5, 4, 4, 4, 4, 4), 3, norm="pn")
+        image = net(torch.zeros(1, 512))
+    assert image.shape == (1, 3, 256, 256)
+    assert not [m for m in net.modules() if isinstance(m, nn.LayerNorm)]
+    widths = [place.shape[-1] for place in net.places]
+    assert widths == [1024, 1024, 1024, 256, 64, 16]
+    blocks = [stage[0] for stage in net.stages]
+    assert [getattr(block, "window", None) for block in blocks] == [0, 0, 0, 16, 16, 16]
