@@ -37,7 +37,8 @@ from i2i.nets.bridge_processes import BrownianBridge, Flow
 LOSSES = ("", "l1", "l2")
 TIMES = ("uniform", "logit_normal")
 # Settings that are arguments of the network.
-SAMPLER = ("process", "predict", "condition", "steps", "timesteps", "variance", "eta", "from_noise", "sigma", "solver")
+SAMPLER = ("process", "predict", "condition", "steps", "timesteps", "course", "variance", "eta", "clip_target")
+SAMPLER += ("from_noise", "sigma", "solver")
 UNET = ("width", "multiples", "blocks", "attention", "head", "groups", "modulate", "block_resize")
 
 
@@ -95,8 +96,6 @@ class BridgeMethod(Translate):
             shape.channels_in,
             shape.channels_out,
             **{name: getattr(c, name) for name in SAMPLER + UNET},
-            schedule=c.course,
-            clip=c.clip_target,
         )
         if shape.size % self.G.multiple:
             raise I2IError(

@@ -65,7 +65,7 @@ class Sampler(Chain):
 class Bridge(Sampler):
     """x [B, channels_in, H, W] in [-1, 1] -> y [B, channels_out, H, W] by a Brownian bridge or a flow.
 
-    process: bridge or flow; predict, timesteps, schedule, variance, eta, clip, from_noise, sigma, solver: see
+    process: bridge or flow; predict, timesteps, course, variance, eta, clip_target, from_noise, sigma, solver: see
     i2i.nets.bridge_processes. condition: see Sampler. steps: of the sampler, if the user chooses none. width,
     multiples, blocks, attention, head, groups, modulate, block_resize: of the DiffusionUNet. Raises I2IError for words
     and numbers that do not go together."""
@@ -79,10 +79,10 @@ class Bridge(Sampler):
         condition: bool = True,
         steps: Steps = 20,
         timesteps: Timesteps = 1000,
-        schedule: str = "linear",
+        course: str = "linear",
         variance: NonNegative = 1.0,
         eta: NonNegative = 1.0,
-        clip: bool = True,
+        clip_target: bool = True,
         from_noise: bool = False,
         sigma: NonNegative = 0.0,
         solver: str = "euler",
@@ -96,7 +96,7 @@ class Bridge(Sampler):
         block_resize: bool = True,
     ) -> None:
         if process == "bridge":
-            learnt: Process = BrownianBridge(timesteps, schedule, variance, predict or "grad", eta, clip)
+            learnt: Process = BrownianBridge(timesteps, course, variance, predict or "grad", eta, clip_target)
         elif process == "flow":
             learnt = Flow(from_noise, sigma, predict or "v", solver)
         else:

@@ -34,30 +34,30 @@ def per_image(values: Tensor, like: Tensor) -> Tensor:
 class BrownianBridge:
     """The state at time i of T is (1 - m_i) target + m_i source + sqrt(v_i) noise, v_i = 2 variance m_i (1 - m_i).
 
-    predict: what the network answers: grad (state - target), noise, or ysubx (source - target). schedule: m grows
-    linear or like sin, the authors' exponential. eta: strength of the noise that sampling adds. clip: keep predicted
-    targets in [-1, 1]."""
+    predict: what the network answers: grad (state - target), noise, or ysubx (source - target). course: m grows
+    linear or like sin, the authors' exponential. eta: strength of the noise that sampling adds. clip_target: keep
+    predicted targets in [-1, 1]."""
 
     timesteps: int = 1000
-    schedule: str = "linear"
+    course: str = "linear"
     variance: float = 1.0
     predict: str = "grad"
     eta: float = 1.0
-    clip: bool = True
+    clip_target: bool = True
 
     PREDICTIONS = ("grad", "noise", "ysubx")
     CLOCK = 1.0  # the network is told this times the time
-    SCHEDULES = ("linear", "sin")
+    COURSES = ("linear", "sin")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("predict", self.PREDICTIONS), ("schedule", self.SCHEDULES)):
+        for name, allowed in (("predict", self.PREDICTIONS), ("course", self.COURSES)):
             if getattr(self, name) not in allowed:
                 raise I2IError(f"{name} is {getattr(self, name)!r} for a bridge.", among(getattr(self, name), allowed))
 
     @cached_property
     def m(self) -> Numbers:
         """m_i for i from 0 to T - 1: the share of the source."""
-        if self.schedule == "linear":
+        if self.course == "linear":
             return np.linspace(0.001, 0.999, self.timesteps)
         m = 1.0075 ** np.linspace(0, self.timesteps, self.timesteps)
         m = m / m[-1]
@@ -70,10 +70,15 @@ class BrownianBridge:
         return 2 * self.variance * (self.m - self.m**2)
 
     def at(self, i: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """(m, v) at times i, int64 [B], each [B, 1, 1, 1] like images."""
-        index = i.cpu().numpy()
-        m, v = (per_image(torch.from_numpy(values[index]), like) for values in (self.m, self.v))
-        return m, v
+        """(m, v) at times i, int64 [B], each [B, 1, 1, 1] like images; computed where i is, without waiting for it."""
+        last = self.timesteps - 1
+        position = i.double() / last
+        if self.course == "linear":
+            m = 0.001 + 0.998 * position
+        else:
+            m = torch.where(i == last, 0.999, 1.0075 ** (self.timesteps * (position - 1)))
+        v = 2 * self.variance * (m - m**2)
+        return per_image(m, like), per_image(v, like)
 
     def state(self, source: Tensor, target: Tensor, i: Tensor, noise: Tensor) -> Tensor:
         """The state at times i, int64 [B]."""
@@ -113,7 +118,7 @@ class BrownianBridge:
         """The state at the next time, drawn from the bridge between the predicted target and the source."""
         m, v = float(self.m[times[k]]), float(self.v[times[k]])
         target = self.target(state[0], source, m, v, answer)
-        if self.clip:
+        if self.clip_target:
             target = target.clamp(-1, 1)
         if k + 1 == len(times):
             return (target,)

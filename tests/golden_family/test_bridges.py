@@ -85,7 +85,7 @@ def stand_in(found: Case, scale: float, beside: bool) -> StandIn:
 
 def bridge(options: dict[str, Any], **changes: Any) -> BrownianBridge:
     o = options
-    values = {"timesteps": o["num_timesteps"], "schedule": o["mt_type"], "variance": o["max_var"]}
+    values = {"timesteps": o["num_timesteps"], "course": o["mt_type"], "variance": o["max_var"]}
     return BrownianBridge(**{**values, "predict": o["objective"], **changes})
 
 
@@ -129,7 +129,7 @@ class Stored(Sampler):
         if isinstance(self.process, BrownianBridge):
             m, v = (float(values[int(self.times[k])]) for values in (self.process.m, self.process.v))
             target = self.process.target(state[0], x, m, v, answer)
-            self.targets.append(target.clamp(-1, 1) if self.process.clip else target)
+            self.targets.append(target.clamp(-1, 1) if self.process.clip_target else target)
         if len(after) == 1:
             self.states.append(after[0])
         return after
@@ -148,7 +148,7 @@ def sampled(
 def test_sampling_of_a_bridge() -> None:
     found = case("bbdm_sample")
     o, beside = found.options, found.options["condition"] == "concat"
-    process = bridge(o, eta=o["eta"], clip=o["clip_denoised"])
+    process = bridge(o, eta=o["eta"], clip_target=o["clip_denoised"])
     net = stand_in(found, o["num_timesteps"], beside)
     run = sampled(net, process, o["sample_step"], beside, found.inputs["y"], found.inputs["noise"])
     got = {"steps": torch.tensor(process.times(o["sample_step"]))}
