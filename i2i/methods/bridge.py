@@ -37,8 +37,8 @@ from i2i.nets.bridge_processes import BrownianBridge, Flow
 LOSSES = ("", "l1", "l2")
 TIMES = ("uniform", "logit_normal")
 # Settings that are arguments of the network.
-SAMPLER = ("process", "predict", "condition", "steps", "timesteps", "course", "variance", "eta", "clip_target")
-SAMPLER += ("from_noise", "sigma", "solver")
+SAMPLER: tuple[str, ...] = ("process", "predict", "condition", "steps", "timesteps", "course", "variance", "eta")
+SAMPLER += ("clip_target", "from_noise", "sigma", "solver")
 UNET = ("width", "multiples", "blocks", "attention", "head", "groups", "modulate", "block_resize")
 
 
