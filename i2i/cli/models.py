@@ -61,6 +61,8 @@ def show(
     if as_json:
         print_json(facts)
         return
+    if isinstance(facts.get("domain"), dict):
+        facts["domain"] = f"statistics of the training images ({', '.join(facts['domain'])})"
     print_table(fact_rows(facts))
 
 

@@ -68,6 +68,7 @@ def translate(
     direction: option.Direction = "AtoB",
     statistics: option.Statistics = "auto",
     method: option.Method = None,
+    domain_check: option.DomainCheck = True,
     to: option.To = None,
     answers: option.Answers = 1,
     seed: option.Seed = 0,
@@ -88,13 +89,12 @@ def translate(
         raise I2IError(
             "--overwrite replaces outputs that exist; --skip-existing leaves them.", "Give only one of them."
         )
+    part = parse_shard(shard) if shard else None
     settings = TranslateSettings(
         WriteSettings(parse_size(size), quality, subsampling, alpha, profile, max_pixels or MAX_PIXELS, metadata),
         TileSettings(tile, overlap, None if memory is None else memory * 2**30, exact),
         NetworkSettings(device, precision, direction, statistics, method, batch, compile, render_factor),
-        RunSettings(
-            overwrite, skip_existing, resume, None, dry_run, parse_shard(shard) if shard else None, processes, ray
-        ),
+        RunSettings(overwrite, skip_existing, resume, None, dry_run, part, processes, ray, domain_check),
         AnswerSettings(to or (), answers, seed, like, steps),
     )
     request = Request(inputs or [], listed, null, output, model, format, settings)

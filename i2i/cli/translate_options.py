@@ -28,6 +28,7 @@ Examples:
   i2i translate s3://bucket/in/ -o s3://bucket/out/ --model runs/mine
   i2i translate scan_8k.tif -o out.tif --model runs/mine --tile 512
   i2i translate - --model runs/mine < photo.jpg > out.jpg
+  i2i translate drawings/ -o out/ --model runs/mine --no-domain-check
 """
 
 # ---- what is translated, and where it goes -------------------------------------------------------------------------
@@ -196,6 +197,14 @@ Statistics = Annotated[
     str,
     Option(
         help="Batch norm uses the statistics of each image (image) or of the training (stored); auto: as trained.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+DomainCheck = Annotated[
+    bool,
+    Option(
+        "--domain-check/--no-domain-check",
+        help="Look at 8 of the images, and say if they are unlike those that the model was trained on.",
         rich_help_panel=ADVANCED,
     ),
 ]

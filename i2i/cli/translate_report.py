@@ -72,6 +72,7 @@ class Report:
             for outcome in result.outcomes:
                 _print_json(_as_dict(outcome))
             more = {"left_out": formats.count_kinds(result.left_out_files), "record": result.record}
+            more["unlike"] = result.unlike
             _print_json(
                 {**counts, "seconds": round(seconds, 3), **{key: value for key, value in more.items() if value}}
             )
@@ -89,6 +90,8 @@ class Report:
                     _print(f"  {_sentence(outcome)}")
         if result.left_out:
             self.note(f"{result.left_out} {hint}".rstrip())
+        if result.unlike and not self.as_json:
+            self.note(f"note: {result.unlike}")
         if result.record:
             self.note(f"The record in the output folder is incomplete. {result.record}")
         if result.failed or result.record:

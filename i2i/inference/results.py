@@ -25,6 +25,7 @@ class Result:
 
     outcomes: list[Outcome] = field(default_factory=list)
     record: str = ""  # error because of which the record is incomplete; empty without one
+    unlike: str = ""  # a sentence if the inputs are unlike the images that the model was trained on
     left_out_files: list[Path] = field(default_factory=list)  # of folders and patterns: no readable images
 
     @property

@@ -54,6 +54,7 @@ class RunSettings:
     shard: tuple[int, int] | None = None  # (i, n): only the i-th of n parts, chosen by a hash of each name
     processes: int = 1  # on this machine, sharing the work
     ray: str | None = None  # address of a Ray cluster that does the work (see ray_cluster.run)
+    domain_check: bool = True  # tell images that are unlike those that the model was trained on
 
     def __post_init__(self) -> None:
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
@@ -98,6 +99,7 @@ class TranslateOptions(TypedDict, total=False):
     shard: tuple[int, int] | None
     processes: int
     ray: str | None
+    domain_check: bool
     # AnswerSettings
     to: str | Sequence[str]
     answers: int

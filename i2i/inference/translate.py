@@ -24,6 +24,7 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.files import blake2b_of, sweep
 from i2i.inference import ray_cluster, sheets, workers
+from i2i.inference.domain_check import unlike_training
 from i2i.inference.inputs import collect_jobs, in_shard
 from i2i.inference.jobs import Job, reason
 from i2i.inference.notes import with_domain, with_format, with_totals
@@ -70,7 +71,7 @@ def translate(
       profile, metadata, max_pixels: see media.codec.WriteSettings;
     - tile and overlap (pixels), memory (bytes), exact: see models.tiling.TileSettings;
     - device, precision, direction, statistics, method, batch, compile, render_factor: see settings.NetworkSettings;
-    - overwrite, skip_existing, resume, record, dry_run, shard, processes, ray: see settings.RunSettings;
+    - overwrite, skip_existing, resume, record, dry_run, shard, processes, ray, domain_check: see settings.RunSettings;
     - to, answers, seed, like, steps: of a model with several answers; see models.answers.AnswerSettings.
 
     Returns what became of each image; an image that cannot be read, translated or written never stops the others.
@@ -113,7 +114,9 @@ def translate(
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
     with OutputFolder(folder, None if record is None else record.path).held() as watched:
         result = _run(work, pairs, todo, answers, record, watched, run, progress)
-    result = dataclasses.replace(result, left_out_files=others)
+    looked_at = [p.source for p, due in zip(pairs, todo) if due and run.domain_check and not run.ray]
+    unlike = unlike_training(source, work.network.direction, looked_at)
+    result = dataclasses.replace(result, left_out_files=others, unlike=unlike)
     if format is None and not is_named:
         result.outcomes[:] = [with_format(outcome) for outcome in result.outcomes]
     result.outcomes[:] = with_totals(result.outcomes)

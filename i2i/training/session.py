@@ -32,6 +32,7 @@ from i2i.training.check import check_on_data
 from i2i.training.collapse import CollapseMonitor
 from i2i.training.doctor.loader import WatchedData
 from i2i.training.doctor.monitor import Doctor
+from i2i.training.domain import domain_facts
 from i2i.training.length import why_fixed
 from i2i.training.loop import Loop
 from i2i.training.precision import sentence
@@ -64,6 +65,7 @@ class Session:
         run.start = None  # its weights are in the networks now
         self.notes = run.notes(self.method)
         self.scorer = Scorer(run)
+        self.domain: dict[str, Any] | None = None  # what the model's header says of the training images
         self.data = WatchedData(run.data)
         self.doctor: Doctor | None = None
         self.observer = self._observer(not quiet, progress)
@@ -175,12 +177,17 @@ class Session:
         if self.run.training.keep_discriminators:
             trained = {n: net for n, net in method.networks().items() if next(net.parameters(), None) is not None}
             others = {name: net for name, net in trained.items() if name not in networks}
-        model_file.save(self._model_path, networks, self.run.header(images, self.scorer.metrics), others=others)
+        model_file.save(self._model_path, networks, self._header(images), others=others)
         self.scorer.metrics = {}  # the next model may have no score
 
     def _save_best(self, method: Method, images: int) -> None:
         networks = {name: getattr(method, name) for name in method.averaged}
-        model_file.save(self.run.folder / BEST, networks, self.run.header(images, self.scorer.metrics))
+        model_file.save(self.run.folder / BEST, networks, self._header(images))
+
+    def _header(self, images: int) -> dict[str, Any]:
+        if self.domain is None:
+            self.domain = domain_facts(self.run)  # read once, at the first save
+        return {**self.run.header(images, self.scorer.metrics), **self.domain}
 
     # ---- facts -------------------------------------------------------------------------------------------------
 
