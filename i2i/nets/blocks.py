@@ -160,13 +160,21 @@ class SeparableConv(nn.Module):
     """A convolution in two parts: each channel by itself (`kernel` x `kernel`), then all channels of a position (1x1).
 
     Between them instance norm, and both with a bias, whatever the norms of the network are (Li et al. 2020, arXiv
-    2003.08936). No padding in front unless `padding` says so."""
+    2003.08936). normed: False leaves the norm out, for maps of one position."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1, padding: int = 0) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int = 0,
+        normed: bool = True,
+    ) -> None:
         super().__init__()
         self.conv = nn.Sequential(
             nn.Conv2d(channels_in, channels_in, kernel, stride, padding, groups=channels_in),
-            InstanceNorm(channels_in),
+            InstanceNorm(channels_in) if normed else nn.Identity(),
             nn.Conv2d(channels_in, channels_out, 1),
         )
 

@@ -51,11 +51,11 @@ def narrow(network: nn.Module, width: int) -> nn.Module:
     if not 0 < width <= own:
         raise I2IError(f"The narrower network would have width {width}.", f"Allowed: 1 to {own}, that of the original.")
     student = of_width(network, width).to(next(network.parameters()))
-    with torch.no_grad():
-        copy_channels(network, student)
+    copy_channels(network, student)
     return student.train(network.training)
 
 
+@torch.no_grad()
 def copy_channels(old: nn.Module, new: nn.Module) -> None:
     """Copies the most important channels of `old` into `new`, a narrower or equally wide network of the same kind."""
     if isinstance(old, UNet) and isinstance(new, UNet):

@@ -71,15 +71,15 @@ class UNet(Network):
                 return ResizeConv(inside, outside, bias)
             return nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
 
-        def down(outside: int, inside: int, inner: bool = True) -> nn.Module:
+        def down(outside: int, inside: int, inner: bool = True, deepest: bool = False) -> nn.Module:
             if self.separable and inner:
-                return SeparableConv(outside, inside, 4, 2, 1)
+                return SeparableConv(outside, inside, 4, 2, 1, normed=not deepest)
             return nn.Conv2d(outside, inside, 4, stride=2, padding=1, bias=bias)
 
         level = None
         for k in range(depth - 1, 0, -1):  # from the innermost level outwards
             outer, inner = widths[k - 1], widths[k]
-            layers: list[nn.Module] = [LeakyReLU(0.2), down(outer, inner)]
+            layers: list[nn.Module] = [LeakyReLU(0.2), down(outer, inner, deepest=level is None)]
             if level is None:
                 layers += [ReLU(), up(inner, outer, bias), norm_layer(norm, outer)]
             else:

@@ -1,0 +1,227 @@
+"""`i2i compress`: a smaller or faster model out of a trained one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from i2i.cli import common_options as common
+from i2i.cli import translate_options as option
+from i2i.cli.output import echo, print_json, print_table, progress_bar
+from i2i.cli.panels import PanelCommand
+from i2i.core.errors import I2IError
+
+if TYPE_CHECKING:
+    from i2i.training.compress.compress import Compressed, Request
+
+HELP = """Make a smaller or faster model out of a trained one.
+
+distill (the default) trains a student with fewer channels beside the model, its teacher. prune removes weights, and
+keeps training under the discriminator: the file shrinks, and the speed stays, unless whole filters are removed.
+
+\b
+Examples:
+  i2i compress --model runs/mine -o small.safetensors
+  i2i compress --model runs/mine -o small.safetensors --macs 8x --epochs 20
+  i2i compress --model runs/mine -o small.safetensors --latency 20ms
+  i2i compress --model runs/mine -o sparse.safetensors --method prune --sparsity 0.5
+  i2i compress --model pix2pix_earth -o small.safetensors --discriminator new
+  i2i compress --model runs/mine -o table --table --images 2000
+"""
+
+Output = Annotated[
+    Path,
+    typer.Option("--output", "-o", help="The .safetensors file to write; with --table a folder.", show_default=False),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(help="Images to train on. [default: those of the model]", metavar="DIR|NAME", show_default=False),
+]
+By = Annotated[str, typer.Option("--method", help="distill or prune.", metavar="NAME")]
+Sparsity = Annotated[float, typer.Option(help="prune: share of the weights to remove, between 0 and 1.", metavar="S")]
+Granularity = Annotated[
+    str, typer.Option(help="prune: elements, 2:4 (two of four) or filters (a smaller dense network).", metavar="NAME")
+]
+Masks = Annotated[str, typer.Option("--schedule", help="prune: gradual or one-shot.", metavar="NAME")]
+MacsOption = Annotated[
+    str | None,
+    typer.Option("--macs", help="distill: how many times fewer multiply-accumulates. [default: 4x]", metavar="Nx"),
+]
+Latency = Annotated[
+    str | None,
+    typer.Option(help="distill: time for one image on this device, which is measured: 20ms.", metavar="TIME"),
+]
+WidthOption = Annotated[
+    int | None, typer.Option(help="distill: channels of the student's first layer.", metavar="N", min=1)
+]
+Form = Annotated[str, typer.Option(help="distill: narrow, or mobile (separable convolutions).", metavar="NAME")]
+Discriminator = Annotated[
+    str, typer.Option(help="trained (the model's), new, or none: what judges the images.", metavar="NAME")
+]
+Dtype = Annotated[str, typer.Option(help="Numbers in the file: fp16 or fp32.", metavar="NAME")]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
+Images = Annotated[
+    int | None,
+    typer.Option(
+        help="Length in images. [default: half (distill) or a tenth (prune) of the model's training]", metavar="N"
+    ),
+]
+Batch = Annotated[int | None, typer.Option(help="Images in a step. [default: the model's]", metavar="N", min=1)]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same model.", metavar="N")]
+Table = Annotated[
+    bool, typer.Option("--table", help="Train all rows of the table in docs/compress.md, and compare them.")
+]
+Rows = Annotated[str | None, typer.Option(help="With --table: which rows, such as a,b,d.", metavar="LIST")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command(name="compress", cls=PanelCommand, help=HELP)(compress)
+
+
+def compress(
+    model: option.Model,
+    output: Output,
+    data: Data = None,
+    by: By = "distill",
+    macs: MacsOption = None,
+    latency: Latency = None,
+    width: WidthOption = None,
+    form: Form = "narrow",
+    sparsity: Sparsity = 0.5,
+    granularity: Granularity = "elements",
+    schedule: Masks = "gradual",
+    discriminator: Discriminator = "trained",
+    direction: option.Direction = "AtoB",
+    dtype: Dtype = "fp16",
+    epochs: Epochs = None,
+    images: Images = None,
+    batch: Batch = None,
+    seed: Seed = None,
+    device: common.Device = "auto",
+    table: Table = False,
+    rows: Rows = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    quiet: Quiet = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Parses the options of `i2i compress` (see HELP), and prints what the model costs before and after."""
+    budgets = {"--macs": macs, "--latency": latency, "--width": width}
+    used = [name for name, value in budgets.items() if value is not None]
+    if len(used) > 1:
+        raise typer.BadParameter(f"{used[0]} and {used[1]} exclude each other: give one budget.")
+    seconds = _seconds(latency) if latency else 0.0
+    times = _times(macs) if macs else 4.0
+
+    from i2i.models.load import find
+    from i2i.training.compress.compress import Request
+    from i2i.training.compress.compress import compress as run
+    from i2i.training.compress.plan import Plan
+    from i2i.training.compress.student import Budget
+
+    training = {"epochs": epochs, "images": images, "batch": batch, "seed": seed, "device": device}
+    if epochs and images is None:
+        training["images"] = 0
+    masks = {"gradual": "gradual", "one-shot": "one-shot"}.get(schedule)
+    if masks is None:
+        raise I2IError(f"--schedule is {schedule!r}.", "Allowed: gradual, one-shot.")
+    request = Request(
+        method=by,
+        plan=Plan(sparsity=sparsity, granularity=granularity, masks=masks),
+        budget=Budget(width or 0, seconds, times),
+        form=form,
+        discriminator=discriminator,
+        dtype=dtype,
+        training=training,
+    )
+    with progress_bar(model, as_json or quiet) as progress:
+        if not Path(model).exists():
+            find(model, progress)
+    tell = None if as_json or quiet else lambda sentence: echo(sentence, err=True)
+    if table:
+        _table(model, output, data, request, rows, direction, tell, as_json)
+        return
+    result = run(
+        model,
+        output,
+        data,
+        request,
+        direction=direction,
+        overwrite=overwrite,
+        quiet=quiet or as_json,
+        tell=tell,
+    )
+    _print(result, model, as_json)
+
+
+def _table(
+    model: str,
+    output: Path,
+    data: list[str] | None,
+    request: Request,
+    rows: str | None,
+    direction: str,
+    tell: Any,
+    as_json: bool,
+) -> None:
+    from i2i.training.compress.table import run_table
+
+    chosen = [row.strip() for row in rows.split(",")] if rows else None
+    result = run_table(model, output, data, request, chosen, direction=direction, tell=tell)
+    if as_json:
+        print_json(result.values)
+        return
+    print_table(result.rows, result.titles)
+    echo(f"Pictures and the table are in {result.page}.")
+
+
+def _print(result: Compressed, model: str, as_json: bool) -> None:
+    """Prints what the model costs before and after."""
+    import dataclasses
+
+    from i2i.training.compress.compress import command
+
+    if as_json:
+        sizes = {"before": dataclasses.asdict(result.before), "after": dataclasses.asdict(result.after)}
+        print_json(
+            {"path": str(result.path), "images": result.images, "size": result.side, **sizes, "notes": result.notes}
+        )
+        return
+    for note in result.notes:
+        echo(f"Note: {note}")
+    before, after = result.before, result.after
+
+    def row(title: str, form: str, one: float, other: float) -> list[str]:
+        ratio = f"{one / other:.2f}x" if one and other else ""
+        return [title, format(one, form) if one else "-", format(other, form), ratio]
+
+    rows = [
+        row("parameters", ",.0f", before.parameters, after.parameters),
+        row("weights that are not 0", ",.0f", before.parameters * before.nonzero, after.parameters * after.nonzero),
+        row(f"M MACs, {result.side} pixels", ",.1f", before.macs / 1e6, after.macs / 1e6),
+        row("file, MB", ".3f", before.bytes / 1e6, after.bytes / 1e6),
+        row("ms for an image, here", ".1f", before.seconds * 1e3, after.seconds * 1e3),
+    ]
+    print_table(rows, ["", "before", "after", "less"])
+    echo(f"{result.path} was trained on {result.images:,} images.")
+    echo(f"Compare both:  {command(model, str(result.path))}")
+
+
+def _times(text: str) -> float:
+    """4x or 4 -> 4.0. Raises I2IError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*x?", text.strip().lower())
+    if not match or float(match[1]) <= 1:
+        raise I2IError(f"--macs is {text!r}.", "Give a number above 1: how many times fewer, such as 4x.")
+    return float(match[1])
+
+
+def _seconds(text: str) -> float:
+    """20ms or 0.02s -> 0.02. Raises I2IError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)", text.strip().lower())
+    if not match or float(match[1]) <= 0:
+        raise I2IError(f"--latency is {text!r}.", "Give a time with its unit, such as 20ms.")
+    return float(match[1]) * (1e-3 if match[2] == "ms" else 1.0)

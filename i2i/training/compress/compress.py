@@ -1,0 +1,283 @@
+"""The use case "compress": a trained model becomes a smaller or faster one, in one file."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.core import fast_conv
+from i2i.core.errors import I2IError, among
+from i2i.core.files import atomic_path
+from i2i.methods._method import Method
+from i2i.models import format as model_file
+from i2i.nets import narrow
+from i2i.nets.blocks import init_weights
+from i2i.training.compress import masks
+from i2i.training.compress.distilled import Distilled, Weights
+from i2i.training.compress.original import Original, open_original
+from i2i.training.compress.plan import Plan
+from i2i.training.compress.pruned import Pruned, judging_networks
+from i2i.training.compress.student import Budget, latency, macs, nonzero_share, student_of
+from i2i.training.loop import Loop
+from i2i.training.report import Observer, Report
+from i2i.training.report.observer import ProgressObserver, TrainProgress
+from i2i.training.signals import Interrupted
+
+METHODS = ("distill", "prune")
+GRANULARITIES = (*masks.GRANULARITIES, "filters")
+DISCRIMINATORS = ("trained", "new", "none")
+DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
+SHARE = 0.1  # of the images that the original was trained on: the length of a compression by default
+DISTILL_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a compression."""
+
+    method: str = "distill"  # distill, prune
+    plan: Plan = field(default_factory=Plan)  # of pruning; granularity may be "filters"
+    budget: Budget = field(default_factory=Budget)  # of the student
+    form: str = "narrow"  # of the student: narrow, mobile
+    discriminator: str = "trained"  # trained, new, none
+    dtype: str = "fp16"  # of the weights in the file: fp16, fp32
+    training: dict[str, Any] = field(default_factory=dict)  # settings of the run: images, epochs, batch, seed, device
+
+    def check(self) -> None:
+        """Raises I2IError for a value that is not allowed."""
+        choices = (("method", METHODS), ("discriminator", DISCRIMINATORS), ("dtype", tuple(DTYPES)))
+        for name, allowed in choices:
+            if getattr(self, name) not in allowed:
+                raise I2IError(f"--{name} is {getattr(self, name)!r}.", among(getattr(self, name), allowed))
+        if self.plan.granularity not in GRANULARITIES:
+            raise I2IError(f"--granularity is {self.plan.granularity!r}.", among(self.plan.granularity, GRANULARITIES))
+        self.plan.check()
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a generator costs."""
+
+    parameters: int
+    nonzero: float  # share of the weights that are not zero
+    macs: int  # multiply-accumulates of one image of `side` pixels that a device computes
+    bytes: int  # of the file
+    seconds: float  # for one image on this device
+
+    @classmethod
+    def of(cls, network: nn.Module, inputs: tuple[Tensor, ...], path: Path | None) -> Size:
+        """Measures a network."""
+        count = sum(p.numel() for p in network.parameters())
+        size = path.stat().st_size if path is not None and path.is_file() else 0
+        work = macs(network, inputs).work
+        return cls(count, nonzero_share(network), work, size, latency(network, inputs))
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What came of a compression."""
+
+    path: Path
+    side: int  # pixels of the image that the sizes are for
+    before: Size
+    after: Size
+    images: int  # training images seen
+    notes: list[str]
+
+
+def compress(
+    model: str | Path,
+    output: str | Path,
+    data: list[str] | None = None,
+    request: Request | None = None,
+    *,
+    direction: str = "AtoB",
+    overwrite: bool = False,
+    quiet: bool = True,
+    progress: TrainProgress | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Compressed:
+    """Compresses a model and writes it to `output`.
+
+    model: a run's folder, or a model file or name with discriminators. data: default: what the model was trained on.
+    While it trains, its state lies beside `output` in a folder with the suffix .run; after an interruption the same
+    call goes on. tell: called with a sentence before each step that takes time. Raises I2IError for a model that cannot
+    be compressed so, and Interrupted after Ctrl-C."""
+    request, path = request or Request(), Path(output)
+    request.check()
+    check_output(path, overwrite)
+    folder = path.with_suffix(".run")
+    if path.exists() and overwrite:
+        shutil.rmtree(folder, ignore_errors=True)  # of the compression that made the old file
+    original = open_original(model, data, direction=direction, training=settings_of(request))
+    set_default_length(original, request)
+    method, notes = build(original, request)
+    if tell is not None:
+        tell(f"Training on {original.run.total:,} images. The state and a report lie in {folder}.")
+    network = train(method, original, folder, _facts(original, request), quiet, progress)
+    if isinstance(method, Pruned) and method.pruning is not None:
+        method.pruning.apply_to(network)  # the average remembers weights that are gone
+    header = {**kept(original.header), "compressed": _described(original, request)}
+    sparse = isinstance(method, Pruned)
+    model_file.save(path, {original.network: network}, header, DTYPES[request.dtype], sparse=sparse)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    inputs = original.run.method.example(method, original.run.shape)
+    device = next(network.parameters()).device
+    teacher = method.inner.get_submodule(original.network).to(device)
+    before = Size.of(teacher, inputs, original.file)
+    after = Size.of(network, inputs, path)
+    result = Compressed(path, original.run.shape.size, before, after, original.run.total, notes)
+    _write_result(folder, result)
+    return result
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Raises I2IError for an output that cannot be written."""
+    if path.suffix != ".safetensors":
+        raise I2IError(f"The output {path} does not end in .safetensors.", "Give a name such as small.safetensors.")
+    if path.exists() and not overwrite:
+        raise I2IError(f"{path} exists.", "Give --overwrite to replace it.")
+    if path.is_dir():
+        raise I2IError(f"{path} is a folder.", "Give a name such as small.safetensors.")
+
+
+# ---- the method that trains it -------------------------------------------------------------------------------------
+
+
+def build(original: Original, request: Request) -> tuple[Pruned | Distilled, list[str]]:
+    """The method that trains the compressed generator, and notes for the user.
+
+    Raises I2IError if discriminators are missing, and if the student does not fit."""
+    inner = original.build()
+    missing, notes = original.missing(inner), []
+    if request.discriminator == "trained" and missing:
+        raise I2IError(
+            f"{original.name} holds no discriminator ({', '.join(missing)}), and it judges what is compressed.",
+            "Give its run's folder, or a model trained with --set keep_discriminators=yes. Or begin with a new one: "
+            "--discriminator new",
+        )
+    if request.discriminator == "new":
+        renew(inner, original)
+        notes.append("The discriminator is a new one: the first images teach it, too.")
+    teacher = inner.get_submodule(original.network)
+    if request.method == "prune":
+        plan, network = request.plan, copy.deepcopy(teacher)
+        if plan.granularity == "filters":
+            network = narrow.narrow(teacher, max(1, round((1 - plan.sparsity) * width_of(teacher))))
+            plan = dataclasses.replace(plan, masks="none", granularity="elements")
+            notes.append("Whole filters are removed: the network is smaller, and loses more than by single weights.")
+        plan = dataclasses.replace(plan, init_d=request.discriminator)
+        if request.discriminator == "none":
+            plan = dataclasses.replace(plan, objective="match")
+        return Pruned(inner, original.network, network, plan), notes
+    student = init_weights(student_of(teacher, inner.example(inner.shape), request.budget, request.form))
+    if type(student) is type(teacher):
+        narrow.copy_channels(teacher, student)
+    own = bool(original.header.get("train_mode_norm"))
+    weights = Weights.of(inner.needs)
+    adversarial = request.discriminator != "none"
+    return Distilled(inner, original.network, student, weights, own=own, adversarial=adversarial), notes
+
+
+def renew(inner: Method, original: Original, every: bool = False) -> None:
+    """Replaces the discriminators that the model does not hold, or every one, by new ones of the seed."""
+    fresh = original.fresh()
+    for name in judging_networks(inner, original.network) if every else original.missing(inner):
+        setattr(inner, name, fresh.get_submodule(name))
+
+
+def width_of(network: nn.Module) -> int:
+    """The width that a network was built with; 1 for a network without one."""
+    return int(getattr(network, "arguments", {}).get("width", 1))
+
+
+# ---- training ------------------------------------------------------------------------------------------------------
+
+
+def train(
+    method: Pruned | Distilled,
+    original: Original,
+    folder: Path,
+    facts: dict[str, Any],
+    quiet: bool = True,
+    progress: TrainProgress | None = None,
+) -> nn.Module:
+    """Trains to the end, from the newest checkpoint in `folder` if there is one; the compressed generator, averaged."""
+    run = original.run
+    folder.mkdir(parents=True, exist_ok=True)
+    observer: Observer = Report(folder, f"compress-{folder.stem}", run.settings, run.total, live=not quiet)
+    if progress is not None:
+        observer = ProgressObserver(observer, progress, run.total)
+    loop = Loop(method, run.data, run.training, folder, observer, total=run.total, facts=facts, preview=run.held_out)
+    reason = ""
+    try:
+        loop.run()
+    except Interrupted as error:
+        reason = error.what
+        error.hint = "Go on with the same command."
+        raise
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
+        raise
+    finally:
+        observer.close(reason)
+    with loop.ema.applied(method) as averaged:
+        network = copy.deepcopy(averaged.get_submodule(original.network))
+    return fast_conv.slow_down(network).float().eval()
+
+
+def settings_of(request: Request) -> dict[str, Any]:
+    """The settings of the run that the user has given."""
+    return {k: v for k, v in request.training.items() if v is not None}
+
+
+def set_default_length(original: Original, request: Request) -> None:
+    """Trains on a share of the images that the original has seen, unless the user says otherwise."""
+    if request.training.get("images") or request.training.get("epochs"):
+        return
+    seen = int(original.header.get("images") or 0) or original.run.data.count
+    share = DISTILL_SHARE if request.method == "distill" else SHARE
+    images = max(original.run.training.batch, round(share * seen))
+    original.run.training = dataclasses.replace(original.run.training, images=images)
+    original.run.total = original.run.training.length(original.run.data.count)
+
+
+def _facts(original: Original, request: Request) -> dict[str, Any]:
+    """What must be the same when the state in the folder is used again."""
+    asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(request)))
+    return {"compression": asked, "model": original.start.digest, "length": original.run.total}
+
+
+def kept(header: dict[str, Any]) -> dict[str, Any]:
+    """The entries of the original's header that hold for the compressed model, too."""
+    gone = ("networks", "sha256", "format", "multiple", "others", "sparse", "metrics", "choices")
+    return {k: v for k, v in header.items() if k not in gone}
+
+
+def _described(original: Original, request: Request) -> dict[str, Any]:
+    """The entry `compressed` of the header."""
+    described: dict[str, Any] = {"of": Path(original.name).name, "by": request.method, "images": original.run.total}
+    if request.method == "prune":
+        described |= {"sparsity": request.plan.sparsity, "granularity": request.plan.granularity}
+    return described
+
+
+def _write_result(folder: Path, result: Compressed) -> None:
+    values = {"before": dataclasses.asdict(result.before), "after": dataclasses.asdict(result.after)}
+    with atomic_path(folder / "result.json") as temporary:
+        temporary.write_text(json.dumps({"model": str(result.path), **values}, indent=1), encoding="utf-8")
+
+
+def command(original: str, output: str) -> str:
+    """A command that compares both models."""
+    return f"i2i compare {shlex.quote(original)} {shlex.quote(output)}"

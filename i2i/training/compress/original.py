@@ -1,0 +1,158 @@
+"""The trained model that is compressed: its networks, the method that trained it, and its data."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from i2i.core import files
+from i2i.core.errors import I2IError
+from i2i.data import cards
+from i2i.methods import method_names
+from i2i.methods._method import Method
+from i2i.models import content
+from i2i.models import format as model_file
+from i2i.models.load import ModelFile, find
+from i2i.training import recipes
+from i2i.training.compress.pruned import judging_networks
+from i2i.training.resolve import resolve_resume, resolve_run
+from i2i.training.run import Run
+from i2i.training.start import Start, read_start
+from i2i.training.tricks import TrickSettings
+
+NETWORKS = {"AtoB": "G", "BtoA": "F"}
+# Entries of a header that say how its data was prepared.
+PREPARED = ("size", "preprocess", "direction", "channels_in", "channels_out", "scale")
+
+
+@dataclass
+class Original:
+    """A model as it is before it is compressed."""
+
+    name: str  # as the user named it
+    run: Run  # its method, settings and data; the length is that of the compression
+    network: str  # name of the generator that is compressed
+    header: dict[str, Any]  # of its model file, or of the model that its run would save
+    start: Start  # its weights
+    file: Path | None  # the model file, if there is one
+
+    def build(self) -> Method:
+        """The method with all of the model's weights."""
+        self.run.start = None
+        method = self.run.build()
+        self.start.into(method)
+        return method
+
+    def fresh(self) -> Method:
+        """The method with random weights, a pure function of the seed."""
+        self.run.start = None
+        return self.run.build()
+
+    def missing(self, method: Method) -> list[str]:
+        """Names of the discriminators that the model does not hold."""
+        return [name for name in judging_networks(method, self.network) if name not in self.start.states]
+
+    @property
+    def bytes(self) -> int:
+        """Size of the model file, 0 without one."""
+        return self.file.stat().st_size if self.file else 0
+
+
+def open_original(
+    model: str | Path | ModelFile,
+    data: list[str] | None = None,
+    *,
+    direction: str = "AtoB",
+    training: dict[str, Any] | None = None,
+) -> Original:
+    """Opens a model with its method and its data.
+
+    model: the folder of a run, or a model file or name. data: default: the data that it was trained on. direction:
+    which of two generators is compressed. training: settings of the compression run (images, batch, seed, ...). Raises
+    I2IError for a model that cannot be trained on, and if there is no data."""
+    name = model.name if isinstance(model, ModelFile) else str(model)
+    if not isinstance(model, ModelFile) and (Path(model) / "config.yaml").is_file():
+        folder = Path(model)
+        run = resolve_resume(folder, sources=data)
+        path: Path | None = folder / "model.safetensors"
+        path = path if path is not None and path.is_file() else None
+        start = read_start(str(folder))
+        header = model_file.read_header(path) if path else run.header(0, {})
+    else:
+        path = find(model).path
+        if content.kind_of(path) == content.ONNX:
+            raise I2IError(
+                f"{name} is an ONNX file, whose weights cannot be trained.", "Give the model it was exported from."
+            )
+        if content.kind_of(path) == content.PTH:
+            raise I2IError(
+                f"{name} does not say which method trained it.", "Give a run's folder, or a model that i2i saved."
+            )
+        header = model_file.read_header(path)
+        run = _run_of(name, header, data)
+        start = read_start(str(path))
+    _refuse(run, name)
+    run.tricks = TrickSettings()
+    _set_training(run, training or {})
+    network = _generator(run, header, direction, name)
+    return Original(name, run, network, header, start, path)
+
+
+def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
+    """The run that would train a model file again: its recipe or method, with the forms of its networks."""
+    method, recipe = str(header.get("method", "")), str(header.get("recipe", ""))
+    if method not in method_names():
+        raise I2IError(f"{name} was trained by {method or 'a method that it does not name'}.", "Give its run's folder.")
+    base = recipe if recipe in recipes.recipes() and recipes.recipe(recipe)["method"] == method else method
+    sources = data or [d for d in header.get("data", []) if d in cards.names()]
+    if not sources:
+        raise I2IError(
+            f"{name} does not hold its data, and it is needed.",
+            f"Name it: i2i compress --model {shlex.quote(name)} --data DIR -o small.safetensors",
+        )
+    from i2i.methods import load_method
+
+    allowed = {f.name for f in dataclasses.fields(load_method(method).Config)}
+    known = {k: header[k] for k in PREPARED if k in header}
+    known |= {"load": known["size"]} if base == method and "size" in known else {}
+    described = header["networks"].get(header.get("generator") or "G") or next(iter(header["networks"].values()))
+    forms = {k: v for k, v in described.get("arguments", {}).items() if k in allowed and v is not None}
+    if "generator" in allowed:
+        forms["generator"] = described["type"].removeprefix("mobile_")
+    return resolve_run(base, sources, None, {**known, **forms})
+
+
+def _refuse(run: Run, name: str) -> None:
+    """Raises I2IError for a method whose networks change their form while they are trained."""
+    if run.method.grows:
+        raise I2IError(
+            f"{name} was trained by {run.method.__name__}, whose networks grow while they are trained.",
+            "Its generator cannot be compressed; export it with i2i models pack to halve the file.",
+        )
+
+
+def _set_training(run: Run, values: dict[str, Any]) -> None:
+    """Gives the run the length, batch and seed of the compression; everything is computed in float32, at once."""
+    fixed = {"accumulate": 1, "init_from": "", "trackers": "", "precision": "fp32", "compile": False}
+    run.training = dataclasses.replace(run.training, **{**fixed, **values})
+    run.training.check()
+    run.total = run.training.length(run.data.count)
+    run.start, run.start_digest = None, ""
+
+
+def _generator(run: Run, header: dict[str, Any], direction: str, name: str) -> str:
+    """The name of the generator for a direction."""
+    first = str(header.get("generator") or run.method.averaged[0])
+    if direction == "AtoB":
+        return first
+    if direction not in NETWORKS or NETWORKS[direction] not in run.method.averaged:
+        raise I2IError(f"{name} cannot translate {direction}.", "It can translate AtoB.")
+    return NETWORKS[direction]
+
+
+def is_path(model: str) -> bool:
+    """True if `model` names a file or folder."""
+    return bool(files.kind_of(model))

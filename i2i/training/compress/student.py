@@ -1,0 +1,125 @@
+"""Which student: its form, and how wide it may be for a budget of work or of time.
+
+The width is the same share in all layers: no supernet is trained to search a width for each layer, which takes several
+times the training of one student.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from i2i.core import fast_conv
+from i2i.core.errors import I2IError
+from i2i.nets.macs import Macs, count_macs
+from i2i.nets.narrow import of_width
+from i2i.nets.registry import network_arguments, network_name
+
+MOBILE = {"resnet": "mobile_resnet", "unet": "mobile_unet"}  # networks with a separable form
+FORMS = ("narrow", "mobile")
+PASSES = 15  # of which the fastest is the time of a network: the others were disturbed
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a student may cost: one of the three, and the first that is set counts. Default: a quarter of the work."""
+
+    width: int = 0  # channels of its first layer
+    latency: float = 0.0  # seconds for one image on this device
+    times: float = 4.0  # times fewer multiply-accumulates than the teacher
+
+
+def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, form: str = "narrow") -> nn.Module:
+    """The widest student within a budget, with random weights, on the teacher's device.
+
+    inputs: of the teacher, for one image. form: narrow, the teacher's layers with fewer channels; mobile, with
+    separable convolutions. Raises I2IError if there is none, or if it would be larger than its teacher."""
+    own = network_arguments(teacher).get("width")
+    kind = kind_of(teacher, form)
+    device = next(teacher.parameters()).device
+    if not isinstance(own, int):
+        of_width(teacher, 1)  # raises the sentence that says why
+
+    assert isinstance(own, int)
+
+    def build(width: int) -> nn.Module:
+        return of_width(teacher, width, kind).to(device)
+
+    whole = work(teacher, inputs)
+    if budget.width:
+        student = build(budget.width)
+        if budget.width > own or work(student, inputs) >= whole:
+            raise I2IError(
+                f"The student of width {budget.width} would be as large as its teacher of width {own}, or larger.",
+                f"Give --width 1 to {own - 1}, or --macs 4x.",
+            )
+        return student
+    if budget.latency:
+        return _widest(build, own, lambda net: latency(net, inputs) <= budget.latency, f"{budget.latency * 1e3:g} ms")
+    if not budget.times > 1:
+        raise I2IError(f"--macs is {budget.times:g}x.", "Give a number above 1: how many times fewer, such as 4x.")
+    limit = whole / budget.times
+    return _widest(build, own, lambda net: work(net, inputs) <= limit, f"{budget.times:g}x fewer multiply-accumulates")
+
+
+def _widest(build: Callable[[int], nn.Module], most: int, fits: Callable[[nn.Module], bool], words: str) -> nn.Module:
+    """The widest network that fits, by bisection: work and time grow with the width."""
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(build(middle)) else (low, middle)
+    if low == 0:
+        raise I2IError(f"No student fits {words}, even of width 1.", "Give a larger budget.")
+    return build(low)
+
+
+def kind_of(teacher: nn.Module, form: str) -> str:
+    """The registered name of the student's class. Raises I2IError for a form that the teacher does not have."""
+    kind = network_name(teacher)
+    if form not in FORMS:
+        raise I2IError(f"The form is {form!r}.", f"Allowed: {', '.join(FORMS)}.")
+    if form == "narrow" or kind.startswith("mobile"):
+        return kind
+    if kind not in MOBILE:
+        raise I2IError(f"There is no mobile form of {type(teacher).__name__}.", "Give --form narrow.")
+    return MOBILE[kind]
+
+
+def work(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Multiply-accumulates that a device has to compute for `inputs`."""
+    return macs(network, inputs).work
+
+
+def macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Macs:
+    """The multiply-accumulates of a network, whatever has been done to its convolutions."""
+    plain = fast_conv.slow_down(copy.deepcopy(network)).cpu().eval()
+    return count_macs(plain, *(x.cpu() for x in inputs))
+
+
+def nonzero_share(network: nn.Module) -> float:
+    """The share of weights that are not zero."""
+    values = [p for p in network.parameters() if p.dim() > 1]
+    return sum(int((p != 0).sum()) for p in values) / max(1, sum(p.numel() for p in values))
+
+
+@torch.inference_mode()
+def latency(network: nn.Module, inputs: tuple[Tensor, ...], passes: int = PASSES) -> float:
+    """Seconds that a network takes for one image on its device: the fastest of some passes."""
+    device = next(network.parameters()).device
+    network = copy.deepcopy(network).eval()
+    if device.type == "cpu":
+        fast_conv.speed_up(network)
+    inputs = tuple(x.to(device) for x in inputs)
+    seconds = []
+    for _ in range(passes + 2):
+        begun = time.perf_counter()
+        network(*inputs)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds[2:])
