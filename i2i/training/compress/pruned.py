@@ -19,7 +19,7 @@ from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.compress import features, masks
 from i2i.training.compress.plan import Plan
-from i2i.training.compress.terms import gaps, own_terms, with_generator
+from i2i.training.compress.terms import gaps, own_terms, untouched_buffers, with_generator
 
 CHANGES = 100  # times that gradual pruning chooses its masks anew
 SMALL = 1e-3  # of the gaps in training: a term that crosses 0 must not blow up its gap
@@ -44,7 +44,7 @@ class Pruned(Method):
         self.weights = weights_of(inner) if weights is None else weights
         self.judges = judging_networks(inner, name)
         self.inner = inner
-        inner.get_submodule(name).requires_grad_(False)
+        self._original = (inner.get_submodule(name).requires_grad_(False),)  # a tuple: it is inner's, not ours
         setattr(self, name, network.requires_grad_(True))
         kind = plan.granularity
         self.pruning = masks.Pruning(network, kind) if plan.masks != "none" else None
@@ -69,7 +69,7 @@ class Pruned(Method):
     @property
     def original(self) -> nn.Module:
         """The generator that it is compared with."""
-        return self.inner.get_submodule(self.original_name)
+        return self._original[0]
 
     def optimizers(self) -> dict[str, Optimizer]:
         """The method's own optimizers for the compressed generator; with `gaps` one Adam for it and D together, because
@@ -104,7 +104,8 @@ class Pruned(Method):
         steps = {"gaps": self._gaps, "match": self._match, "features": self._features}
         for name, terms in steps.get(self.plan.objective, self._plain)(batch, now):
             yield name, terms
-            self._apply_masks()
+            # Only what was updated: what was computed with the other network's weights is still needed.
+            self._apply_masks(generator=not is_judges(terms), judges=is_judges(terms))
 
     def _gaps(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         yield "G", self.loss_terms(batch, now)
@@ -124,7 +125,8 @@ class Pruned(Method):
         return found
 
     def _both(self, batch: Batch, now: Now, constant: bool) -> tuple[dict[str, Terms], dict[str, Terms]]:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not (constant and not self.inner.double_backward)):
+        with_gradient = torch.is_grad_enabled() and not (constant and not self.inner.double_backward)
+        with torch.set_grad_enabled(with_gradient), untouched_buffers(self.inner):
             original = own_terms(self.inner, self.original_name, self.original, batch, now)
         if constant:
             original = {o: {k: v.detach() for k, v in terms.items()} for o, terms in original.items()}
@@ -162,7 +164,9 @@ class Pruned(Method):
 
     def _added(self, name: str, own: Terms, batch: Batch, now: Now) -> Terms:
         """What is added to the terms `own`: their gaps, or the judgement of the original's images as fakes."""
-        original = own_terms(self.inner, self.original_name, self.original, batch, now, attached=False).get(name, {})
+        with untouched_buffers(self.inner):
+            terms = own_terms(self.inner, self.original_name, self.original, batch, now, attached=False)
+        original = terms.get(name, {})
         if self.plan.objective == "play":
             return {f"{k}_original": v for k, v in original.items() if is_judges(own) and k.startswith("fake")}
         if not is_generators(own) or original.keys() != own.keys():
@@ -205,10 +209,10 @@ class Pruned(Method):
         if now.step % every == 0:
             self.pruning.prune(self.compressed, masks.cubic(now.step, total, p.start, p.sparsity, p.end, every))
 
-    def _apply_masks(self) -> None:
-        if self.pruning is not None:
+    def _apply_masks(self, generator: bool, judges: bool) -> None:
+        if self.pruning is not None and generator:
             self.pruning.apply_to(self.compressed)
-        for name, pruning in self.d_pruning.items():
+        for name, pruning in self.d_pruning.items() if judges else ():
             pruning.apply_to(self.inner.get_submodule(name))  # type: ignore[operator]
 
 

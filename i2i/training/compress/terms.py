@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now, Terms
@@ -24,13 +25,23 @@ Yielded = dict[str, Terms]  # {optimizer: {term: scalar}} of one step
 SMALL = 1e-6  # terms of the original nearer to 0 than this count as this much, or their gap would explode
 
 
-class _Attached(TorchFunctionMode):
-    """While active, `detach` does nothing: gradients reach the generator through the discriminator's terms, too."""
+class _Watched(TorchFunctionMode):
+    """While active, no weight is changed, and with `attached` `detach` does nothing: gradients reach the generator
+    through the discriminator's terms, too. Raises I2IError if a step changes weights itself."""
+
+    def __init__(self, attached: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.attached = attached
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is Tensor.detach:
+        if self.attached and function is Tensor.detach:
             with torch.enable_grad():  # a pool of fakes is asked without
                 return args[0].view_as(args[0])  # another tensor, whose flags can be changed
+        if function is Tensor.clamp_ and isinstance(args[0], nn.Parameter):
+            raise I2IError(
+                "The method clips weights inside of its step, so its terms cannot be compared with each other.",
+                "Compress it without its discriminator: --method distill --discriminator none",
+            )
         return function(*args, **(kwargs or {}))
 
 
@@ -50,6 +61,19 @@ def with_generator(method: Method, name: str, generator: nn.Module) -> Iterator[
             pool.size = size
 
 
+@contextlib.contextmanager
+def untouched_buffers(network: nn.Module) -> Iterator[None]:
+    """While active, the network has copies of its buffers: what a pass changes in them is forgotten."""
+    own = [(m, key, value) for m in network.modules() for key, value in m._buffers.items() if value is not None]
+    for module, key, value in own:
+        module._buffers[key] = value.clone()
+    try:
+        yield
+    finally:
+        for module, key, value in own:
+            module._buffers[key] = value
+
+
 def own_terms(
     method: Method, name: str, generator: nn.Module, batch: Batch, now: Now, attached: bool = True
 ) -> Yielded:
@@ -60,7 +84,7 @@ def own_terms(
     devices = [batch.x.device] if batch.x.is_cuda else []
     with with_generator(method, name, generator), torch.random.fork_rng(devices):
         torch.manual_seed(seed_of("compress", now.seed, now.images))
-        with _Attached() if attached else contextlib.nullcontext():
+        with _Watched(attached):
             for optimizer, terms in method.step(batch, now):
                 yielded[optimizer] = {**yielded.get(optimizer, {}), **terms}
     return yielded

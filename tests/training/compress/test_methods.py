@@ -1,0 +1,147 @@
+"""Compression of every method, in its smallest form: terms, masks, frozen networks, and what a student costs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from i2i.core.errors import I2IError
+from i2i.methods import load_method, method_names
+from i2i.methods._method import Now
+from i2i.nets import ResNet, UNet
+from i2i.nets.narrow import narrow, of_width
+from i2i.training.compress import masks
+from i2i.training.compress.distilled import Distilled, Weights
+from i2i.training.compress.plan import ROWS, Plan
+from i2i.training.compress.pruned import Pruned
+from i2i.training.compress.student import Budget, student_of, work
+from i2i.training.compress.terms import own_terms, sum_of
+from tests.methods.tiny import batch_of, made
+
+# Methods with one generator that a discriminator judges. Others are trained without one, grow, or clip weights.
+JUDGED = [n for n in method_names() if not load_method(n).grows and n not in ("bridge", "unsb", "bicyclegan", "wgan")]
+LAST = Now(images=4 * 59, total=4 * 100, batch=4)  # the last of 2, 3, 4, 5 and 6 steps: G's turn everywhere
+
+
+def values(net: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in net.parameters()]
+
+
+def run(method: Pruned | Distilled, name: str, now: Now = LAST) -> set[str]:
+    """Makes one step as the loop does; the optimizers that had their turn."""
+    optimizers, turns = method.train().optimizers(), set()
+    for optimizer, terms in method.step(batch_of(name), now):
+        assert all(value.isfinite() for value in terms.values()), terms
+        sum_of(list(terms.values())).backward(inputs=method.owned(optimizers[optimizer]))
+        optimizers[optimizer].step()
+        turns.add(optimizer)
+    return turns
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_every_method_is_pruned_under_its_own_terms_and_the_pruned_weights_stay_zero(name: str) -> None:
+    inner = made(name)
+    G = inner.averaged[0]
+    plan = Plan(masks="one-shot")
+    same = Pruned(inner, G, copy.deepcopy(inner.get_submodule(G)), replace(plan, masks="none")).train()
+    terms = same.loss_terms(batch_of(name), LAST)
+    assert terms
+    assert float(sum_of(list(terms.values()))) < 1e-3, "an equal generator has no gap"
+    method = Pruned(inner, G, copy.deepcopy(inner.get_submodule(G)), plan)
+    before, original = values(method.compressed), values(method.original)
+    counts = [int((w == 0).sum()) for w in masks.prunable(method.compressed).values()]
+    assert counts == [round(0.5 * w.numel()) for w in masks.prunable(method.compressed).values()]
+    assert run(method, name) == {"G"}
+    moved = any(not torch.equal(a, b) for a, b in zip(before, values(method.compressed), strict=True))
+    assert moved or name == "gan", "the first D of the tiny GAN says the same of every image"
+    assert all(torch.equal(a, b) for a, b in zip(original, values(method.original), strict=True))
+    after = [int((w == 0).sum()) for w in masks.prunable(method.compressed).values()]
+    assert all(b >= a for a, b in zip(counts, after, strict=True)), "momentum has revived pruned weights"
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "dcgan"])
+def test_a_student_learns_from_its_teacher_and_the_teacher_stays(name: str) -> None:
+    inner = made(name)
+    G = inner.averaged[0]
+    teacher = inner.get_submodule(G)
+    method = Distilled(inner, G, of_width(teacher, 2), Weights.of(inner.needs))
+    before, taught = values(method.student), values(teacher)
+    assert run(method, name) == {"G", "D"}
+    assert any(not torch.equal(a, b) for a, b in zip(before, values(method.student), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(taught, values(teacher), strict=True))
+    assert (
+        method.infer(batch_of(name)).shape[1:] == method.preview(batch_of(name))["student" if G == "G" else G].shape[1:]
+    )
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_of_the_table_makes_a_step(row: str) -> None:
+    plan, inner = ROWS[row], made("pix2pix")
+    network = copy.deepcopy(inner.get_submodule("G"))
+    network = narrow(network, 3) if plan.form == "narrow" else network
+    D = values(inner.get_submodule("D"))
+    method = Pruned(inner, "G", network, plan)
+    turns = run(method, "pix2pix")
+    assert "G" in turns
+    moved = any(not torch.equal(a, b) for a, b in zip(D, values(inner.get_submodule("D")), strict=True))
+    assert moved == (not plan.freeze_d and plan.init_d != "none"), "the discriminator"
+
+
+def test_gradual_pruning_ends_at_the_share_at_half_way() -> None:
+    inner = made("pix2pix")
+    method = Pruned(inner, "G", copy.deepcopy(inner.get_submodule("G")), Plan(sparsity=0.75))
+    shares = []
+    for step in (0, 25, 50, 90):
+        run(method, "pix2pix", Now(images=4 * step, total=400, batch=4))
+        shares.append(masks.zeros(method.compressed))
+    assert shares[0] == pytest.approx(0.05, abs=0.01)
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] == pytest.approx(0.75, abs=0.01)
+    assert shares[3] == pytest.approx(0.75, abs=0.01)
+
+
+def test_a_method_that_clips_weights_in_its_step_is_refused() -> None:
+    inner = made("wgan")
+    method = Pruned(inner, "G", copy.deepcopy(inner.get_submodule("G")), Plan())
+    with pytest.raises(I2IError, match="clips weights"):
+        run(method, "wgan")
+
+
+def test_terms_are_the_same_whenever_they_are_asked_for() -> None:
+    method = made("cyclegan").train()
+    G, batch = method.get_submodule("G"), batch_of("cyclegan")
+    one, two = (own_terms(method, "G", G, batch, LAST) for _ in range(2))
+    assert all(torch.equal(one[o][k], two[o][k]) for o in one for k in one[o])
+
+
+@pytest.mark.parametrize(
+    ("net", "form"), [(ResNet(3, 3, 2, 16), "mobile"), (UNet(3, 3, 3, 16, "instance", detail=8), "narrow")]
+)
+def test_a_student_of_a_quarter_of_the_work(net: nn.Module, form: str) -> None:
+    x = (torch.zeros(1, 3, 32, 32),)
+    student = student_of(net, x, Budget(times=4), form)
+    assert work(net, x) / 8 < work(student, x) <= work(net, x) / 4
+    assert student(x[0]).shape == net(x[0]).shape
+
+
+def test_a_network_narrowed_to_its_own_width_makes_the_same_images() -> None:
+    for net in (ResNet(3, 3, 2, 4), UNet(3, 3, 3, 4, "batch", detail=4), made("dcgan").get_submodule("G")):
+        x = torch.randn(2, 8) if not isinstance(net, ResNet | UNet) else torch.rand(2, 3, 16, 16)
+        assert torch.allclose(net.eval()(x), narrow(net, net.arguments["width"]).eval()(x), atol=1e-5)
+
+
+def test_impossible_students_and_shares_are_refused_in_a_sentence() -> None:
+    net, x = ResNet(3, 3, 1, 8), (torch.zeros(1, 3, 16, 16),)
+    with pytest.raises(I2IError, match="as large as its teacher of width 8, or larger"):
+        student_of(net, x, Budget(width=9))
+    with pytest.raises(I2IError, match="No student fits"):
+        student_of(net, x, Budget(times=1e6))
+    for share in (1.0, 0.0, -1.0, 2.0):
+        with pytest.raises(I2IError, match="Give a number between 0 and 1"):
+            Plan(sparsity=share).check()
+    with pytest.raises(I2IError, match="2:4 removes one half"):
+        Plan(granularity="2:4", sparsity=0.7).check()
