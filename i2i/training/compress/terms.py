@@ -30,7 +30,7 @@ class _Watched(TorchFunctionMode):
     through the discriminator's terms, too. Raises I2IError if a step changes weights itself."""
 
     def __init__(self, attached: bool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.attached = attached
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
