@@ -110,8 +110,8 @@ def make(
         str,
         typer.Option(
             "--make",
-            help="What is done to each image: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, pixelate, or "
-            "several of them joined by +.",
+            help="What is done to each image: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, pixelate, "
+            "hed, or several of them joined by +.",
             show_default=False,
         ),
     ],
@@ -119,6 +119,7 @@ def make(
     size: Annotated[int, typer.Option(help="Side of the square images, in pixels.")] = 256,
     scale: Annotated[int, typer.Option(help="How many times smaller the images in A are: 1, 2, 3, 4 or 8.")] = 1,
     most: Annotated[int, typer.Option(help="Pairs at most; 0: all images.")] = 0,
+    hed: Annotated[str, typer.Option(help="Weights of HED for --make hed. [default: fetched once]")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
 ) -> None:
@@ -135,7 +136,7 @@ def make(
     from i2i.data.make_pairs import make_pairs
 
     with progress_bar(folder, quiet or as_json) as progress:
-        count = make_pairs(folder, chain, output, size, most, progress, scale)
+        count = make_pairs(folder, chain, output, size, most, progress, scale, hed)
     if as_json:
         print_json({"folder": output, "pairs": count})
     else:

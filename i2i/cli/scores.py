@@ -8,7 +8,7 @@ import typer
 
 from i2i.cli.output import print_table
 
-ROWS = ("model", "mean image", "input copied", "bicubic", "real images")
+ROWS = ("model", "mean image", "input copied", "gray", "mean color", "bicubic", "true images", "real images")
 
 
 def print_scores(result: dict[str, Any]) -> None:
@@ -47,14 +47,14 @@ def print_scores(result: dict[str, Any]) -> None:
 
 def _print_rows(rows: dict[str, dict[str, float]], intervals: dict[str, list[float]]) -> None:
     """One line a metric: the model's score with its 95 % interval, and the score of each guess."""
-    from i2i.inference.metric_choice import higher_is_better, title
+    from i2i.inference.metric_choice import has_best, higher_is_better, title
 
     metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
     lines = []
     for metric in metrics:
         edges = intervals.get(metric)
         interval = f"{_short(edges[0])} to {_short(edges[1])}" if edges else "-"
-        better = "higher" if higher_is_better(metric) else "lower"
+        better = ("higher" if higher_is_better(metric) else "lower") if has_best(metric) else "as true"
         scores = [_short(values[metric]) if metric in values else "-" for values in rows.values()]
         lines.append([title(metric), better, scores[0], interval, *scores[1:]])
     first, *others = rows

@@ -17,13 +17,13 @@ import numpy as np
 
 from i2i.core.errors import I2IError
 from i2i.core.files import sha256_of
-from i2i.data import cache, crops, decode, device, labels, make, sampler
+from i2i.data import cache, crops, decode, device, hed, labels, make, sampler
 from i2i.data.augment import Augment
 from i2i.data.batch import Batch
 from i2i.data.collate import Raw, batch_of, stacked
 from i2i.data.layouts import WHOLE, Layout, Source, header
 from i2i.data.preprocess import Preprocess
-from i2i.data.spec import DataSettings
+from i2i.data.spec import HED, DataSettings
 from i2i.media import images
 
 SAMPLED = 64  # files whose contents enter the fingerprint, and whose headers tell the channels
@@ -80,6 +80,7 @@ class Data:
         varied = spec.augment if spec.augment_on == "cpu" else ""
         self.augment = Augment(varied, paired=self.layout == "paired", labels=self.palette is not None)
         self.caches = self._caches(cache_folder)
+        self._hed = hed.detector(spec.hed) if HED in spec.makes else None
         if self.palette and (note := labels.outside_of(self.palette, self.sides[0])):
             self.notes.append(note)
 
@@ -242,7 +243,7 @@ class Data:
 
     def _make_source(self, y: np.ndarray, seed: int, number: int) -> np.ndarray:
         """The source that is made from a target, both uint8 [H, W, C]."""
-        x = make.make_source(y, self.spec.makes, seed, number, self.spec.scale)
+        x = make.make_source(y, self.spec.makes, seed, number, self.spec.scale, self._hed)
         wanted = self.channels_in
         return x if x.shape[2] == wanted else images.to_array(images.convert(images.to_pil(x), wanted))
 

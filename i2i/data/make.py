@@ -17,6 +17,7 @@ from torch import Tensor
 
 from i2i.core.random import seed_of
 from i2i.data import degrade
+from i2i.data.spec import HED
 
 Rng = np.random.Generator
 KIND_SHARES = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)  # of degrade.KINDS
@@ -24,10 +25,18 @@ JPEG, NOISE, BLUR, PIXELATE = (10, 60), (5, 50), (0.5, 4.0), (4, 16)  # quality;
 HIDDEN = 128  # level of masked pixels
 
 
-def make_source(y: np.ndarray, parts: tuple[str, ...], seed: int, number: int, scale: int = 1) -> np.ndarray:
+def make_source(
+    y: np.ndarray,
+    parts: tuple[str, ...],
+    seed: int,
+    number: int,
+    scale: int = 1,
+    hed: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
     """The source of a target `y`, uint8 [H, W, C], whose sides are multiples of the scale: uint8 [H / scale, ...].
 
     parts: those of the chain, each one of spec.MAKES. seed, number: choose the draws; number is that of the sample.
+    hed: makes the part "hed"; see data.hed.
     What the chain makes smaller than that (x2 and real at scale 1) is enlarged to it, and what stays larger is made
     smaller at the end, both bicubic. Transparency is kept."""
     rng = np.random.Generator(np.random.PCG64(seed_of(seed, "make", number)))
@@ -36,6 +45,10 @@ def make_source(y: np.ndarray, parts: tuple[str, ...], seed: int, number: int, s
     size = (max(1, y.shape[0] // scale), max(1, y.shape[1] // scale))
     for part in parts:
         factor = _factor(part, scale)
+        if part == HED:
+            assert hed is not None
+            x = hed(x)
+            continue
         step = _real(factor) if part == "real" else _STEPS[part]
         x = step(x, rng).reshape(*_sides(x, factor), channels)
     x = _brought_to(x, size)

@@ -20,18 +20,19 @@ def make_pairs(
     most: int = 0,
     progress: Progress | None = None,
     scale: int = 1,
+    hed: str = "",
 ) -> int:
     """Writes pairs of `size` x `size` pixels as PNG into the new folder `output`; returns their number.
 
     data: a folder, or the name of a data set. chain: see DataSettings.make. most: pairs at most, spread evenly; 0: all.
-    scale: the images in A are so many times smaller than those in B.
+    scale: the images in A are so many times smaller than those in B. hed: weights for the chain "hed".
     Raises I2IError if the folder exists, there is no image, an image cannot be read, or the chain is unknown."""
     folder = Path(output)
     if folder.exists():
         raise I2IError(f"{folder} exists.", "Give the name of a new folder.")
     if most < 0:
         raise I2IError(f"most is {most}.", "Allowed: 0 or more.")
-    spec = DataSettings(make=chain, size=size, load=0, exact=True, scale=scale)
+    spec = DataSettings(make=chain, size=size, load=0, exact=True, scale=scale, hed=hed)
     if not spec.makes:
         raise I2IError("The chain is empty.", "Give one, such as --make real.")
     opened = source.open([data], spec)

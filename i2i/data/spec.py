@@ -10,6 +10,7 @@ from i2i.core.errors import I2IError, nearest
 from i2i.data.preprocess import RULES, Preprocess
 
 MAKES = ("grey", "x2", "x3", "x4", "x8", "real", "jpeg", "noise", "blur", "mask", "edges", "pixelate")
+HED = "hed"  # one more, which needs the weights of a network
 SCALES = (1, 2, 3, 4, 8)
 GEOMETRY = ("affine", "rotate90", "vflip", "cutout")  # of PARTS
 PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
@@ -40,8 +41,11 @@ class DataSettings:
     cache_gb: NonNegative = 8.0  # largest size of the cache, in 10^9 bytes
     palette: str = ""  # label maps as x: auto (the colors in them), or a file with a color a line; one channel a class
     label_edges: bool = False  # label maps: one more channel with the edges between colors (pix2pixHD's instance edges)
-    make: str = ""  # makes x from y: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, pixelate, joined by +
+    make: str = (
+        ""  # makes x from y: grey, x2, x3, x4, x8, real, jpeg, noise, blur, mask, edges, hed, pixelate; joined: +
+    )
     degrade: str = ""  # as make, for data without pairs: bicubic (default if scale is above 1), real, or a chain
+    hed: str = ""  # weights of HED for make=hed, edges by a network: a file; none: from their address, once
     augment: str = ""  # color, affine, rotate90, vflip, noise, blur, jpeg, cutout, joined by +; or a file of A.save
     augment_on: str = "cpu"  # cpu (albumentations, all) or device (kornia: color, affine, rotate90, noise, cutout)
 
@@ -93,9 +97,9 @@ class DataSettings:
             raise I2IError("make and direction do not go with layout attributes.", "Leave them out.")
         for name, parts in (("make", self.makes), ("degrade", self.degrades)):
             for part in parts:
-                if part not in MAKES:
-                    value = getattr(self, name)
-                    raise I2IError(f"{name} is {value!r}, and its part {part!r} is unknown.", nearest(part, MAKES))
+                if part not in (*MAKES, HED):
+                    value, known = getattr(self, name), (*MAKES, HED)
+                    raise I2IError(f"{name} is {value!r}, and its part {part!r} is unknown.", nearest(part, known))
         if not self.augment.endswith((".yaml", ".yml")):
             for part in self.parts:
                 if part not in PARTS:

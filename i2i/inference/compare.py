@@ -72,6 +72,7 @@ def compare(
         raise I2IError(f"{show} images cannot be shown on the page.", f"Allowed: 1 to {compare_page.MOST}.")
     lineup = open_lineup(candidates, data, split=split, limit=limit, size=size, device=device, method=method)
     chosen = metric_choice.choose(metrics, features, lineup.data.spec.scale)
+    chosen = tuple(metric for metric in chosen if metric_choice.has_best(metric))
     sets = compare_sets.start(lineup, chosen, features, seed)
     scores = _score(lineup, chosen, sets, show if page is not None else 0, progress)
 

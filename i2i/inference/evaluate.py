@@ -1,7 +1,7 @@
 """The use case "evaluate": a model against the true images of a paired test split, beside two trivial guesses.
 
 A model is worth something if it beats both guesses: the mean image of the training targets, given for every input, and
-the input itself, handed back unchanged. The guess beside a model that enlarges is the bicubic enlargement of the input.
+the input itself, handed back unchanged. See `baselines` for the guesses beside models that enlarge or color.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.inference import diversity, metric_choice, set_evaluation
-from i2i.inference.evaluate_data import Source, data_of_run, header_for, open_split, training_side
+from i2i.inference.baselines import Baselines, enlarged
+from i2i.inference.evaluate_data import Source, data_of_run, header_for, open_split
 from i2i.inference.evaluate_generated import as_generator, check_generator, check_translator, evaluate_generator
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.inference.pair_scores import PairMetrics, Values, summary
@@ -29,7 +30,6 @@ from i2i.models.load import load
 from i2i.models.translator import Translator
 
 BATCH = 8  # images in one pass of the network
-MEAN_IMAGES = 1000  # training images of which the mean image is computed, at most
 SHEET_ROWS = 8  # images on the sheet test.png of a finished run
 
 
@@ -62,8 +62,9 @@ def evaluate(
     need no download. features: the network by which sets of images are compared (see i2i.models.feature_weights). seed:
     of intervals, of MIND's directions, of KID's subsets and of answers. progress(images done, images in all).
 
-    Returns {"split", "count", "size", "model", "mean image", "input copied" (or "bicubic", for a model that enlarges),
-    "real images", "intervals", "features"}.
+    Returns {"split", "count", "size", "model", "mean image", "input copied" (or "bicubic", for a model that enlarges;
+    "gray" and "mean color", for one that colors, and the colorfulness of the "true images"), "real images",
+    "intervals", "features"}.
     The rows from "model" to "real images" hold scores by metric, averaged over images: l1 in [0, 2] (images lie in
     [-1, 1]), psnr in dB, ssim at most 1, lpips, ...; and of all images as a set: fd_effnet, kid (times 1000), mind,
     precision, recall, density, coverage. "real images" is the floor: real training images beside the real test images.
@@ -89,7 +90,8 @@ def evaluate(
         )  # fmt: skip
     assert not isinstance(model, LoadedGenerator)
     translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
-    chosen = metric_choice.choose(metrics, features, translator.scale)
+    colorizes = bool(translator.header.get("colorizes"))
+    chosen = metric_choice.choose(metrics, features, translator.scale, colorizes)
     check_translator(chosen, samples)
     if metrics is not None and "diversity" in chosen:
         diversity.check_answers(translator)
@@ -183,27 +185,27 @@ def _score_pairs(
 ) -> dict[str, Values]:
     """Per guess and metric: the values of all of the first `count` images that the guess exists for."""
     values: dict[str, Values] = {}
-    scale = data.spec.scale
-    mean_target = _mean_target(data) if scale == 1 else None
-    mean = None if mean_target is None else metrics.view(mean_target)
-    title_of_input = "input copied" if scale == 1 else "bicubic"
+    colorizes = bool(translator.header.get("colorizes"))
+    baselines = Baselines(data, colorizes)
     for start in range(0, count, BATCH):
         pairs = list(_pairs(data, start, min(start + BATCH, count)))
         translations = translator([x for x, _ in pairs], batch=BATCH)
-        copies = [_with_channels(enlarged(x, scale), int(y.shape[0])) for x, y in pairs]
-        for i, ((_, y), translation, copied) in enumerate(zip(pairs, translations, copies, strict=True), start):
+        for i, ((x, y), translation) in enumerate(zip(pairs, translations, strict=True), start):
             if save is not None:
                 images.save((Path(save) / data.names[i]).with_suffix(".png"), images.to_uint8(translation))
-            real, copy = metrics.view(y), None if copied is None else metrics.view(copied)
-            guesses = (("model", metrics.view(translation)), ("mean image", mean), (title_of_input, copy))
-            for title, guess in guesses:
-                if guess is not None and guess.image.shape == real.image.shape:
-                    for metric, score in metrics(guess, real).items():
+            real = metrics.view(y)
+            for title, guess in {"model": translation, **baselines(x, int(y.shape[0]))}.items():
+                if guess is not None and guess.shape == y.shape:
+                    for metric, score in metrics(metrics.view(guess), real).items():
                         values.setdefault(title, {}).setdefault(metric, []).append(score)
+            if colorizes:  # how colorful the images should be
+                for metric, score in metrics(real, real, ("colorfulness",)).items():
+                    values.setdefault("true images", {}).setdefault(metric, []).append(score)
         if sets is not None:
             sets.add("model", translations)
+            copies = [baselines.of_input(x, int(y.shape[0])) for x, y in pairs]
             if all(copied is not None for copied in copies):
-                sets.add(title_of_input, [copied for copied in copies if copied is not None])
+                sets.add(baselines.title_of_input, [copied for copied in copies if copied is not None])
         if progress is not None:
             progress(start + len(pairs), count)
     return values
@@ -217,11 +219,8 @@ def conclude(
     model: the model in memory, or its file, which is loaded on `device`. Writes two files into the run's `folder`:
     metrics.json with the scores, and test.png, a sheet of some inputs, translations and true images."""
     translator = model if isinstance(model, Translator) else load(model, device)
-    result = {
-        **evaluate(
-            translator, held_out, metrics=("pixel", "y", "lpips") if translator.scale > 1 else ("pixel", "lpips")
-        )
-    }
+    more = ["y"] if translator.scale > 1 else ["color"] if translator.header.get("colorizes") else []
+    result = evaluate(translator, held_out, metrics=("pixel", *more, "lpips"))
     result["split"] = split
     with files.atomic_write(folder / "metrics.json") as file:
         file.write(json.dumps(result, indent=1).encode())
@@ -241,35 +240,3 @@ def _pairs(data: datasets.Data, start: int, stop: int) -> Iterator[tuple[Tensor,
         sample = data.item(i)
         assert sample.y is not None
         yield sample.x[0], sample.y[0]
-
-
-def _mean_target(data: datasets.Data) -> Tensor | None:
-    """The mean target [C, H, W] of the training split; None if there is none, or if its images differ in size."""
-    training = training_side(data, 1)
-    if training is None:
-        return None
-    total: Tensor | None = None
-    count = min(MEAN_IMAGES, training.count)
-    for i in range(count):
-        y = training.item(i).x[0].double()
-        if total is not None and total.shape != y.shape:
-            return None
-        total = y if total is None else total + y
-    return None if total is None else (total / count).float()
-
-
-def enlarged(x: Tensor, scale: int) -> Tensor:
-    """Images [..., C, H, W] in [-1, 1], `scale` times as large by bicubic interpolation: the guess to beat."""
-    if scale == 1:
-        return x
-    size = [side * scale for side in x.shape[-2:]]
-    batch = x.reshape(-1, *x.shape[-3:])
-    big = torch.nn.functional.interpolate(batch, size, mode="bicubic", antialias=True, align_corners=False)
-    return big.clamp(-1, 1).reshape(*x.shape[:-2], *size)
-
-
-def _with_channels(x: Tensor, channels: int) -> Tensor | None:
-    """An image [C, H, W] with that many channels: itself, or gray repeated; None if neither fits."""
-    if x.shape[0] == channels:
-        return x
-    return x.repeat(channels, 1, 1) if x.shape[0] == 1 else None

@@ -35,6 +35,9 @@ def open_split(
     Pairs if the images are pairs, else the layout unpaired."""
     sources, split, note = sources_of(header, data, split)
     settings = settings_of(header, "paired", size)
+    names = [[Path(str(one)).name for one in some] for some in (sources, header.get("data") or [])]
+    if settings.degrade and names[0] == names[1]:  # the training made its pairs of these images, whatever they hold
+        settings = replace(settings, make=settings.degrade)
     try:
         return datasets.open(sources, settings, split=split), split, note
     except I2IError as error:

@@ -9,12 +9,13 @@ from i2i.metrics.feature_networks import FeatureNetwork
 
 PIXEL = ("l1", "psnr", "ssim")  # of each translation and its true image, fast
 LUMA = ("psnr_y", "ssim_y")  # of their luma, without a border: the numbers of super-resolution
-PAIRED = (*PIXEL, *LUMA, "ms_ssim", "lpips", "dists")  # of each translation and its true image
+COLOR = ("ab_l1", "ab_psnr", "colorfulness")  # of their colors alone, and how colorful each is: of colorization
+PAIRED = (*PIXEL, *LUMA, *COLOR, "ms_ssim", "lpips", "dists")  # of each translation and its true image
 OVERLAP = ("precision", "recall", "density", "coverage")
 SETS = ("fd", "kid", "mind", *OVERLAP)  # of all translations and all true images
 ANSWERS = ("diversity",)  # of several answers for one image
 GENERATED = ("is", "labels")  # of samples alone: Inception score, share of asked classes
-GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "y": LUMA, "fid": ("fd", "fid")}
+GROUPS = {"prdc": OVERLAP, "pixel": PIXEL, "y": LUMA, "color": COLOR, "fid": ("fd", "fid")}
 NOT_INCEPTION = ("effnet", "alex", "vgg")  # a file is known only when it is read, see `check_network`
 # dists needs weights that do not ship with i2i, so it is computed on request only
 DEFAULT = (*PIXEL, "ms_ssim", "lpips", *SETS, *ANSWERS)
@@ -24,6 +25,9 @@ TITLES = {
     "ssim": "SSIM",
     "psnr_y": "PSNR-Y dB",
     "ssim_y": "SSIM-Y",
+    "ab_l1": "L1 of ab",
+    "ab_psnr": "PSNR of ab dB",
+    "colorfulness": "colorfulness",
     "ms_ssim": "MS-SSIM",
     "lpips": "LPIPS",
     "dists": "DISTS",
@@ -35,7 +39,7 @@ TITLES = {
     "diversity": "diversity",
 }
 BY_NETWORK = {"fd_": "FD", "is_": "IS"}  # start of a name that ends with the network -> title
-HIGHER_IS_BETTER = ("psnr", "ssim", *LUMA, "ms_ssim", *OVERLAP, *GENERATED, *ANSWERS)
+HIGHER_IS_BETTER = ("psnr", "ssim", "ab_psnr", *LUMA, "ms_ssim", *OVERLAP, *GENERATED, *ANSWERS)
 
 
 def title(metric: str) -> str:
@@ -45,19 +49,27 @@ def title(metric: str) -> str:
     return TITLES.get(metric, metric)
 
 
+def has_best(metric: str) -> bool:
+    """Whether a lower or a higher score is the better one; the best colorfulness is that of the real images."""
+    return metric != "colorfulness"
+
+
 def higher_is_better(metric: str) -> bool:
     """Whether a higher score is a better one."""
     return metric in HIGHER_IS_BETTER or metric.startswith("is_")
 
 
-def choose(metrics: Sequence[str] | str | None, network: str, scale: int = 1) -> tuple[str, ...]:
+def choose(
+    metrics: Sequence[str] | str | None, network: str, scale: int = 1, colorizes: bool = False
+) -> tuple[str, ...]:
     """The metrics to compute, without groups; None: all that need nothing to be downloaded.
 
-    scale: of the model; the metrics of super-resolution belong to those of models that enlarge.
+    scale: of the model; the metrics of super-resolution belong to those of models that enlarge. colorizes: the model
+    colors images, and the metrics of color belong to those.
     metrics: names, or one text with commas. network: the name of the feature network. Raises I2IError for an unknown
     name, and for FID on another network than Inception."""
     if metrics is None:
-        return DEFAULT if scale == 1 else (*PIXEL, *LUMA, *DEFAULT[len(PIXEL) :])
+        return (*PIXEL, *(LUMA if scale > 1 else ()), *(COLOR if colorizes else ()), *DEFAULT[len(PIXEL) :])
     names = [
         name.strip().lower().replace("-", "_")
         for m in ([metrics] if isinstance(metrics, str) else metrics)

@@ -10,6 +10,7 @@ from torch import Tensor
 from i2i.core.progress import Progress
 from i2i.inference import metric_choice
 from i2i.metrics import intervals, ms_ssim, pixel
+from i2i.metrics.color import color_scores
 from i2i.metrics.perceptual import LPIPS
 from i2i.models import feature_weights
 
@@ -67,6 +68,8 @@ class PairMetrics:
             found = pixel.luma_scores(fake.image, real.image, self.border)
             values |= {k: v for k, v in found.items() if k in wanted}
         _, channels, *sides = fake.image.shape
+        if set(wanted) & set(metric_choice.COLOR) and channels == 3:
+            values |= {k: v for k, v in color_scores(fake.image, real.image).items() if k in wanted}
         if "ms_ssim" in wanted and ms_ssim.scales_for(*sides):
             values["ms_ssim"] = ms_ssim.ms_ssim(fake.image, real.image).float()
         if channels not in (1, 3):

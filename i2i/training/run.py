@@ -24,6 +24,7 @@ from i2i.methods._check import check_class
 from i2i.methods._method import Method
 from i2i.nets.bounds import at_most
 from i2i.training import tricks
+from i2i.training.gray_targets import gray_targets
 from i2i.training.remarks import remarks
 from i2i.training.settings import TrainSettings
 from i2i.training.start import Start
@@ -131,7 +132,8 @@ class Run:
                 "share of a batch: the result depends on their number."
             ]
         uncompiled = ["The networks grow, so they are not compiled."] if self.training.compile and method.grows else []
-        return [*self.start_notes, *uncompiled, *method.notes(), *per_process, *remarks(self.data)]
+        colors = gray_targets(self.data) if self.method.facts(self.config).get("colorizes") else []
+        return [*self.start_notes, *uncompiled, *method.notes(), *per_process, *colors, *remarks(self.data)]
 
     def facts(self, any_length: bool = False) -> dict[str, Any]:
         """What must be the same when a checkpoint is resumed; see `check_same_run`.

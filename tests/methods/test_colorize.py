@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import i2i
+from i2i import data
 from i2i.core.errors import I2IError
+from i2i.data import DataSettings
 from i2i.media import luma
+from i2i.methods import load_method
 from i2i.methods._method import Now
 from i2i.models import format as model_file
 from i2i.models.coloring import ColorTranslator
 from i2i.models.load import load
+from i2i.training.gray_targets import gray_targets
 from tests.methods.tiny import BATCH, batch_of, made
 
 # ---- colorization in Lab -------------------------------------------------------------------------------------------
@@ -113,3 +120,43 @@ def test_an_encoder_starts_with_the_weights_of_a_classifier(tmp_path: Path) -> N
             torch.testing.assert_close(found, y)
     with pytest.raises(I2IError, match="does not hold the weights of this encoder"):
         made("colorize", encoder="resnet34", encoder_weights=weights)
+
+
+# ---- the training images -------------------------------------------------------------------------------------------
+
+
+def photos(folder: Path, color: int, gray: int) -> Path:
+    """A folder of that many color and gray images."""
+    folder.mkdir()
+    draws = np.random.default_rng(0)
+    for i in range(color + gray):
+        image = Image.fromarray(draws.integers(0, 256, (40, 40, 3)).astype(np.uint8)).resize((80, 80))
+        image = image.convert("L").convert("RGB") if i >= color else image
+        image.save(folder / f"{'gray' if i >= color else 'color'}{i}.jpg")
+    return folder
+
+
+def test_gray_targets_are_counted_and_named(tmp_path: Path) -> None:
+    settings = DataSettings(layout="paired", make="grey", size=32)
+
+    def remarks(name: str, color: int, gray: int) -> str:
+        return " ".join(gray_targets(data.open(photos(tmp_path / name, color, gray), settings)))
+
+    assert "4 of 9 target images are gray (gray5.jpg, gray6.jpg, gray7.jpg, ...)" in remarks("some", 5, 4)
+    assert remarks("none", 2, 0) == ""
+    with pytest.raises(I2IError, match="2 of 2 target images are gray"):
+        remarks("all", 0, 2)
+
+
+def test_one_folder_becomes_a_model_that_colors(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 4, 0)
+    tiny = {**load_method("colorize").tiny, "degrade": "grey", "images": 4, "batch": 2}
+    run = i2i.train("colorize", data=folder, out=tmp_path / "run", **tiny)
+    image = Image.open(folder / "color0.jpg")
+    output = i2i.load(run, device="cpu")(image)
+    assert output.size == image.size
+    before, after = (np.asarray(x).astype(float) @ np.array(luma.WEIGHTS) for x in (image, output))
+    assert np.abs(before - after).max() <= 1
+    header = model_file.read_header(tmp_path / "run" / "model.safetensors")
+    assert header["colorizes"] is True
+    assert header["degrade"] == "grey"
