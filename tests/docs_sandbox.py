@@ -187,6 +187,14 @@ def furnish(folder: Path) -> None:
     for i in range(3):
         picture(folder / "archive/a" / f"{i}.png", i, 32, 32)
     make_pairs(folder / "pairs")
+    for split in ("train", "test"):  # label maps beside photos
+        for i in range(4):
+            photo = np.random.default_rng(i).integers(0, 256, (32, 32, 3), np.uint8)
+            labels = np.array([[70, 130, 180], [0, 0, 142], [128, 64, 128]], np.uint8)[
+                (np.indices((32, 32))[0] + i) // 8 % 3
+            ]
+            (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.hstack([labels, photo])).save(folder / "labels" / split / f"{i}.png")
     for name in ("digits", "emoji"):
         for label, title in enumerate(("smileys", "symbols", "travel", "food")):
             for i in range(4):

@@ -100,6 +100,8 @@ class Palette:
         try:
             with open_regular(Path(path)) as file:
                 lines = file.read(1 << 20).decode().splitlines()
+        except FileNotFoundError:
+            raise I2IError(f"The palette {path} does not exist.", "Give a text file, or palette=auto.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise I2IError(
                 f"The palette {path} cannot be read: {error}.", "Give a text file, or palette=auto."

@@ -6,8 +6,10 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as fn
 
 from i2i.models.flat import copy_sharing_tensors, replace
+from i2i.nets.labels import LabelEncoder
 
 MAX_RADIUS = 512  # pixels; networks that reach farther count as reaching this far
 
@@ -21,6 +23,8 @@ def receptive_radius(network: nn.Module, channels: int, multiple: int, limit: in
     for name, module in [*probe.named_modules()]:
         if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.InstanceNorm2d):
             replace(probe, name, nn.Identity())
+        elif isinstance(module, LabelEncoder):
+            replace(probe, name, _Spread(module.channels, 3 if module.edges else 1))
         elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             module.weight.data = torch.full_like(module.weight, 1 / module.weight.shape[0] / module.weight.shape[1])
             if module.bias is not None:
@@ -36,14 +40,26 @@ def receptive_radius(network: nn.Module, channels: int, multiple: int, limit: in
         border *= 2
 
 
+class _Spread(nn.Module):
+    """Stands for an encoder of label maps: the spot goes into each of `channels`, `reach` pixels wide."""
+
+    def __init__(self, channels: int, reach: int) -> None:
+        super().__init__()
+        self.channels, self.reach = channels, reach
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, channels, H, W]."""
+        return fn.max_pool2d(x[:, :1], self.reach, 1, self.reach // 2).expand(-1, self.channels, -1, -1)
+
+
 def _effect_radius(probe: nn.Module, channels: int, multiple: int, border: int) -> int:
     """How far the effect of a spot reaches in an image with `border` pixels at its left and right."""
     x = torch.zeros(1, channels, max(16, multiple), 2 * border + multiple, dtype=torch.float64)
     x[..., border : border + multiple] = 1.0
     with torch.inference_mode():
-        y = probe(x)
+        y, without = probe(x), probe(torch.zeros_like(x))  # a network with noise of its own is not 0 without the spot
     scale = y.shape[-1] / x.shape[-1]
-    changed = (y != 0).any(dim=1)[0].any(dim=0).nonzero().flatten() / scale  # columns, in pixels of the input
+    changed = (y != without).any(dim=1)[0].any(dim=0).nonzero().flatten() / scale  # columns, in pixels of the input
     if not len(changed):
         return 0
     return max(border - int(changed[0]), int(changed[-1]) + 1 - border - multiple, 0)

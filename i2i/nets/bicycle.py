@@ -173,6 +173,7 @@ class BicycleGenerator(Choosing):
     encoder finds, and from the second answer on a draw around that mean."""
 
     choices = ("answers", "like")
+    first: Tensor
 
     def __init__(
         self,
@@ -191,14 +192,19 @@ class BicycleGenerator(Choosing):
         self.unet = NoisyUNet(channels_in, channels_out, z, depth, width, norm, activation, upsample)
         self.encoder = Encoder(channels_out, z, encoder_blocks, encoder_width, norm)
         self.multiple, self.noise = self.unet.multiple, Latent((("normal", z),))
+        self.register_buffer("first", self.drawn(Choice()), persistent=False)  # exported models cannot draw
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H, W] in [-1, 1]. z: [B, z]; None: that of the first answer."""
-        return super().forward(x) if z is None else self.unet(x, z)
+        return self.unet(x, self.first.to(x).expand(len(x), -1) if z is None else z)
+
+    def drawn(self, choice: Choice) -> Tensor:
+        """The noise [1, z] of an answer."""
+        return self.noise.draw(torch.tensor([choice.answer]), choice.seed, "bicycle")
 
     def chosen(self, choice: Choice) -> nn.Module:
         """The network of one answer. choice: `seed` and `answer`, and `like`, an image [1, channels_out, H, W]."""
-        eps = self.noise.draw(torch.tensor([choice.answer]), choice.seed, "bicycle").to(self.encoder.mean.weight)
+        eps = self.drawn(choice).to(self.encoder.mean.weight)
         if choice.like is None:
             return Answer(self.unet, eps)
         mean, log_variance = self.encoder(choice.like.to(eps))

@@ -106,7 +106,7 @@ def test_the_networks_see_a_channel_for_each_class() -> None:
         ({"augment": "affine+color"}, "color would change the colors of label maps"),
         ({"augment": "affine", "augment_on": "device"}, "blends the colors"),
         ({"channels_in": 4}, "no transparency"),
-        ({"palette": "nowhere.txt"}, "nowhere.txt cannot be read"),
+        ({"palette": "nowhere.txt"}, "nowhere.txt does not exist"),
         ({"layout": "unpaired"}, "the images are no pairs"),
         ({"direction": "BtoA"}, "more than 256 colors"),
     ],

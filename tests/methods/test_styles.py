@@ -16,6 +16,8 @@ from i2i.methods import load_method
 from i2i.methods._method import Method, Now
 from i2i.methods._saved import saved_header
 from i2i.models import format as model_file
+from i2i.models.load import translator_of
+from i2i.models.tiling import TileSettings
 from i2i.nets import MultiScale
 from i2i.nets.choice import Choice
 from i2i.nets.labels import LabelInput, without_labels
@@ -204,3 +206,18 @@ def test_edges_are_between_colors_of_one_class_too() -> None:
 def test_a_model_of_label_maps_in_another_is_refused() -> None:
     with pytest.raises(I2IError, match=r"holds another one"):
         LabelInput(PALETTE, False, "labels", {})
+
+
+def test_answers_and_label_maps_are_translated_in_tiles(tmp_path: Path) -> None:
+    """The effect of a pixel ends somewhere, also in networks that are not 0 where the image is."""
+    x = COLORS[torch.randint(4, (12, 10), generator=torch.Generator().manual_seed(1))].permute(2, 0, 1)[None]
+    x = torch.nn.functional.interpolate(x, scale_factor=16.0, mode="nearest")
+    for name, values in (
+        ("bicyclegan", {"depth": 2}),
+        ("pix2pix", {"depth": 2, "palette": PALETTE, "label_edges": True}),
+    ):
+        method = made(name, **values).eval()
+        whole = translator_of({"G": method.generator}, saved_header(method))
+        assert whole.tiling.radius < 40
+        tiled = whole.with_tiling(TileSettings(96, exact=True))
+        torch.testing.assert_close(tiled(x), whole(x), rtol=0, atol=1e-5)

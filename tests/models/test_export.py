@@ -13,12 +13,15 @@ from PIL import Image
 from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.inference.translate import translate
+from i2i.methods import load_method
+from i2i.methods._saved import saved_header
 from i2i.models import export
 from i2i.models import format as model_file
 from i2i.models import onnx as onnx_file
 from i2i.models.load import load
 from i2i.models.onnx import OnnxNet
 from tests.cli.program import i2i
+from tests.methods import tiny
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -45,6 +48,19 @@ def made(tmp_path_factory, images):
         out = folder / f"{name}.onnx"
         found[name] = path, out, export.export(path, out, direction=direction, check=images)
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bicyclegan", "pix2pixhd", "pix2pix"])
+def test_answers_stages_and_label_maps_are_exported(name, images, tmp_path):
+    values = {"palette": "colors:4682b4,00008e|00008f,804080", "label_edges": True} if name != "bicyclegan" else {}
+    method = tiny.made(name, **values).eval()
+    header = {**saved_header(method), **load_method(name).facts(method.config)}
+    path = model_file.save(tmp_path / "m.safetensors", {"G": method.generator}, header)
+    assert export.export(path, tmp_path / "m.onnx", check=images).largest < 1e-3
+    x = torch.rand(2, 3, 32, 48) * 2 - 1
+    assert (load(path, "cpu")(x) - load(tmp_path / "m.onnx")(x)).abs().max() < 1e-3
+    assert (load(tmp_path / "m.onnx").palette is None) is (name == "bicyclegan")
 
 
 @pytest.mark.parametrize("name", ["unet", "resnet"])
