@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from i2i.core.config import Blocks, Count, NonNegative, UnderOne, Width
+from i2i.core.config import Blocks, NonNegative, UnderOne, Width
 from i2i.core.errors import I2IError, among
 from i2i.core.random import counter_normal, counter_uniform
 from i2i.losses.adversarial import at_least_float32
 from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, sample_ids, schedule
-from i2i.nets.bridge import Bridge, Steps, Timesteps
+from i2i.nets.bridge import Bridge, Multiple, Steps, Timesteps
 from i2i.nets.bridge_processes import BrownianBridge, Flow
 
 LOSSES = ("", "l1", "l2")
@@ -61,9 +61,11 @@ class BridgeSettings:
     times: str = "uniform"  # flow: times in training: uniform, or logit_normal (early ones more often, as JiT)
     solver: str = "euler"  # flow: euler, or heun, which evaluates the network twice for each step
     width: Width = 64  # channels of the U-Net at the full size; BBDM: 128
-    multiples: tuple[Count, ...] = (1, 2, 4)  # channels at each size, each half of the one before; BBDM: 1, 4, 8
+    multiples: tuple[Multiple, ...] = (1, 2, 4)  # channels at each size, each half of the one before; BBDM: 1, 4, 8
     blocks: Blocks = 2  # residual blocks at each size
-    attention: tuple[Count, ...] = ()  # reductions of the size (1, 2, 4, ...) with attention, beside the smallest map
+    attention: tuple[
+        Multiple, ...
+    ] = ()  # reductions of the size (1, 2, 4, ...) with attention, beside the smallest map
     head: Width = 32  # channels of an attention head; BBDM: 64
     groups: Width = 32  # groups of the group norms
     modulate: bool = True  # the time scales and shifts the norms, else it is added

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from i2i.core.config import Blocks, Count, Layers, Natural, NonNegative, Positive, Range, Share, UnderOne, Width
+from i2i.core.config import Blocks, Count, Layers, Natural, NonNegative, Positive, Share, UnderOne, Width
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_normal, seed_of
 from i2i.losses.adversarial import at_least_float32, lsgan
@@ -34,7 +33,7 @@ from i2i.losses.contrastive import patch_nce
 from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, linear, sample_ids
 from i2i.nets import init_weights
 from i2i.nets.patches import PatchHeads
-from i2i.nets.unsb import StyleBlock, TimePatchGAN, UNSBGenerator
+from i2i.nets.unsb import StyleBlock, TimePatchGAN, Timesteps, UNSBGenerator
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class UNSBSettings:
     """Settings of UNSB; the defaults are those of the released code and its scripts."""
 
     timed: bool = False  # G sees the step: yes as the paper means it, no as in the released code
-    timesteps: Annotated[int, Range(1, 200)] = 5  # steps of the chain; translating takes 1 to this many
+    timesteps: Timesteps = 5  # steps of the chain; translating takes 1 to this many
     tau: NonNegative = 0.01  # variance of the chain's noise, and weight inside the Schroedinger loss
     blocks: Blocks = 9  # residual blocks of the generator
     width: Width = 64  # channels of the generator's first layer
@@ -163,7 +162,7 @@ class UNSB(Translate):
         if len(x_t) < 2:
             raise I2IError(
                 "UNSB compares each image with another one of its batch, but the batch is 1.",
-                "Give --set batch=2 or more; for several processes, twice their number.",
+                "Give --set batch=2 or more: two images for each process and each part of an accumulated step.",
             )
         return x_t.roll(1, 0), fake.roll(1, 0)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from i2i.core.config import Blocks, Channels, Count, NonNegative, Range, Width
+from i2i.core.config import Blocks, Channels, NonNegative, Range, Width
 from i2i.core.errors import I2IError, among
 from i2i.nets.bridge_processes import BrownianBridge, Flow, Process
 from i2i.nets.chain import AtTime, Chain, State
@@ -18,6 +18,7 @@ PROCESSES = ("bridge", "flow")
 MOST_STEPS = 200
 Steps = Annotated[int, Range(1, MOST_STEPS)]
 Timesteps = Annotated[int, Range(4, 100_000)]
+Multiple = Annotated[int, Range(1, 64)]  # of a width, or by which a size is reduced
 
 
 class Sampler(Chain):
@@ -87,9 +88,9 @@ class Bridge(Sampler):
         sigma: NonNegative = 0.0,
         solver: str = "euler",
         width: Width = 64,
-        multiples: tuple[Count, ...] = (1, 2, 4),
+        multiples: tuple[Multiple, ...] = (1, 2, 4),
         blocks: Blocks = 2,
-        attention: tuple[Count, ...] = (),
+        attention: tuple[Multiple, ...] = (),
         head: Width = 32,
         groups: Width = 32,
         modulate: bool = True,

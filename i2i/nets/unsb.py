@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Annotated, cast
 
 from torch import Tensor, nn
 
-from i2i.core.config import Blocks, Channels, Count, Layers, NonNegative, Width
+from i2i.core.config import Blocks, Channels, Layers, NonNegative, Range, Width
 from i2i.core.random import pixel_normal
 from i2i.nets.blocks import InstanceNorm, LeakyReLU, ReLU
 from i2i.nets.chain import Chain, State
@@ -15,6 +15,8 @@ from i2i.nets.patchgan import PatchGAN
 from i2i.nets.registry import Network, register
 from i2i.nets.resnet import ResNet
 from i2i.nets.time import sines_and_cosines
+
+Timesteps = Annotated[int, Range(1, 200)]  # of the chain
 
 
 def bridge_times(timesteps: int) -> list[float]:
@@ -144,7 +146,7 @@ class UNSBGenerator(Chain):
         width: Width = 64,
         style_layers: Layers = 3,
         timed: bool = False,
-        timesteps: Count = 5,
+        timesteps: Timesteps = 5,
         tau: NonNegative = 0.01,
     ) -> None:
         super().__init__()

@@ -67,6 +67,8 @@ def rewritten(path: Path, folder: Path, change: object) -> Path:
         ("pix2pix", "images", 10**15, "0 to 999999999999"),
         ("cyclegan", "blocks", 10**8, "0 to 256"),
         ("cut", "blocks", 10**8, "0 to 256"),
+        ("bridge", "steps", 10**8, "1 to 200"),
+        ("unsb", "timesteps", 10**8, "1 to 200"),
         ("wgan", "critic_steps", HUGE, "1 to 10000"),
     ],
 )
