@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,8 @@ from i2i.cli.panels import PanelCommand
 from i2i.core.errors import I2IError
 
 if TYPE_CHECKING:
-    from i2i.training.compress.compress import Compressed, Request
+    from i2i.training.compress.compress import Compressed
+    from i2i.training.compress.table import TableResult
 
 HELP = """Make a smaller or faster model out of a trained one.
 
@@ -30,6 +31,7 @@ Examples:
   i2i compress --model runs/mine -o sparse.safetensors --method prune --sparsity 0.5
   i2i compress --model pix2pix_earth -o small.safetensors --discriminator new
   i2i compress --model runs/mine -o table --table --images 2000
+  i2i compress --model runs/mine -o curve --curve small.safetensors --curve sparse.safetensors
 """
 
 Output = Annotated[
@@ -75,6 +77,12 @@ Table = Annotated[
     bool, typer.Option("--table", help="Train all rows of the table in docs/compress.md, and compare them.")
 ]
 Rows = Annotated[str | None, typer.Option(help="With --table: which rows, such as a,b,d.", metavar="LIST")]
+CurveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--curve", help="Train nothing: score and measure MODEL beside these models, as a page.", metavar="MODEL"
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
@@ -105,11 +113,18 @@ def compress(
     device: common.Device = "auto",
     table: Table = False,
     rows: Rows = None,
+    curve: CurveOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     quiet: Quiet = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Parses the options of `i2i compress` (see HELP), and prints what the model costs before and after."""
+    tell = None if as_json or quiet else lambda sentence: echo(sentence, err=True)
+    if curve:
+        from i2i.training.compress.curve import run_curve
+
+        _print_table(run_curve([model, *curve], output, data, direction=direction, tell=tell), as_json)
+        return
     budgets = {"--macs": macs, "--latency": latency, "--width": width}
     used = [name for name, value in budgets.items() if value is not None]
     if len(used) > 1:
@@ -141,9 +156,11 @@ def compress(
     with progress_bar(model, as_json or quiet) as progress:
         if not Path(model).exists():
             find(model, progress)
-    tell = None if as_json or quiet else lambda sentence: echo(sentence, err=True)
     if table:
-        _table(model, output, data, request, rows, direction, tell, as_json)
+        from i2i.training.compress.table import run_table
+
+        chosen = [row.strip() for row in rows.split(",")] if rows else None
+        _print_table(run_table(model, output, data, request, chosen, direction=direction, tell=tell), as_json)
         return
     result = run(
         model,
@@ -158,25 +175,13 @@ def compress(
     _print(result, model, as_json)
 
 
-def _table(
-    model: str,
-    output: Path,
-    data: list[str] | None,
-    request: Request,
-    rows: str | None,
-    direction: str,
-    tell: Any,
-    as_json: bool,
-) -> None:
-    from i2i.training.compress.table import run_table
-
-    chosen = [row.strip() for row in rows.split(",")] if rows else None
-    result = run_table(model, output, data, request, chosen, direction=direction, tell=tell)
+def _print_table(result: TableResult, as_json: bool) -> None:
+    """Prints what a table or a curve found."""
     if as_json:
         print_json(result.values)
         return
     print_table(result.rows, result.titles)
-    echo(f"Pictures and the table are in {result.page}.")
+    echo(f"The images and the table are in {result.page}.")
 
 
 def _print(result: Compressed, model: str, as_json: bool) -> None:

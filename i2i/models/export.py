@@ -32,6 +32,7 @@ from i2i.models import load as loading
 from i2i.models import onnx as onnx_file
 from i2i.models.load import ModelFile
 from i2i.models.onnx import OnnxNet
+from i2i.models.quantize import MEAN_LIMIT, to_int8
 from i2i.models.translator import Translator
 from i2i.nets.chain import Chain
 from i2i.nets.choice import Choice
@@ -39,6 +40,7 @@ from i2i.nets.choice import Choice
 LIMIT = 1e-3  # largest difference allowed, of values in [-1, 1]; one level of 255 is 8e-3
 SIDES = ((3, 40), (64, 64), (96, 160), (131, 77))  # height and width of the images that are tried, before padding
 BATCHES = (1, 3)  # images in the passes that are tried
+CALIBRATION_SIDE = 256  # pixels, at most, of the images on which the ranges of 8 bits are measured
 AXES = {0: "batch", 2: "height", 3: "width"}  # names of the free axes of an image in the file
 
 
@@ -61,7 +63,8 @@ def export(
     direction: str = "AtoB",
     statistics: str = "auto",
     check: str | Path | None = None,
-    limit: float = LIMIT,
+    limit: float | None = None,
+    quantize: str = "",
     overwrite: bool = False,
     method: str | Path | None = None,
     steps: int | None = None,
@@ -69,16 +72,19 @@ def export(
 ) -> ExportResult:
     """Writes `model` as ONNX to `output`, and returns how far the two are apart.
 
-    model, direction, statistics, method: see i2i.load. check: a folder of images to compare them on; None: images that
-    come with i2i. limit: largest difference allowed, of values in [-1, 1]. overwrite: replace a file that exists.
-    steps: of a model that answers in several steps; None: its own number. tell(sentence): called before each step that
-    takes time.
+    model, direction, statistics, method: see i2i.load. check: a folder of images to compare them on; None: images of
+    i2i. limit: largest difference allowed, of values in [-1, 1]; None: 0.001. quantize: "int8" for a file in 8 bits,
+    whose ranges are measured on these images; its mean difference is limited, to 0.02 by default. overwrite: replace a
+    file that exists. steps: of a model that answers in several steps; None: its own number. tell(sentence): called
+    before each step that takes time.
 
     The file appears complete or not at all. Raises I2IError if the model cannot be loaded, the extra `onnx` is missing,
     `output` exists or cannot be written, or the difference exceeds the limit.
     """
     path = Path(output)
-    _check_request(path, limit, overwrite)
+    in_8_bits = quantize != ""
+    limit = (MEAN_LIMIT if in_8_bits else LIMIT) if limit is None else limit
+    _check_request(path, limit, overwrite, quantize)
     tell = tell or (lambda sentence: None)
 
     # Load the model, without its noise: ONNX has no way to repeat it.
@@ -103,15 +109,14 @@ def export(
     try:
         with atomic_path(path) as temporary:
             tell(f"Writing {path}: this may take a minute.")
-            onnx_file.write(graph(source), _header(source, direction), temporary)
+            program = graph(source)
+            if in_8_bits:
+                tell(f"Measuring the ranges of values on images of {folder}.")
+                program = to_int8(program, _calibration(source, samples))
+            onnx_file.write(program, _header(source, direction), temporary)
             tell(f"Checking it on images of {folder}.")
             largest, mean = compare(source, OnnxNet(temporary), samples)
-            if not largest <= limit:  # true also if `largest` is not a number
-                raise I2IError(
-                    f"The ONNX file is off by {largest:.2g} (mean {mean:.2g}), more than the limit of {limit:g}; "
-                    "it was not written.",
-                    "Give a larger --limit to accept it; one level of 255 is 0.0078.",
-                )
+            _check_difference(largest, mean, limit, in_8_bits)
     except OSError as error:
         raise I2IError(
             f"{path} cannot be written: {error}.", "Free space on the disk, or give another path."
@@ -181,8 +186,21 @@ def compare(source: Translator, exported: OnnxNet, samples: list[Tensor]) -> tup
 # ---- steps of the above --------------------------------------------------------------------------------------------
 
 
-def _check_request(path: Path, limit: float, overwrite: bool) -> None:
+def _check_difference(largest: float, mean: float, limit: float, in_8_bits: bool) -> None:
+    """Raises I2IError if the file is too far from the network: by a single value, or in 8 bits by its mean."""
+    if not (mean if in_8_bits else largest) <= limit:  # true also if it is not a number
+        which = "limit of the mean" if in_8_bits else "limit"
+        raise I2IError(
+            f"The ONNX file is off by {largest:.2g} (mean {mean:.2g}), more than the {which} of {limit:g}; it was not "
+            "written.",
+            "Give a larger --limit to accept it; one level of 255 is 0.0078.",
+        )
+
+
+def _check_request(path: Path, limit: float, overwrite: bool, quantize: str = "") -> None:
     """Raises I2IError for a request that cannot be met, before anything is loaded."""
+    if quantize not in ("", "int8"):
+        raise I2IError(f"--quantize is {quantize!r}.", "Allowed: int8.")
     if path.suffix.lower() != ".onnx":
         raise I2IError(f"The output {path} does not end in .onnx.", "Give a name such as model.onnx.")
     if path.exists() and not overwrite:
@@ -221,6 +239,13 @@ def _center(image: Tensor, side: tuple[int, int], padded: tuple[int, int]) -> Te
     """The center of an image [C, H, W], at most of height and width `side`, reflected to `padded`."""
     top, left = ((old - new) // 2 if old > new else 0 for old, new in zip(image.shape[1:], side))
     return adapt.pad_reflect(image[:, top : top + side[0], left : left + side[1]], *padded)
+
+
+def _calibration(source: Translator, samples: list[Tensor]) -> list[Tensor]:
+    """The samples as batches of one image of one size, that of the training where it is known."""
+    side = min(CALIBRATION_SIDE, int(source.header.get("size") or CALIBRATION_SIDE))
+    padded = _padded(source, (side, side))
+    return [_center(image, (side, side), padded)[None] for image in samples]
 
 
 def _samples(folder: Path, source: Translator) -> list[Tensor]:

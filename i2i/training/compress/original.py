@@ -24,6 +24,7 @@ from i2i.training.start import Start, read_start
 from i2i.training.tricks import TrickSettings
 
 NETWORKS = {"AtoB": "G", "BtoA": "F"}
+SMALLEST_FOR_LAYERS = 24  # pixels of a side that a PatchGAN of three layers needs
 # Entries of a header that say how its data was prepared.
 PREPARED = ("size", "preprocess", "direction", "channels_in", "channels_out", "scale")
 
@@ -122,6 +123,8 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
     forms = {k: v for k, v in described.get("arguments", {}).items() if k in allowed and v is not None}
     if "generator" in allowed:
         forms["generator"] = described["type"].removeprefix("mobile_")
+    if base == method and "layers" in allowed and int(known.get("size", 256)) < SMALLEST_FOR_LAYERS:
+        forms["layers"] = 1  # of a new discriminator: the default does not fit such images
     return resolve_run(base, sources, None, {**known, **forms})
 
 

@@ -1,0 +1,106 @@
+"""`i2i compress` from a run's folder to a file, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from i2i.core.errors import I2IError
+from i2i.models import format as model_file
+from i2i.models.load import load
+from i2i.training.compress.compress import Request, compress
+from i2i.training.compress.plan import Plan
+from i2i.training.compress.student import Budget
+from tests.cli.program import i2i, make_pairs
+
+TINY = ["--size", 16, "--images", 4, "--batch", 2, "--workers", 0, "--device", "cpu"]
+SETTINGS = ["width=8", "d_width=4", "layers=1", "norm=instance", "load=0", "depth=3"]
+TRAINING = {"images": 4, "batch": 2, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compress")
+    make_pairs(folder / "pairs")
+    words = [w for setting in SETTINGS for w in ("--set", setting)]
+    i2i("train", "pix2pix", "--data", folder / "pairs", "--out", folder / "run", *TINY, *words)
+    return folder / "run"
+
+
+def test_a_student_is_a_model_like_any_other(run: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.safetensors"
+    result = compress(run, small, request=Request(budget=Budget(times=2), training=TRAINING))
+    assert result.after.macs <= result.before.macs / 2
+    assert result.after.bytes < result.before.bytes / 3
+    model = load(small, "cpu")
+    assert model(torch.zeros(3, 16, 16)).shape == (3, 16, 16)
+    assert model.header["compressed"]["by"] == "distill"
+    assert json.loads((tmp_path / "small.run" / "result.json").read_text())["after"]["macs"] == result.after.macs
+    with pytest.raises(I2IError, match="exists"):
+        compress(run, small, request=Request(training=TRAINING))
+    # A student of the file needs a discriminator, which it does not hold.
+    with pytest.raises(I2IError, match="holds no discriminator") as caught:
+        compress(small, tmp_path / "b.safetensors", [str(run.parent / "pairs")], Request(training=TRAINING))
+    assert "--discriminator new" in caught.value.hint
+    again = Request(budget=Budget(width=1), discriminator="new", training=TRAINING)
+    compress(small, tmp_path / "b.safetensors", [str(run.parent / "pairs")], again)
+
+
+def test_a_pruned_model_is_sparse_in_its_file_and_after_loading(run: Path, tmp_path: Path) -> None:
+    request = Request("prune", Plan(sparsity=0.5), training=TRAINING)
+    result = compress(run, tmp_path / "sparse.safetensors", request=request)
+    assert result.after.nonzero == pytest.approx(0.5, abs=0.01)
+    assert result.after.macs == result.before.macs
+    assert model_file.read_header(result.path)["format"] == 2
+    weights = [p for p in load(result.path, "cpu").network.parameters() if p.dim() > 1]
+    share = sum(int((p == 0).sum()) for p in weights) / sum(p.numel() for p in weights)
+    assert share == pytest.approx(0.5, abs=0.01)
+
+
+def test_without_whole_filters_the_network_is_smaller(run: Path, tmp_path: Path) -> None:
+    request = Request("prune", Plan(granularity="filters"), training=TRAINING)
+    result = compress(run, tmp_path / "narrow.safetensors", request=request)
+    assert result.after.parameters < result.before.parameters / 3
+    assert result.after.nonzero == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--method", "prune", "--sparsity", "1"], "The sparsity is 1. Give a number between 0 and 1"),
+        (["--width", "99"], "as large as its teacher of width 8, or larger"),
+        (["--macs", "1x"], "--macs is '1x'. Give a number above 1"),
+        (["--latency", "20"], "--latency is '20'. Give a time with its unit, such as 20ms."),
+        (["--method", "shrink"], "--method is 'shrink'."),
+        (["--granularity", "rows", "--method", "prune"], "--granularity is 'rows'."),
+        (["--schedule", "now"], "--schedule is 'now'."),
+        (["--direction", "BtoA"], "cannot translate BtoA"),
+        (["--table", "--rows", "z"], "There is no row 'z'."),
+    ],
+)
+def test_bad_requests_get_a_sentence(run: Path, tmp_path: Path, words: list[str], sentence: str) -> None:
+    _, err = i2i("compress", "--model", run, "-o", tmp_path / "s.safetensors", *words, code=1)
+    assert sentence in " ".join(err.split())
+    assert not (tmp_path / "s.safetensors").exists()
+
+
+def test_a_model_without_data_and_an_onnx_file_are_refused(run: Path, tmp_path: Path) -> None:
+    _, err = i2i("compress", "--model", run / "model.safetensors", "-o", tmp_path / "s.safetensors", code=1)
+    assert "does not hold its data" in " ".join(err.split())
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(I2IError, match="is an ONNX file"):
+        compress(tmp_path / "m.onnx", tmp_path / "s.safetensors")
+
+
+@pytest.mark.slow
+def test_the_table_trains_its_rows_once(run: Path, tmp_path: Path) -> None:
+    words = ["compress", "--model", run, "-o", tmp_path / "table", "--table", "--rows", "b,c,l", "--images", 4]
+    out, _ = i2i(*words, "--batch", 2)
+    assert "self-supervised" in out
+    before = (tmp_path / "table" / "b.safetensors").stat().st_mtime_ns
+    i2i(*words, "--batch", 2)
+    assert (tmp_path / "table" / "b.safetensors").stat().st_mtime_ns == before
+    assert "<img src='data:image/webp" in (tmp_path / "table" / "index.html").read_text()
