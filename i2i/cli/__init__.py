@@ -32,6 +32,7 @@ ORDER = (
     "translate",
     "evaluate",
     "compare",
+    "bench",
     "doctor",
     "generate",
     "recipes",

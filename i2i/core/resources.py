@@ -11,7 +11,9 @@ from i2i.core.errors import I2IError
 
 
 def shipped(kind: str) -> Path:
-    """The folder of shipped "datasets", "recipes" or "models": beside the package in a checkout, else inside it.
+    """The folder of shipped "datasets", "recipes", "models" or "protocols".
+
+    It lies beside the package in a checkout, else inside it.
 
     Raises I2IError if it is missing."""
     package = Path(__file__).resolve().parents[1]

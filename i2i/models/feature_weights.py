@@ -96,15 +96,23 @@ def find(name: str, device: str | torch.device = "cpu", progress: Progress | Non
     raise I2IError(f"No feature network is called {name!r}, and there is no such file.", nearest(name, names))
 
 
+def is_here(name: str) -> bool:
+    """Whether the weights with a card are on this disk."""
+    return _here(CARDS[name]) is not None
+
+
+def _here(card: WeightCard) -> Path | None:
+    own = os.environ.get("I2I_WEIGHTS")
+    folders = [Path(own).expanduser()] if own else []
+    files = (folder / file for folder in (*folders, cache_folder() / "weights") for file in card.files)
+    return next((file for file in files if file.is_file()), None)
+
+
 def get(name: str, progress: Progress | None = None) -> Path:
     """The file of the weights with a card, downloaded if it is nowhere yet. Raises I2IError if that fails."""
     card = CARDS[name]
-    own = os.environ.get("I2I_WEIGHTS")
-    folders = [Path(own).expanduser()] if own else []
-    for folder in (*folders, cache_folder() / "weights"):
-        for file in card.files:
-            if (folder / file).is_file():
-                return folder / file
+    if (path := _here(card)) is not None:
+        return path
     target = cache_folder() / "weights" / card.files[0]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
