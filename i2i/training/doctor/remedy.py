@@ -9,12 +9,14 @@ Value = Callable[[Any], Any]  # the value of a setting now -> the value to try; 
 
 
 class Advice(NamedTuple):
-    """A setting that helps, and why in a few words. tricks: it works for methods that name their discriminators."""
+    """A setting that helps, and why in a few words. tricks: it works for methods that name their discriminators.
+    generator: it works for this generator only; empty: for all."""
 
     setting: str
     value: Value
     why: str
     tricks: bool = False
+    generator: str = ""
 
 
 def _half(value: Any) -> Any:
@@ -35,6 +37,10 @@ def _at_least(number: float) -> Value:
 
 def _instead(wanted: str) -> Value:
     return lambda value: None if value == wanted else wanted
+
+
+def _transposed_to_resize(value: Any) -> Any:
+    return "resize" if value == "transposed" else None
 
 
 def _if_empty(wanted: str) -> Value:
@@ -73,7 +79,10 @@ ADVICE: dict[str, list[Advice]] = {
     "white": _LEARNING_RATE,
     "flat": _LEARNING_RATE,
     "checkerboard": [
-        Advice("upsample", _instead("resize"), "a generator that resizes instead of transposed convolutions"),
+        Advice(
+            "upsample", lambda v: "blur" if v == "resize" else None, "a generator with a fixed blur", generator="resnet"
+        ),
+        Advice("upsample", _transposed_to_resize, "a generator that resizes instead of transposed convolutions"),
         Advice("antialias", _on, "a generator without transposed convolutions"),
     ],
     "color": _COLORS,
@@ -106,6 +115,8 @@ def remedy(sign: str, settings: Mapping[str, Any], tricks: bool = False) -> str:
     """The sentence for a sign. settings: those of the run, by name. tricks: the method names its discriminators."""
     for advice in ADVICE[sign]:
         if advice.setting not in settings or (advice.tricks and not tricks):
+            continue
+        if advice.generator and advice.generator != settings.get("generator"):
             continue
         value = advice.value(settings[advice.setting])
         if value is not None:

@@ -186,3 +186,6 @@ def test_each_remedy_is_a_setting_that_the_method_takes(name, sign):
 def test_a_remedy_that_is_in_use_already_is_not_named():
     assert "upsample=resize" in remedy("checkerboard", {"upsample": "transposed"})
     assert "upsample=resize" not in remedy("checkerboard", {"upsample": "resize"}).partition("sngan")[0]
+    assert "upsample=blur" in remedy("checkerboard", {"upsample": "resize", "generator": "resnet"})
+    assert "upsample=" not in remedy("checkerboard", {"upsample": "blur", "generator": "resnet"}).partition("sngan")[0]
+    assert "upsample=blur" not in remedy("checkerboard", {"upsample": "resize", "generator": "unet"})
