@@ -55,6 +55,9 @@ class ColorizeSettings:
     d_blocks: Annotated[int, Range(1, 6)] = 3  # pairs of layers of the discriminator that halve the size
     d_dropout: UnderOne = 0.15  # share of the discriminator's maps that are dropped in training
     content: str = "effnet"  # network of the feature loss: vgg16, alex, effnet, none, or a file of weights
+    merged: bool = (
+        False  # the losses see G's colors under the brightness of x, as in translation; small nets learn faster
+    )
     alone: Share = 0.85  # share of the run that trains the generator alone
     d_alone: Share = 0.12  # share of the run, after that, that trains the discriminator alone
     threshold: NonNegative = 0.65  # loss of the discriminator under which the generator has a turn
@@ -176,11 +179,11 @@ class Colorize(Translate):
         x, y = luma.gray(batch.x), batch.y
         number = self.part(now.fraction)[0]
         if number == 1:
-            yield "G", self.content_terms(self.G(x), y)
+            yield "G", self.content_terms(self.output(x), y)
         elif number == 2:
             yield "D", self.classifier_terms(self.made(x), y)
         elif float(self.d_last) < self.config.threshold:
-            fake = self.G(x)
+            fake = self.output(x)
             scores = eval_forward(self.D, normalized(fake), False, False)  # D rests: no dropout, no power iteration
             terms = {k: self.config.feature * v for k, v in self.content_terms(fake, y).items()}
             yield "G", {"adv": self.config.adv * self.loss.adv(scores), **terms}
@@ -191,10 +194,15 @@ class Colorize(Translate):
             yield "D", terms
             self.d_last.copy_(torch.stack(self.d_losses[1]).mean())
 
+    def output(self, x: Tensor) -> Tensor:
+        """G(x), with the brightness of x if the settings say so."""
+        return luma.colored(x, self.G(x)) if self.config.merged else self.G(x)
+
     def made(self, x: Tensor) -> Tensor:
-        """G(x), at rest and without gradient."""
+        """The output at rest and without gradient."""
         with torch.no_grad():
-            return eval_forward(self.G, x, False, False)
+            fake = eval_forward(self.G, x, False, False)
+            return luma.colored(x, fake) if self.config.merged else fake
 
     def content_terms(self, fake: Tensor, y: Tensor) -> Terms:
         """The loss that G learns alone by: distances of pixels and of feature maps."""

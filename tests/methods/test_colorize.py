@@ -160,3 +160,13 @@ def test_one_folder_becomes_a_model_that_colors(tmp_path: Path) -> None:
     header = model_file.read_header(tmp_path / "run" / "model.safetensors")
     assert header["colorizes"] is True
     assert header["degrade"] == "grey"
+
+
+def test_merged_losses_leave_the_brightness_to_the_input() -> None:
+    batch = batch_of("colorize")
+    method = made("colorize", merged=True)
+    x = luma.gray(batch.x)
+    torch.testing.assert_close(luma.gray(method.output(x)), x, rtol=0, atol=1e-5)  # type: ignore[operator]
+    terms = dict(next(method.step(batch, Now(batch=BATCH)))[1])
+    terms["pixel"].backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in method.G.parameters())
