@@ -27,7 +27,8 @@ ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN pip install "torch>=2.11" "torchvision>=0.26" --index-url "https://download.pytorch.org/whl/${TORCH}"
 COPY pyproject.toml README.md LICENSE ./
 COPY i2i i2i
-COPY recipes protocols recipes
+COPY recipes recipes
+COPY protocols protocols
 COPY datasets datasets
 COPY models models
 RUN pip install ".[${EXTRAS}]"
