@@ -34,6 +34,7 @@ def evaluate(
     size: options.Size = None,
     samples: options.Samples = None,
     seed: options.Seed = 0,
+    to: options.To = None,
     reveal: options.Reveal = None,
     as_json: common.AsJson = False,
 ) -> None:
@@ -70,6 +71,7 @@ def evaluate(
             features=features,
             size=size,
             seed=seed,
+            to=to or (),
             samples=samples,
             progress=progress,
         )

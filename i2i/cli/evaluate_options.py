@@ -91,6 +91,10 @@ Samples = Annotated[
     ),
 ]
 Size = Annotated[int | None, Option(help="Side in pixels to score at. [default: the model's]", metavar="PIXELS", min=8)]
+To = Annotated[
+    str | None,
+    Option(help="Domain or attributes that a model with many translates into. [default: the first]", metavar="NAMES"),
+]
 Seed = Annotated[
     int, Option(help="Seed of intervals, of random subsets, and of the first image from noise.", metavar="N", min=0)
 ]

@@ -54,6 +54,13 @@ def export(
     ] = None,
     method: option.Method = None,
     steps: option.Steps = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Domain or attributes that the file translates into, of a model with many. [default: the first]",
+            metavar="NAMES",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -75,6 +82,7 @@ def export(
         overwrite=overwrite,
         method=method,
         steps=steps,
+        to=to or (),
         tell=None if as_json else lambda sentence: echo(sentence, err=True),
     )
     if as_json:

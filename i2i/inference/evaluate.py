@@ -25,9 +25,11 @@ from i2i.inference.evaluate_generated import as_generator, check_generator, chec
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.inference.pair_scores import PairMetrics, Values, summary
 from i2i.media import grids, images
+from i2i.models.answers import names_of
 from i2i.models.generator import LoadedGenerator
 from i2i.models.load import load
 from i2i.models.translator import Translator
+from i2i.nets.choice import Choice
 
 BATCH = 8  # images in one pass of the network
 SHEET_ROWS = 8  # images on the sheet test.png of a finished run
@@ -47,6 +49,7 @@ def evaluate(
     features: str = "effnet",
     size: int | None = None,
     seed: int = 0,
+    to: str | Sequence[str] = (),
     samples: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def evaluate(
     compared at one size. save: a folder that gets every translation as PNG. method: the user's own method file that
     defines the network; **its code is run**. metrics: names (see i2i.inference.metric_choice); None: all that fit and
     need no download. features: the network by which sets of images are compared (see i2i.models.feature_weights). seed:
-    of intervals, of MIND's directions, of KID's subsets and of answers. progress(images done, images in all).
+    of intervals, of MIND's directions, of KID's subsets and of answers. to: the domain or the attributes that a model
+    with many translates into; empty: the first. progress(images done, images in all).
 
     Returns {"split", "count", "size", "model", "mean image", "input copied" (or "bicubic", for a model that enlarges;
     "gray" and "mean color", for one that colors, and the colorfulness of the "true images"), "real images",
@@ -84,12 +88,16 @@ def evaluate(
         data = data_of_run(Path(model))
     if generator is not None:
         check_generator(direction)
+        if to:
+            raise I2IError("A model from noise translates into no domain.", "Leave out --to.")
         return evaluate_generator(
             generator, data, split, metrics, features, samples=samples, limit=limit, size=size, seed=seed, save=save,
             progress=progress,
         )  # fmt: skip
     assert not isinstance(model, LoadedGenerator)
     translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
+    if to:
+        translator = translator.with_choice(Choice(to=names_of(to, getattr(translator.saved_network, "domains", ()))))
     colorizes = bool(translator.header.get("colorizes"))
     chosen = metric_choice.choose(metrics, features, translator.scale, colorizes)
     check_translator(chosen, samples)

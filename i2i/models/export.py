@@ -14,7 +14,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from i2i.media import adapt, images
 from i2i.models import flat, translator
 from i2i.models import load as loading
 from i2i.models import onnx as onnx_file
+from i2i.models.answers import names_of
 from i2i.models.load import ModelFile
 from i2i.models.onnx import OnnxNet
 from i2i.models.quantize import MEAN_LIMIT, to_int8
@@ -68,6 +69,7 @@ def export(
     overwrite: bool = False,
     method: str | Path | None = None,
     steps: int | None = None,
+    to: str | Sequence[str] = (),
     tell: Callable[[str], None] | None = None,
 ) -> ExportResult:
     """Writes `model` as ONNX to `output`, and returns how far the two are apart.
@@ -75,8 +77,9 @@ def export(
     model, direction, statistics, method: see i2i.load. check: a folder of images to compare them on; None: images of
     i2i. limit: largest difference allowed, of values in [-1, 1]; None: 0.001. quantize: "int8" for a file in 8 bits,
     whose ranges are measured on these images; its mean difference is limited, to 0.02 by default. overwrite: replace a
-    file that exists. steps: of a model that answers in several steps; None: its own number. tell(sentence): called
-    before each step that takes time.
+    file that exists. steps: of a model that answers in several steps; None: its own number. to: the domain or the
+    attributes of a model with many, such as "Blond_Hair,Young"; empty: the first domain. tell(sentence): called before
+    each step that takes time.
 
     The file appears complete or not at all. Raises I2IError if the model cannot be loaded, the extra `onnx` is missing,
     `output` exists or cannot be written, or the difference exceeds the limit.
@@ -99,6 +102,11 @@ def export(
         if steps < 1:
             raise I2IError(f"steps is {steps}.", "Allowed: 1 or more.")
         source = source.with_choice(Choice(steps=steps))
+    if domains := getattr(source.saved_network, "domains", ()):
+        names = names_of(to, domains) or tuple(domains[:1])
+        notes += (f"The ONNX file always translates into {', '.join(names)}.",)
+    if to:
+        source = source.with_choice(Choice(to=names_of(to, domains), steps=steps or 0))
     if isinstance(source.network, Chain):
         notes += (f"The ONNX file always makes {source.network.steps} steps and gives the first answer of seed 0.",)
     fast_conv.slow_down(source.network)  # the file holds plain convolutions, and is compared with them

@@ -195,3 +195,28 @@ def test_the_commands_say_what_is_wrong(model, folder, monkeypatch):
         _, said = program("translate", "0.png", "-o", "out/", "--model", model, *words, code=1)
         assert message in " ".join(said.split())
     assert not (folder / "out").exists()
+
+
+def test_evaluation_and_export_take_a_domain(model, folder, tmp_path):
+    for i in range(3):
+        Image.new("RGB", (20, 16), (80 * i, 40, 200)).save(tmp_path / f"real{i}.png")
+    (tmp_path / "real").mkdir()
+    for i in range(3):
+        (tmp_path / f"real{i}.png").rename(tmp_path / "real" / f"r{i}.png")
+    scores = {
+        to: i2i.evaluate(model, [folder, tmp_path / "real"], device="cpu", metrics="kid", features="effnet", to=to)
+        for to in ("", "Black_Hair", "Male")
+    }
+    assert scores[""] == scores["Black_Hair"]
+    assert scores[""] != scores["Male"]
+    with pytest.raises(I2IError, match="There is no domain 'x'"):
+        i2i.evaluate(model, [folder, tmp_path / "real"], device="cpu", to="x")
+
+
+@pytest.mark.slow
+def test_an_onnx_file_translates_into_the_domain_that_was_asked_for(model, tmp_path):
+    result = i2i.export(model, tmp_path / "male.onnx", to="Male")
+    assert result.notes == ("The ONNX file always translates into Male.",)
+    x = torch.rand(3, 16, 20) * 2 - 1
+    expected = i2i.load(model, device="cpu")(x, to="Male")
+    torch.testing.assert_close(i2i.load(tmp_path / "male.onnx")(x), expected, rtol=0, atol=1e-4)
