@@ -173,6 +173,7 @@ def test_a_shipped_model_is_small_and_complete(name):
     header = model_file.read_header(path)
     assert card.kind == header.get("kind", "translate")
     assert (card.method, card.size) == (header["method"], header["size"])
+    assert card.scale == header.get("scale", 1)
     assert not any("/" in str(source) for source in header["data"])
 
 
@@ -181,7 +182,8 @@ def test_a_shipped_model_translates_without_a_network(name, monkeypatch, tmp_pat
     monkeypatch.setenv("I2I_CACHE", str(tmp_path / "empty"))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8))
     made = load(name, "cpu")(image)
-    assert made.size == (70, 60)
+    scale = zoo.card(name).scale
+    assert made.size == (70 * scale, 60 * scale)
     assert np.asarray(made).std() > 1
     assert not (tmp_path / "empty").exists()
 
