@@ -29,6 +29,7 @@ HELP = (
     "and is removed there after half an hour."
 )
 CSS = """
+#examples .grid-wrap { padding-top: 40px; min-height: 0; }
 .gradio-container {max-width: 1080px !important; margin: auto}
 #about p {opacity: .75; margin: 0}
 #head h1 {margin-bottom: .1em}
@@ -54,7 +55,7 @@ def page(studio: Studio, storage: Storage) -> Any:
                 about = gr.Markdown(escape.markdown(studio.about(names[0])), elem_id="about")
                 upload = _only_uploads(gr.File(label="Image", height=150, elem_id="image"))
                 gallery = gr.Gallery(
-                    label="Examples", show_label=False, columns=3, height="auto", allow_preview=False,
+                    label="Or click on an example", columns=3, height="auto", allow_preview=False,
                     interactive=False, buttons=[], object_fit="cover", format="png", elem_id="examples",
                 )  # fmt: skip
             with gr.Column(scale=3, min_width=320):

@@ -177,6 +177,9 @@ def test_the_page_in_a_browser(page, tmp_path):
         shown.on("request", lambda request: asked.append(request.url))
         shown.goto(address)
         field = shown.locator("#image input[type=file]")
+        heading = shown.get_by_text("Or click on an example").bounding_box()
+        first = shown.locator("#examples img").first.bounding_box()
+        assert first["y"] >= heading["y"] + heading["height"]
         field.set_input_files(good)
         with shown.expect_download() as waiting:
             shown.locator("#download").click()
