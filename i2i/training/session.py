@@ -31,7 +31,7 @@ from i2i.models.load import translator_of
 from i2i.training.check import check_on_data
 from i2i.training.collapse import CollapseMonitor
 from i2i.training.doctor.loader import WatchedData
-from i2i.training.doctor.monitor import Doctor
+from i2i.training.doctor.monitor import EARLY_STEPS, Doctor
 from i2i.training.domain import domain_facts
 from i2i.training.length import why_fixed
 from i2i.training.loop import Loop
@@ -101,7 +101,8 @@ class Session:
         if run.training.tracked:
             observer = TrackerObserver(observer, self.accelerator)
         if isinstance(self.method, Generate) and self.is_main:
-            observer = CollapseMonitor(observer, run.data, run.held_out, early=run.total // 20)
+            early = max(run.total // 20, EARLY_STEPS * run.training.batch)  # samples of new networks look alike
+            observer = CollapseMonitor(observer, run.data, run.held_out, early)
         if self.is_main:
             real = run.held_out if run.held_out is not None and run.held_out.count > 1 else run.data
             observer = self.doctor = Doctor(observer, self.method, run.settings, run.total, real, self.data)
