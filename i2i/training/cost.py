@@ -130,12 +130,12 @@ def empty_batch(run: Run, n: int) -> Batch:
     """A batch of `n` images without content, of the layout of the run's data."""
     shape: Shape = run.shape
     x = torch.zeros(n, shape.channels_in, shape.size_in, shape.size_in)
-    y = (
-        torch.zeros(n, shape.channels_out, shape.size, shape.size)
-        if run.data.layout in ("paired", "unpaired")
-        else None
-    )
-    c = torch.zeros(n, dtype=torch.int64) if shape.classes else None
+    domains = shape.domains
+    has_y = run.data.layout in ("paired", "unpaired") or (domains is not None and domains.both)
+    y = torch.zeros(n, shape.channels_out, shape.size, shape.size) if has_y else None
+    c = torch.zeros(n, dtype=torch.int64) if shape.classes or (domains is not None and domains.classes) else None
+    if domains is not None and domains.bits:
+        c = torch.zeros(n, len(domains.names))
     return Batch(x, y, c, torch.arange(n))
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from i2i.core.format import format_about
 from i2i.core.machine import process_age
 from i2i.methods import load_method, method_names
+from i2i.nets.domains import Domains
 from i2i.nets.macs import no_computing
 from i2i.training import cost as costs
 from i2i.training import head, lighter, precision, timing
@@ -80,6 +81,13 @@ def tiny_cost(name, **changes):
     run = Tiny()
     run.shape, run.data.layout = shape, kind.needs
     return costs.cost_of(run)
+
+
+@pytest.mark.parametrize("domains", [Domains(classes=("a", "b")), Domains(("a", "b"), ("c", "d"))])
+def test_costs_of_classes_and_of_two_data_sets_are_counted(domains):
+    found = tiny_cost("stargan", domains=domains)
+    assert found is not None
+    assert found.step > 0
 
 
 @pytest.mark.parametrize("name", method_names())
