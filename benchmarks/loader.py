@@ -83,10 +83,13 @@ def plain(folder: Path, batch: int) -> Iterator[Any]:
         yield from loader
 
 
-NETWORKS: dict[str, dict[str, Any]] = {  # recipe -> settings
-    "sr_x4_small": {"degrade": "real"},
-    "srresnet": {"degrade": "real"},
-    "esrgan": {"degrade": "real", "width": 32, "blocks": 4, "growth": 16, "d_width": 16, "warmup": 0.0},
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {  # title -> recipe, settings
+    "srresnet": ("srresnet", {}),
+    "esrgan, width 32, 4 blocks": (
+        "esrgan",
+        {"width": 32, "blocks": 4, "growth": 16, "d_width": 16, "warmup": 0.0},
+    ),
+    "sr_x4_small": ("sr_x4_small", {}),
 }
 MEASURED = 3  # steps
 
@@ -98,8 +101,8 @@ def real(source: str, size: int, batch: int) -> None:
     from i2i.training.settings import accelerator_for
     from i2i.training.step import TrainStep
 
-    for recipe, settings in NETWORKS.items():
-        fixed = {"size": size, "batch": batch, "workers": 0, "device": "cpu"}
+    for title, (recipe, settings) in NETWORKS.items():
+        fixed = {"degrade": "real", "size": size, "batch": batch, "workers": 0, "device": "cpu"}
         run = resolve_run(recipe, [source], None, {**settings, **fixed})
         batches = run.data.batches(0, batch, seed=0)
         ready = next(batches)
@@ -114,7 +117,11 @@ def real(source: str, size: int, batch: int) -> None:
         for _ in range(MEASURED):
             step(step.move(ready), now)
         image = (time.process_time() - begun) / MEASURED / batch
-        facts = {"case": f"make=real for {recipe}", "pair_ms": round(1000 * pair, 2), "step_ms": round(1000 * image, 2)}
+        facts = {
+            "case": f"degrade=real for {title}",
+            "pair_ms": round(1000 * pair, 2),
+            "step_ms": round(1000 * image, 2),
+        }
         facts |= {"ratio": round(image / pair, 2), "size": size, "batch": batch, "precision": run.training.precision}
         print(json.dumps({**facts, "cores": 1, "torch": torch.__version__}), flush=True)
 
