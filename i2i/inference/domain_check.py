@@ -13,7 +13,7 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.reading import has_form
 from i2i.data.preprocess import Preprocess, fit
-from i2i.media import images, pixels, video
+from i2i.media import images, luma, pixels, video
 from i2i.models import content
 from i2i.models import format as model_file
 from i2i.models.load import ModelFile
@@ -43,7 +43,8 @@ def unlike_training(model: Translator | ModelFile, direction: str, sources: Sequ
     for path in (files[i * len(files) // looks] for i in range(looks)):
         with contextlib.suppress(I2IError, OSError):
             if path.stat().st_size <= MAX_BYTES:
-                rows.append(describe(_square(path, header)[None]))
+                square = _square(path, header)[None]
+                rows.append(describe(luma.gray(square) if header.get("colorizes") else square))
     if not rows:
         return ""
     distances = domain.distance(torch.cat(rows))

@@ -12,7 +12,9 @@ from torch import Tensor
 
 import i2i
 from i2i.core.errors import I2IError
+from i2i.inference.domain_check import unlike_training
 from i2i.media import luma
+from i2i.metrics.domain import Domain, describe
 from i2i.models import format as model_file
 from i2i.models.coloring import ColorTranslator
 from i2i.models.load import load, translator_of
@@ -104,6 +106,18 @@ def test_files_are_colored_as_images_are(translator: ColorTranslator, net: DeOld
     assert np.array_equal(np.asarray(Image.open(tmp_path / "new.png")), expected)
     i2i.translate(tmp_path / "old.png", tmp_path / "six.png", model=model, render_factor=6)
     assert not np.array_equal(np.asarray(Image.open(tmp_path / "six.png")), expected)
+
+
+def test_a_color_photo_is_no_unusual_input(net: DeOldifyUNet, tmp_path: Path) -> None:
+    levels = [luma.luma(photo(64, 64 + i))[:, :64] for i in range(20)]
+    grays = torch.stack([torch.from_numpy(x / 127.5 - 1).float().expand(3, -1, -1) for x in levels])
+    domain = Domain.of(describe(grays))
+    assert domain is not None
+    header = {**HEADER, "preprocess": "resize", "domain": {"AtoB": domain.facts()}}
+    Image.fromarray(photo(64, 70)[:, :64].copy()).save(tmp_path / "photo.png")
+    for colorizes, is_told in ((True, False), (False, True)):
+        model = translator_of({"G": net}, {**header, "colorizes": colorizes}, "m")
+        assert bool(unlike_training(model, "AtoB", [tmp_path / "photo.png"])) is is_told
 
 
 def test_a_model_that_does_not_color_has_no_render_factor(tmp_path: Path) -> None:
