@@ -449,8 +449,8 @@ def test_a_run_folder_holds_what_the_specification_lists(sandbox: Path) -> None:
     run = sandbox / "runs" / "mine"
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     assert {p.name for p in run.iterdir()} == {
-        "config.yaml", "log.jsonl", "samples", "report.html", "checkpoints", "model.safetensors", "metrics.json",
-        "test.png", ".lock",
+        "config.yaml", "log.jsonl", "samples", "report.html", "checkpoints", "model.safetensors", "best.safetensors",
+        "metrics.json", "test.png", ".lock",
     }  # fmt: skip
     assert [p.name for p in run.iterdir() if f"`{p.name}" not in text] == []
     table = re.findall(r"^\| (`.*?`) \| (.*) \|$", text.split("Kinds of lines")[1].split("## Checkpoint")[0], re.M)
