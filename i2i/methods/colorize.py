@@ -55,9 +55,7 @@ class ColorizeSettings:
     d_blocks: Annotated[int, Range(1, 6)] = 3  # pairs of layers of the discriminator that halve the size
     d_dropout: UnderOne = 0.15  # share of the discriminator's maps that are dropped in training
     content: str = "effnet"  # network of the feature loss: vgg16, alex, effnet, none, or a file of weights
-    merged: bool = (
-        False  # the losses see G's colors under the brightness of x, as in translation; small nets learn faster
-    )
+    merged: bool = False  # the losses see G's colors under the brightness of x, as in translation
     alone: Share = 0.85  # share of the run that trains the generator alone
     d_alone: Share = 0.12  # share of the run, after that, that trains the discriminator alone
     threshold: NonNegative = 0.65  # loss of the discriminator under which the generator has a turn
