@@ -125,12 +125,14 @@ def compress(
 
         _print_table(run_curve([model, *curve], output, data, direction=direction, tell=tell), as_json)
         return
-    budgets = {"--macs": macs, "--latency": latency, "--width": width}
-    used = [name for name, value in budgets.items() if value is not None]
-    if len(used) > 1:
-        raise typer.BadParameter(f"{used[0]} and {used[1]} exclude each other: give one budget.")
-    seconds = _seconds(latency) if latency else 0.0
-    times = _times(macs) if macs else 4.0
+    _check_budget({"--macs": macs, "--latency": latency, "--width": width})
+    budget = (width or 0, _seconds(latency) if latency else 0.0, _times(macs) if macs else 4.0)
+    masks = {"gradual": "gradual", "one-shot": "one-shot"}.get(schedule)
+    if masks is None:
+        raise I2IError(f"--schedule is {schedule!r}.", "Allowed: gradual, one-shot.")
+    training = {"epochs": epochs, "images": images, "batch": batch, "seed": seed, "device": device}
+    if epochs and images is None:
+        training["images"] = 0
 
     from i2i.models.load import find
     from i2i.training.compress.compress import Request
@@ -138,21 +140,8 @@ def compress(
     from i2i.training.compress.plan import Plan
     from i2i.training.compress.student import Budget
 
-    training = {"epochs": epochs, "images": images, "batch": batch, "seed": seed, "device": device}
-    if epochs and images is None:
-        training["images"] = 0
-    masks = {"gradual": "gradual", "one-shot": "one-shot"}.get(schedule)
-    if masks is None:
-        raise I2IError(f"--schedule is {schedule!r}.", "Allowed: gradual, one-shot.")
-    request = Request(
-        method=by,
-        plan=Plan(sparsity=sparsity, granularity=granularity, masks=masks),
-        budget=Budget(width or 0, seconds, times),
-        form=form,
-        discriminator=discriminator,
-        dtype=dtype,
-        training=training,
-    )
+    plan = Plan(sparsity=sparsity, granularity=granularity, masks=masks)
+    request = Request(by, plan, Budget(*budget), form, discriminator, dtype, training)
     with progress_bar(model, as_json or quiet) as progress:
         if not Path(model).exists():
             find(model, progress)
@@ -162,17 +151,16 @@ def compress(
         chosen = [row.strip() for row in rows.split(",")] if rows else None
         _print_table(run_table(model, output, data, request, chosen, direction=direction, tell=tell), as_json)
         return
-    result = run(
-        model,
-        output,
-        data,
-        request,
-        direction=direction,
-        overwrite=overwrite,
-        quiet=quiet or as_json,
-        tell=tell,
-    )
+    hush = quiet or as_json
+    result = run(model, output, data, request, direction=direction, overwrite=overwrite, quiet=hush, tell=tell)
     _print(result, model, as_json)
+
+
+def _check_budget(budgets: dict[str, object]) -> None:
+    """Raises BadParameter if more than one budget of a student was given."""
+    used = [name for name, value in budgets.items() if value is not None]
+    if len(used) > 1:
+        raise typer.BadParameter(f"{used[0]} and {used[1]} exclude each other: give one budget.")
 
 
 def _print_table(result: TableResult, as_json: bool) -> None:

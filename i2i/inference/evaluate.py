@@ -98,11 +98,7 @@ def evaluate(
     translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
     if to:
         translator = translator.with_choice(Choice(to=names_of(to, getattr(translator.saved_network, "domains", ()))))
-    colorizes = bool(translator.header.get("colorizes"))
-    chosen = metric_choice.choose(metrics, features, translator.scale, colorizes)
-    check_translator(chosen, samples)
-    if metrics is not None and "diversity" in chosen:
-        diversity.check_answers(translator)
+    chosen = _metrics_of(translator, metrics, features, samples)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
     note = ""
     if isinstance(data, datasets.Data):
@@ -111,15 +107,28 @@ def evaluate(
         header = {**header_for(translator.header, direction), "scale": translator.scale}
         opened, split, note = open_split(header, data, split, size)
     if opened.layout == "unpaired":
-        unpaired = evaluate_unpaired(
+        scores = evaluate_unpaired(
             model, translator, opened, limit, direction=direction, device=device, save=save, method=method, sets=sets,
             progress=progress,
         )  # fmt: skip
-        _add_diversity(unpaired, translator, opened, chosen, seed, progress)
-        return {"split": split or "", **unpaired}
-    scores = _evaluate_pairs(translator, opened, limit, chosen, sets, seed, save, progress)
+        scores = {"split": split or "", **scores}
+    else:
+        scores = _evaluate_pairs(translator, opened, limit, chosen, sets, seed, save, progress)
+        told = {"split": "" if isinstance(data, datasets.Data) else split, **({"note": note} if note else {})}
+        scores = {**told, **scores}
     _add_diversity(scores, translator, opened, chosen, seed, progress)
-    return {"split": "" if isinstance(data, datasets.Data) else split, **({"note": note} if note else {}), **scores}
+    return scores
+
+
+def _metrics_of(
+    translator: Translator, metrics: Sequence[str] | str | None, features: str, samples: int | None
+) -> Sequence[str]:
+    """The metrics of a model that translates. Raises I2IError for one that does not fit it."""
+    chosen = metric_choice.choose(metrics, features, translator.scale, bool(translator.header.get("colorizes")))
+    check_translator(chosen, samples)
+    if metrics is not None and "diversity" in chosen:
+        diversity.check_answers(translator)
+    return chosen
 
 
 def _add_diversity(

@@ -81,15 +81,7 @@ def translate(
     settings = (settings or TranslateSettings()).with_options(**options)
     run = settings.run
 
-    # the model: loaded here, or by the processes that do the work; on a cluster, each node finds its file itself
-    if isinstance(model, str | Path) and not str(model):
-        raise I2IError("No model was given.", "Give a model file, a run folder, or a name that `i2i models` lists.")
-    source = model if isinstance(model, Translator) else find(model)
-    work = Work(model if run.ray else source, settings.write, settings.tiling, settings.network)
-    if run.processes == 1 and not run.ray:
-        work = dataclasses.replace(work, model=work.translator())
-    answers = [] if settings.answer.is_default else _answers(work, settings.answer)
-    work = dataclasses.replace(work, choices=tuple(answer.choice for answer in answers))
+    source, work, answers = _work_of(model, settings)
 
     # the images, and the names of their outputs
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
@@ -123,6 +115,24 @@ def translate(
     if not settings.answer.to:
         result.outcomes[:] = [with_domain(outcome, work) for outcome in result.outcomes]
     return result
+
+
+def _work_of(
+    model: str | Path | ModelFile | Translator, settings: TranslateSettings
+) -> tuple[ModelFile | Translator, Work, list[Answer]]:
+    """(the model, found; what is done with each image; the answers that are asked for, none for the default).
+
+    The model is loaded here, or by the processes that do the work; on a cluster, each node finds its file itself.
+    Raises I2IError if there is no such model, or it does not have the answers."""
+    if isinstance(model, str | Path) and not str(model):
+        raise I2IError("No model was given.", "Give a model file, a run folder, or a name that `i2i models` lists.")
+    run = settings.run
+    source = model if isinstance(model, Translator) else find(model)
+    work = Work(model if run.ray else source, settings.write, settings.tiling, settings.network)
+    if run.processes == 1 and not run.ray:
+        work = dataclasses.replace(work, model=work.translator())
+    answers = [] if settings.answer.is_default else _answers(work, settings.answer)
+    return source, dataclasses.replace(work, choices=tuple(answer.choice for answer in answers)), answers
 
 
 def _answers(work: Work, settings: AnswerSettings) -> list[Answer]:

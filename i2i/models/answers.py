@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
 from i2i.media import adapt
-from i2i.nets.choice import Choice, Choosing
+from i2i.nets.choice import Choice, Choosing, networks_that_choose
 
 ALL = "all"  # as a name of a domain: each of them
 MOST = 1000  # answers of one image
@@ -147,3 +147,9 @@ def _file_labels(names: Sequence[str]) -> list[str]:
         is_taken = label.casefold() in (*(one.casefold() for one in labels), ALL)
         labels.append(f"{label}-{number}" if is_taken else label)
     return labels
+
+
+def who_understands(part: str) -> str:
+    """The hint for a model that has no choice of this part, a key of `nets.choice.PARTS`."""
+    names = networks_that_choose(part)
+    return f"Models with these networks have it: {', '.join(names)}." if names else "Leave the option out."

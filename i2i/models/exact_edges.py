@@ -13,21 +13,21 @@ MOST_CHANNELS = 4  # of an image
 
 
 class Float32Conv2d(nn.Conv2d):
-    """An `nn.Conv2d` that leaves autocast."""
+    """An `nn.Conv2d` that computes in the type of its weights, without autocast."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """x [B, C, H, W] -> float32 [B, K, H', W']."""
+        """x [B, C, H, W] -> [B, K, H', W']."""
         with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
+            return super().forward(input.to(self.weight.dtype))
 
 
 class Float32ConvTranspose2d(nn.ConvTranspose2d):
-    """An `nn.ConvTranspose2d` that leaves autocast."""
+    """An `nn.ConvTranspose2d` that computes in the type of its weights, without autocast."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """x [B, C, H, W] -> float32 [B, K, H', W']."""
+        """x [B, C, H, W] -> [B, K, H', W']."""
         with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float(), output_size)
+            return super().forward(input.to(self.weight.dtype), output_size)
 
 
 def keep_edges_exact(network: nn.Module) -> None:

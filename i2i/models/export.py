@@ -90,25 +90,8 @@ def export(
     _check_request(path, limit, overwrite, quantize)
     tell = tell or (lambda sentence: None)
 
-    # Load the model, without its noise: ONNX has no way to repeat it.
-    source = loading.load(model, "cpu", direction=direction, statistics=statistics, method=method)
-    if isinstance(source.network, OnnxNet):
-        raise I2IError(f"{source.name} is an ONNX file already.", "Give the model that it was exported from.")
-    notes: tuple[str, ...] = ()
-    if source.noisy:
-        source = type(source)(source.network, {**source.header, "dropout_at_test": False}, source.name)
-        notes = ("The model uses dropout as noise at test time; the ONNX file leaves it out.",)
-    if steps is not None:
-        if steps < 1:
-            raise I2IError(f"steps is {steps}.", "Allowed: 1 or more.")
-        source = source.with_choice(Choice(steps=steps))
-    if domains := getattr(source.saved_network, "domains", ()):
-        names = names_of(to, domains) or tuple(domains[:1])
-        notes += (f"The ONNX file always translates into {', '.join(names)}.",)
-    if to:
-        source = source.with_choice(Choice(to=names_of(to, domains), steps=steps or 0))
-    if isinstance(source.network, Chain):
-        notes += (f"The ONNX file always makes {source.network.steps} steps and gives the first answer of seed 0.",)
+    loaded = loading.load(model, "cpu", direction=direction, statistics=statistics, method=method)
+    source, notes = _answering(loaded, to, steps)
     fast_conv.slow_down(source.network)  # the file holds plain convolutions, and is compared with them
     folder = Path(check) if check is not None else resources.shipped("datasets") / "earth" / "test"
     samples = _samples(folder, source)
@@ -131,6 +114,30 @@ def export(
         ) from error
     sizes = tuple(dict.fromkeys(_padded(source, side) for side in SIDES))
     return ExportResult(path, largest, mean, len(sizes) * sum(BATCHES), sizes, notes)
+
+
+def _answering(source: Translator, to: str | Sequence[str], steps: int | None) -> tuple[Translator, tuple[str, ...]]:
+    """(the model with the one answer that its ONNX file gives, and without its noise; sentences about both).
+
+    Raises I2IError for a model that is an ONNX file, and for domains or steps that it does not have."""
+    if isinstance(source.network, OnnxNet):
+        raise I2IError(f"{source.name} is an ONNX file already.", "Give the model that it was exported from.")
+    notes: tuple[str, ...] = ()
+    if source.noisy:  # ONNX has no way to repeat it
+        source = type(source)(source.network, {**source.header, "dropout_at_test": False}, source.name)
+        notes = ("The model uses dropout as noise at test time; the ONNX file leaves it out.",)
+    if steps is not None:
+        if steps < 1:
+            raise I2IError(f"steps is {steps}.", "Allowed: 1 or more.")
+        source = source.with_choice(Choice(steps=steps))
+    if domains := getattr(source.saved_network, "domains", ()):
+        names = names_of(to, domains) or tuple(domains[:1])
+        notes += (f"The ONNX file always translates into {', '.join(names)}.",)
+    if to:
+        source = source.with_choice(Choice(to=names_of(to, domains), steps=steps or 0))
+    if isinstance(source.network, Chain):
+        notes += (f"The ONNX file always makes {source.network.steps} steps and gives the first answer of seed 0.",)
+    return source, notes
 
 
 def graph(source: Translator) -> Any:

@@ -33,16 +33,16 @@ from i2i.core.errors import I2IError
 from i2i.media import adapt
 from i2i.media.adapt import PreparedImage, Size
 from i2i.media.palette import Palette
-from i2i.models import tiles
-from i2i.models.answers import AnswerSettings, ChoiceOptions, answers_of, choice_of
+from i2i.models.answers import AnswerSettings, ChoiceOptions, answers_of, choice_of, who_understands
 from i2i.models.header import check_header
 from i2i.models.runner import Runner
 from i2i.models.stepwise import run_chain
+from i2i.models.tiled_image import run_tiles
 from i2i.models.tiling import TileSettings, Tiling
 from i2i.models.weights import weights_digest
 from i2i.nets.blocks import eval_mode
 from i2i.nets.chain import Chain
-from i2i.nets.choice import PARTS, Choice, Choosing, networks_that_choose
+from i2i.nets.choice import PARTS, Choice, Choosing
 
 Kind = TypeVar("Kind", Image.Image, np.ndarray, Tensor)  # what comes out as it went in
 Files: TypeAlias = list[str] | list[Path] | list[str | Path] | list[bytes] | tuple[str | Path, ...]
@@ -231,24 +231,7 @@ class Translator:
         grid = self.tiling.grid(side)
         if isinstance(self.network, Chain):
             return run_chain(self.network, self.runner, self.tiling, image, (height, width), grid, side)
-        tiled = tiles.TiledNetwork(self.network, self.runner, self.multiple)
-
-        def read(rows: slice, columns: slice) -> Tensor:
-            return adapt.read_reflected(image, rows, columns)
-
-        # The first pass or passes measure the norms; then the tiles are translated and put together.
-        self.tiling.measure(tiled, read, height, width, grid, side)
-        levels: np.ndarray | None = None
-        begun = 0  # rows of the output that are done
-        for rows in tiled.rows(read, height, width, grid):
-            scale = rows.shape[-1] // width
-            part = image.to_levels(rows[:, : max(0, image.height * scale - begun), : image.width * scale])
-            if levels is None:
-                levels = np.empty((image.height * scale, image.width * scale, part.shape[-1]), part.dtype)
-            levels[begun : begun + len(part)] = part
-            begun += len(part)
-        assert levels is not None
-        return levels
+        return run_tiles(self.network, self.runner, self.tiling, image, (height, width), grid, side)
 
     # ---- how it runs -----------------------------------------------------------------------------------------------
 
@@ -306,7 +289,7 @@ class Translator:
         understood = network.choices if isinstance(network, Choosing) else ()
         for part in choice.given:
             if part not in understood:
-                raise I2IError(f"The model {self.name} has no choice of {PARTS[part]}.", _who_understands(part))
+                raise I2IError(f"The model {self.name} has no choice of {PARTS[part]}.", who_understands(part))
         other = copy.copy(self)
         other.choice = choice
         if isinstance(network, Choosing):
@@ -326,9 +309,3 @@ class Translator:
 
         It is the same for every choice."""
         return weights_digest(self.saved_network.state_dict(), self.header)
-
-
-def _who_understands(part: str) -> str:
-    """The hint for a model that has no choice of this part."""
-    names = networks_that_choose(part)
-    return f"Models with these networks have it: {', '.join(names)}." if names else "Leave the option out."

@@ -187,25 +187,8 @@ def _resolve(
     if str(values.get("batch", "")).strip().lower() == "auto":
         values["batch"] = _auto_batch(recipe, sources, overrides or {})
 
-    # All settings, each in its part.
-    if method.needs and values.get("layout", "auto") == "auto":
-        values["layout"] = method.needs
-    values.setdefault("scale", method.scales[0])
-    if values.get("labels") and files.kind_of(str(values["labels"])) == "file":
-        values["labels"] = str(Path(str(values["labels"])).resolve())  # found from any folder
-    own = [f.name for part in (TrainSettings, TrickSettings, data.DataSettings) for f in dataclasses.fields(part)]
-    check_names(method, own)
-    parts = config.resolve(
-        values, {"training": TrainSettings, "tricks": TrickSettings, "data": data.DataSettings, "method": method.Config}
-    )
+    parts = _parts(method, values)
     training: TrainSettings = parts["training"]
-    training.check()
-    check_scale(method, parts["data"].scale)
-    if training.init_from and files.kind_of(training.init_from):  # found from any folder
-        training = dataclasses.replace(training, init_from=str(Path(training.init_from).resolve()))
-        parts["training"] = training
-    if files.kind_of(parts["data"].palette) == "file":
-        parts["data"] = dataclasses.replace(parts["data"], palette=str(Path(parts["data"].palette).resolve()))
     absolute = [str(Path(s).resolve()) if files.kind_of(s) == "folder" else s for s in sources]  # found from any folder
     settings: dict[str, Any] = {"recipe": recipe, "method": str(method_name(method)), "data": absolute}
     for part in ("method", "data", "training", "tricks"):
@@ -247,6 +230,30 @@ def _resolve(
     )
     check_scored(run)
     return run
+
+
+def _parts(method: type[Method], values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a run as its four settings: training, tricks, data, and method, the Config of `method`.
+
+    Paths in them become absolute, so that the run is found from any folder. Changes `values`."""
+    if method.needs and values.get("layout", "auto") == "auto":
+        values["layout"] = method.needs
+    values.setdefault("scale", method.scales[0])
+    if values.get("labels") and files.kind_of(str(values["labels"])) == "file":
+        values["labels"] = str(Path(str(values["labels"])).resolve())
+    own = [f.name for part in (TrainSettings, TrickSettings, data.DataSettings) for f in dataclasses.fields(part)]
+    check_names(method, own)
+    parts = config.resolve(
+        values, {"training": TrainSettings, "tricks": TrickSettings, "data": data.DataSettings, "method": method.Config}
+    )
+    training: TrainSettings = parts["training"]
+    training.check()
+    check_scale(method, parts["data"].scale)
+    if training.init_from and files.kind_of(training.init_from):
+        parts["training"] = dataclasses.replace(training, init_from=str(Path(training.init_from).resolve()))
+    if files.kind_of(parts["data"].palette) == "file":
+        parts["data"] = dataclasses.replace(parts["data"], palette=str(Path(parts["data"].palette).resolve()))
+    return parts
 
 
 def check_scale(method: type[Method], scale: int) -> None:

@@ -40,7 +40,7 @@ class _Watched(TorchFunctionMode):
         if function is Tensor.clamp_ and isinstance(args[0], nn.Parameter):
             raise I2IError(
                 "The method clips weights inside of its step, so its terms cannot be compared with each other.",
-                "Compress it without its discriminator: --method distill --discriminator none",
+                "Compress a model of another method, such as wgan_gp in the place of wgan.",
             )
         return function(*args, **(kwargs or {}))
 
