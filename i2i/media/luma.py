@@ -6,7 +6,6 @@ way there and back moves a level by one at most.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -41,11 +40,15 @@ def enlarged(x: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def to_yuv(x: np.ndarray) -> np.ndarray:
     """RGB uint8 [H, W, 3] -> Y, U, V of the same shape; no color is 128."""
+    import cv2  # tens of milliseconds: not for those who color nothing
+
     return cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2YUV)
 
 
 def from_yuv(x: np.ndarray) -> np.ndarray:
     """The way back from `to_yuv`; levels are cut off at 0 and 255."""
+    import cv2
+
     return cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_YUV2RGB)
 
 

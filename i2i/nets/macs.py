@@ -122,10 +122,13 @@ def with_values() -> contextlib.AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def by_network(networks: dict[str, nn.Module], counter: MacCounter) -> Iterator[dict[str, Macs]]:
-    """While active, fills the dict that it yields: {network: MACs of its first call, for one image}."""
+    """While active, fills the dict that it yields: {network: MACs of its first call, for one image}.
+
+    A network that is only called part by part, such as a chain of answers, has at the end those of its dearest part."""
     firsts: dict[str, Macs] = {}
     handles = []
-    for name, network in networks.items():
+    parts = {f"{name}.{k}": child for name, net in networks.items() for k, child in net.named_children()}
+    for name, network in {**networks, **parts}.items():
         before: list[Counter[str]] = []
 
         def enter(module: nn.Module, args: Any, before: list[Counter[str]] = before) -> None:
@@ -146,3 +149,7 @@ def by_network(networks: dict[str, nn.Module], counter: MacCounter) -> Iterator[
     finally:
         for handle in handles:
             handle.remove()
+        of_parts = {name: firsts.pop(name) for name in parts if name in firsts}
+        for name in networks.keys() - firsts.keys():
+            calls = [macs for part, macs in of_parts.items() if part.startswith(f"{name}.")]
+            firsts |= {name: max(calls, key=lambda macs: macs.work)} if calls else {}

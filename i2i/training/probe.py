@@ -197,8 +197,8 @@ def _measure(run: Run, sizes: list[int], limit: float, budget: float) -> None:
             if isinstance(error, MemoryError) or any(word in str(error).lower() for word in NO_MEMORY):
                 _tell(full_at=size)
                 return
-            if size == 1 and len(sizes) > 1 and not isinstance(error, I2IError):
-                continue  # batch norm of maps of one pixel needs two images
+            if size == 1 and len(sizes) > 1:
+                continue  # UNSB, and batch norm of maps of one pixel, need two images
             raise
         bytes_used = _peak(maker.device)
         points.append((size, float(bytes_used)))

@@ -73,6 +73,7 @@ class Painter(nn.Module):
         return self.photos[nearest].permute(0, 3, 1, 2)
 
 
+@pytest.mark.slow
 def test_the_fcn_score_stands_between_its_floor_and_its_ceiling(streets):
     header = {"direction": "BtoA", "size": 32}
     options = {"data": streets, "size": 32, "steps": 40, "device": "cpu"}

@@ -224,6 +224,7 @@ def test_a_training_is_watched_and_a_good_one_warns_of_nothing(tmp_path):
     assert not [line for line in lines if line["kind"] == "warning" and line.get("sign") != "slow data"]
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_mad_is_told_with_a_setting(tmp_path):
     lines = run(tmp_path, epochs=32, lr=0.5, log_every=5)
     told = {line["sign"]: line for line in lines if line["kind"] == "warning"}
