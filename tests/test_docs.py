@@ -57,10 +57,10 @@ def sandbox(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 LONG = ("fine-tuning.md", "your-own-method.md", "many-domains.md", "one-folder.md")  # pages of 10 s and more
-PAGES = [pytest.param(p, marks=pytest.mark.slow if p.name in LONG else (), id=title(p)) for p in WITH_BLOCKS]
+QUICK_PAGES = [pytest.param(p, marks=pytest.mark.slow if p.name in LONG else (), id=title(p)) for p in WITH_BLOCKS]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", QUICK_PAGES)
 def test_the_quick_commands_of_a_page_run(page: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_page(page, sandbox, monkeypatch, slow=False)
 
