@@ -56,8 +56,16 @@ def sandbox(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 # ---- commands ------------------------------------------------------------------------------------------------------
 
 
-LONG = ("fine-tuning.md", "your-own-method.md", "many-domains.md", "one-folder.md")  # pages of 10 s and more
-QUICK_PAGES = [pytest.param(p, marks=pytest.mark.slow if p.name in LONG else (), id=title(p)) for p in WITH_BLOCKS]
+LONG = (
+    "fine-tuning",
+    "your-own-method",
+    "many-domains",
+    "one-folder",
+    "planning",
+    "noise",
+    "label-maps",
+)  # 5 s or more
+QUICK_PAGES = [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else (), id=title(p)) for p in WITH_BLOCKS]
 
 
 @pytest.mark.parametrize("page", QUICK_PAGES)

@@ -105,7 +105,7 @@ def test_outputs_of_another_model_are_not_taken_for_ones_own(here):
         (signal.SIGINT, 2, True),
         pytest.param(signal.SIGINT, 2, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 2, False, marks=pytest.mark.slow),
-        (signal.SIGTERM, 2, False),
+        pytest.param(signal.SIGTERM, 2, False, marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_translation_says_how_far_it_came_and_how_to_go_on(here, number, processes, to_all):

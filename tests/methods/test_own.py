@@ -164,7 +164,11 @@ def test_a_module_beside_the_file_is_told_apart_from_a_missing_package(tmp_path:
 # ---- the check changes nothing -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", method_names())
+QUICK = ("pix2pix", "cyclegan", "dcgan", "biggan", "stargan")  # of each kind of data
+EACH_METHOD = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in method_names()]
+
+
+@pytest.mark.parametrize("name", EACH_METHOD)
 def test_training_is_bit_equal_with_and_without_a_check(name: str, tmp_path: Path) -> None:
     plain, with_check = loop(name, tmp_path / "plain", ema=10.0), loop(name, tmp_path / "checked", ema=10.0)
     torch.manual_seed(3)
@@ -222,10 +226,7 @@ def images_for(layout: str, folder: Path) -> list[Path]:
     return [folder / side for side in names]
 
 
-ALL_THE_WAY = [
-    pytest.param(name, marks=[] if name in ("own modules", "from noise") else [pytest.mark.slow])
-    for name in RIGHT_FILES
-]
+ALL_THE_WAY = [pytest.param(name, marks=[] if name == "own modules" else [pytest.mark.slow]) for name in RIGHT_FILES]
 
 
 @pytest.mark.parametrize("name", ALL_THE_WAY)

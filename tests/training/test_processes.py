@@ -42,7 +42,10 @@ def assert_close(a, b, tolerance):
         assert torch.allclose(a[name].double(), b[name].double(), rtol=0, atol=tolerance), name
 
 
-@pytest.mark.parametrize("extra", [{}, {"accumulate": 2, "clip": 0.1, "ema": 20.0}])
+ACCUMULATED = {"accumulate": 2, "clip": 0.1, "ema": 20.0}
+
+
+@pytest.mark.parametrize("extra", [{}, pytest.param(ACCUMULATED, marks=pytest.mark.slow)])
 def test_two_processes_equal_one(tmp_path, extra):
     options = {"total": 40, "precision": "fp64", **extra}
     (one,) = launch(1, tmp_path / "out1", tmp_path / "run1", **options)
