@@ -56,15 +56,8 @@ def sandbox(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 # ---- commands ------------------------------------------------------------------------------------------------------
 
 
-LONG = (
-    "fine-tuning",
-    "your-own-method",
-    "many-domains",
-    "one-folder",
-    "planning",
-    "noise",
-    "label-maps",
-)  # 5 s or more
+# pages of 5 s or more
+LONG = ("fine-tuning", "your-own-method", "many-domains", "one-folder", "planning", "noise", "label-maps")
 QUICK_PAGES = [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else (), id=title(p)) for p in WITH_BLOCKS]
 
 
@@ -173,7 +166,7 @@ def run_benchmark(words: list[str], sandbox: Path) -> None:
     elif "--images" in made and "archive" not in made:
         made[made.index("--images") + 1] = "2"
     if "growth" in words[0]:
-        made = [words[0], *["--counts", "4", "8", "--files", "8", "--sides", "64", "--processes", "1"]]
+        made = [words[0], *["--counts", "4", "8", "--files", "8", "--sides", "64", "--processes", "1", "--json"]]
     done = subprocess.run(
         [sys.executable, str(ROOT / made[0]), *made[1:]],
         cwd=sandbox, env=docs.environment(sandbox), capture_output=True, text=True, timeout=540,
