@@ -75,6 +75,9 @@ def check(
             metavar="DATA",
         ),
     ],
+    labels: Annotated[
+        str, typer.Option(help="Table of the images' attributes, a CSV or CelebA's list (layout attributes).")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
 ) -> None:
@@ -85,12 +88,13 @@ def check(
     Examples:
       i2i data check photos/
       i2i data check photos/ paintings/
+      i2i data check faces/ --labels attributes.csv
       i2i data check earth
     """
     from i2i.data.check_sources import check_sources
 
     with progress_bar(" ".join(data), quiet or as_json) as progress:
-        result = check_sources(data, progress)
+        result = check_sources(data, progress, labels)
     errors = sum(finding.serious for finding in result.findings)
     if as_json:
         print_json([{**vars(f), "severity": f.severity} for f in result.findings])

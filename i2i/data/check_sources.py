@@ -10,7 +10,7 @@ from pathlib import Path
 
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
-from i2i.data import folder_names, layouts, source
+from i2i.data import attributes, folder_names, layouts, source
 from i2i.data.checks import Finding, check, check_partners
 from i2i.media import images
 
@@ -25,23 +25,37 @@ class CheckResult:
     summary: str  # such as "30 images of 240x200 to 400x320 pixels, layout unpaired"
 
 
-def check_sources(sources: Sequence[str | Path], progress: Progress | None = None) -> CheckResult:
+def check_sources(sources: Sequence[str | Path], progress: Progress | None = None, labels: str = "") -> CheckResult:
     """Checks a folder in any layout, two folders (A and B), one image file, or a data set by its name.
 
-    progress: called with (images read, images in all). Raises I2IError if there is no such thing."""
+    progress: called with (images read, images in all). labels: a table of attributes of the (first) folder; what does
+    not fit it is a finding. Raises I2IError if there is no such folder, file or data set."""
     if len(sources) > 2:
         raise I2IError(f"{len(sources)} folders were given.", "Give one folder, or two: A and B.")
     if len(sources) == 1 and Path(sources[0]).is_file():
+        if labels:
+            raise I2IError(f"labels is {labels!r}, and {sources[0]} is one image.", "Give its folder.")
         return _check_file(Path(sources[0]))
     folders = source.folders(sources, progress)
     findings: list[Finding] = []
     for folder in folders:
         findings += [_named(f, folder, len(folders) > 1) for f in check(folder, progress)]
-    if len(folders) == 2 and not any(f.kind == "empty" for f in findings):
+    is_empty = any(f.kind == "empty" for f in findings)
+    if len(folders) == 2 and not labels and not is_empty:
         findings += check_partners((folders[0], folders[1]))
     paths = [path for folder in folders for path in images.find_images(folder)]
     unreadable = {name for f in findings if f.kind == "unreadable" for name in f.files}
-    return CheckResult(findings, _summary(paths, folders, len(unreadable)) if paths else "")
+    if not labels:
+        return CheckResult(findings, _summary(paths, len(unreadable)) + _layout(folders) if paths else "")
+    layout = ""
+    if not is_empty:
+        try:
+            found = attributes.find(folders, _first_split(folders), labels)
+            layout = ", layout attributes"
+            findings += [Finding("labels", note, serious=False) for note in found.notes if "are not in" in note]
+        except I2IError as error:
+            findings.append(Finding("labels", str(error)))
+    return CheckResult(findings, _summary(paths, len(unreadable)) + layout if paths else "")
 
 
 def _check_file(path: Path) -> CheckResult:
@@ -60,8 +74,8 @@ def _named(finding: Finding, folder: Path, with_folder: bool) -> Finding:
     return dataclasses.replace(finding, text=f"in {folder}: {finding.text}")
 
 
-def _summary(paths: list[Path], folders: list[Path], unreadable: int) -> str:
-    """Number, sizes and layout of images."""
+def _summary(paths: list[Path], unreadable: int) -> str:
+    """Number and sizes of images."""
     sizes = []
     for path in paths[:: max(1, len(paths) // MEASURED)]:
         with contextlib.suppress(I2IError):
@@ -72,7 +86,7 @@ def _summary(paths: list[Path], folders: list[Path], unreadable: int) -> str:
         count += f" ({unreadable:,} unreadable)"
     smallest, largest = (min(sizes)[1], max(sizes)[1]) if sizes else ("", "")
     span = f" of {smallest} to {largest} pixels" if smallest != largest else f" of {smallest} pixels" if sizes else ""
-    return f"{count}{span}{_layout(folders)}"
+    return f"{count}{span}"
 
 
 def _layout(folders: list[Path]) -> str:

@@ -15,7 +15,7 @@ from i2i.core.errors import I2IError
 from i2i.core.machine import cpu_count
 from i2i.core.progress import Progress
 from i2i.data import folder_names, layouts
-from i2i.media import formats, images, pixels
+from i2i.media import images, pixels
 
 NEAR = 6  # of 128 bits that may differ between near duplicates
 
@@ -24,7 +24,7 @@ NEAR = 6  # of 128 bits that may differ between near duplicates
 class Finding:
     """One fault. An error (`serious`) stops training or spoils its result; a warning is worth a look."""
 
-    kind: str  # unreadable, partner, empty, size, channels, duplicate, near duplicate, split
+    kind: str  # unreadable, partner, labels, empty, left out, size, channels, duplicate, near duplicate, split
     text: str
     files: tuple[str, ...] = ()
     serious: bool = True
@@ -60,7 +60,7 @@ def check(folder: str | Path, progress: Progress | None = None) -> list[Finding]
         raise I2IError(f"The folder {folder} does not exist.")
     others: list[Path] = []
     paths = images.find_images(folder, others=others)
-    line = formats.left_out(others)
+    line = layouts.left_out(others)
     if not paths:
         return [Finding("empty", f"{folder} holds no images. {line}".strip())]
     checked: list[_Image] = []

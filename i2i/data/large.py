@@ -33,13 +33,15 @@ def large_enough(layout: Layout, spec: DataSettings) -> Layout:
     line = f"{count} smaller than the crops of {spec.size} pixels: {', '.join(names)}{more}."
     if not a or (layout.b and not b):
         raise I2IError(f"No image is large enough. {line}", "Choose a smaller --size, or preprocess=resize_and_crop.")
-    labels = [label for label, ok in zip(layout.labels, fits[0]) if ok]
-    return replace(layout, a=a, b=b, labels=labels, notes=[*layout.notes, f"Left out: {line}"])
+    rows = [row for row, ok in zip(layout.rows, fits[0]) if ok]
+    labelled = fits[1] if layout.rows else fits[0]  # with attributes of A, classes are those of B
+    labels = [label for label, ok in zip(layout.labels, labelled) if ok]
+    return replace(layout, a=a, b=b, labels=labels, rows=rows, notes=[*layout.notes, f"Left out: {line}"])
 
 
 def _fits(source: Source, crop: int, small: list[tuple[Source, str]]) -> bool:
     """Whether an image has a crop of that size; if not, adds it and its size to `small`. An image that cannot be read
-    fits: its error is told where it is decoded."""
+    counts as large enough: decoding it raises the error that names it."""
     try:
         width, height, _ = header(source.path)
     except I2IError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from i2i.core.errors import I2IError
 from i2i.data import folder_names
-from i2i.media import formats, images
+from i2i.media import formats, images, video
 from i2i.nets.domains import Domains
 
 # "joined" is paired, in files that hold A and B side by side, whatever their shape
@@ -70,10 +70,7 @@ def find(sources: Sequence[Path], layout: str = "auto", split: str = "train") ->
         layout_found = _two(sources[0], sources[1], layout, split)
     else:
         layout_found = _one(sources[0], layout, split)
-    others: list[Path] = []
-    for source in sources:
-        images.find_images(source, others=others)
-    if line := formats.left_out(others):
+    if line := left_out([file for source in sources for file in images.find_others(source)]):
         layout_found.notes = [*layout_found.notes, line]
     return layout_found
 
@@ -182,12 +179,20 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    others: list[Path] = []
-    paths = images.find_images(folder, others=others)
+    paths = images.find_images(folder)
     if not paths:
-        line = formats.left_out(others)
+        line = left_out(images.find_others(folder))
         raise I2IError(f"{folder} holds no images. {line}".strip(), f"Known suffixes: {' '.join(formats.readable())}.")
     return paths
+
+
+def left_out(others: Sequence[Path]) -> str:
+    """A line that counts files that are no readable images, and says what helps; "" if there are none."""
+    line = formats.left_out(others)
+    suffixes = {file.suffix.lower() for file in others}
+    if videos := [suffix for suffix in video.READABLE if suffix in suffixes]:
+        line += f" Training reads no videos ({', '.join(videos)}): save their frames as images first."
+    return line
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -196,7 +201,7 @@ def class_folders(folder: Path) -> list[str]:
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir() and images.find_images(entry.path):
+        if entry.is_dir() and images.holds_images(entry.path):
             names.append(entry.name)
         elif entry.is_file() and entry.name.lower().endswith(formats.readable()):
             return []

@@ -51,6 +51,7 @@ def open(
         found = attributes.find(folders, split, spec.labels, spec.attributes, spec.exclusive, groups)
     else:
         found = layouts.find(folders, "images" if spec.makes else spec.layout, split)
+    found.notes += [note for one in given if (note := _same_name_note(one))]
     if cropped:
         found = large.large_enough(found, spec)
     return Data(found, spec, folders, flip=flip, licence=licence, cache_folder=cache_folder() / "pictures")
@@ -84,6 +85,16 @@ def _card(source: str | Path) -> cards.DataCard | None:
         near = did_you_mean(neighbors(source, folders_only=True))
         raise I2IError(what, near or "Give a folder with images, or a data set's name.")
     return cards.card(str(source))
+
+
+def _same_name_note(source: str | Path) -> str:
+    """A sentence if a plain name means a folder and is also the name of a data set; else empty."""
+    if _is_path(source) or files.kind_of(source) != "folder" or source not in cards.names():
+        return ""
+    return (
+        f"{source} is read from the folder {source} here, not from i2i's data set of that name: for the data set, "
+        "rename the folder or start the command elsewhere."
+    )
 
 
 def _twin(card: cards.DataCard, layout: str) -> cards.DataCard:

@@ -229,6 +229,16 @@ def find_images(folder: str | Path, broken: bool = False, others: list[Path] | N
     return sorted(paths, key=lambda p: p.as_posix())
 
 
+def find_others(folder: str | Path) -> list[Path]:
+    """All files under `folder` that are no readable images, in any order, for `formats.left_out`."""
+    suffixes = readable()
+    return [
+        Path(entry.path)
+        for entry, kind in _entries(folder)
+        if kind == "file" and not entry.name.lower().endswith(suffixes)
+    ]
+
+
 def holds_images(folder: str | Path) -> bool:
     """Whether `find_images` would find any; looks no further than the first."""
     suffixes = readable()

@@ -10,6 +10,7 @@ from PIL import Image
 from i2i import data
 from i2i.core.errors import I2IError
 from i2i.data import DataSettings, attributes
+from i2i.data.check_sources import check_sources
 
 NAMES = ("Black_Hair", "Blond_Hair", "Male")
 ROWS = {"a.png": (1, 0, 1), "b.png": (0, 1, 1), "c.png": (0, 0, 0), "d.png": (1, 0, 0)}
@@ -237,3 +238,35 @@ def test_the_fingerprint_knows_the_attributes(faces, tmp_path):
     first = opened(faces, csv(tmp_path / "a.csv")).fingerprint
     assert opened(faces, csv(tmp_path / "b.csv")).fingerprint == first
     assert opened(faces, csv(tmp_path / "c.csv", {**ROWS, "a.png": (0, 1, 1)})).fingerprint != first
+
+
+def test_images_that_are_too_small_leave_with_their_attributes_and_classes(faces, tmp_path):
+    picture(faces / "b.png", 1, size=(6, 6))
+    for name, size in (("x", (20, 16)), ("y", (6, 6)), ("z", (20, 16))):
+        picture(tmp_path / "styles" / name / "0.png", 7, (20, 16))
+        picture(tmp_path / "styles" / name / "1.png", 8, size)
+    spec = DataSettings(
+        layout="attributes", labels=csv(tmp_path / "a.csv"), size=8, preprocess="crop", exclusive="none", flip=False
+    )
+    found = data.open([faces, tmp_path / "styles"], spec, cropped=True)
+    assert found.names[:3] == ["a.png", "c.png", "d.png"]
+    assert found.rows == [list(map(float, ROWS[name])) for name in found.names[:3]]
+    assert [source.path.parent.name for source in found.sides[1]] == ["x", "x", "y", "z", "z"]
+    assert found.labels == [0, 0, 1, 2, 2]
+    assert found.notes[-1].startswith("Left out: 2 images are smaller than the crops of 8 pixels: b.png (6x6), 1.png")
+
+
+def test_the_check_of_a_folder_reads_a_table(faces, tmp_path):
+    result = check_sources([faces], labels=csv(tmp_path / "a.csv"))
+    assert result.findings == []
+    assert result.summary == "4 images of 20x16 pixels, layout attributes"
+    more = csv(tmp_path / "more.csv", {**ROWS, "e.png": (1, 0, 0)})
+    (fault,) = check_sources([faces], labels=more).findings
+    assert (fault.kind, fault.serious) == ("labels", True)
+    assert fault.text.startswith(f"1 of the 5 images in {more} are missing in {faces}: e.png.")
+    fewer = csv(tmp_path / "fewer.csv", {name: ROWS[name] for name in ("a.png", "b.png", "c.png")})
+    (fault,) = check_sources([faces], labels=fewer).findings
+    assert (fault.kind, fault.serious) == ("labels", False)
+    assert fault.text == f"1 images in {faces} are not in {fewer} and are left out."
+    with pytest.raises(I2IError, match="is one image"):
+        check_sources([faces / "a.png"], labels=fewer)

@@ -119,3 +119,23 @@ def test_training_goes_on_beside_an_empty_val_and_says_so(tmp_path):
     words = ["train", "pix2pix", "--data", tmp_path / "data", "--out", tmp_path / "run", "--epochs", 1, *program.TINY]
     out, errors = program.i2i(*words)
     assert "holds no images" in out + errors
+
+
+def test_a_folder_with_the_name_of_a_data_set_is_read_with_a_note(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _fill(tmp_path / "earth")
+    for source, notes in (("earth", 1), ("./earth", 0), (str(tmp_path / "earth"), 0), (tmp_path / "earth", 0)):
+        opened = data.open([source])
+        assert opened.count == 4
+        assert len(opened.notes) == notes
+    assert data.open(["earth"]).notes[0].startswith("earth is read from the folder earth here, not from i2i's data set")
+
+
+def test_left_out_videos_and_raw_photos_get_advice(tmp_path):
+    _fill(tmp_path)
+    for name in ("a.mov", "b.CR2"):
+        (tmp_path / name).write_bytes(b"x")
+    line = "2 files were left out: 1 .cr2, 1 .mov. Raw photos (.cr2) are not read: convert them to TIFF or JPEG. "
+    line += "Training reads no videos (.mov): save their frames as images first."
+    assert [f.text for f in check(tmp_path) if f.kind == "left out"] == [line]
+    assert data.open([tmp_path]).notes == [line]
