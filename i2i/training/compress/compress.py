@@ -37,6 +37,7 @@ METHODS = ("distill", "prune")
 GRANULARITIES = (*masks.GRANULARITIES, "filters")
 DISCRIMINATORS = ("trained", "new", "none")
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
+RESULT = "result.json"  # in the state's folder, once the compression is over
 SHARE = 0.1  # of the images that the original was trained on: the length of a compression by default
 DISTILL_SHARE = 0.5
 
@@ -117,8 +118,10 @@ def compress(
     request.check()
     check_output(path, overwrite)
     folder = path.with_suffix(".run")
-    if path.exists() and overwrite:
-        shutil.rmtree(folder, ignore_errors=True)  # of the compression that made the old file
+    if overwrite and (folder / RESULT).exists():
+        shutil.rmtree(
+            folder, ignore_errors=True
+        )  # of the compression that wrote the old file; not of one to go on with
     original = open_original(model, data, direction=direction, training=settings_of(request))
     set_default_length(original, request)
     method, notes = build(original, request)
@@ -274,7 +277,7 @@ def _described(original: Original, request: Request) -> dict[str, Any]:
 
 def _write_result(folder: Path, result: Compressed) -> None:
     values = {"before": dataclasses.asdict(result.before), "after": dataclasses.asdict(result.after)}
-    with atomic_path(folder / "result.json") as temporary:
+    with atomic_path(folder / RESULT) as temporary:
         temporary.write_text(json.dumps({"model": str(result.path), **values}, indent=1), encoding="utf-8")
 
 

@@ -56,11 +56,6 @@ class Original:
         """Names of the discriminators that the model does not hold."""
         return [name for name in judging_networks(method, self.network) if name not in self.start.states]
 
-    @property
-    def bytes(self) -> int:
-        """Size of the model file, 0 without one."""
-        return self.file.stat().st_size if self.file else 0
-
 
 def open_original(
     model: str | Path | ModelFile,

@@ -49,6 +49,26 @@ def test_a_student_is_a_model_like_any_other(run: Path, tmp_path: Path) -> None:
     compress(small, tmp_path / "b.safetensors", [str(run.parent / "pairs")], again)
 
 
+def test_overwriting_goes_on_after_an_interruption(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, request = tmp_path / "small.safetensors", Request(training={**TRAINING, "images": 2})
+    compress(run, small, request=request)
+    before = small.read_bytes()
+
+    def disk_full(*args: object, **options: object) -> None:
+        raise I2IError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_file, "save", disk_full)
+        with pytest.raises(I2IError, match="disk is full"):
+            compress(run, small, request=request, overwrite=True)
+    assert small.read_bytes() == before
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "small.run" / "log.jsonl").read_text().splitlines()]
+    assert "resumed" not in kinds  # the finished compression was replaced
+    compress(run, small, request=request, overwrite=True)
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "small.run" / "log.jsonl").read_text().splitlines()]
+    assert "resumed" in kinds
+
+
 def test_a_pruned_model_is_sparse_in_its_file_and_after_loading(run: Path, tmp_path: Path) -> None:
     request = Request("prune", Plan(sparsity=0.5), training=TRAINING)
     result = compress(run, tmp_path / "sparse.safetensors", request=request)
