@@ -323,6 +323,22 @@ def test_the_page_shows_the_metrics_with_the_best_marked(tmp_path):
     assert "<td>–</td>" in text
 
 
+def test_every_metric_of_an_evaluation_has_its_direction(tmp_path):
+    watch = report(tmp_path, 10)
+    train(watch, 10)
+    scores = {"fd_effnet": 1.5, "psnr_y": 30.25, "colorfulness": 7.5}
+    watch.event(10, "evaluation", model=scores, other={name: value + 1 for name, value in scores.items()})
+    watch.close()
+    text = read(tmp_path)[2]
+    assert "fd_effnet<small> (lower is better)" in text
+    assert "psnr_y<small> (higher is better)" in text
+    assert "colorfulness<small></small>" in text
+    assert "<b>1.5</b>" in text
+    assert "<b>31.25</b>" in text
+    assert "<b>7.5</b>" not in text
+    assert "<b>8.5</b>" not in text
+
+
 def test_hostile_words_stay_words(tmp_path):
     evil = "</script><script>alert(1)</script><img src=http://x/ onerror=alert(1)>\"'&\udcff"
     folder = tmp_path / "a 'quoted' <folder>"

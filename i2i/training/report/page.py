@@ -16,14 +16,12 @@ from markupsafe import Markup
 
 from i2i.core.format import format_duration, format_number
 from i2i.core.reading import has_form
-from i2i.inference.metric_choice import title
+from i2i.inference.metric_choice import has_best, higher_is_better, title
 from i2i.methods._terms import note_of
 from i2i.models.use import use_of_run
 from i2i.training.report.chart import FRAME, Chart, chart
 from i2i.training.report.history import RunHistory
 
-LOWER_IS_BETTER = ("l1", "l2", "mse", "fid", "kid", "mind", "lpips", "dists")
-HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", "accuracy")
 SCORE_COLOR, RATE_COLOR, SPEED_COLOR = 3, 4, 5  # colors of report.css; losses have one per optimizer
 NO_LOSSES = ("score", "images/s")  # curves that are neither losses nor learning rates
 FOLDER = Path(__file__).parent
@@ -172,23 +170,19 @@ def _evaluation(history: RunHistory) -> dict[str, Any] | None:
     best = {}
     for metric in metrics:
         values = [row[metric] for row in rows.values() if isinstance(row.get(metric), int | float)]
-        if values and len(rows) > 1:
-            if metric.lower() in LOWER_IS_BETTER:
-                best[metric] = min(values)
-            elif metric.lower() in HIGHER_IS_BETTER:
-                best[metric] = max(values)
+        if values and len(rows) > 1 and has_best(metric):
+            best[metric] = max(values) if higher_is_better(metric) else min(values)
 
     def cell(metric: str, value: Any) -> Cell:
         text = f"{value:.4g}" if isinstance(value, int | float) else str(value or "–")
         return Cell(text, best=metric in best and value == best[metric])
 
-    directions = {
-        **dict.fromkeys(LOWER_IS_BETTER, "lower is better"),
-        **dict.fromkeys(HIGHER_IS_BETTER, "higher is better"),
-    }
+    def direction(metric: str) -> str:
+        return f"{'higher' if higher_is_better(metric) else 'lower'} is better" if has_best(metric) else ""
+
     return {
         "images": f"{images:,}",
-        "metrics": [(metric, directions.get(metric.lower(), "")) for metric in metrics],
+        "metrics": [(metric, direction(metric)) for metric in metrics],
         "rows": [(name, [cell(metric, row.get(metric)) for metric in metrics]) for name, row in rows.items()],
     }
 
