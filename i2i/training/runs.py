@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core.errors import I2IError
-from i2i.core.files import open_regular
-from i2i.core.reading import has_form, parse_json, read_json, read_yaml
+from i2i.core.reading import has_form, read_json, read_yaml
 from i2i.core.suggest import did_you_mean, neighbors
+from i2i.training.report.log import records
 
-# The form of a line of the log, as far as it is read here (core.reading.has_form)
+# The form of a config.yaml, as far as it is read here (core.reading.has_form)
 CONFIG: dict[str | type, Any] = {str: object, "recipe": str, "method": str, "data": [str], "data_named?": [str]}
-LINE: dict[str, Any] = {"kind": str, "images": int, "seconds?": float, "terms?": {str: float | None}}
 NOT_SETTINGS = (
     "recipe",
     "method",
@@ -154,20 +153,10 @@ def remove_runs(folders: Sequence[str | Path]) -> int:
 
 
 def _log_lines(path: Path) -> list[dict[str, Any]]:
-    lines = []
     try:
-        with open_regular(path) as file:
-            content = file.read().decode("utf-8", "replace")
-        for text in content.splitlines():
-            try:
-                line = parse_json(text)
-            except ValueError:
-                continue
-            if has_form(line, LINE):
-                lines.append(line)
+        return list(records(path))
     except (OSError, I2IError):
         return []
-    return lines
 
 
 def _json(path: Path) -> dict[str, Any]:
