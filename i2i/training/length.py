@@ -31,15 +31,19 @@ USES_LENGTH = re.compile(r"\.(fraction|total)\b")  # in the source of a method o
 def why_fixed(method: Method, tricks: TrickSettings) -> str:
     """What in a run depends on its length, as the subject of a sentence with "follows"; empty if nothing does."""
     moments = [i / (SAMPLES - 1) for i in range(SAMPLES)]
-    if len({method.lr_factor(t) for t in moments}) > 1 or any(method.lr_factors(t) for t in moments):
+    if _changes([method.lr_factor(t) for t in moments]) or _changes([method.lr_factors(t) for t in moments]):
         return "the learning rate"
-    if len({method.momentum_at(t) for t in moments}) > 1:
+    if _changes([method.momentum_at(t) for t in moments]) or _changes([method.betas_at(t) for t in moments]):
         return "the momentum"
     if tricks.instance_noise and tricks.noise_until:
         return "the instance noise"
     if not is_builtin(type(method)) and USES_LENGTH.search(_source(type(method))):
         return f"the step of {type(method).__name__}"
     return ""
+
+
+def _changes(values: list[Any]) -> bool:
+    return any(value != values[0] for value in values)
 
 
 def _source(kind: type[Method]) -> str:
@@ -73,7 +77,7 @@ def check_length(run: Run, planned: int) -> None:
     try:
         with torch.device("meta"):
             method = run.method(run.config, run.shape)
-    except (RuntimeError, NotImplementedError):  # networks that read values while they are built
+    except (RuntimeError, TypeError):  # networks that read values while they are built, also as arrays of NumPy
         method = run.build()
     why = why_fixed(method, run.tricks)
     if not why:

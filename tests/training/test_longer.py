@@ -125,6 +125,14 @@ def test_what_follows_the_length_is_found(pairs):
     assert why_fixed(made("gan", optimizer="sgd"), TrickSettings()) == "the learning rate"
 
 
+def test_momenta_of_adam_that_follow_the_length_are_found_and_constant_factors_are_not(monkeypatch):
+    method = made("dcgan")
+    monkeypatch.setattr(method, "lr_factors", lambda fraction: {"G": (0.5,)})
+    assert why_fixed(method, TrickSettings()) == ""
+    monkeypatch.setattr(method, "betas_at", lambda fraction: (0.5 + 0.1 * fraction, 0.99))
+    assert why_fixed(method, TrickSettings()) == "the momentum"
+
+
 OWN = """
 from dataclasses import dataclass
 import torch
