@@ -292,6 +292,24 @@ def test_export_says_what_it_does_and_how_the_file_is_used(made, images, tmp_pat
     assert "state dict of PyTorch" in i2i("models", "show", "net_G.pth.tar")[0]
 
 
+def test_an_export_in_8_bits_is_smaller_and_near_the_model(made, images, tmp_path):
+    torch.manual_seed(0)
+    net = nets.build("unet", width=16, depth=4)
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net}, {})
+    whole = export.export(path, tmp_path / "whole.onnx", check=images)
+    small = export.export(path, tmp_path / "small.onnx", check=images, quantize="int8", limit=0.1)
+    assert whole.mean < small.mean < 0.1  # in 8 bits the outputs differ
+    assert small.path.stat().st_size < 0.5 * whole.path.stat().st_size
+    x = torch.rand(2, 3, 32, 48) * 2 - 1
+    difference = (load(small.path)(x) - load(path, "cpu")(x)).abs()
+    assert 0 < difference.mean() < 0.2
+    with pytest.raises(I2IError, match=r"more than the limit of the mean of 0\.02; it was not written"):
+        export._check_difference(0.01, 0.03, 0.02, in_8_bits=True)
+    export._check_difference(0.5, 0.01, 0.02, in_8_bits=True)  # single values may differ more
+    with pytest.raises(I2IError, match=r"^--quantize is 'int4'\."):
+        export.export(path, tmp_path / "no.onnx", quantize="int4")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bridge", "unsb"])
 def test_a_network_that_answers_in_steps_makes_a_fixed_number_of_them(name, images, tmp_path):
