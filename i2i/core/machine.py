@@ -92,6 +92,18 @@ def process_age() -> float:
         return 0.0
 
 
+def processor_times(root: Path = Path("/")) -> tuple[float, float]:
+    """(seconds in which threads of this process ran, seconds in which they could run and waited for a processor).
+
+    (0, 0) where the system does not report it: only Linux does. root: where /proc lies; tests give another folder."""
+    ran = waited = 0.0
+    for path in root.glob("proc/self/task/*/schedstat"):
+        with contextlib.suppress(ValueError, IndexError):  # a thread that has ended meanwhile
+            words = _words(path)
+            ran, waited = ran + int(words[0]) / 1e9, waited + int(words[1]) / 1e9
+    return ran, waited
+
+
 def share_processors() -> None:
     """Lets idle threads of OpenMP sleep soon, and makes no more threads than a container's quota allows.
 

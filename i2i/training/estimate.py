@@ -22,6 +22,7 @@ from i2i.training.settings import precision_on
 from i2i.training.timing import BACKWARD, time_step
 
 PNG_SHARE = 0.7  # size of a sample grid on the disk, as a share of its pixels' bytes
+BUSY = 0.5  # share of the processors that it asked for, below which other programs hold the process up
 REPORT_BYTES = 6_000_000  # of report.html and log.jsonl, at most, about
 
 
@@ -40,6 +41,12 @@ class Estimate:
     memory: int | None  # bytes of weights, gradients, optimizers and activations
     disk: int | None  # bytes of the run's folder at its end
     disk_free: int | None
+    alone_seconds: float | None = None  # of the run without other programs, about; None if they hardly matter
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """Seconds of the run when other programs do not hold it up."""
+        return self.seconds if self.alone_seconds is None else self.alone_seconds
 
     @property
     def is_cpu(self) -> bool:
@@ -57,6 +64,7 @@ def estimate(run: Run, budget: float) -> Estimate:
     memory = 16 * cost.parameter_count + cost.activations if cost else None
     extra = _extra_steps(run, cost) if cost else 0.0
     left, step_seconds, seconds, source = run.total, None, None, ""
+    alone_seconds = None
     logged = logged_speed(run)
     if logged is not None:
         left, speed = max(0, run.total - logged[0]), logged[1]
@@ -66,6 +74,7 @@ def estimate(run: Run, budget: float) -> Estimate:
         if timed is not None:
             step_seconds, source = timed.seconds, "measured" if timed.measured else "scaled"
             seconds = step_seconds * (left / run.training.batch + extra)
+            alone_seconds = seconds * timed.share if timed.share < BUSY else None
     return Estimate(
         device=device_words(device),
         precision=precision_on(device, run.training.precision),
@@ -78,6 +87,7 @@ def estimate(run: Run, budget: float) -> Estimate:
         memory=memory,
         disk=_disk(run, cost) if cost else None,
         disk_free=free_disk(run.folder),
+        alone_seconds=alone_seconds,
     )
 
 

@@ -34,7 +34,7 @@ def announce(run: Run) -> None:
 
 def suggestion(run: Run, estimated: Estimate) -> Lighter | None:
     """A lighter form of a run of one process that would take more than a day; None if it takes less."""
-    if processes() > 1 or estimated.seconds is None or estimated.seconds < DAY or estimated.source == "log":
+    if processes() > 1 or estimated.source == "log" or (estimated.usual_seconds or 0.0) < DAY:
         return None
     return lighter(run, estimated, LIGHTER_BUDGET if _waited() < PROMISE - 5 else 0)
 
@@ -68,9 +68,12 @@ def step_words(estimated: Estimate) -> str:
 
 
 def warnings(estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
-    """Sentences about a run that takes more than a day, or more disk than is free."""
+    """Sentences about a busy machine, and a run that takes more than a day, or more disk than is free."""
     lines = []
-    if estimated.seconds is not None and estimated.seconds > DAY:
+    if estimated.alone_seconds is not None:
+        alone = format_about(estimated.alone_seconds)
+        lines.append(f"This machine is busy with other programs. Without them the run takes {alone}.")
+    if estimated.usual_seconds is not None and estimated.usual_seconds > DAY:
         line = "That is more than a day."
         if lighter_form is not None:
             line += f" Lighter, {format_about(lighter_form.seconds)}: {lighter_form.command}"

@@ -11,12 +11,13 @@ import statistics
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from i2i.core.distributed import processes
+from i2i.core.machine import processor_times
 from i2i.data.batch import Batch, Shape
 from i2i.training.cost import Cost, moment
 from i2i.training.run import Run
@@ -33,10 +34,14 @@ FEW_IMAGES = (4, 8)  # in a batch of a smaller form
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of a step on the average of the run; measured: False if a smaller form was measured and scaled up."""
+    """Seconds of a step on the average of the run.
+
+    measured: False if a smaller form was measured and scaled up. share: the part of the time in which threads of this
+    process that could run did run; the rest went to other programs. 1 where the system does not report it."""
 
     seconds: float
     measured: bool
+    share: float = field(default=1.0, compare=False)
 
 
 def time_step(run: Run, cost: Cost | None, budget: float) -> StepTime | None:
@@ -47,25 +52,32 @@ def time_step(run: Run, cost: Cost | None, budget: float) -> StepTime | None:
     random states, and all that belongs to the run, stay as they are."""
     if processes() > 1:
         return None
-    end = time.monotonic() + budget
+    end, times = time.monotonic() + budget, processor_times()
     number, share = (cost.at, cost.mean) if cost else (0, 1.0)
     try:
         device = accelerator_for(run.training).device
         with kept_random_states(device):
             if cost is None or device.type != "cpu":
-                return StepTime(_seconds(run, number, budget) * share, True)
+                return StepTime(_seconds(run, number, budget) * share, True, _share_since(times))
             points: list[tuple[float, float]] = []  # (MACs, seconds) of the forms that were measured
             for form, macs in _forms(run, cost, budget):
                 left = end - time.monotonic()
                 if points and 2.2 * _predicted(points, macs) > left:
-                    return StepTime(_predicted(points, _macs_of(run, cost)) * share, False)
+                    seconds = _predicted(points, _macs_of(run, cost)) * share
+                    return StepTime(seconds, False, _share_since(times))
                 points.append((macs, _seconds(form, number * run.training.batch // form.training.batch, left)))
-            return StepTime(points[-1][1] * share, True)
+            return StepTime(points[-1][1] * share, True, _share_since(times))
     except Exception:  # noqa: BLE001 (what is wrong, the run itself says; here only its time is unknown)
         return None
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the run needs the memory
+
+
+def _share_since(times: tuple[float, float]) -> float:
+    """The share of StepTime since the `processor_times` were `times`."""
+    ran, waited = (max(0.0, now - before) for now, before in zip(processor_times(), times))
+    return ran / (ran + waited) if ran else 1.0
 
 
 def _macs_of(run: Run, cost: Cost) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i.core.machine import cpu_count, free_memory
+from i2i.core.machine import cpu_count, free_memory, processor_times
 
 AFFINITY = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -87,3 +87,11 @@ def test_idle_threads_sleep_unless_the_user_says_otherwise():
 
 def test_a_program_that_has_torch_already_is_left_alone():
     assert environment("import torch, i2i")["OMP_WAIT_POLICY"] is None
+
+
+def test_times_of_all_threads_are_added_and_nothing_is_known_without_them(tmp_path):
+    assert processor_times(tmp_path) == (0, 0)
+    for number, text in (("1", "2000000000 500000000 7\n"), ("2", "1000000000 250000000 3\n"), ("3", "")):
+        (tmp_path / "proc/self/task" / number).mkdir(parents=True)
+        (tmp_path / "proc/self/task" / number / "schedstat").write_text(text)
+    assert processor_times(tmp_path) == (3, 0.75)

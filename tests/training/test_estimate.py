@@ -145,6 +145,24 @@ def test_a_large_batch_is_estimated_from_few_images(pairs, monkeypatch):
     assert timing.time_step(run, run.cost, 60.0) == timing.StepTime(51.0, False)
 
 
+def test_on_a_busy_machine_the_time_without_other_programs_is_said(pairs, monkeypatch):
+    run = run_of(pairs)
+    monkeypatch.setattr(timing, "_seconds", lambda *_: 200_000.0)
+    for waited, is_busy in ((0.9, False), (3.0, True)):
+        times = iter([(1.0, 0.5), (2.0, 0.5 + waited)])
+        monkeypatch.setattr(timing, "processor_times", lambda times=times: next(times))
+        found = estimate(run, 1.0)
+        assert found.alone_seconds == (pytest.approx(found.seconds / 4) if is_busy else None)
+        sentence = (
+            f"This machine is busy with other programs. Without them the run takes {format_about(found.seconds / 4)}."
+        )
+        assert (sentence in head.warnings(found, None)) == is_busy
+    # More than a day, only because of the other programs: no lighter run is searched for.
+    found = dataclasses.replace(found, seconds=200_000.0, alone_seconds=50_000.0)
+    assert head.suggestion(run, found) is None
+    assert len(head.warnings(found, None)) == 1
+
+
 def test_the_time_of_a_run_with_trackers_is_known(pairs):
     assert estimate(run_of(pairs, trackers="tensorboard"), 1.0).source == "measured"
 
