@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.config import Channels, Range, Width
-from i2i.core.errors import I2IError
 from i2i.nets.blocks import check, norm_layer
 from i2i.nets.choice import Choice, Choosing
 from i2i.nets.latent import Latent
-from i2i.nets.registry import Network, register
-from i2i.nets.unet import MAX_DEPTH
+from i2i.nets.registry import register
+from i2i.nets.unet import MAX_DEPTH, check_sides
 
 Depth = Annotated[int, Range(2, MAX_DEPTH)]
 EncoderBlocks = Annotated[int, Range(2, 10)]
@@ -44,8 +43,7 @@ def with_noise(x: Tensor, z: Tensor) -> Tensor:
     return torch.cat([x, z[:, :, None, None].expand(-1, -1, x.shape[2], x.shape[3])], 1)
 
 
-@register("bicycle_unet")
-class NoisyUNet(Network):
+class NoisyUNet(nn.Module):
     """U-Net that gets z at each level of its encoder: x [B, channels_in, H, W], z [B, z] -> [B, channels_out, H, W].
 
     H and W must be multiples of `multiple` = 2**depth. Level k makes width * min(2**k, 8) channels. norm: instance,
@@ -54,14 +52,14 @@ class NoisyUNet(Network):
 
     def __init__(
         self,
-        channels_in: Channels = 3,
-        channels_out: Channels = 3,
-        z: Width = 8,
-        depth: Depth = 8,
-        width: Width = 64,
-        norm: str = "instance",
-        activation: str = "relu",
-        upsample: str = "transposed",
+        channels_in: int,
+        channels_out: int,
+        z: int,
+        depth: int,
+        width: int,
+        norm: str,
+        activation: str,
+        upsample: str,
     ) -> None:
         super().__init__()
         check("activation", activation, tuple(ACTIVATIONS))
@@ -89,11 +87,7 @@ class NoisyUNet(Network):
         """x [B, channels_in, H, W] in [-1, 1] and z [B, z] -> [B, channels_out, H, W] in [-1, 1].
 
         Raises I2IError if H or W is not a multiple of `multiple`."""
-        if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
-            raise I2IError(
-                f"This U-Net got an image of {x.shape[-1]} x {x.shape[-2]} pixels.",
-                f"Both sides must be multiples of {self.multiple}. Fewer levels (depth) allow smaller images.",
-            )
+        check_sides(x, self.multiple)
         h, skips = x, []
         for k, (down, norm) in enumerate(zip(self.down, self.down_norm, strict=True)):
             skips.append(h)
@@ -121,20 +115,19 @@ class EncoderBlock(nn.Module):
         return fn.avg_pool2d(h, 2) + self.shortcut(fn.avg_pool2d(x, 2))
 
 
-@register("bicycle_encoder")
-class Encoder(Network):
-    """What makes an image one of many answers: [B, channels, H, W] in [-1, 1] -> mean [B, z] and log variance [B, z].
+class Encoder(nn.Module):
+    """Finds the z of an answer: image [B, channels, H, W] in [-1, 1] -> mean [B, z] and log variance [B, z].
 
     Each of its `blocks` layers halves the size; the last maps are averaged over all positions (the paper's images have
     8 * 2**blocks pixels a side). width: channels of the first layer. norm: instance, batch or none."""
 
     def __init__(
         self,
-        channels: Channels = 3,
-        z: Width = 8,
-        blocks: EncoderBlocks = 5,
-        width: Width = 64,
-        norm: str = "instance",
+        channels: int,
+        z: int,
+        blocks: int,
+        width: int,
+        norm: str,
     ) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, width, 4, stride=2, padding=1)

@@ -102,13 +102,19 @@ class UNet(Network):
         """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H, W] in [-1, 1].
 
         Raises I2IError if H or W is not a multiple of `multiple`."""
-        if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
-            raise I2IError(
-                f"This U-Net got an image of {x.shape[-1]} x {x.shape[-2]} pixels.",
-                f"Both sides must be multiples of {self.multiple}. Fewer levels (depth) allow smaller images.",
-            )
+        check_sides(x, self.multiple)
         y = self.model(x)
         return y if self.detail is None else self.detail(torch.cat([y, x], 1))
+
+
+def check_sides(x: Tensor, multiple: int) -> None:
+    """Raises I2IError if a side of images [B, C, H, W] is not a multiple of `multiple`."""
+    height, width = x.shape[-2:]
+    if width % multiple or height % multiple:
+        raise I2IError(
+            f"This U-Net got an image of {width} x {height} pixels.",
+            f"Both sides must be multiples of {multiple}. Fewer levels (depth) allow smaller images.",
+        )
 
 
 @register("mobile_unet")
