@@ -8,7 +8,7 @@ that is a function of (seed, answer, step, channel, row, column). So an image ma
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from abc import abstractmethod
 
 from torch import Tensor, nn
 
@@ -24,7 +24,7 @@ class Chain(Choosing):
 
     A sub-class sets `default_steps` and `most_steps`, and defines `question`, `evaluation` and `advance`."""
 
-    choices: ClassVar[tuple[str, ...]] = ("answers", "steps")
+    choices: tuple[str, ...] = ("answers", "steps")
     default_steps: int = 1
     most_steps: int = 1
     choice: Choice = Choice()
@@ -54,17 +54,17 @@ class Chain(Choosing):
         """The state before the first evaluation."""
         return (x,)
 
+    @abstractmethod
     def question(self, k: int, state: State, x: Tensor) -> Tensor:
         """What the inner network sees at evaluation k, [B, C, H, W]."""
-        raise NotImplementedError("A Chain defines question(self, k, state, x).")
 
+    @abstractmethod
     def evaluation(self, k: int) -> nn.Module:
         """The inner network as it is at evaluation k: a question -> an answer of the same height and width."""
-        raise NotImplementedError("A Chain defines evaluation(self, k).")
 
+    @abstractmethod
     def advance(self, k: int, state: State, x: Tensor, answer: Tensor) -> State:
         """The state after evaluation k; each pixel depends on the same pixel of `state`, `x` and `answer` alone."""
-        raise NotImplementedError("A Chain defines advance(self, k, state, x, answer).")
 
     def noise(self, k: int, like: Tensor) -> Tensor:
         """Standard normal noise of step k for images like [B, C, H, W]: [1, C, H, W], the same for each image."""
@@ -89,5 +89,4 @@ class AtTime(nn.Module):
 
     def forward(self, question: Tensor) -> Tensor:
         """[B, C, H, W] -> what the network makes of it at time t."""
-        answer: Tensor = self.net(question, question.new_full((question.shape[0],), self.t))
-        return answer
+        return self.net(question, question.new_full((question.shape[0],), self.t))

@@ -7,8 +7,9 @@ A network that translates between many domains, takes noise or an example, or sa
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -53,26 +54,25 @@ class Choice:
         return {name: value for name, value in values.items() if value}
 
 
-class Choosing(Network):
-    """Base class of networks with several answers for one image."""
+class Choosing(Network, ABC):
+    """Base class of networks with several answers for one image. A sub-class sets `choices` and defines `chosen`."""
 
-    choices: ClassVar[tuple[str, ...]] = ()  # keys of PARTS that the network understands
+    choices: tuple[str, ...] = ()  # keys of PARTS that the network understands
 
     @property
     def domains(self) -> tuple[str, ...]:
         """The names that `to` may hold, in the order of a sheet of all domains; empty without domains."""
         return ()
 
+    @abstractmethod
     def chosen(self, choice: Choice) -> nn.Module:
         """A network x [B, C, H, W] -> y that shares the weights and makes the answer that `choice` names.
 
         Raises I2IError for a name or a number that the network does not have."""
-        raise NotImplementedError("A Choosing network defines chosen(self, choice).")
 
     def forward(self, x: Tensor) -> Tensor:
         """The default answer for [B, C, H, W]."""
-        answer: Tensor = self.chosen(Choice())(x)
-        return answer
+        return self.chosen(Choice())(x)
 
 
 def networks_that_choose(part: str) -> list[str]:

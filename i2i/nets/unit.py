@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor
 
 from i2i.nets.registry import Network
@@ -17,7 +19,7 @@ def from_unit(x: Tensor) -> Tensor:
     return 2 * x - 1
 
 
-class UnitNetwork(Network):
+class UnitNetwork(Network, ABC):
     """Base class: a network of images in [0, 1] as `unit`, and of images in [-1, 1] when it is called.
 
     scale: sides of an output divided by those of its input. multiple: of which the sides of an input must be multiples.
@@ -27,9 +29,9 @@ class UnitNetwork(Network):
     multiple: int
     reach: int
 
+    @abstractmethod
     def unit(self, x: Tensor) -> Tensor:
         """Images in [0, 1] -> images in about [0, 1]."""
-        raise NotImplementedError("A UnitNetwork defines unit(self, x).")
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] in [-1, 1] -> [B, channels_out, H * scale, W * scale] in about [-1, 1]."""
