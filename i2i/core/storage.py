@@ -50,7 +50,7 @@ def locate(name: str | Path) -> Path:
     try:
         path = importlib.import_module("upath").UPath(text.rstrip("/") or text)
         path.fs  # noqa: B018  (creates the connection's object, which may need another package)
-        str(path), path.name, path.parents
+        str(path), path.name, path.parents  # some addresses fail only here
     except ImportError as error:
         hint = f"{install_hint('remote')}. Addresses other than s3:// also need fsspec's package for them."
         raise I2IError(f"{text} is an address, and addresses need an extra: {error}.", hint) from error

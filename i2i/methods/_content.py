@@ -1,4 +1,4 @@
-"""The content loss of a method, kept beside its networks: it is not trained, and no checkpoint or model holds it."""
+"""The content loss of a method, outside of its networks: it is not trained, and is in no checkpoint or saved model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from i2i.core.errors import I2IError
+from i2i.metrics.content import ContentLoss
 from i2i.models import feature_weights
 from i2i.nets.macs import with_values
 
@@ -37,4 +38,10 @@ class Content:
         """Images [B, C, H, W] in [-1, 1] twice -> a scalar."""
         if self.loss is None:
             return fake.new_zeros(())
-        return self.loss.to(real)(fake.to(real.dtype), real)
+        return self.moved(self.loss, real)(fake.to(real.dtype), real)
+
+    @staticmethod
+    def moved(loss: ContentLoss, like: Tensor) -> ContentLoss:
+        """`loss` on the device and in the type of `like`. Only the first step moves it: a walk over all weights."""
+        mean = loss.get_buffer("mean")
+        return loss if (mean.device, mean.dtype) == (like.device, like.dtype) else loss.to(like)

@@ -130,8 +130,7 @@ class BicycleGAN(Translate):
 
     def judged(self, D: torch.nn.Module, x: Tensor, image: Tensor) -> list[list[Tensor]]:
         """The maps of a discriminator for images, beside x if it is `conditional`."""
-        maps: list[list[Tensor]] = D(torch.cat([x, image], 1) if self.config.conditional else image)
-        return maps
+        return D(torch.cat([x, image], 1) if self.config.conditional else image)
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """G and E, then D, then D2, all from one forward pass."""
@@ -150,7 +149,7 @@ class BicycleGAN(Translate):
         encoded, answer = self.G(torch.cat([x, x]), torch.cat([z, z_random])).chunk(2)
         x, x2 = self.seen(x), self.seen(x2)
         frozen = {name: p.detach() for name, p in self.bicycle.encoder.named_parameters()}
-        found, _ = functional_call(self.bicycle.encoder, frozen, (answer,))
+        recovered, _ = functional_call(self.bicycle.encoder, frozen, (answer,))
 
         everyone = now.batch / len(batch)  # the sum over the batch is one over all processes
         yield (
@@ -160,7 +159,7 @@ class BicycleGAN(Translate):
                 "adv2": c.adv2 * over_scales(gan.adv, self.judged(D2, x, answer)),
                 "kl": c.kl * everyone * kl_normal(mean, log_variance),
                 "l1": c.l1 * l1(encoded, y),
-                "latent": c.latent * l1(found, z_random),
+                "latent": c.latent * l1(recovered, z_random),
             },
         )
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from i2i.core.config import Blocks, NonNegative, UnderOne, Width
+from i2i.core.config import Blocks, NonNegative, Positive, UnderOne, Width
 from i2i.core.errors import I2IError, among
 from i2i.core.random import counter_normal, counter_uniform
 from i2i.losses.adversarial import at_least_float32
@@ -53,7 +53,7 @@ class BridgeSettings:
     condition: bool = True  # the network sees the source beside the state
     timesteps: Timesteps = 1000  # bridge: length of the process
     course: str = "linear"  # bridge: course of m_t: linear, sin
-    variance: NonNegative = 1.0  # bridge: largest variance s of the noise
+    variance: Positive = 1.0  # bridge: largest variance s of the noise
     eta: NonNegative = 1.0  # bridge: strength of the noise that translating adds; 0: one answer for each image
     clip_target: bool = True  # bridge: keep predicted targets within [-1, 1] while translating
     from_noise: bool = False  # flow: start from noise beside the source, not from the source
@@ -141,8 +141,7 @@ class BridgeMethod(Translate):
 
     def answer(self, state: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """What the network says of states [B, C, H, W] at times t [B]."""
-        answer: Tensor = self.G.net(self.G.question(0, (state,), x), t.to(state.device))
-        return answer
+        return self.G.net(self.G.question(0, (state,), x), t.to(state.device))
 
     def time(self, draw: Tensor) -> Tensor:
         """Times of a flow in (0, 1) from uniform draws [B]."""

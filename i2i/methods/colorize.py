@@ -179,7 +179,7 @@ class Colorize(Translate):
         if number == 1:
             yield "G", self.content_terms(self.output(x), y)
         elif number == 2:
-            yield "D", self.classifier_terms(self.made(x), y)
+            yield "D", self.classifier_terms(self.detached_output(x), y)
         elif float(self.d_last) < self.config.threshold:
             fake = self.output(x)
             scores = eval_forward(self.D, normalized(fake), False, False)  # D rests: no dropout, no power iteration
@@ -187,7 +187,7 @@ class Colorize(Translate):
             yield "G", {"adv": self.config.adv * self.loss.adv(scores), **terms}
             self.d_last.fill_(math.inf)
         else:
-            terms = self.discriminator_terms(self.made(x), y)
+            terms = self.discriminator_terms(self.detached_output(x), y)
             self.note_loss(terms["real"].detach() + terms["fake"].detach(), now)
             yield "D", terms
             self.d_last.copy_(torch.stack(self.d_losses[1]).mean())
@@ -196,7 +196,7 @@ class Colorize(Translate):
         """G(x), with the brightness of x if the settings say so."""
         return luma.colored(x, self.G(x)) if self.config.merged else self.G(x)
 
-    def made(self, x: Tensor) -> Tensor:
+    def detached_output(self, x: Tensor) -> Tensor:
         """The output at rest and without gradient."""
         with torch.no_grad():
             fake = eval_forward(self.G, x, False, False)

@@ -53,7 +53,7 @@ class ESRGANSettings:
 
 
 class ESRGAN(Enlarge):
-    """RRDBNet as G, and a discriminator that compares real with made images."""
+    """RRDBNet as G, and a discriminator that compares real images with fakes."""
 
     Config = ESRGANSettings
     config: ESRGANSettings

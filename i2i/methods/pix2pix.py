@@ -34,7 +34,7 @@ from i2i.losses.features import Maps, feature_matching, over_scales
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
 from i2i.media import lab, luma
-from i2i.methods import Batch, Content, Now, Shape, Terms, Translate, adam_pair, eval_forward, schedule
+from i2i.methods import Batch, Content, Now, Shape, Terms, Translate, adam_pair, eval_forward, sample_ids, schedule
 from i2i.nets import MultiScale, factory, init_weights
 from i2i.nets.blocks import check
 from i2i.nets.lab import LabColorizer
@@ -132,28 +132,27 @@ class Pix2Pix(Translate):
 
         shown = fake.detach().to(y.dtype)
         real: Maps
-        made: Maps
+        judged_fake: Maps
         if self.joint:
             both = self.judged(torch.cat([x, x]), torch.cat([y, shown]))
-            real, made = ([[m.chunk(2)[half] for m in maps] for maps in both] for half in (0, 1))
+            real, judged_fake = ([[m.chunk(2)[half] for m in maps] for maps in both] for half in (0, 1))
         else:
-            made, real = self.judged(x, shown), self.judged(x, y)
+            judged_fake, real = self.judged(x, shown), self.judged(x, y)
         terms = {
             "real": 0.5 * over_scales(self.adversarial.real, real),
-            "fake": 0.5 * over_scales(self.adversarial.fake, made),
+            "fake": 0.5 * over_scales(self.adversarial.fake, judged_fake),
         }
         if self.gp > 0:
-            ids = torch.arange(len(x)) + now.images if batch.ids is None else batch.ids
-            alpha = hashed_uniform(ids, now.seed, "pix2pix/gp").to(x.device)
+            alpha = hashed_uniform(sample_ids(batch, now), now.seed, "pix2pix/gp").to(x.device)
             terms["gp"] = 0.5 * self.gp * gradient_penalty(lambda m: self.D(torch.cat([x, m], 1)), y, shown, alpha)
         yield "D", terms
 
-        made = self.judged(x, fake.to(x.dtype))
-        terms = {"adv": over_scales(self.adversarial.adv, made), "l1": self.config.l1 * l1(fake, y)}
+        judged_fake = self.judged(x, fake.to(x.dtype))
+        terms = {"adv": over_scales(self.adversarial.adv, judged_fake), "l1": self.config.l1 * l1(fake, y)}
         if self.config.features:
             with torch.no_grad():
                 real = self.judged(x, y)
-            terms["features"] = self.config.features * feature_matching(made, real)
+            terms["features"] = self.config.features * feature_matching(judged_fake, real)
         if self.content:
             images = (lab.joined(x, fake), batch.y) if self.lab else (fake, y)
             terms["perceptual"] = self.config.perceptual * self.content(*images)

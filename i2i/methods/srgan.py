@@ -82,7 +82,7 @@ class SRGAN(Enlarge):
             yield "G", {"pixel": pixel}
             return
 
-        # D sees images in [0, 1], real and made ones in batches of their own.
+        # D sees images in [0, 1], real ones and fakes in batches of their own.
         shown = to_unit(fake).to(y.dtype)
         real_scores, fake_scores = self.D(to_unit(y)), self.D(shown.detach())
         yield "D", {"real": vanilla.real(real_scores), "fake": vanilla.fake(fake_scores)}

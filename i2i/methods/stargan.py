@@ -61,7 +61,7 @@ class Known:
 
     x: Tensor  # [B, C, H, W]
     own: Tensor  # the labels that G gets, [B, width]
-    answers: Tensor  # what D is to say of them: bits [B, k], or classes int64 [B]
+    answers: Tensor  # the targets of D's class scores: bits [B, k], or classes int64 [B]
     outputs: slice  # of D's class scores: those of this data set
     suffix: str  # of the names of its losses
 
@@ -189,8 +189,7 @@ class StarGAN(Method):
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's mean score [B] of each image."""
-        score: Tensor = self.D(x)[0]
-        return score.flatten(1).mean(1)
+        return self.D(x)[0].flatten(1).mean(1)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """A sheet of all domains: the image, then each attribute changed (or set, in a group), then each class."""

@@ -129,7 +129,7 @@ class UNSB(Translate):
         t = self.time(now)
         seen = self.walked(torch.cat([x, y]), t, batch, now)
         translated = self.G.net(seen, t, self.style(batch, now, "fake", 2))
-        (x_t, _), (fake, kept) = seen.chunk(2), translated.chunk(2)
+        (x_t, _), (fake, fake_y) = seen.chunk(2), translated.chunk(2)
 
         shown = fake.detach().to(y.dtype)
         real_scores, fake_scores = self.D(torch.cat([y, shown]), t).chunk(2)
@@ -145,7 +145,7 @@ class UNSB(Translate):
             "adv": c.adv * lsgan.adv(self.D(fake, t)),
             "sb": c.sb * (c.tau * (x_t - fake).square().mean() - entropy),
             "nce": 0.5 * c.nce * self.contrast(x, fake, batch, now, "x"),
-            "nce_identity": 0.5 * c.nce * self.contrast(y, kept, batch, now, "y"),
+            "nce_identity": 0.5 * c.nce * self.contrast(y, fake_y, batch, now, "y"),
         }
         yield "G", terms
 

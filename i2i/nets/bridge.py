@@ -1,4 +1,4 @@
-"""Networks that translate by a bridge or a flow: a diffusion U-Net, the process that it has learnt, and its sampler."""
+"""Networks that translate by a bridge or a flow: a diffusion U-Net, the process that it learns, and its sampler."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from i2i.core.config import Blocks, Channels, NonNegative, Range, Width
+from i2i.core.config import Blocks, Channels, NonNegative, Positive, Range, Width
 from i2i.core.errors import I2IError, among
 from i2i.nets.bridge_processes import BrownianBridge, Flow, Process
 from i2i.nets.chain import AtTime, Chain, State
@@ -22,13 +22,13 @@ Multiple = Annotated[int, Range(1, 64)]  # of a width, or by which a size is red
 
 
 class Sampler(Chain):
-    """x [B, C, H, W] -> y by `steps` steps of a process; `net(question, times [B])` is what has been learnt.
+    """x [B, C, H, W] -> y by `steps` steps of a process; `net(question, times [B])` is the trained network.
 
     condition: the network sees the source beside the state. channels_out: of the images that it makes."""
 
     def __init__(self, net: nn.Module, process: Process, steps: int, condition: bool, channels_out: int = 3) -> None:
         super().__init__()
-        self.net, self.process, self.condition, self.made = net, process, condition, channels_out
+        self.net, self.process, self.condition, self.channels_out = net, process, condition, channels_out
         self.default_steps, self.most_steps = steps, MOST_STEPS
 
     @property
@@ -47,7 +47,7 @@ class Sampler(Chain):
 
     def start_noise(self, k: int, x: Tensor) -> Tensor:
         """Noise with the target's channels."""
-        return self.noise(k, x[:, :1].expand(-1, self.made, -1, -1))
+        return self.noise(k, x[:, :1].expand(-1, self.channels_out, -1, -1))
 
     def question(self, k: int, state: State, x: Tensor) -> Tensor:
         """The state, beside the source if the network is conditioned on it."""
@@ -81,7 +81,7 @@ class Bridge(Sampler):
         steps: Steps = 20,
         timesteps: Timesteps = 1000,
         course: str = "linear",
-        variance: NonNegative = 1.0,
+        variance: Positive = 1.0,
         eta: NonNegative = 1.0,
         clip_target: bool = True,
         from_noise: bool = False,
@@ -117,4 +117,4 @@ class Bridge(Sampler):
         super().__init__(net, learnt, steps, condition, channels_out)
         self.multiple, self.reach = net.multiple, net.reach
         if not from_noise if process == "flow" else eta == 0:  # no noise: one answer
-            self.choices = ("steps",)  # type: ignore[misc]
+            self.choices = ("steps",)

@@ -46,7 +46,7 @@ class BrownianBridge:
     clip_target: bool = True
 
     PREDICTIONS = ("grad", "noise", "ysubx")
-    CLOCK = 1.0  # the network is told this times the time
+    CLOCK = 1.0  # the network gets this times the time
     COURSES = ("linear", "sin")
 
     def __post_init__(self) -> None:
@@ -147,7 +147,7 @@ class Flow:
     PREDICTIONS = ("v", "x")
     SOLVERS = ("euler", "heun")
     NEAREST = 0.05  # smallest 1 - t that a target is divided by
-    CLOCK = 1000.0  # the network is told this times the time, as many as a diffusion has
+    CLOCK = 1000.0  # the network gets this times the time: the range of a diffusion's times
 
     def __post_init__(self) -> None:
         for name, allowed in (("predict", self.PREDICTIONS), ("solver", self.SOLVERS)):

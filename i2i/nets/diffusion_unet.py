@@ -119,24 +119,24 @@ class DiffusionUNet(nn.Module):
         def attend(channels: int, factor: int) -> list[nn.Module]:
             return [MapAttention(channels, head, groups)] if factor in attention else []
 
-        # Down the ladder: what each position gives is kept for the way up.
+        # Down the ladder: the map of each position goes to the same place on the way up.
         self.encoder = nn.ModuleList([nn.ModuleList([nn.Conv2d(channels_in, width, 3, padding=1)])])
-        kept, c = [width], width
+        skips, c = [width], width
         for level, multiple in enumerate(multiples):
             for _ in range(blocks):
                 self.encoder.append(nn.ModuleList([block(c, multiple * width), *attend(multiple * width, 2**level)]))
                 c = multiple * width
-                kept.append(c)
+                skips.append(c)
             if level < len(multiples) - 1:
                 self.encoder.append(nn.ModuleList([block(c, c, "down") if block_resize else Down(c)]))
-                kept.append(c)
+                skips.append(c)
         self.middle = nn.ModuleList([block(c, c), MapAttention(c, head, groups), block(c, c)])
 
-        # Up the ladder: each position takes the last kept map.
+        # Up the ladder: each position takes the last map that is left.
         self.decoder = nn.ModuleList()
         for level, multiple in reversed([*enumerate(multiples)]):
             for i in range(blocks + 1):
-                layers = [block(c + kept.pop(), multiple * width), *attend(multiple * width, 2**level)]
+                layers = [block(c + skips.pop(), multiple * width), *attend(multiple * width, 2**level)]
                 c = multiple * width
                 if level and i == blocks:
                     layers.append(block(c, c, "up") if block_resize else Up(c))
@@ -159,13 +159,13 @@ class DiffusionUNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Images [B, channels_in, H, W], times [B] -> [B, channels_out, H, W]."""
         time = self.embedding(cosines_and_sines(t.to(next(self.out.parameters()).dtype), self.width))
-        kept: list[Tensor] = []
+        skips: list[Tensor] = []
         for position in self.encoder:
             x = _through(position, x, time)
-            kept.append(x)
+            skips.append(x)
         x = _through(self.middle, x, time)
         for position in self.decoder:
-            x = _through(position, torch.cat([x, kept.pop()], 1), time)
+            x = _through(position, torch.cat([x, skips.pop()], 1), time)
         return self.out(x)
 
 

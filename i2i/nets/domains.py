@@ -1,4 +1,4 @@
-"""The domains that a network translates between, and the label vectors by which it is told.
+"""The domains that a network translates between, and the label vectors that name them.
 
 A label holds the attributes (bits, several of which may be 1), then the classes (one-hot), and if there are both the
 mask [1, 0] or [0, 1], which says which of the two parts is known; the other one is zero (Choi et al. 2017, section

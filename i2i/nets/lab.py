@@ -16,7 +16,7 @@ class LabColorizer(Network):
     """Images [B, channels_in, H, W] in [-1, 1] -> color images [B, 3, H, W] in [-1, 1] of the same lightness.
 
     generator: the name of a registered network of one input and two output channels, made with `arguments`: from
-    L / 50 - 1 to ab / 110. channels_in: 1 or 3; the colors of images with three are not looked at. H and W must be
+    L / 50 - 1 to ab / 110. channels_in: 1 or 3; of three channels only the brightness counts. H and W must be
     multiples of what the generator needs."""
 
     def __init__(self, generator: str, arguments: dict[str, Any], channels_in: Channels = 3) -> None:
@@ -27,9 +27,9 @@ class LabColorizer(Network):
     @classmethod
     def around(cls, net: nn.Module, channels_in: int) -> LabColorizer:
         """A generator in Lab with the network `net` inside, whose weights it keeps."""
-        made = cls(network_name(net), network_arguments(net), channels_in)
-        made.generator = net
-        return made
+        colorizer = cls(network_name(net), network_arguments(net), channels_in)
+        colorizer.generator = net
+        return colorizer
 
     def lightness(self, x: Tensor) -> Tensor:
         """Images [B, 1 or 3, H, W] in [-1, 1] -> the generator's input [B, 1, H, W]."""

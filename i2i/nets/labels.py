@@ -84,11 +84,13 @@ class LabelInput(Choosing):
     ) -> None:
         super().__init__()
         if network == "labels":
-            raise I2IError("A network of label maps holds another one.", "Give the network of an image.")
+            raise I2IError(
+                "network is 'labels', which holds another network itself.", "Give the name of a network of images."
+            )
         self.encode = LabelEncoder(Palette.of_text(palette), edges)
         self.net = build(network, **arguments)
         if isinstance(self.net, Choosing):
-            self.choices = self.net.choices  # type: ignore[misc]
+            self.choices = self.net.choices
         for name in ("multiple", "scale"):
             if hasattr(self.net, name):
                 setattr(self, name, getattr(self.net, name))

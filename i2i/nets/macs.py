@@ -124,7 +124,7 @@ def with_values() -> contextlib.AbstractContextManager[object]:
 def by_network(networks: dict[str, nn.Module], counter: MacCounter) -> Iterator[dict[str, Macs]]:
     """While active, fills the dict that it yields: {network: MACs of its first call, for one image}.
 
-    A network that is only called part by part, such as a chain of answers, has at the end those of its dearest part."""
+    A network that is only called part by part, such as a chain of answers, gets the MACs of its most costly part."""
     firsts: dict[str, Macs] = {}
     handles = []
     parts = {f"{name}.{k}": child for name, net in networks.items() for k, child in net.named_children()}

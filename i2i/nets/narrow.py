@@ -134,8 +134,8 @@ def _level(old: UNetLevel, new: UNetLevel, inputs: Tensor, every: bool = False) 
             index = _level(before, cast(UNetLevel, after), cast(Tensor, index))
         else:
             index = _layer(before, after, index, every=every and before is _last_conv(old))
-    made = cast(Tensor, index)
-    return made if old.outermost else torch.cat([inputs, _inputs(old) + made])
+    outputs = cast(Tensor, index)
+    return outputs if old.outermost else torch.cat([inputs, _inputs(old) + outputs])
 
 
 def _last_conv(level: UNetLevel) -> nn.Module:

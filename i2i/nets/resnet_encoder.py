@@ -55,7 +55,7 @@ class ResNetEncoder(nn.Sequential):
     def __init__(self, widths: Sequence[int], blocks: Sequence[int], bottleneck: bool = False) -> None:
         if len(widths) != 5 or len(blocks) != 4 or min(*widths, *blocks) < 1:
             raise I2IError(
-                f"An encoder with widths {list(widths)} and blocks {list(blocks)} cannot be made.",
+                f"widths is {list(widths)} and blocks is {list(blocks)}.",
                 "Give five widths (stem and four stages) and four numbers of blocks.",
             )
         stages = []
@@ -76,12 +76,12 @@ class ResNetEncoder(nn.Sequential):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the stem's map and those of the four stages."""
-        found = [self[2](self[1](self[0](x)))]
-        x = self[3](found[0])
+        maps = [self[2](self[1](self[0](x)))]
+        x = self[3](maps[0])
         for stage in list(self)[4:]:
             x = stage(x)
-            found.append(x)
-        return found
+            maps.append(x)
+        return maps
 
     def load_classifier(self, weights: dict[str, Tensor], where: str) -> None:
         """Takes the convolutions of a classifier's weights by torchvision's names; its last layer is left out.

@@ -1,6 +1,7 @@
 """Normalization that a label map modulates at each position (SPADE).
 
 Park et al., Semantic Image Synthesis with Spatially-Adaptive Normalization, 2019, arXiv 1903.07291, section 3.1.
+A layer for networks of your own: no network of i2i contains it.
 """
 
 from __future__ import annotations

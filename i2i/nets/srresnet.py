@@ -106,8 +106,8 @@ class SRResNet(UnitNetwork):
         """[B, channels_in, H, W] in [0, 1] -> [B, channels_out, scale H, scale W] in [0, 1]."""
         maps = self.first(x)
         maps = maps + self.after(self.body(maps))
-        made = self.shuffle(self.last(self.up(maps)))
+        detail = self.shuffle(self.last(self.up(maps)))
         if not self.residual:
-            return (torch.tanh(made) + 1) / 2
+            return (torch.tanh(detail) + 1) / 2
         large = fn.interpolate(x, scale_factor=float(self.scale), mode="bicubic", align_corners=False)
-        return large + made
+        return large + detail

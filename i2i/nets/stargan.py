@@ -36,8 +36,7 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.main(x)
-        return out
+        return x + self.main(x)
 
 
 @register("stargan")
@@ -62,7 +61,9 @@ class StarGANGenerator(Choosing):
         super().__init__()
         self.labels = Domains(tuple(bits), tuple(classes), tuple(map(tuple, exclusive)))
         if not self.labels.names:
-            raise I2IError("A StarGAN generator without domains was asked for.", "Give bits or classes.")
+            raise I2IError(
+                "A StarGAN generator needs a domain, but bits and classes are empty.", "Give bits or classes."
+            )
         layers: list[nn.Module] = [nn.Conv2d(channels_in + self.labels.width, width, 7, 1, 3, bias=False)]
         layers += [_norm(width), nn.ReLU()]
         for w in (width, 2 * width):
@@ -102,8 +103,7 @@ class _Labelled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> the same shape."""
-        out: Tensor = self.generator(x, self.label[None].expand(len(x), -1))
-        return out
+        return self.generator(x, self.label[None].expand(len(x), -1))
 
 
 @register("stargan_d")

@@ -1,4 +1,4 @@
-"""How networks are told the time of a sampler's step: sines and cosines of many frequencies.
+"""The time of a sampler's step as input of a network: sines and cosines of many frequencies.
 
 Vaswani et al. 2017, arXiv 1706.03762, section 3.5; Ho et al. 2020, arXiv 2006.11239.
 """

@@ -143,7 +143,7 @@ def classifier(run: Training, got: dict[str, Tensor], found: Case) -> None:
     """Part 2, on the stored images and in their order."""
     o, method = run.options, run.method
     with torch.no_grad():
-        fake = method.made(from_normalized(run.x))
+        fake = method.detached_output(from_normalized(run.x))
     got["phase2.generated"] = torch.stack([torch.from_numpy(luma.truncated(f)).permute(2, 0, 1) for f in fake])
     pool = torch.cat([normalized(found.inputs["critic_generated"].float() / 127.5 - 1), run.y])
     labels = torch.cat([torch.zeros(len(fake)), torch.ones(len(run.y))])
