@@ -31,6 +31,7 @@ FLOW = {"process": "flow"}
         ({"head": 3}, "^head is 3, and a map with attention has 16 channels"),
         ({"attention": (3,)}, r"^attention is \[3\]"),
         ({"multiples": (2, 4)}, r"^multiples is \[2, 4\]"),
+        ({"variance": 0.0}, "^variance is 0"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any], what: str) -> None:
