@@ -33,7 +33,8 @@ DIFFERENT = 50  # different images; the others are links to them
 TRANSLATE = """
 import sys, time, i2i
 started = time.perf_counter()
-result = i2i.translate(sys.argv[1], sys.argv[2], sys.argv[3], processes=int(sys.argv[4]), device="cpu")
+options = {"processes": int(sys.argv[4]), "device": "cpu", "max_pixels": 10**9}
+result = i2i.translate(*sys.argv[1:4], **options)
 assert not result.failed, result.failed
 print(time.perf_counter() - started)
 """

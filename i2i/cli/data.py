@@ -123,7 +123,7 @@ def make(
     size: Annotated[int, typer.Option(help="Side of the square images, in pixels.")] = 256,
     scale: Annotated[int, typer.Option(help="How many times smaller the images in A are: 1, 2, 3, 4 or 8.")] = 1,
     most: Annotated[int, typer.Option(help="Pairs at most; 0: all images.")] = 0,
-    hed: Annotated[str, typer.Option(help="Weights of HED for --make hed. [default: fetched once]")] = "",
+    hed: Annotated[str, typer.Option(help="File with weights of HED. [default: their address]")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
 ) -> None:

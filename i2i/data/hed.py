@@ -21,7 +21,7 @@ from i2i.data import download
 from i2i.nets.hed import HED, load_hed
 from i2i.nets.macs import with_values
 
-URL = "http://content.sniklaus.com/github/pytorch-hed/network-bsds500.pytorch"
+URL = "https://content.sniklaus.com/github/pytorch-hed/network-bsds500.pytorch"
 FILES = ("network-bsds500.pytorch", "hed.pth", "hed.safetensors")
 MOST_BYTES = 100_000_000
 LEAST = 16  # pixels a side
@@ -42,7 +42,7 @@ def weights_file(weights: str) -> Path:
     if weights:
         path = Path(weights).expanduser()
         if not path.is_file():
-            raise I2IError(f"hed is {weights!r}, which is no file.", _where())
+            raise I2IError(f"hed is {weights!r}. There is no such file.", _where())
         return path
     own = os.environ.get("I2I_WEIGHTS")
     folders = [*([Path(own).expanduser()] if own else []), cache_folder() / "weights"]

@@ -68,8 +68,9 @@ class LabelReader:
 
 def train(data: Data, read: LabelReader, steps: int, seed: int, progress: Progress | None = None) -> Segmenter:
     """A segmenter trained on the pairs of `data`, whose x are label maps and whose y are photographs."""
-    torch.manual_seed(seed)
-    net = Segmenter(read.count)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        torch.manual_seed(seed)
+        net = Segmenter(read.count)
     optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
     batches = data.batches(0, min(BATCH, data.count), 0, 1, seed)
     for step in range(steps):
@@ -91,7 +92,8 @@ def score(
     net: Segmenter, data: Data, count: int, read: LabelReader, translate: Callable[[list[Tensor]], list[Tensor]]
 ) -> dict[str, dict[str, float]]:
     """{"model", "ceiling", "floor"}: the FCN scores of what `translate` makes of the first `count` label maps, of the
-    real photographs, and of the real photographs of other label maps (each of the next one)."""
+    real photographs, and of the real photographs of other label maps (those half a set further on). The floor is left
+    out if there is one pair only."""
     counts = {title: np.zeros((read.count, read.count), np.int64) for title in ("model", "ceiling", "floor")}
     for rows in _parts(count):
         samples = [data.item(i) for i in rows]
@@ -106,6 +108,8 @@ def score(
                 if found.shape != true.shape:
                     found = fn.interpolate(found[None].float(), true.shape[1:], mode="nearest")[0].long()
                 counts[title] += confusion_matrix(true, found, read.count).numpy()
+    if data.count == 1:
+        del counts["floor"]
     results = {title: segmentation_score(torch.from_numpy(matrix)) for title, matrix in counts.items()}
     return {title: {name: getattr(result, name) for name in SCORES} for title, result in results.items()}
 

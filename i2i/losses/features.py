@@ -9,7 +9,9 @@ from torch import Tensor
 
 from i2i.losses.reconstruction import l1
 
-Maps = Sequence[Sequence[Tensor]]  # maps[scale][layer] of a discriminator; maps[scale][-1] are its scores
+Maps = Sequence[
+    Sequence[Tensor]
+]  # of a discriminator: for each scale, the maps of its layers; the last ones are its scores
 
 
 def over_scales(loss: Callable[[Tensor], Tensor], maps: Maps) -> Tensor:

@@ -30,6 +30,7 @@ OUTSIDE = re.compile(
     r"([\d,]+) of ([\d,]+) pixels \([^)]*\) have colors that the palette lacks, such as (#\w+): [^.]*\."
 )
 _HEX = re.compile(r"#([0-9a-fA-F]{6}|[0-9a-fA-F]{2})\Z")
+_LEVEL = re.compile(r"[0-9]{1,3}")  # a part of a color, 0 to 255
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Palette:
             name, _, own = part.rpartition("=")
             colors = [_HEX.match(f"#{value}") for value in own.split("|")]
             if not all(colors):
-                raise I2IError(f"{part[:40]!r} is no class of a palette.", "Write NAME=RRGGBB or NAME=RRGGBB|RRGGBB.")
+                raise I2IError(f"{part[:40]!r} describes no class.", "Write NAME=RRGGBB or NAME=RRGGBB|RRGGBB.")
             rows.append((name, [_levels(c[1]) for c in colors if c]))
         return cls.of_rows(rows)
 
@@ -112,8 +113,8 @@ class Palette:
             if not words:
                 continue
             found = [m for w in words if (m := _HEX.match(w))]
-            levels = [int(w) for w in words if w.isdigit()]
-            name = " ".join(w for w in words if not _HEX.match(w) and not w.isdigit())
+            levels = [int(w) for w in words if _LEVEL.fullmatch(w)]
+            name = " ".join(w for w in words if not _HEX.match(w) and not _LEVEL.fullmatch(w))
             colors = [_levels(m[1]) for m in found] or ([tuple(levels)] if len(levels) in (1, 3) else [])
             if number == 1 and not colors:
                 continue  # a heading, such as name,r,g,b

@@ -27,7 +27,7 @@ def fill(encoder: ResNetEncoder, name: str, source: str) -> None:
     path = Path(source).expanduser()
     if not path.is_file():
         raise I2IError(
-            f"encoder_weights is {source!r}, which is no file.",
+            f"encoder_weights is {source!r}. There is no such file.",
             f"Give a file with torchvision's names, or {TORCHVISION} (downloads it once).",
         )
     with with_values():

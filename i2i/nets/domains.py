@@ -107,7 +107,10 @@ class Domains:
             raise I2IError(f"An image cannot be {' and '.join(classes)} at once.", "Give one of them.")
         if classes and len(classes) < len(chosen):
             bit = next(name for name in chosen if name in self.bits)
-            raise I2IError(f"{classes[0]} and {bit} are of two data sets, and cannot be joined.", "Give one of them.")
+            raise I2IError(
+                f"{classes[0]} and {bit} belong to different data sets.",
+                "Give one of them.",
+            )
         if classes:
             return self.of_classes(torch.tensor([self.classes.index(classes[0])]))[0]
         return self.of_bits(torch.tensor([[float(name in chosen) for name in self.bits]]))[0]

@@ -85,7 +85,8 @@ class LabelInput(Choosing):
         super().__init__()
         if network == "labels":
             raise I2IError(
-                "network is 'labels', which holds another network itself.", "Give the name of a network of images."
+                "network is 'labels', which wraps another network.",
+                "Give the name of a network of images.",
             )
         self.encode = LabelEncoder(Palette.of_text(palette), edges)
         self.net = build(network, **arguments)

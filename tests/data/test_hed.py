@@ -123,7 +123,7 @@ def test_missing_weights_are_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
         data.open(tmp_path, DataSettings(layout="paired", make="hed", size=16))
     assert "make=edges" in caught.value.hint
     assert "network-bsds500.pytorch" in caught.value.hint
-    with pytest.raises(I2IError, match=r"hed is 'nowhere.pth', which is no file"):
+    with pytest.raises(I2IError, match=r"hed is 'nowhere.pth'. There is no such file"):
         hed.detector("nowhere.pth")
     (tmp_path / "hed.pth").write_bytes(b"no weights")
     with pytest.raises(I2IError, match=r"hed.pth is damaged"):

@@ -96,7 +96,7 @@ def test_the_discriminator_goes_on_until_its_loss_is_low() -> None:
         ({"d_blocks": 3}, "size is 32 pixels; the discriminator with d_blocks=3 needs 64"),
         ({"encoder": "resnet43"}, "encoder is 'resnet43'"),
         ({"form": "wide", "width": 18}, "width is 18"),
-        ({"encoder_weights": "nowhere.pth"}, "encoder_weights is 'nowhere.pth', which is no file"),
+        ({"encoder_weights": "nowhere.pth"}, "encoder_weights is 'nowhere.pth'. There is no such file"),
     ],
 )
 def test_settings_that_do_not_go_together_are_one_sentence(changes: dict[str, object], words: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from i2i.core import config
 from i2i.core.errors import I2IError
-from i2i.methods import Now
+from i2i.methods import Now, load_method
 from tests.methods.tiny import Memory, batch_of, made, settings
 
 FLOW = {"process": "flow"}
@@ -31,7 +32,6 @@ FLOW = {"process": "flow"}
         ({"head": 3}, "^head is 3, and a map with attention has 16 channels"),
         ({"attention": (3,)}, r"^attention is \[3\]"),
         ({"multiples": (2, 4)}, r"^multiples is \[2, 4\]"),
-        ({"variance": 0.0}, "^variance is 0"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any], what: str) -> None:
@@ -77,3 +77,8 @@ def test_unsb_refuses_what_it_cannot_do() -> None:
     with pytest.raises(I2IError, match="the batch is 1") as refused:
         list(made("unsb").step(batch_of("unsb", 1), Now()))
     assert "batch=2" in refused.value.hint
+
+
+def test_a_bridge_has_some_variance() -> None:
+    with pytest.raises(I2IError, match=r"^variance is 0\. Allowed: more than 0"):
+        config.resolve({"variance": 0.0}, {"method": load_method("bridge").Config})

@@ -165,7 +165,7 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     missing, notes = original.missing(inner), []
     if request.discriminator == "trained" and missing:
         raise I2IError(
-            f"{original.name} holds no discriminator ({', '.join(missing)}), and it judges what is compressed.",
+            f"{original.name} holds no discriminator ({', '.join(missing)}). Compressing needs it.",
             "Give its run's folder, or a model trained with --set keep_discriminators=yes. Or begin with a new one: "
             "--discriminator new",
         )

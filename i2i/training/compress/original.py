@@ -106,7 +106,7 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
     sources = data or [d for d in header.get("data", []) if d in cards.names()]
     if not sources:
         raise I2IError(
-            f"{name} does not hold its data, and it is needed.",
+            f"{name} does not say on which images it was trained.",
             f"Name it: i2i compress --model {shlex.quote(name)} --data DIR -o small.safetensors",
         )
     from i2i.methods import load_method

@@ -109,7 +109,7 @@ def test_bad_requests_get_a_sentence(run: Path, tmp_path: Path, words: list[str]
 
 def test_a_model_without_data_and_an_onnx_file_are_refused(run: Path, tmp_path: Path) -> None:
     _, err = i2i("compress", "--model", run / "model.safetensors", "-o", tmp_path / "s.safetensors", code=1)
-    assert "does not hold its data" in " ".join(err.split())
+    assert "does not say on which images it was trained" in " ".join(err.split())
     (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
     with pytest.raises(I2IError, match="is an ONNX file"):
         compress(tmp_path / "m.onnx", tmp_path / "s.safetensors")
