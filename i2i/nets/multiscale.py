@@ -56,7 +56,7 @@ class MultiScale(Network):
         self.scales = nn.ModuleList(patch_layers(channels, layers, w, norm, padding) for w in widths)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """[B, channels, H, W] in [-1, 1] -> for each scale, the maps of its layers; the last are raw scores [B, 1, h, w]."""
+        """[B, channels, H, W] in [-1, 1] -> the layers' maps for each scale; the last are raw scores [B, 1, h, w]."""
         maps: list[list[Tensor]] = []
         for layers in self.scales:
             if maps:
