@@ -19,7 +19,7 @@ from i2i.training.settings import TrainSettings
 
 
 class Silent:
-    """Data and report of a loop that is only stepped."""
+    """Data and report of a loop that is only stepped: whoever asks it for a batch or a line has made a mistake."""
 
     count = 1
 

@@ -119,6 +119,9 @@ class Method(nn.Module):
             )
         super().__setattr__(name, value)
 
+    # What a method must define raises NotImplementedError here, and not at construction as abc would: `infer` may come
+    # from one of the bases, `score` is needed by some tricks alone, and `check` names what is missing with its file.
+
     def optimizers(self) -> dict[str, Optimizer]:
         """{"D": Adam(...), "G": Adam(...)}; each owns whole networks. Called after the move to the device."""
         raise NotImplementedError("A method defines optimizers(self).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,7 +52,8 @@ def cost_of(run: Run) -> Cost | None:
     try:
         with torch.random.fork_rng(devices=[]), no_computing() as counter:
             return _cost(run, run.build().train(), counter)
-    except Exception:  # noqa: BLE001 (a method of a user's own may do anything with its tensors)
+    except Exception:  # A method of a user's own may do anything with its tensors.
+        logging.getLogger(__name__).debug("The costs of %s are not known.", run.recipe, exc_info=True)
         return None
 
 

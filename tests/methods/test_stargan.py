@@ -47,7 +47,7 @@ def test_a_label_has_what_is_named_and_nothing_else():
         (FACES, ["Blond_Har"], r"There is no domain 'Blond_Har'\. Did you mean Blond_Hair"),
         (FACES, ["Black_Hair", "Blond_Hair"], "Black_Hair and Blond_Hair exclude each other"),
         (BOTH, ["happy", "sad"], "cannot be happy and sad at once"),
-        (BOTH, ["happy", "Male"], "happy and Male are of two data sets"),
+        (BOTH, ["happy", "Male"], "happy and Male belong to different data sets"),
     ],
 )
 def test_labels_that_cannot_be_are_refused(domains, names, message):

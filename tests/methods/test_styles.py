@@ -204,7 +204,7 @@ def test_edges_are_between_colors_of_one_class_too() -> None:
 
 
 def test_a_model_of_label_maps_in_another_is_refused() -> None:
-    with pytest.raises(I2IError, match=r"holds another one"):
+    with pytest.raises(I2IError, match="wraps another network"):
         LabelInput(PALETTE, False, "labels", {})
 
 
