@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,7 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.files import open_regular
-from i2i.core.resources import cache_folder
-from i2i.data import download
+from i2i.data import weight_file
 from i2i.nets.hed import HED, load_hed
 from i2i.nets.macs import with_values
 
@@ -44,16 +42,8 @@ def weights_file(weights: str) -> Path:
         if not path.is_file():
             raise I2IError(f"hed is {weights!r}. There is no such file.", _where())
         return path
-    own = os.environ.get("I2I_WEIGHTS")
-    folders = [*([Path(own).expanduser()] if own else []), cache_folder() / "weights"]
-    for folder in folders:
-        for name in FILES:
-            if (folder / name).is_file():
-                return folder / name
-    target = folders[-1] / FILES[0]
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return download.fetch(URL, target, max_bytes=MOST_BYTES, record=target.with_name(f"{target.name}.sha256"))
+        return weight_file.get(FILES, URL, MOST_BYTES)
     except I2IError as error:
         raise I2IError(f"The weights of HED for make=hed are missing. {error.what}", _where()) from None
 

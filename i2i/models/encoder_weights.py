@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError
 from i2i.models import pth
+from i2i.models.feature_weights import torchvision_classifier
 from i2i.nets.macs import with_values
-from i2i.nets.resnet_encoder import ENCODERS, ResNetEncoder
+from i2i.nets.resnet_encoder import ResNetEncoder
 
 TORCHVISION = "torchvision"
 
@@ -21,7 +20,7 @@ def fill(encoder: ResNetEncoder, name: str, source: str) -> None:
     such file, if they cannot be downloaded, or if they are those of another network."""
     if source == TORCHVISION:
         with with_values():
-            state = _downloaded(name)
+            state = torchvision_classifier(name).state_dict()
         encoder.load_classifier(state, f"torchvision's {name}")
         return
     path = Path(source).expanduser()
@@ -33,18 +32,3 @@ def fill(encoder: ResNetEncoder, name: str, source: str) -> None:
     with with_values():
         state = pth.repair(pth.read(path))
     encoder.load_classifier(state, str(path))
-
-
-def _downloaded(name: str) -> dict[str, Tensor]:
-    from torchvision import models
-
-    if name not in models.list_models(module=models):
-        known = [key for key in ENCODERS if key != "small"]
-        raise I2IError(f"torchvision has no encoder {name!r}.", nearest(name, known))
-    try:
-        return dict(models.get_model(name, weights="DEFAULT").state_dict())
-    except (OSError, RuntimeError) as error:
-        raise I2IError(
-            f"The weights of torchvision's {name} cannot be downloaded: {error}.",
-            "Check the network, or give a file: --set encoder_weights=FILE.",
-        ) from None

@@ -1,24 +1,19 @@
-"""Feature networks by name or file, with their weights: shipped, in a folder of the user's, or downloaded once.
-
-Where weights may lie: the folder that the environment variable I2I_WEIGHTS names, then the cache folder. What is in
-neither is downloaded from its authors; its hash is recorded at the first download.
-"""
+"""Feature networks by name or file, with their weights: shipped, on this disk, or downloaded once."""
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i.core.errors import I2IError, nearest
 from i2i.core.optional import require
 from i2i.core.progress import Progress
-from i2i.core.resources import cache_folder
-from i2i.data import download
+from i2i.data import weight_file
 from i2i.metrics import feature_networks, weights
 from i2i.metrics.content import ContentLoss
 from i2i.metrics.feature_networks import FeatureNetwork, vgg_state
@@ -98,27 +93,14 @@ def find(name: str, device: str | torch.device = "cpu", progress: Progress | Non
 
 def is_here(name: str) -> bool:
     """Whether the weights with a card are on this disk."""
-    return _here(CARDS[name]) is not None
-
-
-def _here(card: WeightCard) -> Path | None:
-    own = os.environ.get("I2I_WEIGHTS")
-    folders = [Path(own).expanduser()] if own else []
-    files = (folder / file for folder in (*folders, cache_folder() / "weights") for file in card.files)
-    return next((file for file in files if file.is_file()), None)
+    return weight_file.here(CARDS[name].files) is not None
 
 
 def get(name: str, progress: Progress | None = None) -> Path:
     """The file of the weights with a card, downloaded if it is nowhere yet. Raises I2IError if that fails."""
     card = CARDS[name]
-    if (path := _here(card)) is not None:
-        return path
-    target = cache_folder() / "weights" / card.files[0]
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return download.fetch(
-            card.url, target, max_bytes=card.most, progress=progress, record=target.with_name(f"{target.name}.sha256")
-        )
+        return weight_file.get(card.files, card.url, card.most, progress)
     except I2IError as error:
         hint = f"Or put {card.files[0]} into a folder and name it: I2I_WEIGHTS=FOLDER."
         raise I2IError(
@@ -181,20 +163,25 @@ def _of_file(path: Path, device: str | torch.device) -> FeatureNetwork:
         raise I2IError(f"{path}: {error.what}", error.hint) from None
 
 
-def _torchvision(name: str, device: str | torch.device) -> FeatureNetwork:
+def torchvision_classifier(name: str) -> nn.Module:
+    """A classifier of torchvision with its weights, downloaded once. Raises I2IError if it does not exist, or if they
+    cannot be downloaded."""
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise I2IError(f"torchvision has no model called {name!r}.", nearest(name, known))
     try:
-        net = models.get_model(name, weights="DEFAULT")
+        return cast(nn.Module, models.get_model(name, weights="DEFAULT"))
     except (OSError, RuntimeError) as error:
         raise I2IError(
             f"The weights of torchvision:{name} cannot be downloaded: {error}", "Check the network."
         ) from None
+
+
+def _torchvision(name: str, device: str | torch.device) -> FeatureNetwork:
     size = 299 if name == "inception_v3" else 224
-    return feature_networks.classifier(f"torchvision_{name}", net, size, device)
+    return feature_networks.classifier(f"torchvision_{name}", torchvision_classifier(name), size, device)
 
 
 def _timm(name: str, device: str | torch.device) -> FeatureNetwork:
