@@ -72,7 +72,7 @@ class Loop:
         self.train_step = TrainStep(method, settings, self.accelerator)
         self.ema = EMA(method, settings.ema)
         self.train_step.compile_networks()  # after the EMA has copied them
-        self.losses = LossBuffer(self.world)
+        self.losses = LossBuffer(self.world, may_skip=bool(self.train_step.precision.scalers))
         self.saver = Saver(
             folder, settings.keep, observer, save_model, judge, model_images, save_best, settings.score_every, total
         )

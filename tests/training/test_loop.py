@@ -82,6 +82,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_itself(tmp_path):
     assert all(torch.isfinite(v).all() for v in weights(healthy).values())
 
 
+def test_in_float16_a_step_that_overflows_is_left_out_and_ten_in_a_row_stop_the_run(tmp_path):
+    loop = toy_loop(tmp_path / "two steps", config={"poison_at": 8, "poison_until": 16}, precision="fp16")
+    assert loop.run() == 32
+    assert all(torch.isfinite(v).all() for v in weights(loop).values())
+    logged = [line for line in loop.observer.lines if line["kind"] == "losses"]
+    assert [line["images"] for line in logged if "G/adv" not in line["terms"]] == [12, 16]
+    loop = toy_loop(tmp_path / "all", config={"poison_at": 8}, precision="fp16", total=64)
+    with pytest.raises(I2IError, match="became nan at image 44"):
+        loop.run()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
