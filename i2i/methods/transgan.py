@@ -2,29 +2,31 @@
 
 Jiang, Chang, Wang, 2021, arXiv 2102.07074 (second version and released code). The only convolutions are those that cut
 images into patches. G grows a map of tokens, 8x8 at first, by pixel shuffles between transformer blocks. D reads
-patches of two sizes, of which the larger join after its first blocks, and scores by a class token.
+patches of two or three sizes, of which the larger join after its first blocks, and scores by a class token.
 
     min_D  E D(G(z)) - E D(x) + 10 E (|| grad D(m) ||_2 - 1)^2 + 0.001 (E D(x))^2        min_G  -E D(G(z))
 
 What is unusual: maps above 32x32 tokens attend only within windows (grid attention), with learned biases for relative
 positions. G ends without tanh. D makes four steps for each step of G, which has twice as many fakes. The recipe
 augments everything that D sees (`diffaugment`) and clips gradients at 5 (`clip`); training needs both. At 48 pixels
-and more, G was released with pixel norm (`norm: pn`). The paper's
-first version also has co-training with super-resolution and growing windows, which are neither in the released code nor
-here.
+and more, G was released with pixel norm (`norm: pn`). For 256 pixels (LSUN Church) D was released with a third size of
+patches (`patch_sizes: 3`). The paper's first version also has co-training with super-resolution and growing windows,
+which are neither in the released code nor here. The released G for 256 pixels adds noise to its tokens, whose learned
+strength starts at 0; that is not here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.optim import Optimizer
 
-from i2i.core.config import Blocks, Channels, NonNegative, Repeats, Side, UnderOne, Width
+from i2i.core.config import Blocks, Channels, NonNegative, Range, Repeats, Side, UnderOne, Width
 from i2i.core.distributed import gather_rows
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
@@ -50,10 +52,12 @@ class TransGANSettings:
     noise: str = "normal"  # distribution of the noise: normal, or uniform on [-1, 1]
     width: Width = 1024  # channels of G's first tokens; each pixel shuffle divides them by 4
     depths: tuple[Blocks, ...] = (5, 4, 2)  # transformer blocks of G at each size; each size is twice the one before
+    positions: bool = False  # learned biases for relative positions in all maps of G, as released; no: in windows only
     shuffles: Blocks = 2  # the last N upsamplings are pixel shuffles, those before are bicubic (256 px: 3)
     d_width: Width = 384  # channels of D's tokens
-    d_depth: Blocks = 3  # transformer blocks of D at each of its two sizes
-    patch: Width = 2  # side of D's smaller patches in pixels
+    d_depth: Blocks = 3  # transformer blocks of D at each of its sizes (at the third, one more)
+    patch: Width = 2  # side of D's smallest patches in pixels
+    patch_sizes: Annotated[int, Range(2, 3)] = 2  # sizes of D's patches, each twice the one before: 2, or 3 (256 px)
     heads: Width = 4  # attention heads of every block
     norm: str = "ln"  # norm in G's blocks: ln (layer norm), or pn (pixel norm, as released for 48 pixels and more)
     largest: Side = 32  # side of the largest maps with full attention; larger maps attend in windows of half of it
@@ -82,6 +86,7 @@ class TransGANGenerator(Network):
         heads: Width = 4,
         largest: Side = 32,
         norm: str = "ln",
+        positions: bool = False,
     ) -> None:
         super().__init__()
         if not depths:
@@ -102,7 +107,7 @@ class TransGANGenerator(Network):
         self.dense = nn.Linear(z, width * self.side**2)
         self.places = nn.ParameterList([pos_embed(s * s, w) for s, w in zip(sides, plan, strict=True)])
         self.stages = nn.ModuleList(
-            [block_stack(w, d, heads, s, largest, False, norm) for w, d, s in zip(plan, depths, sides, strict=True)]
+            [block_stack(w, d, heads, s, largest, positions, norm) for w, d, s in zip(plan, depths, sides, strict=True)]
         )
         self.to_picture = nn.Conv2d(plan[-1], channels, 1)
         init_xavier(self)
@@ -122,7 +127,9 @@ class TransGANGenerator(Network):
 
 
 class TransGANDiscriminator(nn.Module):
-    """Images [B, channels, size, size] -> raw scores [B]. It reads patches of side `patch`, and of twice that side."""
+    """Images [B, channels, size, size] -> raw scores [B]. It reads patches of side `patch`, of twice that side, and
+    with `patch_sizes` 3 of four times that side; then the last block before the first pooling attends to the whole
+    map."""
 
     def __init__(
         self,
@@ -133,20 +140,30 @@ class TransGANDiscriminator(nn.Module):
         patch: int = 2,
         heads: int = 4,
         largest: int = 32,
+        patch_sizes: int = 2,
     ) -> None:
         super().__init__()
-        if width % (4 * heads) or size % (2 * patch):
+        unit, coarsest = 4 * heads * (patch_sizes - 1), patch << (patch_sizes - 1)
+        if width % unit or size % coarsest:
             raise I2IError(
                 f"d_width is {width} and patch {patch} for images of {size} pixels.",
-                f"d_width must be a multiple of {4 * heads}, and {size} a multiple of twice the patch.",
+                f"d_width must be a multiple of {unit}, and {size} a multiple of {coarsest // patch} times the patch.",
             )
+        three = patch_sizes == 3
         side, fine = size // patch, width * 3 // 4
+        middle = width * 7 // 8 if three else width
         self.fine = nn.Conv2d(channels, fine, patch, patch)
-        self.coarse = nn.Conv2d(channels, width - fine, 2 * patch, 2 * patch)
-        self.places = nn.ParameterList([pos_embed(side**2, fine), pos_embed((side // 2) ** 2, width)])
+        self.coarse = nn.Conv2d(channels, middle - fine, 2 * patch, 2 * patch)
+        self.places = nn.ParameterList([pos_embed(side**2, fine), pos_embed((side // 2) ** 2, middle)])
         self.token = pos_embed(1, width)
-        self.stage1 = block_stack(fine, depth, heads, side, largest, True)
-        self.stage2 = block_stack(width, depth, heads, side // 2, largest, True)
+        self.stage1 = block_stack(fine, depth - three, heads, side, largest, True)
+        self.stage2 = block_stack(middle, depth, heads, side // 2, largest, True)
+        if three:
+            self.stage1.append(TransformerBlock(fine, heads, side, side))
+            self.coarsest = nn.Conv2d(channels, width - middle, 4 * patch, 4 * patch)
+            self.places.append(pos_embed((side // 4) ** 2, width))
+            self.stage3 = block_stack(width, depth + 1, heads, side // 4, largest, True)
+        self.three = three
         self.last = TransformerBlock(width, heads)
         self.norm = nn.LayerNorm(width)
         self.score = nn.Linear(width, 1)
@@ -155,10 +172,15 @@ class TransGANDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, channels, size, size] -> [B]."""
         h = self.stage1(map_to_tokens(self.fine(x)) + self.places[0])
-        h = torch.cat([map_to_tokens(fn.avg_pool2d(tokens_to_map(h), 2)), map_to_tokens(self.coarse(x))], 2)
-        h = self.stage2(h + self.places[1])
+        h = self.stage2(self.joined(h, self.coarse(x)) + self.places[1])
+        if self.three:
+            h = self.stage3(self.joined(h, self.coarsest(x)) + self.places[2])
         h = self.last(torch.cat([self.token.expand(len(x), -1, -1), h], 1))
         return self.score(self.norm(h)[:, 0]).squeeze(1)
+
+    def joined(self, tokens: Tensor, patches: Tensor) -> Tensor:
+        """Tokens [B, N, C] of a map, pooled to half of its side, beside patches of it: [B, N / 4, C + more]."""
+        return torch.cat([map_to_tokens(fn.avg_pool2d(tokens_to_map(tokens), 2)), map_to_tokens(patches)], 2)
 
 
 class TransGAN(Generate):
@@ -175,10 +197,10 @@ class TransGAN(Generate):
         super().__init__(config, shape)
         channels, size = shape.channels_in, shape.size
         heads, largest = config.heads, config.largest
-        self.G = TransGANGenerator(
-            config.z, channels, size, config.width, config.depths, config.shuffles, heads, largest, config.norm
-        )
-        self.D = TransGANDiscriminator(channels, size, config.d_width, config.d_depth, config.patch, heads, largest)
+        tokens = (config.width, config.depths, config.shuffles, heads, largest, config.norm, config.positions)
+        self.G = TransGANGenerator(config.z, channels, size, *tokens)
+        patches = (config.d_width, config.d_depth, config.patch, heads, largest, config.patch_sizes)
+        self.D = TransGANDiscriminator(channels, size, *patches)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""

@@ -176,13 +176,30 @@ def test_diffaugment():
 
 
 def test_the_generator_for_256_pixels_is_the_released_one() -> None:
-    """Pixel norm without parameters, windows of 16 above 32 x 32 tokens, the last three upsamplings pixel shuffles."""
+    """Of LSUN Church: pixel norm without parameters, windows of 16 above 32 x 32 tokens, three pixel shuffles."""
     with torch.device("meta"):
-        net = TransGANGenerator(512, 3, 256, 1024, (5, 4, 4, 4, 4, 4), 3, norm="pn")
+        net = TransGANGenerator(512, 3, 256, 1024, (5, 4, 4, 4, 4, 4), 3, norm="pn", positions=True)
         image = net(torch.zeros(1, 512))
     assert image.shape == (1, 3, 256, 256)
     assert not [m for m in net.modules() if isinstance(m, nn.LayerNorm)]
     widths = [place.shape[-1] for place in net.places]
     assert widths == [1024, 1024, 1024, 256, 64, 16]
     blocks = [stage[0] for stage in net.stages]
-    assert [getattr(block, "window", None) for block in blocks] == [0, 0, 0, 16, 16, 16]
+    assert [getattr(block, "window", None) for block in blocks] == [8, 16, 32, 16, 16, 16]
+    assert sum(p.numel() for p in net.parameters()) == 205_291_927  # the released one without its learned noise
+
+
+def test_the_discriminator_for_256_pixels_is_the_released_one() -> None:
+    """Patches of 4, 8 and 16 pixels; windows of 16 in the first blocks, then the whole map."""
+    with torch.device("meta"):
+        net = TransGANDiscriminator(3, 256, 384, 3, 4, 4, 32, patch_sizes=3)
+    assert sum(p.numel() for p in net.parameters()) == 17_754_569
+    windows = [[block.window for block in stage] for stage in (net.stage1, net.stage2, net.stage3)]
+    assert windows == [[16, 16, 64], [32] * 3, [16] * 4]
+
+
+def test_a_discriminator_of_three_patch_sizes_uses_all_of_its_weights() -> None:
+    torch.manual_seed(0)
+    net = TransGANDiscriminator(3, 16, 16, 2, 2, 2, 4, patch_sizes=3)
+    net(torch.randn(2, 3, 16, 16)).sum().backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum()] == []
