@@ -516,7 +516,7 @@ def test_the_notebook_runs_and_shows_images(tmp_path: Path, monkeypatch: pytest.
     shown = [image_cells(notebook)]
     for cell in notebook.cells:
         cell["outputs"] = [] if cell.cell_type == "code" else cell.get("outputs")
-    nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=1500, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert [image_cells(notebook)] == shown
     assert len(shown[0]) >= 4
 

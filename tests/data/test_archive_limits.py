@@ -103,9 +103,9 @@ def test_folders_within_each_other_are_limited_and_nothing_is_left(tmp_path, kin
         path = zipped(tmp_path / "a", {"ok/1.png": b"1", f"{deep}x": b"x"})
     else:
         path = tarred(tmp_path / "a", [info("ok", size=1), info(f"{deep}x", size=1), info("l", tarfile.SYMTYPE)])
-    begun = time.monotonic()
+    begun = time.process_time()
     refused(path, "has more than 32 parts")
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_a_full_disk_is_no_damage(tmp_path, monkeypatch):

@@ -73,12 +73,12 @@ def rewritten(path: Path, folder: Path, change: object) -> Path:
     ],
 )
 def test_a_size_that_nobody_can_mean_is_refused_at_once(pairs, recipe, name, value, allowed):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(I2IError) as caught:
         resolve.resolve_run(recipe, [str(pairs)], overrides={name: str(value)})
     shown = f"{value:g}" if isinstance(value, float) else value
     assert str(caught.value) == f"{name} is {shown}. Allowed: {allowed}."
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_every_size_of_every_method_has_a_largest_value():
@@ -92,10 +92,10 @@ def test_every_size_of_every_method_has_a_largest_value():
 
 def test_networks_that_cannot_fit_into_the_memory_are_not_built(pairs):
     run = resolve.resolve_run("cyclegan", [str(pairs)], overrides={"layout": "paired", "size": 16, "width": 16384})
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(I2IError, match=r"more than .* numbers in their parameters, too many to train on a CPU with"):
         run.build()
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_batch_that_cannot_fit_into_the_memory_is_refused(pairs):
@@ -121,11 +121,11 @@ def test_a_method_of_the_users_own_cannot_fill_the_memory_either():
 )  # fmt: skip
 def test_sizes_in_a_header_are_refused_before_the_network_is_built(saved, tmp_path, arguments):
     path = rewritten(saved, tmp_path, lambda h: h["networks"]["G"]["arguments"].update(arguments))
-    began = time.monotonic()
+    began = time.process_time()
     for use in (i2i.load, model_file.load):
         with pytest.raises(I2IError, match=r"depth|width|channels|norm|dropout|upsample|self|do not fit"):
             use(path)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 ODD = ([3], "3", None, 3.5, True, {}, -1, 10**12, 10**200)
@@ -161,10 +161,10 @@ def test_a_file_of_too_many_tensors_is_refused_at_once(tmp_path):
     header = {"format": 1, "networks": {"G": {"type": "resnet", "arguments": {}}}}
     tensors = {f"G.{k}": torch.zeros(0) for k in range(model_file.MAX_TENSORS + 1)}
     save_file(tensors, tmp_path / "m.safetensors", metadata={"i2i": json.dumps(header)})
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(I2IError, match=r"holds 20,001 tensors. Allowed: 20,000."):
         i2i.load(tmp_path / "m.safetensors")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     long = json.dumps({"__metadata__": {"i2i": "x" * model_file.MAX_HEADER}}).encode()
     (tmp_path / "long.safetensors").write_bytes(len(long).to_bytes(8, "little") + long + b"0")
     with pytest.raises(I2IError, match=r"bytes\. Allowed: 10,000,000"):
