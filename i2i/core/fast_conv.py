@@ -137,6 +137,28 @@ def _output_size(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> tuple[int,
     return height, width
 
 
+# ---- a convolution after pixels were repeated ----------------------------------------------------------------------
+
+# What the three rows of a 3x3 kernel become for even and for odd rows of the output: rows of the input, which was
+# repeated, so that two of them meet the same one.
+FOLDED = torch.tensor([[[1.0, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]])
+LEAST_POSITIONS = 256  # of an input map: for smaller ones the weights cost more than the positions
+
+
+def enlarged(layer: nn.Conv2d, x: Tensor) -> Tensor | None:
+    """x [N, C, H, W] with its pixels repeated 2x2, and then the 3x3 convolution `layer`: [N, K, 2H, 2W].
+
+    Computed at the size of x, once for each of the four positions in an output square, which takes as many products but
+    never makes the large map. None where this is not faster, or cannot be used: then compute it in two steps."""
+    if torch.is_grad_enabled() or not _is_plain_float32(x) or x.shape[2] * x.shape[3] < LEAST_POSITIONS:
+        return None
+    if _can_filter(layer):
+        return None
+    folded = torch.einsum("pri,qsj,kcij->kpqcrs", FOLDED, FOLDED, layer.weight)
+    bias = None if layer.bias is None else layer.bias.repeat_interleave(4)
+    return F.pixel_shuffle(F.conv2d(x, folded.flatten(0, 2), bias, padding=1), 2)
+
+
 # ---- layers --------------------------------------------------------------------------------------------------------
 
 

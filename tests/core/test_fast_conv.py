@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from i2i import nets
 from i2i.core import winograd
 from i2i.core.errors import I2IError
-from i2i.core.fast_conv import Fast, slow_down, speed_up
+from i2i.core.fast_conv import Fast, enlarged, slow_down, speed_up
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.regularization import gradient_normalized
 from i2i.nets.blocks import ResizeConv
@@ -286,6 +286,19 @@ def test_a_network_keeps_its_state_and_parameters_and_is_restored():
         assert slow_down(net) is net
         assert [type(m) for m in net.modules()] == kinds
         assert torch.equal(net(x), before)
+
+
+@pytest.mark.parametrize(("channels", "kept"), [((44, 3), True), ((20, 10), True), ((64, 64), False)])
+def test_a_convolution_of_repeated_pixels_is_computed_at_the_small_size(channels, kept):
+    torch.manual_seed(0)
+    layer, x = ResizeConv(*channels, bias=True), torch.randn(2, channels[0], 18, 24)
+    expected = exact(layer)(x.double())
+    with torch.no_grad():
+        assert (enlarged(layer, x) is not None) == kept
+        assert enlarged(layer, x[:, :, :4, :4]) is None
+        assert relative(layer(x), expected.detach()) < 1e-6
+        assert relative(speed_up(layer)(x), expected.detach()) < 1e-5
+    assert enlarged(layer, x) is None  # with gradients, as before
 
 
 def test_every_registered_kind_of_layer_is_the_same_to_rounding():
