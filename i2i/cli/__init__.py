@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from i2i.cli import choices, habits, launch, setting_words
+from i2i.cli import choices, habits, launch, other_lines, setting_words
 from i2i.cli.group import CommandGroup
 from i2i.cli.output import print_error
 from i2i.core import user_code
@@ -189,13 +189,27 @@ def _explain(error: Any, words: list[str]) -> tuple[str, str]:
         command = f"i2i {words[0]}" if not words[0].startswith("-") else "i2i"
     hint = f"See {command} --help."
     if hasattr(error, "possibilities"):  # an unknown option
+        if (
+            command == "i2i"
+            and context is not None
+            and (line := other_lines.without_command(words, context.command.commands))
+        ):
+            return f"There is no command before {error.option_name}.", f"Type: {line}"
         options = [name for parameter in context.command.params for name in parameter.opts] if context else []
         settings = setting_words.settings_of(words) if "--set" in options else {}
         near = habits.instead_of_option(error.option_name, options, list(settings))
+        if near and context is not None and command in ("i2i train", "i2i translate", "i2i evaluate"):
+            line = other_lines.as_ours(words[0], words[1:], habits.options_of(context.command))
+            hint = f"Type: {line}" if line and "--data" not in words else hint
         return f"There is no option {error.option_name}.", f"{near} {hint}".strip()
     if type(error).__name__ == "MissingParameter" and "--model" in (error.param.opts if error.param else ()):
         if command == "i2i export" and len(words) > 1 and not words[1].startswith("-"):
             return "No model was given.", f"Type: i2i export --model {shlex.quote(words[1])} -o model.onnx"
+        line = (
+            other_lines.as_ours(command.split()[-1], words[1:], habits.options_of(context.command)) if context else ""
+        )
+        if line:
+            return "No model was given.", f"Type: {line}"
         kind = "generate" if command.split()[-1] == "generate" else "translate"
         return "No model was given.", f"{choices.of_models(kind)} {hint}"
     if type(error).__name__ == "MissingParameter" and "--output" in (error.param.opts if error.param else ()):

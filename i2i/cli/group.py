@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from i2i.cli import habits
+from i2i.cli import habits, other_lines
 from i2i.core.errors import I2IError
 from i2i.core.suggest import did_you_mean, similar
 
@@ -45,12 +46,35 @@ class CommandGroup(TyperGroup):
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             commands = self.list_commands(ctx)
             known = habits.instead_of_command(args) if ctx.parent is None else ""
+            if ctx.parent is None and (command := habits.command_of(name)) in self.commands:
+                options = habits.options_of(self.commands[command])
+                if other_lines.is_foreign(args[1:], options):
+                    line = other_lines.as_ours(command, args[1:], options)
+                    known = f"It is called {command}. Type: {line}" if line else known
             if known:
                 raise UsageError(f"There is no command {name!r}.", known)
             hint = did_you_mean([f"{ctx.command_path} {command}" for command in similar(name, commands)])
             hint = hint or f"Known: {', '.join(sorted(commands))}."
             raise UsageError(f"There is no command {name!r}.", f"{hint} See {ctx.command_path} --help.")
-        return super().resolve_command(ctx, args)
+        command_name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not isinstance(command, TyperGroup):
+            _check_values(f"{ctx.command_path} {name}", command, rest)
+        return command_name, command, rest
+
+
+def _check_values(path: str, command: Any, words: list[str]) -> None:
+    """Raises UsageError for an option without its value: the parser takes the next option (`--ray --model X`)."""
+    takes_value = habits.options_of(command)
+    for word, following in itertools.pairwise(words):
+        if word == "--":
+            return
+        if takes_value.get(word) and following.partition("=")[0] in takes_value:
+            option = next(p for p in command.params if word in p.opts)
+            text = " ".join((option.help or "").split())
+            raise UsageError(
+                f"Option '{word}' requires an argument.",
+                f"{following} follows it. {word}: {text} See {path} --help.",
+            )
 
 
 def add_group(app: typer.Typer, name: str, listing: Callable[..., Any], **commands: Callable[..., Any]) -> typer.Typer:

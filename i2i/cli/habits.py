@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from i2i.core.files import kind_of
 from i2i.core.suggest import same_name, similar
@@ -56,12 +57,22 @@ SETTINGS = {
 }
 
 
+def options_of(command: Any) -> dict[str, bool]:
+    """{option of a command, with its dashes: whether a value follows it}."""
+    params = [p for p in command.params if p.param_type_name == "option"]
+    return {name: not (p.is_flag or p.count) for p in params for name in (*p.opts, *p.secondary_opts)}
+
+
+def command_of(word: str) -> str:
+    """The command of i2i that other programs call `word`; empty if there is none."""
+    return COMMANDS.get(same_name(word, COMMANDS) or "", "")
+
+
 def instead_of_command(args: list[str]) -> str:
     """A hint for words that begin with no command: the whole line as it should be typed; empty if nothing is known."""
     name, rest = args[0], args[1:]
-    folded = same_name(name, COMMANDS)
-    if folded is not None:
-        command = COMMANDS[folded]
+    command = command_of(name)
+    if command:
         line = f"i2i {command} {shlex.join(rest)}".rstrip()
         if rest:
             return f"It is called {command.split()[0]}. Type: {line}"

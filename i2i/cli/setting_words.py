@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from typer.core import TyperCommand
 
+from i2i.cli import habits, other_lines
+from i2i.cli.group import UsageError
 from i2i.core import user_code
 from i2i.core.errors import I2IError, TrustNeeded
 
@@ -19,14 +22,18 @@ class SettingsCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parses the words, after rewriting the settings among them."""
-        options = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        options = habits.options_of(self)
+        named = other_lines.recipe_by_key(args)
+        line = other_lines.as_ours(str(ctx.info_name), args, options) if named else ""
+        if line:
+            raise UsageError(f"There is no recipe {named!r}.", f"Type: {line}")
         return super().parse_args(ctx, with_set(args, options))
 
 
-def with_set(args: list[str], options: set[str]) -> list[str]:
+def with_set(args: list[str], options: Mapping[str, bool]) -> list[str]:
     """The words, with `--set KEY=VALUE` for each setting typed as --KEY VALUE, --KEY=VALUE, --KEY, --no-KEY, KEY=VALUE.
 
-    options: those of the command, with dashes; they go first. Nothing is looked up (and torch is not imported) while
+    options: as of `habits.options_of`; they go first. Nothing is looked up (and torch is not imported) while
     all words are options, values of them, and plain words."""
     known: dict[str, Any] | None = None
     rewritten: list[str] = []
@@ -42,8 +49,8 @@ def with_set(args: list[str], options: set[str]) -> list[str]:
             known = settings_of(args)
         key = name.lstrip("-").replace("-", "_")
         is_off = key.startswith("no_") and known.get(key[3:]) is bool
-        if is_pair and key == "data":
-            rewritten += ["--data", value]
+        if is_pair and key not in known and options.get(f"--{key.replace('_', '-')}"):
+            rewritten += [f"--{key.replace('_', '-')}", value]
         elif is_off and not sign:
             rewritten += ["--set", f"{key[3:]}=no"]
         elif key not in known:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def format_count(number: int, noun: str) -> str:
+    """A number of things: 1 image, 6,000 images."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_bytes(size: float) -> str:
     """Bytes in few characters: 640 B, 12 KiB, 1.4 MiB, 320 MiB, 2.5 GiB."""
     for unit in ("B", "KiB", "MiB"):

@@ -38,11 +38,10 @@ def _affinity() -> int:
 
 
 def free_memory(root: Path = Path("/")) -> float:
-    """Bytes of main memory that this process may still take: free on the machine, and left to its container."""
-    try:
-        free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError, AttributeError):
-        free = UNKNOWN_MEMORY
+    """Bytes of main memory that this process may still take: free on the machine, and left to its container.
+
+    Memory in which Linux only keeps files that were read counts as free. root: see `cpu_count`."""
+    free = _available_memory(root)
     if (space := address_space()) < math.inf:
         free = min(free, max(0.0, space - _address_space_used(root)))
     for folder in _cgroup_folders(root, "memory"):
@@ -55,6 +54,18 @@ def free_memory(root: Path = Path("/")) -> float:
                 if limit and used and limit[0] != "max":
                     free = min(free, max(0.0, float(limit[0]) - float(used[0]) + _file_cache(folder)))
     return free
+
+
+def _available_memory(root: Path) -> float:
+    """Bytes that are free on the machine, or that its system gives up for a program."""
+    for line in _text(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            with contextlib.suppress(ValueError, IndexError):
+                return 1024.0 * int(line.split()[1])
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError, AttributeError):
+        return UNKNOWN_MEMORY
 
 
 def total_memory(root: Path = Path("/")) -> float:

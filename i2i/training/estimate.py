@@ -41,6 +41,7 @@ class Estimate:
     memory: int | None  # bytes of weights, gradients, optimizers and activations
     disk: int | None  # bytes of the run's folder at its end
     disk_free: int | None
+    memory_free: float | None = None  # bytes that are free, if the memory does not suffice: then nothing was measured
     alone_seconds: float | None = None  # of the run without other programs, about; None if they hardly matter
 
     @property
@@ -65,11 +66,13 @@ def estimate(run: Run, budget: float) -> Estimate:
     extra = _extra_steps(run, cost) if cost else 0.0
     left, step_seconds, seconds, source = run.total, None, None, ""
     alone_seconds = None
+    free = free_memory()
+    memory_free = free if memory is not None and device.type == "cpu" and memory > free else None
     logged = logged_speed(run)
     if logged is not None:
         left, speed = max(0, run.total - logged[0]), logged[1]
         step_seconds, seconds, source = run.training.batch / speed, left / speed, "log"
-    elif budget > 0 and not (memory is not None and device.type == "cpu" and memory > free_memory()):
+    elif budget > 0 and memory_free is None:
         timed = time_step(run, cost, budget)
         if timed is not None:
             step_seconds, source = timed.seconds, "measured" if timed.measured else "scaled"
@@ -87,6 +90,7 @@ def estimate(run: Run, budget: float) -> Estimate:
         memory=memory,
         disk=_disk(run, cost) if cost else None,
         disk_free=free_disk(run.folder),
+        memory_free=memory_free,
         alone_seconds=alone_seconds,
     )
 

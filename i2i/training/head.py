@@ -81,6 +81,12 @@ def warnings(estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
         elif estimated.is_cpu:
             line += " Use a GPU if you can."
         lines.append(line)
+    if estimated.memory is not None and estimated.memory_free is not None:
+        lines.append(
+            f"A step takes about {format_bytes(estimated.memory)} of memory, and only "
+            f"{format_bytes(estimated.memory_free)} are free: the run may become very slow, or be ended by the system. "
+            "Its time was not measured. Close other programs, or give a smaller --size or --batch."
+        )
     if estimated.disk is not None and estimated.disk_free is not None and estimated.disk > estimated.disk_free:
         lines.append(
             f"The disk has only {format_bytes(estimated.disk_free)} free: --set keep=1 keeps fewer checkpoints, and "

@@ -91,10 +91,10 @@ class Loop:
         if self.world > 1:
             distributed.check_same_step(images, self.device)
         with self.stop_signal.remembered():
-            self.log_time = self.save_time = time.monotonic()
-            self.log_images = images
             if images == 0 < self.total:
                 self._draw_samples(0)
+            self.log_time = self.save_time = time.monotonic()  # the speed is that of steps
+            self.log_images = images
             if images:
                 self._complete(images)
             if images < self.total and not self._out_of_patience(images):
@@ -112,6 +112,9 @@ class Loop:
         now = self._now(start)
         share = settings.batch // self.world
         for batch in self.data.batches(start, share, self.rank, self.world, settings.seed):
+            if self.world == 1 and now.images == start and self.stop_signal.number:  # before the first step
+                raise self._stopped(self.stop_signal.number)
+
             # One step, and everything that follows the weights.
             self.step(self._prepare(batch), now)
             before, now = now.images, self._now(now.images + settings.batch)
@@ -139,8 +142,12 @@ class Loop:
             if ended or (scored and self._out_of_patience(now.images)):
                 break
             if stop:
-                raise Interrupted(stop, f"Go on with: i2i train --resume {shlex.quote(str(self.folder))}")
+                raise self._stopped(stop)
         return now.images
+
+    def _stopped(self, number: int) -> Interrupted:
+        """The error that ends a run after a signal."""
+        return Interrupted(number, f"Go on with: i2i train --resume {shlex.quote(str(self.folder))}")
 
     def _now(self, images: int) -> Now:
         return Now(images=images, total=self.total, batch=self.settings.batch, seed=self.settings.seed)

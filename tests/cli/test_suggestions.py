@@ -42,6 +42,50 @@ def test_a_habit_leads_to_the_whole_line(words, command):
 
 
 @pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["train", "model=pix2pix", "data=earth"], "train pix2pix --data earth"),
+        (["train", "data=earth", "method=Cycle-GAN", "lr=0.001", "out=runs/x"],
+         "train cyclegan --data earth --set lr=0.001 --out runs/x"),
+        (["fit", "model=pix2pix", "data=earth", "epochs=3"], "train pix2pix --data earth --epochs 3"),
+        (["--dataroot", "x"], "train cyclegan --data x"),
+        (["--dataroot", "./maps", "--name", "m", "--model", "pix2pix", "--direction", "BtoA", "--gpu_ids", "0",
+          "--n_epochs", "5", "--lambda_L1", "50", "--no_html"],
+         "train pix2pix --data ./maps --direction BtoA --device cuda:0 --epochs 5 --set l1=50 --out runs/m"),
+        (["--data", "a b"], "train cyclegan --data 'a b'"),
+        (["--resume", "runs/m"], "train --resume runs/m"),
+        (["--model", "cyclegan_daynight", "photo.jpg"], "translate photo.jpg --model cyclegan_daynight"),
+        (["--model", "biggan_digits"], "generate --model biggan_digits --grid images.png"),
+        (["test", "--dataroot", "my maps", "--name", "m", "--model", "pix2pix"], "translate 'my maps' --model runs/m"),
+        (["predict", "model=runs/m", "source=a.jpg"], "translate a.jpg --model runs/m"),
+        (["translate", "a.jpg", "model=runs/m"], "translate a.jpg --model runs/m"),
+        (["train", "pix2pix", "--dataroot", "x", "--name", "y"], "train pix2pix --data x --out runs/y"),
+        (["translate", "a.jpg", "--weights", "runs/m"], "translate a.jpg --model runs/m"),
+    ],
+)  # fmt: skip
+def test_lines_of_other_programs_lead_to_ours(words, line):
+    out, err = i2i(*words, code=2)
+    assert out == ""
+    assert err.endswith(f" Type: i2i {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["translate", "a.jpg", "--ray", "--model", "x"], "--ray"),
+        (["train", "pix2pix", "earth", "--out", "--size=3"], "--out"),
+        (["models", "pack", "x", "-o", "--json"], "-o"),
+    ],
+)
+def test_an_option_is_not_the_value_of_another(words, option):
+    out, err = i2i(*words, code=2)
+    if "--json" in words:
+        assert json.loads(out)["error"] == "Option '-o' requires an argument."
+    assert err.startswith(f"Error: Option '{option}' requires an argument. ")
+    assert f" {option}: " in err  # what may stand there
+
+
+@pytest.mark.parametrize(
     ("words", "same"),
     [
         (["recipes", "pix2pix"], ["recipes", "show", "pix2pix"]),

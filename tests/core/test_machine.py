@@ -54,6 +54,11 @@ def test_a_memory_limit_counts_less_what_is_used(tmp_path):
     assert free_memory(machine(tmp_path, "0::/\n", files)) > 2**24
 
 
+def test_files_that_the_system_only_keeps_count_as_free_memory(tmp_path):
+    text = "MemTotal:       24684000 kB\nMemFree:          204800 kB\nMemAvailable:   18874368 kB\n"
+    assert free_memory(machine(tmp_path, "0::/\n", {"proc/meminfo": text})) == 18 * 2**30
+
+
 def test_odd_files_count_as_no_limit(tmp_path):
     files = {"sys/fs/cgroup/cpu.max": "many few", "sys/fs/cgroup/memory.max": "x", "sys/fs/cgroup/memory.current": "y"}
     root = machine(tmp_path, "nonsense\n0::/\n", files)

@@ -193,6 +193,7 @@ def test_a_step_that_does_not_fit_into_the_memory_is_not_measured(pairs, monkeyp
     told = estimate(run_of(pairs), 5.0)
     assert told.memory > 1e5
     assert (told.step_seconds, told.source) == (None, "")
+    assert "98 KiB are free" in " ".join(head.warnings(told, None))
 
 
 def test_the_lighter_command_works_as_printed(pairs, monkeypatch):

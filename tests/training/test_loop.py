@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -47,6 +48,29 @@ def test_stop_and_resume_equals_the_uninterrupted_run_bit_by_bit(tmp_path, preci
     assert "resumed" in second.observer.kinds()
     assert min(line["images"] for line in second.observer.lines if line["kind"] == "losses") == 16
     assert_equal(weights(whole), weights(second))
+
+
+def test_a_stop_before_the_first_step_makes_none(tmp_path, monkeypatch):
+    whole = toy_loop(tmp_path / "whole")
+    whole.run()
+    first = toy_loop(tmp_path / "parts")
+    monkeypatch.setattr(first, "_draw_samples", lambda images: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted) as stopped:
+        first.run()
+    assert stopped.value.code == 130
+    assert first.observer.lines == []
+    second = toy_loop(tmp_path / "parts")
+    second.run()
+    assert_equal(weights(whole), weights(second))
+
+
+def test_the_speed_is_that_of_steps_without_the_first_samples(tmp_path, monkeypatch):
+    loop = toy_loop(tmp_path)
+    monkeypatch.setattr(loop, "_draw_samples", lambda images: time.sleep(1) if not images else None)
+    seconds = []
+    monkeypatch.setattr(loop.observer, "losses", lambda images, terms, rates, speed: seconds.append(images / speed))
+    loop.run()
+    assert seconds[0] < 1
 
 
 def test_a_finished_run_resumes_to_itself(tmp_path):

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from i2i.core.escape import printable
-from i2i.core.format import format_duration
+from i2i.core.format import format_count, format_duration
 
 LINE_INTERVAL = 10.0  # seconds between two plain lines of a kind, at least
 
@@ -80,7 +80,7 @@ class PlainLines:
     def start(self, images: int) -> None:
         """Prints the first line."""
         resumed = f", continuing at {images:,}" if images else ""
-        self.message(f"{self.name}: {self.total:,} images{resumed}, into {self.folder}")
+        self.message(f"{self.name}: {format_count(self.total, 'image')}{resumed}, into {self.folder}")
         self.printed["losses"] = time.monotonic()
 
     def losses(self, images: int, terms: dict[str, float], speed: float) -> None:
@@ -94,7 +94,7 @@ class PlainLines:
     def saved(self, images: int) -> None:
         """Prints a line about the checkpoint, if one is due."""
         if self._due("saved"):
-            self.message(f"saved at {images:,} images")
+            self.message(f"saved at {format_count(images, 'image')}")
 
     def _due(self, kind: str) -> bool:
         now = time.monotonic()
@@ -175,7 +175,7 @@ class _LossProgress(Progress):
             return
         lines = [Text.assemble((f"  {owner} ", "bold cyan"), losses) for owner, losses in grouped(self.terms)]
         if self.saved is not None:
-            lines.append(Text(f"  saved at {self.saved:,} images", "dim"))
+            lines.append(Text(f"  saved at {format_count(self.saved, 'image')}", "dim"))
         for line in lines:
             line.truncate(self.console.width, overflow="ellipsis")
         yield Group(self.make_tasks_table(self.tasks), *lines)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_write
-from i2i.core.format import format_duration
+from i2i.core.format import format_count, format_duration
 from i2i.media import grids
 from i2i.media.images import save
 from i2i.training.report import page
@@ -89,7 +89,7 @@ class Report:
         elif kind == "warning":
             self.printer.message(f"Warning: {text}", warning=True)
         elif kind == "save failed":
-            self.printer.message(f"Warning: Saving at {images:,} images failed: {text}", warning=True)
+            self.printer.message(f"Warning: Saving at {format_count(images, 'image')} failed: {text}", warning=True)
         elif kind == "saved":
             self.printer.saved(images)
         if kind in ("saved", "evaluation") or self.closed:
@@ -129,7 +129,8 @@ class Report:
             state = "finished" if self.history.images >= self.total else "stopped"
             speed = f" ({self.history.mean_speed():.3g} images/s)" if images > 0 else ""
             self.printer.finish(
-                f"{self.name}: {state} at {self.history.images:,} images after {format_duration(seconds)}{speed}; "
+                f"{self.name}: {state} at {format_count(self.history.images, 'image')} after "
+                f"{format_duration(seconds)}{speed}; "
                 f"see {self.folder / 'report.html'}"
             )
 
