@@ -56,10 +56,10 @@ class CommandGroup(TyperGroup):
             hint = did_you_mean([f"{ctx.command_path} {command}" for command in similar(name, commands)])
             hint = hint or f"Known: {', '.join(sorted(commands))}."
             raise UsageError(f"There is no command {name!r}.", f"{hint} See {ctx.command_path} --help.")
-        command_name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and not isinstance(command, TyperGroup):
-            _check_values(f"{ctx.command_path} {name}", command, rest)
-        return command_name, command, rest
+        resolved = super().resolve_command(ctx, args)
+        if resolved[1] is not None and not isinstance(resolved[1], TyperGroup):
+            _check_values(f"{ctx.command_path} {name}", resolved[1], resolved[2])
+        return resolved
 
 
 def _check_values(path: str, command: Any, words: list[str]) -> None:
