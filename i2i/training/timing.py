@@ -26,7 +26,8 @@ from i2i.training.step import TrainStep
 
 SLOW_MACS = 1.2e10  # MACs per second of a slow processor core
 BACKWARD = 3  # a step takes about three times the MACs of its forward passes
-ENOUGH = 1.0  # seconds of measured steps after which the measurement ends
+ENOUGH = 0.5  # seconds of measured steps after which the measurement ends
+TWO_STEPS = 2.2  # times the time of a step: what two steps take, and a bit
 MOST_STEPS = 10
 SMALLEST = 32  # side of the images of a smaller form, in pixels
 FEW_IMAGES = (4, 8)  # in a batch of a smaller form
@@ -59,14 +60,21 @@ def time_step(run: Run, cost: Cost | None, budget: float) -> StepTime | None:
         with kept_random_states(device):
             if cost is None or device.type != "cpu":
                 return StepTime(_seconds(run, number, budget) * share, True, _share_since(times))
+            # smaller forms, until the next one, or the run itself, is known to fit or not to fit
             points: list[tuple[float, float]] = []  # (MACs, seconds) of the forms that were measured
-            for form, macs in _forms(run, cost, budget):
+            whole = _macs_of(run, cost)
+            for form, macs in _smaller_forms(run, cost, budget):
                 left = end - time.monotonic()
-                if points and 2.2 * _predicted(points, macs) > left:
-                    seconds = _predicted(points, _macs_of(run, cost)) * share
-                    return StepTime(seconds, False, _share_since(times))
+                if points and TWO_STEPS * _predicted(points, macs) > left:
+                    break
                 points.append((macs, _seconds(form, number * run.training.batch // form.training.batch, left)))
-            return StepTime(points[-1][1] * share, True, _share_since(times))
+                if TWO_STEPS * _predicted(points, whole) < end - time.monotonic():
+                    break
+            # the run itself
+            left = end - time.monotonic()
+            if points and TWO_STEPS * _predicted(points, whole) > left:
+                return StepTime(_predicted(points, whole) * share, False, _share_since(times))
+            return StepTime(_seconds(run, number, left) * share, True, _share_since(times))
     except Exception:  # noqa: BLE001 (what is wrong, the run itself says; here only its time is unknown)
         return None
     finally:
@@ -85,24 +93,23 @@ def _macs_of(run: Run, cost: Cost) -> float:
     return float(cost.step * run.training.accumulate)
 
 
-def _forms(run: Run, cost: Cost, budget: float) -> Iterator[tuple[Run, float]]:
-    """(run, MACs of its step) of forms of a run with cheaper steps, the cheapest first; then of the run itself.
+def _smaller_forms(run: Run, cost: Cost, budget: float) -> Iterator[tuple[Run, float]]:
+    """(run, MACs of its step) of forms of a run with cheaper steps, the cheapest first.
 
-    Only the run itself if two of its steps fit into `budget` seconds even on a slow processor."""
+    None if two steps of the run itself fit into `budget` seconds even on a slow processor."""
     training, shape = run.training, run.shape
     macs = _macs_of(run, cost)
-    if 2 * BACKWARD * macs > budget * SLOW_MACS * torch.get_num_threads():
-        if training.batch > 2 * max(FEW_IMAGES):
-            for images in FEW_IMAGES:
-                few = dataclasses.replace(training, batch=images, accumulate=1)
-                yield dataclasses.replace(run, training=few), macs * images / training.batch
-        else:
-            sizes = [shape.size // part for part in (4, 2) if shape.size % part == 0]
-            for size in sizes:
-                small = dataclasses.replace(run, shape=dataclasses.replace(shape, size=size))
-                if size >= SMALLEST and small.cost is not None:
-                    yield small, _macs_of(small, small.cost)
-    yield run, macs
+    if 2 * BACKWARD * macs <= budget * SLOW_MACS * torch.get_num_threads():
+        return
+    if training.batch > 2 * max(FEW_IMAGES):
+        for images in FEW_IMAGES:
+            few = dataclasses.replace(training, batch=images, accumulate=1)
+            yield dataclasses.replace(run, training=few), macs * images / training.batch
+    else:
+        for size in [shape.size // part for part in (4, 2) if shape.size % part == 0]:
+            small = dataclasses.replace(run, shape=dataclasses.replace(shape, size=size))
+            if size >= SMALLEST and small.cost is not None:
+                yield small, _macs_of(small, small.cost)
 
 
 def _predicted(points: list[tuple[float, float]], macs: float) -> float:
