@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,13 +105,23 @@ def rm(
         newest = max((file.stat().st_mtime for file in files), default=0.0)
         warning = " One of them changed in the last minute: is it still training?" if time.time() - newest < 60 else ""
         listed = ", ".join(map(str, runs))
-        if not typer.confirm(f"Remove {listed} ({size}) for good?{warning}", err=True):
+        if not _confirmed(f"Remove {listed} ({size}) for good?{warning}"):
             raise I2IError("Nothing was removed.")
     freed = remove_runs(runs)
     if as_json:
         print_json({"removed": list(map(str, runs)), "bytes": freed})
     else:
         echo(f"Removed {len(runs)} run{'' if len(runs) == 1 else 's'}, {size}.")
+
+
+def _confirmed(question: str) -> bool:
+    """The user's answer. Raises I2IError if nobody can answer."""
+    typer.echo(f"{question} [y/N]: ", err=True, nl=False)
+    answer = sys.stdin.readline()
+    if not answer:
+        typer.echo(err=True)
+        raise I2IError("Nothing was removed, because nobody answered.", "--yes removes without asking.")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _score(run: RunFacts) -> str:

@@ -252,5 +252,6 @@ def _comments(part: type) -> dict[str, str]:
         body = ast.parse(source).body[0]
         for node in getattr(body, "body", []):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                comments[node.target.id] = by_line.get(node.end_lineno or node.lineno, "")
+                lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)  # a long default has several
+                comments[node.target.id] = next((by_line[n] for n in lines if n in by_line), "")
     return comments

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 CUTOFF = 0.6  # share of letters that two names must have in common, from 0 to 1
@@ -37,8 +38,12 @@ def similar(name: str, names: Iterable[str]) -> list[str]:
     return [by_folded[key] for key in ranked]
 
 
-def neighbors(path: str | Path, folders_only: bool = False) -> list[str]:
+def neighbors(
+    path: str | Path, folders_only: bool = False, accept: Callable[[Path], bool] = lambda path: True
+) -> list[str]:
     """Existing files and folders whose names are near that of `path`, which does not exist; at most 3.
+
+    accept: which of them may be meant.
 
     They are quoted as a shell takes them. Looks in the deepest folder of `path` that exists."""
     path = Path(path)
@@ -50,8 +55,8 @@ def neighbors(path: str | Path, folders_only: bool = False) -> list[str]:
                    and (e.is_dir() or not folders_only)]  # fmt: skip
     except (OSError, ValueError):  # ValueError: a name with a NUL byte
         return []
-    names = similar(missing.name, [name for name in entries if len(name) >= 2])[:3]
-    return [shlex.quote(str(missing.with_name(name))) for name in names]
+    near = map(missing.with_name, similar(missing.name, [name for name in entries if len(name) >= 2]))
+    return [shlex.quote(str(p)) for p in itertools.islice(filter(accept, near), 3)]
 
 
 def did_you_mean(choices: list[str], most: int = 3) -> str:

@@ -205,6 +205,13 @@ def _check_options(device: str | torch.device, precision: str, direction: str, s
     return torch_device
 
 
+def _may_hold_model(path: Path) -> bool:
+    """Whether a file is called like a model, or a folder or one of its folders holds such a file."""
+    if not path.is_dir():
+        return content.has_suffix(path.name)
+    return any(content.has_suffix(p.name) for pattern in ("*", "*/*") for p in path.glob(pattern))
+
+
 def _path_of(model: str, progress: Progress | None) -> Path:
     """Where the file of a model lies, after a download if it needs one."""
     if model.startswith(hub.PREFIX):
@@ -217,7 +224,7 @@ def _path_of(model: str, progress: Progress | None) -> Path:
     name = same_name(model, zoo.names())
     if name is not None:
         return zoo.get(name, progress=progress)
-    near = did_you_mean(neighbors(path))
+    near = did_you_mean(neighbors(path, accept=_may_hold_model))
     if content.has_suffix(path.name) or len(path.parts) > 1:
         raise I2IError(
             f"There is no model at {path}.", near or "Give a file, a run's folder, or a name that `i2i models` lists."

@@ -75,6 +75,7 @@ def test_the_report_of_a_stopped_run_goes_on(pairs, here):
     i2i("train", "pix2pix", pairs, "--images", 4, "--out", folder, *TINY)
     from i2i.training.report.page import _commands
 
+    assert "<code>i2i doctor runs/stopped</code>" in (folder / "report.html").read_text().replace(str(here) + "/", "")
     shutil.copytree(folder, here / "runs" / "a copy")
     (title, resume), (_, use) = _commands(here / "runs" / "a copy", "stopped")
     assert title == "Continue this run"

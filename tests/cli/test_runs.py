@@ -1,5 +1,6 @@
 """`i2i runs`: list, show, compare and remove."""
 
+import io
 import json
 import shutil
 
@@ -42,7 +43,8 @@ def test_runs_are_listed_shown_and_compared(here):
 
 
 def test_runs_are_removed_only_if_they_are_runs_and_it_is_wanted(here, monkeypatch):
-    i2i("runs", "rm", "runs/first", code=1)  # nobody answers
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))  # nobody answers
+    assert "--yes" in i2i("runs", "rm", "runs/first", code=1)[1]
     assert (here / "runs" / "first").is_dir()
     (here / "photos").mkdir()
     i2i("runs", "rm", "runs/first", "photos", "--yes", code=1)

@@ -121,10 +121,12 @@ def test_a_recipe_in_any_case_with_dashes(typed, sides):
         ["--lr=1e-3"],
         ["lr=1e-3"],
         ["--set", "lr=1e-3"],
+        ["model=pix2pix", "lr=1e-3"],
     ],
 )
 def test_a_setting_typed_like_an_option(pairs, words):
-    plan = json.loads(i2i("train", "pix2pix", pairs, *words, "--dry-run", "--json", *TINY)[0])
+    recipe = [] if words[0].startswith("model=") else ["pix2pix"]
+    plan = json.loads(i2i("train", *recipe, *words, f"data={pairs}", "--dry-run", "--json", *TINY)[0])
     assert plan["settings"]["lr"] == 1e-3
     assert plan["data"] == [str(pairs)]
 
@@ -199,12 +201,15 @@ def test_a_missing_model_names_models_and_the_runs_that_lie_here(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     _, err = i2i("translate", "a.jpg", code=2)
     assert "No model was given. Give --model with a name of `i2i models` (cyclegan_daynight" in err
+    (tmp_path / "sngan photo").mkdir()  # holds no model
+    assert "sngan photo" not in i2i("generate", "--model", "sngan_photos", code=1)[1]
     for name in ("a", "b c"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "model.safetensors").touch()
     for command in ("translate", "evaluate", "generate", "export"):
         assert "'runs/b c'" in i2i(command, code=2)[1]
     _, err = i2i("translate", "a.jpg", "--model", "runs", code=1)
+    assert "Did you mean runs?" in i2i("translate", "a.jpg", "--model", "run", code=1)[1]
     assert "runs holds 2 runs. Give one of them: runs/a or 'runs/b c'." in err
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "config.yaml").touch()

@@ -9,7 +9,9 @@ import pytest
 from i2i.core import config
 from i2i.core.config import Count, Natural, Positive, Range, Share, UnderOne
 from i2i.core.errors import I2IError
+from i2i.data import DataSettings
 from i2i.methods import load_method
+from i2i.methods._registry import builtin_methods
 from i2i.training.settings import TrainSettings
 from i2i.training.tricks import TrickSettings
 
@@ -179,6 +181,13 @@ def test_settings_are_listed_with_type_default_and_the_comment_beside_them():
     assert listed["drop"].comment == 'leave out "half" of it'
     assert listed["rate"].comment == ""
     assert listed["layers"].type == "a list, each a whole number"
+
+
+@pytest.mark.parametrize("name", ["train", "data", "tricks", *builtin_methods()])
+def test_every_setting_has_a_help_text(name):
+    parts = {"train": TrainSettings, "data": DataSettings, "tricks": TrickSettings}
+    part = parts[name] if name in parts else load_method(name).Config
+    assert [s.name for s in config.settings(part) if not s.comment] == []
 
 
 def test_a_subclass_speaks_for_the_fields_it_repeats():

@@ -82,7 +82,7 @@ def render(
         tiles=_tiles(history, total, state),
         reason="" if state == "running" else history.reason,
         warnings=[(format_time(time), f"{images:,}", text) for images, time, text in history.warnings],
-        doctor=_doctor(history),
+        doctor=_doctor(history, folder),
         evaluation=_evaluation(history),
         stills=[(f"{images:,}", uri) for images, uri in stills],
         animation=animation,
@@ -146,7 +146,7 @@ def _tiles(history: RunHistory, total: int, state: str) -> list[Tile]:
     return tiles
 
 
-def _doctor(history: RunHistory) -> dict[str, Any] | None:
+def _doctor(history: RunHistory, folder: Path) -> dict[str, Any] | None:
     """Returns what the doctor says of the run: its signs, in the order in which they were found; None without it."""
     from i2i.training.doctor.table import SIGNS  # the doctor stands before a report, and this is a part of one
 
@@ -158,7 +158,14 @@ def _doctor(history: RunHistory) -> dict[str, Any] | None:
         for name, sign in history.signs.items()
     ]  # fmt: skip
     suspects = [f"{name} ({SIGNS[name]})" for name in history.suspects if name in SIGNS and name not in history.signs]
-    return {"signs": signs, "checks": history.checks, "suspects": suspects, "watched": len(SIGNS)}
+    command = shlex.join(["i2i", "doctor", str(folder)])
+    return {
+        "signs": signs,
+        "checks": history.checks,
+        "suspects": suspects,
+        "watched": len(SIGNS),
+        "command": command,
+    }
 
 
 def _evaluation(history: RunHistory) -> dict[str, Any] | None:
