@@ -35,7 +35,6 @@ def with_set(args: list[str], options: Mapping[str, bool]) -> list[str]:
 
     options: as of `habits.options_of`; they go first. Nothing is looked up (and torch is not imported) while
     all words are options, values of them, and plain words."""
-    args = _without_model_word(args, options)
     known: dict[str, Any] | None = None
     rewritten: list[str] = []
     words = iter(enumerate(args))
@@ -65,17 +64,6 @@ def with_set(args: list[str], options: Mapping[str, bool]) -> list[str]:
         else:
             rewritten.append(word)
     return rewritten
-
-
-def _without_model_word(args: list[str], options: set[str]) -> list[str]:
-    """The words with RECIPE for model=RECIPE or recipe=RECIPE, as other programs have it."""
-    plain = [
-        word.partition("=")[2]
-        if word.startswith(("model=", "recipe=")) and (i == 0 or args[i - 1] not in options)
-        else word
-        for i, word in enumerate(args)
-    ]
-    return [word for word in plain if word]
 
 
 def showing(words: list[str]) -> contextlib.AbstractContextManager[None]:
