@@ -101,7 +101,12 @@ def _layout(folders: list[Path]) -> str:
         sides = f"A {len(layout.a):,} and B {len(layout.b):,}" if layout.name == "unpaired" else f"{len(layout.a):,}"
         counts.append(f"{split} {sides}" if len(found) > 1 else sides)
     first = next(iter(found.values()))
-    unit = {"paired": "pairs", "labelled": f"images in {len(first.class_names)} classes"}.get(first.name, "images")
+    one = first.name == "images" and counts[-1] == "1"
+    unit = (
+        "image"
+        if one
+        else {"paired": "pairs", "labelled": f"images in {len(first.class_names)} classes"}.get(first.name, "images")
+    )
     return f", layout {first.name}: {', '.join(counts)} {unit}"
 
 

@@ -17,6 +17,7 @@ from i2i.core.progress import Progress
 from i2i.data import folder_names, layouts
 from i2i.media import images, pixels
 
+TWO_PILES = "train with cyclegan, cut or unsb"
 NEAR = 6  # of 128 bits that may differ between near duplicates
 
 
@@ -138,7 +139,8 @@ def check_partners(sides: tuple[Path, Path]) -> list[Finding]:
     fault = layouts.match(a, b, sides)
     if isinstance(fault, I2IError):
         alone = tuple(sorted(names[0] ^ names[1]))
-        findings.append(Finding("partner", fault.what, alone))
+        text = f"{fault.what} If A and B are two piles of images without pairs, this is no fault: {TWO_PILES}."
+        findings.append(Finding("partner", text, alone))
     return findings
 
 

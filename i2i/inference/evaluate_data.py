@@ -45,8 +45,10 @@ def open_split(
             found = layouts.find(source.folders(sources), split=split)
         except I2IError:
             raise error from None
+        of_piles = header.get("layout") == "unpaired" or "F" in (header.get("networks") or {})
         stems = [{one.path.stem for one in side} for side in (found.a, found.b)]
-        if found.name != "unpaired" or 2 * len(stems[0] & stems[1]) >= min(map(len, stems)):
+        mostly_agree = 2 * len(stems[0] & stems[1]) >= min(map(len, stems))
+        if found.name != "unpaired" or (mostly_agree and not of_piles):
             raise  # most names agree: these are pairs, and some lack a partner
         return datasets.open(sources, replace(settings, layout="unpaired"), split=split), split, ""
 

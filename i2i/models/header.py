@@ -23,7 +23,18 @@ TYPES: dict[str, Any] = {
     "data": list[str],
     "sha256": str | None,
     **dict.fromkeys(
-        ("method", "generator", "kind", "direction", "preprocess", "degrade", "licence", "version", "palette"),
+        (
+            "method",
+            "generator",
+            "kind",
+            "direction",
+            "preprocess",
+            "layout",
+            "degrade",
+            "licence",
+            "version",
+            "palette",
+        ),
         str | None,
     ),
 }

@@ -185,6 +185,7 @@ class Run:
             **({"class_names": self.data.class_names} if self.data.class_names else {}),
             **({"generator": self.method.averaged[0]} if self.method.averaged[0] != "G" else {}),
             "range": [-1, 1],
+            "layout": self.data.layout,
             "preprocess": self.data_settings.preprocess,
             "direction": self.data_settings.direction,
             **({"scale": self.shape.scale} if self.shape.scale > 1 else {}),

@@ -10,6 +10,7 @@ from torch import nn
 
 from i2i import data, nets
 from i2i.core.errors import I2IError
+from i2i.data.check_sources import check_sources
 from i2i.inference.evaluate import conclude, evaluate
 from i2i.inference.evaluate_data import one_side
 from i2i.models import format as model_file
@@ -175,6 +176,25 @@ def test_images_without_pairs_have_no_truth_but_are_measured(pairs, tmp_path):
     networks = {name: nets.build("resnet", blocks=1, width=2) for name in "GF"}
     path = model_file.save(tmp_path / "m.safetensors", networks, {"size": 16})
     assert evaluate(path, [tmp_path / "A", tmp_path / "B"], device="cpu")["unpaired"]["way back"] > 0
+
+
+def test_two_piles_may_share_most_of_their_names(tmp_path):
+    rng = np.random.default_rng(0)
+    for side, numbers in (("photos", range(6)), ("paintings", range(1, 7))):
+        (tmp_path / side).mkdir()
+        for number in numbers:
+            image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
+            image.save(tmp_path / side / f"IMG_{number}.png")
+    piles = [tmp_path / "photos", tmp_path / "paintings"]
+    net = nets.build("resnet", blocks=1, width=2)
+    for header in ({"layout": "unpaired"}, {"networks": {"G": {}, "F": {}}}):
+        found = evaluate(Translator(net, {"size": 16, **header}), piles, metrics="pixel")
+        assert found["count"] == 6
+        assert "no truth" in found["note"]
+    with pytest.raises(I2IError, match="some have no partner"):
+        evaluate(Translator(net, {"size": 16, "layout": "paired"}), piles, metrics="pixel")
+    (partner,) = [finding for finding in check_sources(piles).findings if finding.kind == "partner"]
+    assert "If A and B are two piles of images without pairs, this is no fault" in partner.text
 
 
 @pytest.fixture
