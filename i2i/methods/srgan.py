@@ -9,6 +9,9 @@ What is unusual: G is trained without D for the first part of the run (`warmup`)
 images; `warmup=1` is SRResNet. The content loss compares feature maps of a network trained on ImageNet. The paper takes
 one layer of VGG19; here it is one of the networks that i2i knows (`content`), beside the pixels. The paper trains
 SRResNet and SRGAN in two runs, each with an Adam of its own; here Adam keeps its moments (two runs: `init_from`).
+
+`generator=nafnet scale=1` puts NAFNet (Chen et al. 2022, arXiv 2204.04676) in the place of G, to remove noise, blur or
+JPEG traces (`make=noise`, ...) at the image's own size.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i.core.config import Blocks, NonNegative, Share, UnderOne, Width
+from i2i.core.errors import I2IError
 from i2i.losses import mse, vanilla
 from i2i.methods import Batch, Content, Enlarge, Now, Shape, Terms, adam_pair, schedule
-from i2i.nets import SRGANDiscriminator, SRResNet
+from i2i.nets import NAFNet, SRGANDiscriminator, SRResNet
+from i2i.nets.blocks import check
 from i2i.nets.unit import to_unit
 
 
@@ -30,11 +35,12 @@ from i2i.nets.unit import to_unit
 class SRGANSettings:
     """Settings of SRGAN; the defaults are the paper's, except for the content loss."""
 
-    width: Width = 64  # channels of the generator's maps
-    blocks: Blocks = 16  # residual blocks of the generator
-    norm: str = "batch"  # normalisation of the generator: batch, none
-    residual: bool = False  # G makes what is missing in the bicubic enlargement: it learns faster
-    light: bool = False  # G works at the size of its input to the end: several times faster
+    generator: str = "srresnet"  # srresnet, or nafnet (scale 1: removes noise, blur, JPEG traces)
+    width: Width = 64  # channels of the generator's maps; NAFNet: at the full size, twice as many at each level below
+    blocks: Blocks = 16  # residual blocks of the generator; NAFNet: blocks of its lowest level, the others have one
+    norm: str = "batch"  # SRResNet: normalisation: batch, none
+    residual: bool = False  # SRResNet: G makes what is missing in the bicubic enlargement: it learns faster
+    light: bool = False  # SRResNet: G works at the size of its input to the end: several times faster
     d_width: Width = 64  # channels of the discriminator's first layer
     warmup: Share = 0.5  # share of the run that trains G alone on the pixels; 1: all of it (SRResNet)
     content: str = "effnet"  # network of the content loss: vgg16, alex, effnet, none, or a file of weights
@@ -47,20 +53,34 @@ class SRGANSettings:
 
 
 class SRGAN(Enlarge):
-    """SRResNet as G, and a discriminator of the whole image."""
+    """SRResNet or NAFNet as G, and a discriminator of the whole image."""
 
     Config = SRGANSettings
     config: SRGANSettings
+    scales = (4, 2, 3, 8, 1)
     tiny = {"width": 4, "blocks": 1, "d_width": 2, "warmup": 0.01, "content": "none", "size": 16, "scale": 2}
 
     def __init__(self, config: SRGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         c = config
-        form = (shape.scale, c.width, c.blocks, c.norm, c.residual, c.light)
-        self.G = SRResNet(shape.channels_in, shape.channels_out, *form)
+        self.G = self._generator(c, shape)
         self.curve = None if c.decay == "paper" else schedule(c.decay)
         self.D = SRGANDiscriminator(shape.channels_out, config.d_width)
         self.content = Content(config.content if config.warmup < 1 and config.feature else "none", shape.size)
+
+    @staticmethod
+    def _generator(c: SRGANSettings, shape: Shape) -> nn.Module:
+        """The network that `generator` names. Raises I2IError if there is none, or if it cannot make the scale."""
+        check("generator", c.generator, ("srresnet", "nafnet"))
+        if c.generator == "srresnet":
+            form = (shape.scale, c.width, c.blocks, c.norm, c.residual, c.light)
+            return SRResNet(shape.channels_in, shape.channels_out, *form)
+        if shape.scale != 1:
+            raise I2IError(
+                f"generator is nafnet and scale is {shape.scale}: a NAFNet keeps the size.",
+                "Give --set scale=1, or --set generator=srresnet to enlarge.",
+            )
+        return NAFNet(shape.channels_in, shape.channels_out, c.width, (1, 1, 1, c.blocks), 1, (1, 1, 1, 1))
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""

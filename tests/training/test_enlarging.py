@@ -93,11 +93,21 @@ def test_esrgan_repairs_what_degrade_makes(photos: Path, tmp_path: Path) -> None
     assert found["bicubic"]["psnr_y"] < 40, "the pairs are as bad as in training"
 
 
+def test_nafnet_stands_in_for_srresnet_at_scale_1(photos: Path, tmp_path: Path) -> None:
+    form = {"width": 4, "d_width": 2, "blocks": 2, "content": "none", "size": 32, "preprocess": "crop"}
+    values = {**form, "precision": "fp32", "scale": 1, "generator": "nafnet", "make": "noise"}
+    method = resolve_run("srgan", [str(photos)], None, values).build()
+    path = model_file.save(tmp_path / "m.safetensors", {"G": method.G}, {"method": "srgan"})
+    image = photo(37, 45)
+    assert load(path, "cpu").header["networks"]["G"]["type"] == "nafnet"
+    assert load(path, "cpu")(image).shape == image.shape
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "words"),
     [
-        ("srgan", {"scale": 5}, "scale is 5, which srgan cannot make. Allowed: 2, 3, 4, 8."),
-        ("srgan", {"scale": 1}, "scale is 1, which srgan cannot make. Allowed: 2, 3, 4, 8."),
+        ("srgan", {"scale": 5}, "scale is 5, which srgan cannot make. Allowed: 1, 2, 3, 4, 8."),
+        ("srgan", {"scale": 2, "size": 32, "generator": "nafnet"}, "generator is nafnet and scale is 2: a NAFNet keeps the size."),
         ("esrgan", {"scale": 3}, "scale is 3, which esrgan cannot make. Allowed: 1, 2, 4."),
         ("pix2pix", {"scale": 3}, "scale is 3, but pix2pix makes images as large as its inputs. Methods that enlarge"),
         ("srgan", {"size": 4096}, "No image is large enough. 5 images are smaller than the crops of 4096 pixels"),
