@@ -50,8 +50,8 @@ def weights_file(weights: str) -> Path:
 
 def _where() -> str:
     return (
-        f"make=edges (Canny) needs no weights. Those of HED are at {URL}. Give the file with --set hed=FILE, or put it "
-        "into a folder and name that: I2I_WEIGHTS=FOLDER."
+        f"make=edges (Canny) needs no weights. Those of HED are at {URL}. Give the file with --set hed=FILE (i2i data "
+        "make: --hed FILE), or put it into a folder and name that: I2I_WEIGHTS=FOLDER."
     )
 
 
