@@ -107,7 +107,11 @@ def test_nafnet_stands_in_for_srresnet_at_scale_1(photos: Path, tmp_path: Path) 
     ("method", "settings", "words"),
     [
         ("srgan", {"scale": 5}, "scale is 5, which srgan cannot make. Allowed: 1, 2, 3, 4, 8."),
-        ("srgan", {"scale": 2, "size": 32, "generator": "nafnet"}, "generator is nafnet and scale is 2: a NAFNet keeps the size."),
+        (
+            "srgan",
+            {"scale": 2, "size": 32, "generator": "nafnet"},
+            "generator is nafnet and scale is 2: a NAFNet keeps the size.",
+        ),
         ("esrgan", {"scale": 3}, "scale is 3, which esrgan cannot make. Allowed: 1, 2, 4."),
         ("pix2pix", {"scale": 3}, "scale is 3, but pix2pix makes images as large as its inputs. Methods that enlarge"),
         ("srgan", {"size": 4096}, "No image is large enough. 5 images are smaller than the crops of 4096 pixels"),
