@@ -86,12 +86,18 @@ CurveOption = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
+STUDENT = ("by", "macs", "latency", "width", "form", "granularity", "schedule", "discriminator", "dtype", "overwrite")
+NOT_OF_TABLE = STUDENT
+NOT_OF_CURVE = (*STUDENT, "sparsity", "epochs", "images", "batch", "seed", "device", "table", "rows")
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
     app.command(name="compress", cls=PanelCommand, help=HELP)(compress)
 
 
 def compress(
+    context: typer.Context,
     model: option.Model,
     output: Output,
     data: Data = None,
@@ -120,6 +126,7 @@ def compress(
 ) -> None:
     """Parses the options of `i2i compress` (see HELP), and prints what the model costs before and after."""
     tell = None if as_json or quiet else lambda sentence: echo(sentence, err=True)
+    _check_options(context, "--curve" if curve else "--table" if table else "")
     if curve:
         from i2i.training.compress.curve import run_curve
 
@@ -154,6 +161,18 @@ def compress(
     hush = quiet or as_json
     result = run(model, output, data, request, direction=direction, overwrite=overwrite, quiet=hush, tell=tell)
     _print(result, model, as_json)
+
+
+def _check_options(context: typer.Context, mode: str) -> None:
+    """Raises BadParameter for options that the mode (--table, --curve or "") would not use."""
+    names = {p.name or "": p.opts[0] for p in context.command.params}
+    unused = {"--curve": NOT_OF_CURVE, "--table": NOT_OF_TABLE, "": ("rows",)}[mode]
+    given = [names[n] for n in unused if str(context.get_parameter_source(n)).endswith("COMMANDLINE")]
+    if given and mode:
+        why = "trains nothing" if mode == "--curve" else "says itself how every row is trained"
+        raise typer.BadParameter(f"{mode} {why}: leave out {', '.join(given)}.")
+    if given:
+        raise typer.BadParameter("--rows chooses rows of the table: give --table, too.")
 
 
 def _check_budget(budgets: dict[str, object]) -> None:

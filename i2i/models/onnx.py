@@ -5,8 +5,11 @@ Here onnxruntime runs them, on the CPU. It is an extra (`pip install 'i2i-toolki
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,17 @@ RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # of its m
 def library(name: str) -> Any:
     """The module `name` of the extra `onnx`. Raises I2IError with the command that installs it if it is missing."""
     return require(name, "onnx", "An ONNX file")
+
+
+@contextlib.contextmanager
+def without_logs() -> Iterator[None]:
+    """While active, no module logs warnings or less: the exporter and the quantizer log every step."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
 
 
 class OnnxNet(nn.Module):

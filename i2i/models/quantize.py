@@ -6,7 +6,6 @@ each channel. The file is about a quarter as large; how much faster it is depend
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,10 +35,8 @@ def to_int8(program: Any, batches: Iterable[Tensor], name: str = "picture") -> A
             array = next(self.arrays, None)
             return None if array is None else {name: array}
 
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with onnx_file.without_logs(), tempfile.TemporaryDirectory() as folder:
             whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
             onnx.save(program, str(whole))
             quantization.quantize_static(
@@ -56,5 +53,3 @@ def to_int8(program: Any, batches: Iterable[Tensor], name: str = "picture") -> A
     except Exception as error:  # its exceptions share no base class
         reason = " ".join(str(error).split())[:200]
         raise I2IError(f"This network cannot be quantized: {reason}.", "Export it without --quantize.") from error
-    finally:
-        logging.disable(level)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from i2i.core import fast_conv
 from i2i.core.errors import I2IError, among
@@ -24,10 +24,11 @@ from i2i.nets import narrow
 from i2i.nets.blocks import init_weights
 from i2i.training.compress import masks
 from i2i.training.compress.distilled import Distilled, Weights
+from i2i.training.compress.measures import Size
 from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.plan import Plan
 from i2i.training.compress.pruned import Pruned, judging_networks
-from i2i.training.compress.student import Budget, latency, macs, nonzero_share, student_of
+from i2i.training.compress.student import Budget, student_of
 from i2i.training.loop import Loop
 from i2i.training.report import Observer, Report
 from i2i.training.report.observer import ProgressObserver, TrainProgress
@@ -63,25 +64,6 @@ class Request:
         if self.plan.granularity not in GRANULARITIES:
             raise I2IError(f"--granularity is {self.plan.granularity!r}.", among(self.plan.granularity, GRANULARITIES))
         self.plan.check()
-
-
-@dataclass(frozen=True)
-class Size:
-    """What a generator costs."""
-
-    parameters: int
-    nonzero: float  # share of the weights that are not zero
-    macs: int  # multiply-accumulates of one image of `side` pixels that a device computes
-    bytes: int  # of the file
-    seconds: float  # for one image on this device
-
-    @classmethod
-    def of(cls, network: nn.Module, inputs: tuple[Tensor, ...], path: Path | None) -> Size:
-        """Measures a network."""
-        count = sum(p.numel() for p in network.parameters())
-        size = path.stat().st_size if path is not None and path.is_file() else 0
-        work = macs(network, inputs).work
-        return cls(count, nonzero_share(network), work, size, latency(network, inputs))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def run_curve(
         side = int(header.get("size") or 256)
         inputs = (torch.zeros(1, header["channels_in"], side, side),)
         scores = measures.quality(network, network_name, header, list(sources), direction, limit)
-        values[name] = {"title": "", **scores, **measures.cost(network, inputs, path)}
+        values[name] = {"title": "", **scores, **measures.Size.of(network, inputs, path).row()}
         if not images:
             split, _ = choose_split(list(sources), None)
             held_out = datasets.open(list(sources), settings_of(header, "paired"), split=split)

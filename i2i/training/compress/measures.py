@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,33 @@ def quality(
     return {k: float(scores[k]) for k in METRICS if k in scores}
 
 
-def cost(network: nn.Module, inputs: tuple[Tensor, ...], path: Path | None) -> dict[str, float]:
-    """Parameters, non-zero weights, MACs, size of the file in bytes (0 without one), and images a second here."""
-    count = sum(p.numel() for p in network.parameters())
-    return {
-        "parameters": count,
-        "nonzero": count * nonzero_share(network),
-        "macs": macs(network, inputs).work,
-        "bytes": path.stat().st_size if path is not None and path.is_file() else 0,
-        "images/s": 1 / max(1e-9, latency(network, inputs)),
-    }
+@dataclass(frozen=True)
+class Size:
+    """What a generator costs."""
+
+    parameters: int
+    nonzero: float  # share of the weights that are not zero
+    macs: int  # multiply-accumulates of one image of `side` pixels that a device computes
+    bytes: int  # of the file
+    seconds: float  # for one image on this device
+
+    @classmethod
+    def of(cls, network: nn.Module, inputs: tuple[Tensor, ...], path: Path | None) -> Size:
+        """Measures a network."""
+        count = sum(p.numel() for p in network.parameters())
+        size = path.stat().st_size if path is not None and path.is_file() else 0
+        work = macs(network, inputs).work
+        return cls(count, nonzero_share(network), work, size, latency(network, inputs))
+
+    def row(self) -> dict[str, float]:
+        """The same as a row of a table: non-zero weights as a number, and images a second."""
+        return {
+            "parameters": self.parameters,
+            "nonzero": self.parameters * self.nonzero,
+            "macs": self.macs,
+            "bytes": self.bytes,
+            "images/s": 1 / max(1e-9, self.seconds),
+        }
 
 
 @torch.no_grad()

@@ -89,7 +89,9 @@ def run_table(
         except I2IError as error:
             tell(f"Row {row} is left out: {error.what}")
             continue
-        values[row] = _scored(original, network, plan.title, direction, limit) | measures.cost(network, inputs, None)
+        values[row] = (
+            _scored(original, network, plan.title, direction, limit) | measures.Size.of(network, inputs, None).row()
+        )
         images[row] = measures.images_of(network, original.header, held_out)
     return _write(original, folder, values, images)
 

@@ -107,6 +107,20 @@ def test_bad_requests_get_a_sentence(run: Path, tmp_path: Path, words: list[str]
     assert not (tmp_path / "s.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--rows", "a,b"], "--rows chooses rows of the table: give --table, too."),
+        (["--table", "--macs", "8x"], "--table says itself how every row is trained: leave out --macs."),
+        (["--curve", "m", "--seed", "0", "--sparsity", "0.5"], "--curve trains nothing: leave out --sparsity, --seed."),
+        (["--curve", "m", "--table"], "--curve trains nothing: leave out --table."),
+    ],
+)
+def test_options_that_would_not_be_used_are_refused(words: list[str], sentence: str) -> None:
+    _, err = i2i("compress", "--model", "pix2pix_earth", "-o", "s", *words, code=2)
+    assert sentence in " ".join(err.replace("│", " ").split())
+
+
 def test_a_model_without_data_and_an_onnx_file_are_refused(run: Path, tmp_path: Path) -> None:
     _, err = i2i("compress", "--model", run / "model.safetensors", "-o", tmp_path / "s.safetensors", code=1)
     assert "does not say on which images it was trained" in " ".join(err.split())
