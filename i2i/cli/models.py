@@ -73,19 +73,36 @@ def pack(
         str | None, typer.Option(help="Keep one network: G translates AtoB, F translates BtoA. [default: all]")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Keep 32 bits for each weight. [default: 16]")] = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Training images, for a model that does not remember them: a folder or a data set's name; for two "
+            "folders give --inputs twice. i2i translate then notes images that are unlike them.",
+            metavar="DATA",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the file and its size as JSON.")] = False,
 ) -> None:
-    """Write a smaller copy of a model to pass on to others. The paths of its training data are left out."""
+    """Write a smaller copy of a model to pass on to others. The paths of its training data are left out.
+
+    \b
+    Examples:
+      i2i models pack runs/mine -o mine.safetensors
+      i2i models pack pix2pix_earth -o earth.safetensors --inputs earth
+    """
     import torch
 
     from i2i.core.errors import I2IError
+    from i2i.inference.domain_facts import facts_from
     from i2i.models import format as model_file
     from i2i.models.load import find
 
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
-    model_file.pack(find(model).path, output, only, torch.float32 if full else torch.float16)
+    path = find(model).path
+    added = facts_from(model_file.read_header(path), inputs) if inputs else {}
+    model_file.pack(path, output, only, torch.float32 if full else torch.float16, added)
     if as_json:
         print_json({"path": str(output), "bytes": output.stat().st_size})
         return

@@ -159,7 +159,7 @@ def _print_rates(result: dict[str, Any]) -> None:
         share = f"{row['rate']:.1%} +- {row['deviation']:.1%}"
         rows.append([name, share, _edges(row["interval"]), _edges(row["wilson"]), row["trials"], row["people"]])
     what = "fooled" if is_real else "preferred"
-    echo(f"{result['people']} people, {result['answers']} scored answers:")
+    echo(f"{result['people']} {'person' if result['people'] == 1 else 'people'}, {result['answers']} scored answers:")
     if rows:
         print_table(rows, ["", what, "95 % over people", "95 % Wilson", "answers", "people"])
     for row in result["better"]:

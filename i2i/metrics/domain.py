@@ -25,6 +25,8 @@ SHRINK = 0.3  # of the covariance, towards its diagonal
 LEAST = 0.02  # standard deviation of any number: what JPEG may change in images that are all alike
 MARGIN = 1.3  # an image is far if its distance is so many times what 99 % of other training images have
 FEWEST = 8  # images to learn from
+IMAGES = 128  # training images that are described, at most
+CHANNELS = (1, 3)  # of images; a map of labels has another number
 FORM = {"kind": str, "images": int, "mean": [float], "triangle": [float], "limit": float}
 
 
@@ -93,6 +95,18 @@ class Domain:
         triangle = torch.zeros(count, count, dtype=torch.float64)
         triangle[torch.tril_indices(count, count).unbind()] = torch.tensor(facts["triangle"], dtype=torch.float64)
         return cls(mean, triangle, float(facts["limit"]), int(facts["images"]))
+
+
+def facts_of(sides: Mapping[str, Tensor | None]) -> dict[str, Any]:
+    """The entry "domain" of a model's header: by direction of translation, what its inputs [B, C, H, W] look like.
+
+    {} where there are none, where they are no images, and for fewer than FEWEST."""
+    facts = {}
+    for direction, images in sides.items():
+        domain = Domain.of(describe(images)) if images is not None and images.shape[1] in CHANNELS else None
+        if domain is not None:
+            facts[direction] = domain.facts()
+    return {"domain": facts} if facts else {}
 
 
 def _fit(rows: Tensor, limit: float) -> Domain:

@@ -88,12 +88,19 @@ def save(
     return _write(path, {**(header or {}), **added}, tensors, sparse)
 
 
-def pack(path: Path | str, output: Path | str, network: str | None = None, dtype: torch.dtype = torch.float16) -> Path:
+def pack(
+    path: Path | str,
+    output: Path | str,
+    network: str | None = None,
+    dtype: torch.dtype = torch.float16,
+    added: Mapping[str, Any] | None = None,
+) -> Path:
     """Writes a copy of the model at `path` to pass on to others: smaller, without its author's folders, and without
     the discriminators that the setting `keep_discriminators` left in it.
 
-    network: keep only this one, such as "G"; None keeps all. dtype: of the weights in the copy. The networks are not
-    built. Raises I2IError as `load` does, and if the copy cannot be written."""
+    network: keep only this one, such as "G"; None keeps all. dtype: of the weights in the copy. added: entries of the
+    copy's header, in place of those of the same names. The networks are not built. Raises I2IError as `load` does, and
+    if the copy cannot be written."""
     header, states = read(path, None if network is None else [network])
     header["networks"] = {name: header["networks"][name] for name in states}
     header.pop(OTHERS, None)
@@ -104,7 +111,7 @@ def pack(path: Path | str, output: Path | str, network: str | None = None, dtype
         for name, state in states.items()
         for key, value in state.items()
     }
-    return _write(Path(output), header, tensors, SPARSE in header)
+    return _write(Path(output), {**header, **(added or {})}, tensors, SPARSE in header)
 
 
 def _write(path: Path, header: Mapping[str, Any], tensors: State, packed: bool = False) -> Path:

@@ -136,7 +136,7 @@ class Saver:
         self.record.spent += time.monotonic() - start
         if score is None or not math.isfinite(score):
             return
-        self.observer.event(images, "score", score=score, metric=self.record.metric)
+        self.observer.event(images, "score", score=score, metric=self.record.metric, spent=round(self.record.spent, 3))
         try:
             self.record.add(images, score)
             best = self.record.best()

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 import i2i as package
-from i2i.models.format import read_header
-from i2i.training import domain as domain_module
+from i2i.metrics.domain import IMAGES
+from i2i.models.format import load, read_header, save
 from tests.cli.program import TINY, i2i
 
 
@@ -80,4 +80,30 @@ def test_the_model_remembers_both_sides_of_its_training(lab):
     assert set(domain) == {"AtoB", "BtoA"}
     assert {facts["images"] for facts in domain.values()} == {16}
     assert "statistics of the training images" in i2i("models", "show", lab / "run")[0]
-    assert domain_module.IMAGES >= 64
+    assert IMAGES >= 64
+
+
+def test_a_model_that_exists_is_told_its_training_inputs_by_packing_it(lab, tmp_path):
+    old = load(lab / "run" / "model.safetensors")
+    forgetful = save(tmp_path / "old.safetensors", old.networks, {k: v for k, v in old.header.items() if k != "domain"})
+    words = ["models", "pack", forgetful, "--full", "-o", tmp_path / "new.safetensors", "--inputs"]
+    i2i(*words, lab / "data")
+    header = read_header(tmp_path / "new.safetensors")
+    assert header["domain"] == old.header["domain"]  # as the training wrote it
+    assert header["sha256"] == old.header["sha256"]
+    model = ["--model", tmp_path / "new.safetensors", "--device", "cpu"]
+    assert note(lab / "newA", "-o", tmp_path / "a", *model) == []
+    assert len(note(lab / "newB", "-o", tmp_path / "b", *model)) == 1
+    i2i(*words, lab / "data" / "trainA", "--overwrite")  # the inputs alone
+    assert set(read_header(tmp_path / "new.safetensors")["domain"]) == {"AtoB"}
+
+
+def test_models_without_facts_of_their_inputs_refuse_them(lab, tmp_path):
+    words = ["-o", tmp_path / "new.safetensors", "--inputs", lab / "data"]
+    for model, why in (("dcgan_digits", "reads no images"), ("sr_x4_small", "enlarges images")):
+        assert why in i2i("models", "pack", model, *words, code=1)[1]
+    (tmp_path / "few").mkdir()
+    image(tmp_path / "few" / "0.png", 0, 0, 90)
+    _, err = i2i("models", "pack", lab / "run", *words[:-1], tmp_path / "few", code=1)
+    assert "Give 8 or more images" in err
+    assert not (tmp_path / "new.safetensors").exists()

@@ -147,6 +147,7 @@ class Doctor(ForwardingObserver):
             "suspects": [sign for sign, streak in self.streaks.items() if streak],
             "weights": weight_sizes(self.method),
             "gradients": self._norms(),
+            "spent": round(self.seconds, 3),
         }
         if self.data is not None:
             now = time.monotonic()

@@ -1,0 +1,40 @@
+"""What the training inputs of a model look like, for a model file that does not say so yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from i2i import data as datasets
+from i2i.core.errors import I2IError
+from i2i.data import folder_names, source
+from i2i.inference.evaluate_data import Source, settings_of
+from i2i.media import luma
+from i2i.metrics.domain import CHANNELS, FEWEST, IMAGES, facts_of
+from i2i.models.load import NETWORK_OF
+
+
+def facts_from(header: Mapping[str, Any], data: Source) -> dict[str, Any]:
+    """The header's entry "domain", as the training would have written it, from the training images of the model.
+
+    data: pairs, two sides without pairs, or the inputs alone; of divided data the split train. Raises I2IError for a
+    model that keeps no such facts: one from noise, one that enlarges, one that reads maps of labels; and for fewer than
+    FEWEST images."""
+    if NETWORK_OF["AtoB"] not in header["networks"] or header.get("kind") == "generate":
+        raise I2IError("The model reads no images.", "Leave out --inputs.")
+    if int(header.get("scale") or 1) > 1:
+        raise I2IError("The model enlarges images of any kind: it keeps nothing of its inputs.", "Leave out --inputs.")
+    splits = folder_names.splits_of(source.folders([data] if isinstance(data, str | Path) else data)[0])
+    split = "train" if "train" in splits else splits[0]
+    opened = datasets.open(data, settings_of(header, "auto"), split=split)
+    # the sides in the model's direction: inputs, and what they become
+    batch = opened.fixed(IMAGES)
+    x = luma.gray(batch.x) if header.get("colorizes") else batch.x
+    facts = facts_of({"AtoB": x, "BtoA": batch.y if NETWORK_OF["BtoA"] in header["networks"] else None})
+    if not facts:
+        raise I2IError(
+            f"The images say too little about the model's inputs (found: {len(batch.x)}, channels: {x.shape[1]}).",
+            f"Give {FEWEST} or more images of {' or '.join(map(str, CHANNELS))} channels.",
+        )
+    return facts
