@@ -32,7 +32,9 @@ TONES = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}  # codes of skin tones
 LEFT_OUT = {"Activities", "Flags"}
 SHARED = (
     "woman man person women men people girl boy child female male mx mrs santa one two three four five six seven eight "
-    "nine ten eleven twelve thirty oclock left right up down upper lower with in of the facing face button arrow keycap"
+    "nine ten eleven twelve thirty "
+    "oclock "  # codespell:ignore oclock
+    "left right up down upper lower with in of the facing face button arrow keycap"
 )
 WORDS = re.compile(rf"\b({'|'.join(SHARED.split())})\b")
 
