@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from i2i.models.load import ModelFile
 from i2i.models.translator import Translator
 
 LOOKS = 8  # images that are looked at, spread over all
+T = TypeVar("T")
 MAX_BYTES = 30_000_000  # of a file; larger ones take long to decode
 
 
@@ -35,12 +36,11 @@ def unlike_training(model: Translator | ModelFile, direction: str, sources: Sequ
     from i2i.metrics.domain import Domain, describe  # only where it is needed
 
     domain = Domain.from_facts(facts.get(direction))
-    files = [path for path in sources if not storage.is_address(path) and not video.is_video(path)]
+    files = [path for path in sources if has_pixels(path)]
     if domain is None or not files:
         return ""
-    looks = min(LOOKS, len(files))
     rows = []
-    for path in (files[i * len(files) // looks] for i in range(looks)):
+    for path in spread(files):
         with contextlib.suppress(I2IError, OSError):
             if path.stat().st_size <= MAX_BYTES:
                 square = _square(path, header)[None]
@@ -57,6 +57,17 @@ def unlike_training(model: Translator | ModelFile, direction: str, sources: Sequ
         f"{float(distances.median()):.1f}, usual: up to {domain.limit:.1f}), so the result may be poor. "
         "--no-domain-check turns this note off."
     )
+
+
+def has_pixels(path: Path) -> bool:
+    """Whether a file can be looked at: it is no video and lies on this machine."""
+    return not storage.is_address(path) and not video.is_video(path)
+
+
+def spread(files: Sequence[T]) -> list[T]:
+    """At most LOOKS of the files, spread over all."""
+    looks = min(LOOKS, len(files))
+    return [files[i * len(files) // looks] for i in range(looks)]
 
 
 def _square(path: Path, header: Mapping[str, Any]) -> torch.Tensor:

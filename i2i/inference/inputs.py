@@ -169,13 +169,14 @@ def _pairs_of_folder(folder: Path, out: Path | None, model: str, recursive: bool
     whole = folder.resolve()
     base = whole.parent / f"{whole.name}.{model}" if out is None else out  # the top folder has no name
     rest: list[Path] = []
-    paths = [p for p in images.find_images(folder, broken=True, others=rest) if recursive or p.parent == folder]
-    rest = [p for p in rest if recursive or p.parent == folder]
+    paths: Iterable[Path] = map(Path, images.find_image_names(folder, broken=True, others=rest))
+    if not recursive:
+        paths, rest = filter(lambda p: p.parent == folder, paths), [p for p in rest if p.parent == folder]
     if storage.is_address(base):
         return [FilePair(p, base / p.relative_to(folder).as_posix(), p.relative_to(folder).as_posix()) for p in paths]
     inside = base.resolve()
     if inside != folder.resolve() and inside.is_relative_to(folder.resolve()):
-        paths = [p for p in paths if not _is_below(p, inside)]  # outputs of an earlier run are no inputs
+        paths = filter(lambda p: not _is_below(p, inside), paths)  # outputs of an earlier run are no inputs
         rest = [p for p in rest if not _is_below(p, inside)]
     others += rest
     return [FilePair(p, base / p.relative_to(folder), p.relative_to(folder).as_posix()) for p in paths]

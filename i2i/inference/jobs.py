@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 from torch import Tensor
 
 from i2i.core.errors import I2IError
 from i2i.core.memory import shortage
+from i2i.inference.outputs import FilePair
 from i2i.media.adapt import PreparedImage
 from i2i.media.codec import Document
 
@@ -46,6 +48,28 @@ class Job:
     def drop(self) -> None:
         """Frees the pixels."""
         self.document, self.outputs = None, []
+
+
+class Jobs(Sequence[Job]):
+    """The jobs of some of the pairs, each made when it is asked for: none is in memory before its turn."""
+
+    def __init__(self, pairs: Sequence[FilePair], numbers: Iterable[int]) -> None:
+        self._pairs, self._numbers = pairs, array("q", numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Job]: ...
+    def __getitem__(self, index: int | slice) -> Job | list[Job]:
+        numbers = self._numbers[index]
+        return self._job(numbers) if isinstance(numbers, int) else [self._job(n) for n in numbers]
+
+    def _job(self, number: int) -> Job:
+        pair = self._pairs[number]
+        return Job(number, pair.source, pair.target, pair.name, pair.answer)
 
 
 Tell = Callable[[Job, BaseException | None], None]  # (job, error or None), once for each job

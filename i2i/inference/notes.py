@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from i2i.inference.outputs import WRITABLE
 from i2i.inference.results import Outcome
 from i2i.inference.workers import Work
@@ -20,7 +18,7 @@ def with_format(outcome: Outcome) -> Outcome:
         why = "Written as PNG, because GIF has 256 colors, and the image is no animation (--format gif keeps GIF)."
     else:
         why = f"Written as PNG, because {before or 'its format'} is not written."
-    return dataclasses.replace(outcome, note=f"{outcome.note} {why}".strip())
+    return outcome.with_note(f"{outcome.note} {why}".strip())
 
 
 def with_totals(outcomes: list[Outcome]) -> list[Outcome]:
@@ -32,7 +30,7 @@ def with_totals(outcomes: list[Outcome]) -> list[Outcome]:
     first = next(m for m in found if m)
     whole = outside_note(sum(n for n, _ in counts), sum(n for _, n in counts), first[3], len(counts))
     return [
-        dataclasses.replace(outcome, note=outcome.note.replace(m[0], whole)) if m else outcome
+        outcome.with_note(outcome.note.replace(m[0], whole)) if m else outcome
         for outcome, m in zip(outcomes, found, strict=True)
     ]
 
@@ -45,4 +43,4 @@ def with_domain(outcome: Outcome, work: Work) -> Outcome:
     if not domains:
         return outcome
     note = f"Translated into {domains[0]}, the first of {len(domains)} domains (--to chooses others)."
-    return dataclasses.replace(outcome, note=f"{outcome.note} {note}".strip())
+    return outcome.with_note(f"{outcome.note} {note}".strip())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import unicodedata
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -24,17 +25,42 @@ IMAGE_FORMATS = f"Image formats: {', '.join(WRITABLE)}."
 VIDEO_FORMATS = f"Video formats: {', '.join(video.WRITABLE)}."
 
 
-@dataclass(frozen=True)
 class FilePair:
     """An input file and the output file that it becomes.
 
     name: the input's path below what the user gave, with / on every system. answer: which of the answers of a model
-    with several it is; see `sheets`."""
+    with several it is; see `sheets`.
 
-    source: Path
-    target: Path
-    name: str
-    answer: int = 0
+    Of an archive of 100,000 images all pairs are in memory at once: each holds the names of its files and the folders
+    that it shares with others, not two Paths, which take three times as much."""
+
+    __slots__ = ("_source", "_source_folder", "_target", "_target_folder", "answer", "name")
+
+    def __init__(self, source: Path, target: Path, name: str, answer: int = 0) -> None:
+        self.name, self.answer = name, answer
+        self._source_folder, self._source = _folder_and_name(source, name)
+        self._target_folder, self._target = _folder_and_name(target, self._source)
+
+    @property
+    def source(self) -> Path:
+        """The input."""
+        return Path(self._source_folder, self._source) if isinstance(self._source, str) else self._source
+
+    @property
+    def target(self) -> Path:
+        """The output."""
+        return Path(self._target_folder, self._target) if isinstance(self._target, str) else self._target
+
+    def with_target(self, target: Path, answer: int | None = None) -> FilePair:
+        """The same input with another output, and another of the answers if one is given."""
+        return FilePair(self.source, target, self.name, self.answer if answer is None else answer)
+
+
+def _folder_and_name(path: Path, known: str | Path) -> tuple[str, str | Path]:
+    """(folder, name) of a path, the name as the object `known` if it is equal; of an address ("", the path itself)."""
+    if storage.is_address(path) or not path.name:
+        return "", path
+    return sys.intern(str(path.parent)), known if isinstance(known, str) and known == path.name else path.name
 
 
 def beside(path: Path, model: str) -> Path:
@@ -77,20 +103,30 @@ def settle_outputs(pairs: list[FilePair], suffix: str | None, named: bool = Fals
 
     suffix: of all outputs; None keeps each input's. named: there is one pair, and the user gave its output's name.
     Raises I2IError if two outputs would be one file, or an output would replace an input."""
-    unchanged = {_folded(p.target) for p in pairs if _output_suffix(p, suffix, named) == p.target.suffix}
-    sources = {storage.identity(p.source) for p in pairs}
+    taken = _Taken()
+    folders = {os.path.dirname(storage.identity(p.source)) for p in pairs}  # of inputs
+
+    # Only where they are needed, because they take much memory: outputs that have their final name, and all inputs.
+    @functools.cache
+    def unchanged() -> set[str]:
+        return {_folded(p.target) for p in pairs if _output_suffix(p, suffix, named) == p.target.suffix}
+
+    @functools.cache
+    def sources() -> set[str]:
+        return {storage.identity(p.source) for p in pairs}
+
     settled: list[FilePair] = []
-    by_folded_name: dict[str, list[FilePair]] = {}
     for pair in pairs:
         # the format; a.ppm beside a.png becomes a.ppm.png
         target, wanted = pair.target, _output_suffix(pair, suffix, named)
         if wanted != target.suffix:
             short = target.with_suffix(wanted)
-            is_taken = suffix is None and (_folded(short) in unchanged or _folded(short) in by_folded_name)
-            target = target.with_name(target.name + wanted) if is_taken else short
+            is_taken = suffix is None and (_folded(short) in unchanged() or taken.by(short))
+            pair = pair.with_target(target.with_name(target.name + wanted) if is_taken else short)
+            target = pair.target
 
         # outputs before this one that would be the same file
-        same = [p for p in by_folded_name.get(_folded(target), ()) if not _are_two_files(p.target, target)]
+        same = [p for p in taken.by(target) if not _are_two_files(p.target, target)]
         if any(storage.identity(p.source) == storage.identity(pair.source) for p in same):
             continue
         if same:
@@ -98,11 +134,34 @@ def settle_outputs(pairs: list[FilePair], suffix: str | None, named: bool = Fals
                 f"{same[0].source} and {pair.source} would both become {target}.",
                 "Translate them one by one, or into two folders.",
             )
-        if storage.identity(target) in sources:
+        identity = storage.identity(target)
+        if os.path.dirname(identity) in folders and identity in sources():
             raise I2IError(f"The output {target} would replace an input.", "Give another output folder.")
-        settled.append(replace(pair, target=target))
-        by_folded_name.setdefault(_folded(target), []).append(settled[-1])
+        settled.append(pair)
+        taken.add(pair)
     return settled
+
+
+class _Taken:
+    """Pairs by their outputs' names as some systems fold them, in little memory."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, dict[str, FilePair]] = {}  # by folder and name
+        self._others: dict[str, list[FilePair]] = {}  # by path: second and further pairs
+
+    def by(self, target: Path) -> list[FilePair]:
+        """The pairs whose outputs fold to the same name as `target`."""
+        path = _folded(target)
+        folder, _, name = path.rpartition("/")
+        first = self._first.get(folder, {}).get(name)
+        return [] if first is None else [first, *self._others.get(path, ())]
+
+    def add(self, pair: FilePair) -> None:
+        """Adds a pair."""
+        path = _folded(pair.target)
+        folder, _, name = path.rpartition("/")
+        if self._first.setdefault(folder, {}).setdefault(pair.name if pair.name == name else name, pair) is not pair:
+            self._others.setdefault(path, []).append(pair)
 
 
 def refuse_escapes(pairs: list[FilePair], out: Path | None) -> None:

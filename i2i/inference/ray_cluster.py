@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class Actor:
 
 def run(
     work: Work,
-    jobs: list[Job],
+    jobs: Sequence[Job],
     address: str,
     record: Record | None,
     tell: TellNumber,
@@ -97,7 +97,7 @@ def run(
             tell(number, why)
 
 
-def _answers(ray: Any, data: Any, work: Work, jobs: list[Job], record: Record | None) -> Iterator[dict[str, Any]]:
+def _answers(ray: Any, data: Any, work: Work, jobs: Sequence[Job], record: Record | None) -> Iterator[dict[str, Any]]:
     """Starts the work. Gives rows {number, error, note, node}, in the order in which the actors make them."""
     total = ray.cluster_resources()
     gpus = int(total.get("GPU", 0)) if work.network.device in ("auto", "cuda") else 0

@@ -5,18 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from i2i.inference.outputs import FilePair
 from i2i.media import formats
 
 
-@dataclass(frozen=True)
 class Outcome:
-    """What became of one image. state: done, skipped, failed, or planned (by a dry run)."""
+    """What became of one image.
 
-    source: Path
-    target: Path
-    state: str
-    error: str = ""
-    note: str = ""  # what the user should know of the input, although it was translated
+    state: done, skipped, failed, or planned (by a dry run). error: why it failed. note: what the user should know of
+    the input, although it was translated."""
+
+    __slots__ = ("_pair", "error", "note", "state")
+
+    def __init__(self, source: Path, target: Path, state: str, error: str = "", note: str = "") -> None:
+        self._pair = FilePair(source, target, source.name)
+        self.state, self.error, self.note = state, error, note
+
+    @classmethod
+    def of(cls, pair: FilePair, state: str, error: str = "", note: str = "") -> Outcome:
+        """The outcome of a pair, which it shares."""
+        outcome = cls.__new__(cls)
+        outcome._pair, outcome.state, outcome.error, outcome.note = pair, state, error, note
+        return outcome
+
+    @property
+    def source(self) -> Path:
+        """The input."""
+        return self._pair.source
+
+    @property
+    def target(self) -> Path:
+        """The output."""
+        return self._pair.target
+
+    def with_note(self, note: str) -> Outcome:
+        """The same with another note."""
+        return Outcome.of(self._pair, self.state, self.error, note)
+
+    def __repr__(self) -> str:
+        return f"Outcome({str(self.source)!r}, {str(self.target)!r}, {self.state!r}, {self.error!r}, {self.note!r})"
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +35,10 @@ def expand(pairs: list[FilePair], answers: Sequence[Answer], sheet: bool) -> lis
     expanded = []
     for pair in pairs:
         for number, answer in enumerate(answers):
-            expanded.append(replace(pair, target=_labelled(pair.target, answer.label), answer=number))
+            expanded.append(pair.with_target(_labelled(pair.target, answer.label), number))
         if sheet and not video.is_video(pair.source):
             target = _labelled(pair.target.with_suffix(".png"), ALL)
-            expanded.append(replace(pair, target=target, answer=SHEET))
+            expanded.append(pair.with_target(target, SHEET))
     return settle_outputs(expanded, None, named=True)
 
 

@@ -24,9 +24,9 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.files import blake2b_of, sweep
 from i2i.inference import ray_cluster, sheets, workers
-from i2i.inference.domain_check import unlike_training
+from i2i.inference.domain_check import has_pixels, spread, unlike_training
 from i2i.inference.inputs import collect_jobs, in_shard
-from i2i.inference.jobs import Job, reason
+from i2i.inference.jobs import Jobs, reason
 from i2i.inference.notes import with_domain, with_format, with_totals
 from i2i.inference.output_folder import OutputFolder
 from i2i.inference.outputs import WRITABLE, FilePair, has_frames
@@ -101,12 +101,15 @@ def translate(
     todo = todo_of(pairs, record, run)
     if run.dry_run:
         states = ["planned" if t else "skipped" for t in todo]
-        return Result([Outcome(p.source, p.target, state) for p, state in zip(pairs, states)], left_out_files=others)
+        return Result([Outcome.of(p, state) for p, state in zip(pairs, states)], left_out_files=others)
 
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
     with OutputFolder(folder, None if record is None else record.path).held() as watched:
         result = _run(work, pairs, todo, answers, record, watched, run, progress)
-    looked_at = [p.source for p, due in zip(pairs, todo) if due and run.domain_check and not run.ray]
+    checked = run.domain_check and not run.ray
+    looked_at = [
+        p.source for p in spread([p for p, due in zip(pairs, todo) if due and checked and has_pixels(p.source)])
+    ]
     unlike = unlike_training(source, work.network.direction, looked_at)
     result = dataclasses.replace(result, left_out_files=others, unlike=unlike)
     if format is None and not is_named:
@@ -161,9 +164,9 @@ def _run(
     """Translates the pairs that are to do: here, in several processes, or on a cluster.
 
     Raises I2IError if the output folder is removed meanwhile."""
-    outcomes = {i: Outcome(p.source, p.target, "skipped") for i, p in enumerate(pairs) if not todo[i]}
-    images = [(i, p) for i, p in enumerate(pairs) if todo[i] and p.answer != sheets.SHEET]
-    jobs = [Job(i, p.source, p.target, p.name, p.answer) for i, p in images]
+    outcomes = [None if due else Outcome.of(p, "skipped") for p, due in zip(pairs, todo)]
+    done = len(pairs) - sum(todo)
+    jobs = Jobs(pairs, (i for i, p in enumerate(pairs) if todo[i] and p.answer != sheets.SHEET))
     record_errors: list[str] = []
 
     @contextlib.contextmanager
@@ -175,18 +178,24 @@ def _run(
             record_errors.append(str(error))
 
     def tell(number: int, error: str | None, note: str = "") -> None:
+        nonlocal done
         pair = pairs[number]
-        outcomes[number] = Outcome(pair.source, pair.target, "failed" if error else "done", error or "", note)
+        done += outcomes[number] is None
+        outcomes[number] = Outcome.of(pair, "failed" if error else "done", error or "", note)
         if error and record is not None:
             with noting_record_errors():
                 record.failed(pair.name, pair.target, error)
         if progress:
-            progress(len(outcomes), len(pairs), pair.source)
-        folder.check(len(outcomes), len(pairs))
+            progress(done, len(pairs), pair.source)
+        folder.check(done, len(pairs))
+
+    def has_failed(number: int) -> bool:
+        outcome = outcomes[number]
+        return outcome is None or outcome.state == "failed"
 
     if any(todo) and record is not None and not (jobs and run.ray):  # a cluster is reached first
         record.open()  # before any work: an archive is not begun without its record
-        folder.check(len(outcomes), len(pairs))
+        folder.check(done, len(pairs))
     try:
         if jobs and run.ray:
             ray_cluster.run(work, jobs, run.ray, record, tell)
@@ -196,12 +205,12 @@ def _run(
             work.pipeline(record).run(
                 jobs, lambda job, error: tell(job.number, reason(error) if error else None, job.note)
             )
-        sheets.write_sheets(pairs, todo, answers, lambda number: outcomes[number].state == "failed", record, tell)
+        sheets.write_sheets(pairs, todo, answers, has_failed, record, tell)
     finally:
         if record is not None:
             with noting_record_errors():
                 record.close()
-    return Result([outcomes[i] for i in sorted(outcomes)], record_errors[0] if record_errors else "")
+    return Result([o for o in outcomes if o is not None], record_errors[0] if record_errors else "")
 
 
 def _output_folder(inputs: Sequence[str | Path], output: str | Path | None, pairs: list[FilePair]) -> Path | None:

@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection, parent_process
 from multiprocessing.process import BaseProcess
@@ -75,7 +75,7 @@ class Work:
         return Pipeline(first, self.write, self.network.batch, record, others)
 
 
-def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell: TellNumber) -> None:
+def run(work: Work, jobs: Sequence[Job], processes: int, record: Record | None, tell: TellNumber) -> None:
     """Runs `jobs` in that many processes. Calls `tell(number, error or None)` once for each job, in this process.
 
     With several GPUs, each process takes the next one. Raises I2IError if the model is an object in memory."""
@@ -85,7 +85,7 @@ def run(work: Work, jobs: list[Job], processes: int, record: Record | None, tell
     tasks: Tasks = context.Queue()
     results: Results = context.Queue()
     for i in range(0, len(jobs), CHUNK):
-        tasks.put(jobs[i : i + CHUNK])
+        tasks.put(list(jobs[i : i + CHUNK]))
     for _ in range(processes):
         tasks.put(None)
 

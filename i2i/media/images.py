@@ -218,15 +218,20 @@ def find_images(folder: str | Path, broken: bool = False, others: list[Path] | N
     A linked folder is followed once, so a loop of links ends. broken: include links that lead nowhere, so that reading
     them names them. others: gets the files that are no readable images, for `formats.left_out`.
     Raises I2IError if a folder cannot be read."""
-    paths: list[Path] = []
+    return [Path(name) for name in find_image_names(folder, broken, others)]
+
+
+def find_image_names(folder: str | Path, broken: bool = False, others: list[Path] | None = None) -> list[str]:
+    """As `find_images`, but texts, which take a third of the memory."""
+    names: list[str] = []
     suffixes = readable()
     for entry, kind in _entries(folder):
         if not entry.name.lower().endswith(suffixes):
             if others is not None and kind == "file":
                 others.append(Path(entry.path))
         elif kind == "file" or (broken and kind == "link"):
-            paths.append(Path(entry.path))
-    return sorted(paths, key=lambda p: p.as_posix())
+            names.append(entry.path)
+    return sorted(names) if os.sep == "/" else sorted(names, key=lambda name: Path(name).as_posix())
 
 
 def find_others(folder: str | Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -188,6 +189,24 @@ def test_few_images_wait_at_any_time(tmp_path):
     assert sorted(told) == [(i, None) for i in range(60)]
     assert most <= 3 * pipeline.AHEAD * 2 + 4
     assert all(j.document is None and not j.outputs for j in jobs)
+
+
+def test_an_image_of_an_archive_takes_few_bytes(tmp_path, monkeypatch):
+    """What stays of an image until the end: its names and how it ended. The images themselves are left out."""
+    for i in range(1500):
+        (tmp_path / "in" / f"{i:06}.png").parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{i:06}.png").touch()
+    monkeypatch.setattr(Pipeline, "run", lambda self, jobs, tell: [tell(job, None) for job in jobs] and None)
+    monkeypatch.chdir(tmp_path)
+    model = Translator(Limited(10**9), {})
+    translate("in", "warm", model)
+    tracemalloc.start()
+    result = translate("in", "out", model)
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(result.done) == 1500
+    assert kept / 1500 < 300
+    assert most / 1500 < 400
 
 
 def test_large_images_wait_one_by_one(tmp_path, monkeypatch):
