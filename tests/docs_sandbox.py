@@ -195,6 +195,10 @@ def furnish(folder: Path) -> None:
             ]
             (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.hstack([labels, photo])).save(folder / "labels" / split / f"{i}.png")
+    (folder / "instances").mkdir()
+    for i in range(6):  # maps of things in 16 bits, for the photos
+        things = np.array([[7, 26001, 26002, 24003]], np.uint16).repeat(8, 1).repeat(32, 0)
+        Image.fromarray(np.roll(things, i, 1)).save(folder / "instances" / f"{i}.png")
     for name in ("digits", "emoji"):
         for label, title in enumerate(("smileys", "symbols", "travel", "food")):
             for i in range(4):

@@ -1,4 +1,4 @@
-"""`i2i data`: lists, shows and fetches data sets, and checks a folder of images for faults."""
+"""`i2i data`: lists, shows and fetches data sets, checks a folder of images for faults, and makes pairs and labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from i2i.core.format import format_bytes
 
 def register(app: typer.Typer) -> None:
     """Adds `i2i data` to the program."""
-    add_group(app, "data", _list, show=show, get=get, check=check, make=make)
+    add_group(app, "data", _list, show=show, get=get, check=check, make=make, labels=labels)
 
 
 def _list(
@@ -145,6 +145,33 @@ def make(
         print_json({"folder": output, "pairs": count})
     else:
         echo(f"{count} pairs written to {output}: A is made from B.")
+
+
+def labels(
+    folder: Annotated[str, typer.Argument(help="Folder of gray images of 8 or 16 bits.", metavar="FOLDER")],
+    output: Annotated[str, typer.Option("-o", "--output", help="New folder for the label maps.", show_default=False)],
+    each: Annotated[
+        int, typer.Option(help="Numbers of a class: from this number on, a number is class * EACH + thing.")
+    ] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
+) -> None:
+    """Write label maps in colors from instance maps, whose 16-bit numbers say class and thing (Cityscapes), and their
+    palette, colors.txt. Each thing gets a color, so that `--set label_edges=yes` finds the borders between them.
+
+    \b
+    Examples:
+      i2i data labels instances/ -o labels/
+      i2i train pix2pixhd labels/ photos/ --set palette=labels/colors.txt --set label_edges=yes
+    """
+    from i2i.data.instances import FILE, label_maps
+
+    with progress_bar(folder, quiet or as_json) as progress:
+        count, classes = label_maps(folder, output, each, progress)
+    if as_json:
+        print_json({"folder": output, "images": count, "classes": classes, "palette": f"{output.rstrip('/')}/{FILE}"})
+    else:
+        echo(f"{count} label maps of {classes} classes written to {output}, their palette to {FILE} there.")
 
 
 def _facts(card: Any) -> dict[str, Any]:

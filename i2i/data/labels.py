@@ -10,6 +10,7 @@ from i2i.core.errors import I2IError
 from i2i.data import decode
 from i2i.data.layouts import Source
 from i2i.data.spec import DataSettings
+from i2i.media import images
 from i2i.media.palette import PREFIX, Palette, outside_note
 
 READ = 1000  # label maps whose colors `auto` reads, at most, spread evenly
@@ -23,6 +24,7 @@ def palette_of(spec: DataSettings, layout: str, sources: Sequence[Source]) -> Pa
             f"palette is {spec.palette!r}, and the images are no pairs.",
             "Label maps are the sources of pairs: give pairs, or leave palette out.",
         )
+    _require_8_bits(sources)
     if spec.palette.startswith(PREFIX):
         return Palette.of_text(spec.palette)
     if spec.palette.lower() != "auto":
@@ -52,6 +54,17 @@ def _arrays(sources: Sequence[Source], most: int, channels: int) -> Iterator[tup
     for i in range(count):
         source = sources[i * len(sources) // count]
         yield source.path.name, decode.half(decode.whole(source.path, channels), source.part)
+
+
+def _require_8_bits(sources: Sequence[Source]) -> None:
+    """Raises I2IError if one of some label maps has 16-bit numbers, which 8 bits would mix."""
+    for source in sources[:: max(1, len(sources) // CHECKED)]:
+        with images.open_image(source.path, load=False) as image:
+            if image.mode.startswith("I"):
+                raise I2IError(
+                    f"{source.path} has 16-bit numbers, not the colors of a label map.",
+                    f"Give each thing a color: i2i data labels {source.path.parent} -o labels/",
+                )
 
 
 def _is_gray(array: np.ndarray) -> bool:

@@ -114,3 +114,33 @@ def test_the_networks_see_a_channel_for_each_class() -> None:
 def test_what_does_not_fit_is_refused(pairs: Path, values: dict[str, object], message: str) -> None:
     with pytest.raises(I2IError, match=message):
         data.open(pairs, spec(**values))
+
+
+def test_16_bit_numbers_of_things_become_colors_with_a_palette(tmp_path: Path) -> None:
+    from i2i.data.instances import label_maps
+
+    numbers = np.array([[7, 26001], [26002, 24003]], np.uint16).repeat(6, 0).repeat(6, 1)
+    images.save(tmp_path / "ids/one/0.png", numbers)
+    images.save(tmp_path / "ids/one/1.png", np.full((12, 12), 26033, np.uint16))
+    assert label_maps(tmp_path / "ids", tmp_path / "labels") == (2, 3)
+    palette = Palette.read(tmp_path / "labels/colors.txt")
+    assert palette.names == ("class_7", "class_24", "class_26")
+    assert palette.classes == (0, 1, 2, 2)  # 26033 has the color of 26001: 32 colors a class
+    first = images.to_array(images.Image.open(tmp_path / "labels/one/0.png"))
+    at = {
+        tuple(first[y, x].tolist()): palette.classes[palette.colors.index(tuple(first[y, x].tolist()))]
+        for y, x in ((0, 0), (0, 11), (11, 0), (11, 11))
+    }
+    assert sorted(at.values()) == [0, 1, 2, 2]
+    assert palette.outside(first) == (0, "")
+    with pytest.raises(I2IError, match="exists"):
+        label_maps(tmp_path / "ids", tmp_path / "labels")
+    with pytest.raises(I2IError, match="no map of numbers"):
+        label_maps(tmp_path / "labels", tmp_path / "again")
+
+
+def test_16_bit_label_maps_are_refused_with_the_command_that_helps(pairs: Path) -> None:
+    images.save(pairs / "A/0.png", np.full((30, 30), 26001, np.uint16))
+    with pytest.raises(I2IError, match="16-bit numbers") as error:
+        data.open(pairs, spec())
+    assert "i2i data labels" in str(error.value.hint)
