@@ -21,6 +21,7 @@ from i2i.inference.translate import translate_bytes
 from i2i.media import codec, images, pixels
 from i2i.media.formats import open_pillow
 from i2i.models import zoo
+from i2i.models.answers import AnswerSettings, file_labels
 from i2i.models.load import display_name, load
 from i2i.models.translator import Translator
 
@@ -77,6 +78,16 @@ class Studio:
                 self._loaded[name] = load(self.models[name], self._device, method=self._method)
             return self._loaded[name]
 
+    def domains(self, name: str) -> tuple[str, ...]:
+        """The domains among which a model translates, if it has several; else empty."""
+        domains = tuple(getattr(self.translator(name).saved_network, "domains", ()))
+        return domains if len(domains) > 1 else ()
+
+    @property
+    def has_domains(self) -> bool:
+        """Whether a model that was given has several domains. The published models have none."""
+        return any(self.domains(name) for name in self._loaded)
+
     def about(self, name: str) -> str:
         """One line: what the model turns into what, or what it was trained on; empty if neither is known."""
         model = self.models.get(name, "")
@@ -110,12 +121,16 @@ class Studio:
         data = self.translator(name).header.get("data") or ()
         return [str(source) for source in ([data] if isinstance(data, str) else data)]
 
-    def translate(self, name: str, file: str, data: bytes) -> DemoResult:
+    def translate(self, name: str, file: str, data: bytes, to: str = "") -> DemoResult:
         """The image file `data` through a model, in its own size and format, with its metadata.
 
-        file: its name, for the result's name and for errors. Raises I2IError if it is no image, damaged, or too
-        large."""
+        file: its name, for the result's name and for errors. to: the domain, of a model with several; the first one
+        without it. Raises I2IError if it is no image, damaged, or too large, or if there is no such domain."""
         translator = self.translator(name)
+        label = display_name(name)
+        if domains := self.domains(name):
+            translator = translator.with_answer(AnswerSettings([to or domains[0]]))
+            label = f"{label}.{file_labels(domains)[domains.index(to) if to in domains else 0]}"
         with self._running:
             translated = translate_bytes(data, translator, self.settings, name=file)
         before, after = self._view(data), self._view(translated)
@@ -124,7 +139,7 @@ class Studio:
         with open_pillow(io.BytesIO(translated)) as image:
             kind, size = (image.format or "png").lower(), image.size
         suffix = {"jpeg": "jpg", "tiff": "tif"}.get(kind, kind)
-        name_of_result = f"{Path(file).stem or 'image'}.{display_name(name)}.{suffix}"
+        name_of_result = f"{Path(file).stem or 'image'}.{label}.{suffix}"
         return DemoResult(name_of_result, translated, before, after, size)
 
     def _view(self, data: bytes) -> Image.Image:

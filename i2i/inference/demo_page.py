@@ -52,6 +52,7 @@ def page(studio: Studio, storage: Storage) -> Any:
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=True, interactive=len(names) > 1)
+                domain = gr.Dropdown(label="Translate to", visible=False)
                 about = gr.Markdown(escape.markdown(studio.about(names[0])), elem_id="about")
                 upload = _only_uploads(gr.File(label="Image", height=150, elem_id="image"))
                 gallery = gr.Gallery(
@@ -68,9 +69,17 @@ def page(studio: Studio, storage: Storage) -> Any:
         # events that run the network wait for each other
         network = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
         light = {"show_progress": "hidden", "api_visibility": "private"}
-        upload.change(on.translate, [model, upload], [slider, download], show_progress_on=[slider], **network)
-        model.change(on.choose_model, model, [about, gallery], **light)
-        model.change(on.translate, [model, upload], [slider, download], show_progress_on=[slider], **network)
+        inputs = [model, upload, domain] if studio.has_domains else [model, upload]
+        translating = {"fn": on.translate, "inputs": inputs, "outputs": [slider, download], **network}
+        upload.change(show_progress_on=[slider], **translating)
+        chosen = model.change(on.choose_model, model, [about, gallery], **light)
+        if studio.has_domains:  # first the domains of the chosen model
+            domain.input(show_progress_on=[slider], **translating)
+            chosen = chosen.then(on.domains, model, domain, **light)
+            chosen.then(show_progress_on=[slider], **translating)
+            app.load(on.domains, model, domain, **light)
+        else:
+            model.change(show_progress_on=[slider], **translating)
         gallery.select(on.example_handler(), [model], upload, **light)
         app.load(on.gallery, model, gallery, **light)
     return app.queue(max_size=QUEUE, default_concurrency_limit=2)
@@ -82,15 +91,15 @@ class _Handlers:
     def __init__(self, studio: Studio, storage: Storage) -> None:
         self.gr, self.studio, self.storage = gradio(), studio, storage
 
-    def translate(self, name: str, upload: tuple[str, bytes] | None) -> tuple[Any, Any]:
-        """Model and (file name, bytes) -> images of the slider, and the download button."""
+    def translate(self, name: str, upload: tuple[str, bytes] | None, to: str | None = None) -> tuple[Any, Any]:
+        """Model, (file name, bytes) and domain -> images of the slider, and the download button."""
         if upload is None:
             return None, self.gr.DownloadButton(visible=False)
         try:
             with self.storage.reserve(3 * len(upload[1])) as has_room:  # the result, twice, and what the slider shows
                 if not has_room:
                     raise I2IError("The page holds as many files as it may.", "Try again in a few minutes.")
-                result = self.studio.translate(name, *upload)
+                result = self.studio.translate(name, *upload, to or "")
             file = self._file_for_gradio(result.name, result.data)
         except Exception as error:  # noqa: BLE001 (whatever it is, the page shows a sentence)
             raise self._message(error) from None
@@ -103,6 +112,14 @@ class _Handlers:
             return escape.markdown(self.studio.about(name)), self.gallery(name)
         except Exception as error:  # noqa: BLE001
             raise self._message(error) from None
+
+    def domains(self, name: str) -> Any:
+        """Model -> the list of its domains; hidden if it has one or none."""
+        try:
+            names = self.studio.domains(name)
+        except Exception as error:  # noqa: BLE001
+            raise self._message(error) from None
+        return self.gr.Dropdown(list(names), value=names[0] if names else None, visible=bool(names))
 
     def gallery(self, name: str) -> Any:
         """Model -> its examples."""

@@ -96,7 +96,7 @@ def answers_of(settings: AnswerSettings, network: nn.Module, channels: int = 3) 
     if settings.every_domain:
         if not domains:
             raise I2IError("The model has no domains, so `all` of them cannot be made.", "Leave out --to.")
-        wanted = [(label, (name,)) for label, name in zip(_file_labels(domains), domains)]
+        wanted = [(label, (name,)) for label, name in zip(file_labels(domains), domains)]
     return [
         Answer(
             "_".join(part for part in (label, str(i + 1) if settings.answers > 1 else "") if part),
@@ -139,7 +139,7 @@ def _example(image: Any, channels: int) -> Tensor:
     return adapt.prepare(image, channels).pixels[None]
 
 
-def _file_labels(names: Sequence[str]) -> list[str]:
+def file_labels(names: Sequence[str]) -> list[str]:
     """Each name as it may stand in the name of a file: names come from a model's file, which may come from anybody."""
     labels: list[str] = []
     for number, name in enumerate(names, 1):

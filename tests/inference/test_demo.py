@@ -81,6 +81,30 @@ def test_bad_files_are_a_sentence(studio, data, words):
         studio.translate("tiny", "bad.png", data)
 
 
+def test_a_model_of_many_domains_lets_choose(tmp_path, tiny):
+    torch.manual_seed(0)
+    net = nets.build("stargan", bits=[], classes=["day", "night/../x"], exclusive=[], width=4, blocks=1)
+    path = model_file.save(tmp_path / "styles.safetensors", {"G": net}, {"method": "stargan"})
+    studio = demo.Studio([str(path), str(tiny)], "cpu")
+    assert studio.has_domains
+    assert studio.domains("styles") == ("day", "night/../x")
+    assert studio.domains("tiny") == ()
+    assert not demo.Studio([str(tiny)], "cpu").has_domains
+    data, model = encoded(), library.load(path, "cpu")
+    first = studio.translate("styles", "photo.png", data)
+    assert (first.name, first.data) == (
+        "photo.styles.day.png",
+        studio.translate("styles", "photo.png", data, "day").data,
+    )
+    other = studio.translate("styles", "photo.png", data, "night/../x")
+    assert other.name == "photo.styles.night-..-x.png"
+    expected = np.asarray(model(Image.open(io.BytesIO(data)), to=["night/../x"]))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(other.data))), expected)
+    assert not np.array_equal(np.asarray(other.after), np.asarray(first.after))
+    with pytest.raises(I2IError, match="There is no domain 'dusk'"):
+        studio.translate("styles", "photo.png", data, "dusk")
+
+
 def test_models_are_loaded_once_and_only_those_of_the_page(studio):
     assert studio.translator("tiny") is studio.translator("tiny")
     for name in ("other", "../tiny", DAYNIGHT):
