@@ -39,6 +39,10 @@ class FileNeeded(I2IError):
         self.file = file
 
 
+class NoDirection(I2IError):
+    """A model that holds no network for the direction of translation that was asked for."""
+
+
 class MethodNeeded(FileNeeded):
     """A saved model whose networks are defined in a method file that the user has not named."""
 

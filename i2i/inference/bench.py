@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i import data as datasets
-from i2i.core.errors import I2IError
+from i2i.core.errors import I2IError, NoDirection
 from i2i.core.progress import Progress
 from i2i.data.labels import palette_of
 from i2i.data.protocols import Protocol, protocol
@@ -99,12 +99,15 @@ def _distances(
         raise I2IError(f"The protocol {card.name} is for a model that {kinds[card.kind]}.", "`i2i bench` lists all.")
     network = features or ("inception" if feature_weights.is_here("inception") else "effnet")
     metrics = [m for m in ("fd", "kid", "is") if m in card.metrics or (m == "fd" and "fid" in card.metrics)]
+    scored: Translator | LoadedGenerator
+    options: dict[str, Any]
     if generator is None:
-        options: dict[str, Any] = {"size": size or card.size, "direction": _direction(card, model, device, method)}
+        scored, direction = _oriented(card, model, device, method)
+        options = {"size": size or card.size, "direction": direction}
     else:
-        options = {"samples": min(SAMPLES, card.count or SAMPLES, limit or SAMPLES)}
+        scored, options = generator, {"samples": min(SAMPLES, card.count or SAMPLES, limit or SAMPLES)}
     found = evaluate(
-        model if generator is None else generator, sources, limit, split=split, device=device, method=method,
+        scored, sources, limit, split=split, device=device, method=method,
         metrics=metrics, features=network, seed=seed, progress=progress, **options,
     )  # fmt: skip
     rows = {title: found[title] for title in ("model", "input copied", "real images") if title in found}
@@ -112,23 +115,25 @@ def _distances(
     return {"scores": rows, **{key: found[key] for key in keys if key in found}}
 
 
-def _direction(card: Protocol, model: Any, device: str, method: str | Path | None) -> str:
-    """The direction of the model that is the protocol's: BtoA if the model was trained the other way round.
+def _oriented(
+    card: Protocol, model: str | Path | Translator, device: str, method: str | Path | None
+) -> tuple[Translator, str]:
+    """The model in the protocol's direction, and that direction: BtoA if the model was trained the other way round.
 
     Raises I2IError if the model does not hold the way back then."""
     translator = model if isinstance(model, Translator) else load(model, device, method=method)
     trained = str(translator.header.get("direction") or card.direction)
     if trained == card.direction:
-        return "AtoB"
-    if not isinstance(model, Translator):
-        try:
-            load(model, device, direction="BtoA", method=method)
-        except I2IError as error:
-            raise I2IError(
-                f"The protocol {card.name} goes {card.direction}, and the model was trained on {trained} alone.",
-                "Choose a protocol of the other direction; `i2i bench` lists all.",
-            ) from error
-    return "BtoA"
+        return translator, "AtoB"
+    if isinstance(model, Translator):
+        return model, "BtoA"
+    try:
+        return load(model, device, direction="BtoA", method=method), "BtoA"
+    except NoDirection as error:
+        raise I2IError(
+            f"The protocol {card.name} goes {card.direction}, and the model was trained on {trained} alone.",
+            "Choose a protocol of the other direction; `i2i bench` lists all.",
+        ) from error
 
 
 def _segmentation(
@@ -145,8 +150,7 @@ def _segmentation(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """FCN scores by a segmenter that is trained here on the real pairs of the training split."""
-    direction = _direction(card, model, device, method)
-    translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
+    translator, direction = _oriented(card, model, device, method)
     header = {**translator.header, "direction": translator.header.get("direction") or card.direction}
     settings = settings_of(header_for(header, direction), "paired", size or card.size)
     training = datasets.open(sources, settings, split="train")

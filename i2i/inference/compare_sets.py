@@ -61,14 +61,7 @@ class ComparedSets:
                 interval = [difference - spread, difference + spread]
                 result["differences"].append(difference_row(a, b, metric, difference, interval))
         first = list(result["scores"][self.lineup.names[0]])
-        result["features"] = {
-            "network": self.network.name,
-            "resize": self.network.rule,
-            "images": self.lineup.count,
-            "real images": len(real),
-            "seed": self.seed,
-            "warnings": set_scores.warnings_for(first, len(real), self.lineup.count),
-        }
+        result["features"] = set_scores.facts_of(first, self.network, self.lineup.count, len(real), self.seed)
 
     def _ways(self) -> dict[str, Callable[[Tensor, Tensor], float]]:
         """The set scores that are compared, by the name that they have in results."""

@@ -21,7 +21,7 @@ def facts_from(header: Mapping[str, Any], data: Source) -> dict[str, Any]:
     data: pairs, two sides without pairs, or the inputs alone; of divided data the split train. Raises I2IError for a
     model that keeps no such facts: one from noise, one that enlarges, one that reads maps of labels; and for fewer than
     FEWEST images."""
-    if NETWORK_OF["AtoB"] not in header["networks"] or header.get("kind") == "generate":
+    if header.get("kind") == "generate" or header.get("generator", NETWORK_OF["AtoB"]) not in header["networks"]:
         raise I2IError("The model reads no images.", "Leave out --inputs.")
     if int(header.get("scale") or 1) > 1:
         raise I2IError("The model enlarges images of any kind: it keeps nothing of its inputs.", "Leave out --inputs.")

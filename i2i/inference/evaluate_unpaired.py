@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from i2i import data as datasets
-from i2i.core.errors import I2IError
+from i2i.core.errors import I2IError, NoDirection
 from i2i.core.progress import Progress
 from i2i.inference.evaluate_data import opposite
 from i2i.inference.set_evaluation import SetEvaluation, add_to
@@ -92,7 +92,7 @@ def _way_back(
         return None
     try:
         return load(model, device, direction=direction, method=method)
-    except I2IError:
+    except NoDirection:
         return None
 
 

@@ -53,16 +53,8 @@ class SetEvaluation:
             scores[name], count = found.scores, count or len(joined.features)
             if found.intervals:
                 spread[name] = found.intervals
-        facts: dict[str, Any] = {
-            "network": self.network.name,
-            "resize": self.network.rule,
-            "images": count,
-            "real images": len(self.real),
-            "seed": self.seed,
-        }
-        first = scores[next(iter(scores))] if scores else {}
-        facts["warnings"] = set_scores.warnings_for(list(first), len(self.real), count)
-        return scores, spread, facts
+        first = list(scores[next(iter(scores))]) if scores else []
+        return scores, spread, set_scores.facts_of(first, self.network, count, len(self.real), self.seed)
 
 
 def start(

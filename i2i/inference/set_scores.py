@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
@@ -77,6 +78,18 @@ def warnings_for(scores: Sequence[str], real: int, fake: int) -> list[str]:
             f"Precision, recall, density and coverage of {least} images are rough; {ENOUGH['precision']:,} are usual."
         )
     return said
+
+
+def facts_of(scores: Sequence[str], network: FeatureNetwork, fake: int, real: int, seed: int) -> dict[str, Any]:
+    """What a result says of its scores of sets: the network, its resize, the numbers of images, seed and warnings."""
+    return {
+        "network": network.name,
+        "resize": network.rule,
+        "images": fake,
+        "real images": real,
+        "seed": seed,
+        "warnings": warnings_for(scores, real, fake),
+    }
 
 
 def level_images(images: Sequence[Tensor]) -> list[Tensor]:

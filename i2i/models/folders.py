@@ -10,7 +10,7 @@ import re
 import shlex
 from pathlib import Path
 
-from i2i.core.errors import I2IError
+from i2i.core.errors import I2IError, NoDirection
 from i2i.models import content
 
 GENERATOR = re.compile(r"(latest|\d+)_net_G(?:_([AB]))?(\..+)", re.DOTALL)  # epoch, side, suffix
@@ -64,10 +64,10 @@ def file_for(path: Path, direction: str) -> Path:
     if match is not None and match[2] == "B":
         return path
     if match is None or match[2] is None:
-        raise I2IError(f"{path} holds one network, for one direction.", "Leave out --direction.")
+        raise NoDirection(f"{path} holds one network, for one direction.", "Leave out --direction.")
     other = path.with_name(f"{match[1]}_net_G_B{match[3]}")
     if not other.is_file():
-        raise I2IError(f"{path} translates A to B, and {other.name} is not beside it.", "Leave out --direction.")
+        raise NoDirection(f"{path} translates A to B, and {other.name} is not beside it.", "Leave out --direction.")
     return other
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from i2i import nets
 from i2i.core import files, plugins
 from i2i.core.device import device_of
-from i2i.core.errors import I2IError, among, nearest
+from i2i.core.errors import I2IError, NoDirection, among, nearest
 from i2i.core.progress import Progress
 from i2i.core.suggest import did_you_mean, neighbors, same_name, similar
 from i2i.models import content, hub, zoo
@@ -274,7 +274,7 @@ def _network_for(direction: str, networks: Mapping[str, Any], header: Mapping[st
     directions = [d for d, n in names.items() if n in networks]
     if not directions:
         raise I2IError(f"{model} has no generator that translates images.", "Give a model of a translation method.")
-    raise I2IError(f"{model} cannot translate {direction}.", f"It can translate {' and '.join(directions)}.")
+    raise NoDirection(f"{model} cannot translate {direction}.", f"It can translate {' and '.join(directions)}.")
 
 
 def _load_onnx(
@@ -292,7 +292,7 @@ def _load_onnx(
         )
     net = OnnxNet(path)
     if direction != net.direction:
-        raise I2IError(f"{path} cannot translate {direction}.", f"It can translate {net.direction}.")
+        raise NoDirection(f"{path} cannot translate {direction}.", f"It can translate {net.direction}.")
     own = bool(net.header.get("train_mode_norm"))
     if statistics != "auto" and USES_IMAGE_STATISTICS[statistics] != own:
         raise I2IError(

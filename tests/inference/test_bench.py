@@ -138,10 +138,13 @@ def test_the_command_lists_shows_and_refuses(streets, tmp_path):
 
 def test_numbers_of_another_network_have_columns_of_their_own(streets, monkeypatch, tmp_path):
     monkeypatch.setattr(bench_module.feature_weights, "is_here", lambda name: False)
+    loads, load = [], bench_module.load
+    monkeypatch.setattr(bench_module, "load", lambda *words, **named: loads.append(words) or load(*words, **named))
     words = ["bench", "map2aerial", "--model", "pix2pix_earth", "--data", "earth", "--limit", 2, "--size", 32]
     out, _ = i2i(*words, "--device", "cpu")
     (titles,) = [line for line in out.splitlines() if line.rstrip().endswith("source")]
     assert titles.split("  ")[0] == ""
+    assert len(loads) == 1
     columns = [part.strip() for part in titles.split("  ") if part.strip()]
     assert columns == ["FD (effnet)", "KID (effnet) x 1000", "FID", "KID x 1000", "source"]
 

@@ -176,6 +176,21 @@ def test_images_without_pairs_have_no_truth_but_are_measured(pairs, tmp_path):
     networks = {name: nets.build("resnet", blocks=1, width=2) for name in "GF"}
     path = model_file.save(tmp_path / "m.safetensors", networks, {"size": 16})
     assert evaluate(path, [tmp_path / "A", tmp_path / "B"], device="cpu")["unpaired"]["way back"] > 0
+    one_way = model_file.save(tmp_path / "g.safetensors", {"G": networks["G"]}, {"size": 16})
+    assert "way back" not in evaluate(one_way, [tmp_path / "A", tmp_path / "B"], device="cpu")["unpaired"]
+
+
+def test_a_way_back_that_cannot_be_read_is_an_error_and_not_left_out(tmp_path):
+    for side, level in (("A", 100), ("B", 200)):
+        (tmp_path / side).mkdir()
+        for i in range(2):
+            Image.fromarray(np.full((16, 16, 3), level, np.uint8)).save(tmp_path / side / f"{side}{i}.png")
+    networks = {name: nets.build("resnet", blocks=1, width=2) for name in "GF"}
+    with torch.no_grad():
+        next(networks["F"].parameters()).fill_(float("nan"))
+    path = model_file.save(tmp_path / "m.safetensors", networks, {"size": 16})
+    with pytest.raises(I2IError, match="m.safetensors"):
+        evaluate(path, [tmp_path / "A", tmp_path / "B"], device="cpu")
 
 
 def test_two_piles_may_share_most_of_their_names(tmp_path):
