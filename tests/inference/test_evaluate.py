@@ -189,7 +189,7 @@ def test_a_way_back_that_cannot_be_read_is_an_error_and_not_left_out(tmp_path):
     with torch.no_grad():
         next(networks["F"].parameters()).fill_(float("nan"))
     path = model_file.save(tmp_path / "m.safetensors", networks, {"size": 16})
-    with pytest.raises(I2IError, match="m.safetensors"):
+    with pytest.raises(I2IError, match=r"m\.safetensors"):
         evaluate(path, [tmp_path / "A", tmp_path / "B"], device="cpu")
 
 
