@@ -204,7 +204,8 @@ def _explain(error: Any, words: list[str]) -> tuple[str, str]:
         return f"There is no option {error.option_name}.", f"{near} {hint}".strip()
     if type(error).__name__ == "MissingParameter" and "--model" in (error.param.opts if error.param else ()):
         if command == "i2i export" and len(words) > 1 and not words[1].startswith("-"):
-            return "No model was given.", f"Type: i2i export --model {shlex.quote(words[1])} -o model.onnx"
+            output = next((word for word in words[2:] if word.endswith(".onnx")), "model.onnx")
+            return "No model was given.", f"Type: {shlex.join(['i2i', 'export', '--model', words[1], '-o', output])}"
         line = (
             other_lines.as_ours(command.split()[-1], words[1:], habits.options_of(context.command)) if context else ""
         )

@@ -12,7 +12,7 @@ from i2i.core import files, resources
 from i2i.core.errors import I2IError
 from i2i.core.progress import Progress
 from i2i.core.resources import cache_folder
-from i2i.core.suggest import did_you_mean, neighbors
+from i2i.core.suggest import did_you_mean, neighbors, same_name
 from i2i.data import archive, cards, download
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def _card(source: str | Path) -> cards.DataCard | None:
     kind = files.kind_of(source)
     if kind == "folder":
         return None
-    if _is_path(source):
+    if _is_path(source) or (kind and same_name(str(source), cards.names()) is None):
         what = f"{source} is a file." if kind == "file" else f"The folder {source} does not exist."
-        near = did_you_mean(neighbors(source, folders_only=True))
+        near = "" if kind else did_you_mean(neighbors(source, folders_only=True))
         raise I2IError(what, near or "Give a folder with images, or a data set's name.")
     return cards.card(str(source))
 

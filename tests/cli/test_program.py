@@ -65,6 +65,7 @@ def test_no_words_print_the_help():
         (["train"], "Error: Name a recipe of `i2i recipes`"),
         (["train", "pix2pix", "--resume", "runs/x"], "give --resume alone"),
         (["recipes", "show", "a", "b"], "Error: Too many words: b. See i2i recipes show --help."),
+        (["export", "runs/a", "b.onnx"], "Type: i2i export --model runs/a -o b.onnx"),
         (["export", "runs/my cat"], "Error: No model was given. Type: i2i export --model 'runs/my cat' -o model.onnx"),
         (["models", "pack", "runs/x"], "Error: No output was given. Give --output FILE (or -o FILE)."),
         (["evaluate"], "Error: No model was given. Give --model"),

@@ -181,6 +181,14 @@ def test_a_folder_beside_a_mistyped_one(words, tmp_path, monkeypatch):
     assert neighbors(tmp_path / "nothing" / "of" / "it") == []
 
 
+def test_a_file_where_folders_are_needed_is_called_a_file(tmp_path, monkeypatch):
+    picture(tmp_path / "photo.jpg", 1)
+    (tmp_path / "earth").touch()  # is the name of a data set, too
+    monkeypatch.chdir(tmp_path)
+    for words in (["data", "check", "photo.jpg", "earth"], ["train", "cyclegan", "--data", "photo.jpg", "earth"]):
+        assert "photo.jpg is a file. Give a folder" in i2i(*words, code=1)[1]
+
+
 def test_an_unknown_recipe_tells_what_fits_which_images():
     _, err = i2i("train", "style", "--data", "earth", code=1)
     assert re.search(r"For pairs of images: [^.]*\bpix2pix\b", err)
