@@ -27,6 +27,14 @@ class CommandGroup(TyperGroup):
 
     A group with the command `show` lists by `i2i GROUP list`, and shows by `i2i GROUP NAME`."""
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the list of commands, each with its whole first sentence."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(1000)) for name, one in commands if one is not None and not one.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parses the words of the group: those before the command."""
         if "show" in self.commands and args and args[0] not in self.commands:

@@ -60,7 +60,8 @@ SETTINGS = {
 def options_of(command: Any) -> dict[str, bool]:
     """{option of a command, with its dashes: whether a value follows it}."""
     params = [p for p in command.params if p.param_type_name == "option"]
-    return {name: not (p.is_flag or p.count) for p in params for name in (*p.opts, *p.secondary_opts)}
+    options = {name: not (p.is_flag or p.count) for p in params for name in (*p.opts, *p.secondary_opts)}
+    return {**options, "--help": False, "-h": False}
 
 
 def command_of(word: str) -> str:

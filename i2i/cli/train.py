@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -146,7 +147,7 @@ def train(
     overrides = {k: v for k, v in named.items() if v is not None} | pairs(settings or [])
     words = [*([recipe] if recipe is not None else []), *(folders or [])]
     recipe, sources = recipe_and_data(words, data or [], resume is not None)
-    _check_words(recipe, resume, out, show_all and not dry_run)
+    _check_words(recipe, resume, out, show_all and not dry_run, sources)
     if processes > 1 and not dry_run:
         raise typer.Exit(launch.launch(launch.without_processes(context.find_root().obj), processes))
 
@@ -167,9 +168,13 @@ def train(
         _print_result(folder, as_json, quiet)
 
 
-def _check_words(recipe: str | None, resume: Path | None, out: Path | None, all_alone: bool) -> None:
-    """Raises BadParameter if the words do not go together. all_alone: --all without --dry-run."""
+def _check_words(
+    recipe: str | None, resume: Path | None, out: Path | None, all_alone: bool, folders: list[str]
+) -> None:
+    """Raises BadParameter if the words do not go together. all_alone: --all without --dry-run. folders: the data."""
     if recipe is None and resume is None:
+        if run := next((word for word in folders if (Path(word) / "config.yaml").is_file()), ""):
+            raise typer.BadParameter(f"{run} is the folder of a run. To go on with it: i2i train --resume {quote(run)}")
         raise typer.BadParameter(
             "Name a recipe of `i2i recipes` and images: i2i train cyclegan photos/ paintings/. "
             "Or --resume the folder of a run"

@@ -29,8 +29,9 @@ def print_plan(plan: dict[str, Any], show_all: bool) -> None:
 def _head(plan: dict[str, Any]) -> list[list[str]]:
     """The rows about data, length, device, time, memory and disk."""
     titles = {key: key for key in ("recipe", "method", "data", "layout")}
-    titles |= {"pictures": "training images", "held out": "held-out images", "channels": "channels"}
+    titles |= {"pictures": "training images", "held out": "held-out images", "channels": "channels in, out"}
     titles |= {"images": "length in images", "epochs": "epochs", "steps": "steps", "out": "out"}
+    plan = {**plan, "epochs": int(plan["epochs"]) if plan["epochs"] == int(plan["epochs"]) else plan["epochs"]}
     nothing = {"held out": " (nothing to score by)"} if plan["held out"] == 0 else {}
     rows = [[title, _text(plan[key]) + nothing.get(key, "")] for key, title in titles.items()]
     rows.insert(7, ["size", f"{plan['size']} x {plan['size']} pixels"])

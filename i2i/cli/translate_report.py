@@ -108,7 +108,8 @@ class Report:
             parts = [f"{_count(counts['done'], result)} translated{where} in {seconds:.1f} s"]
         if counts["skipped"]:
             hint = "" if self.expects_skips else " (--overwrite replaces them)"
-            parts.append(f"{counts['skipped']} skipped because they exist{hint}")
+            exist = "it exists" if counts["skipped"] == 1 else "they exist"
+            parts.append(f"{counts['skipped']:,} skipped because {exist}{hint}")
         return "; ".join(parts) + "."
 
 

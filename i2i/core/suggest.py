@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 CUTOFF = 0.6  # share of letters that two names must have in common, from 0 to 1
+MOST = 6  # choices in a question
 SHORTEST_PART = 3  # letters that a part of a name must have to stand for the name
 
 
@@ -65,6 +66,8 @@ def did_you_mean(choices: list[str], most: int = 3) -> str:
         return ""
     if len(choices) <= most:
         return f"Did you mean {' or '.join(choices)}?"
+    if len(choices) > MOST:
+        return f"Did you mean one of {', '.join(choices[:MOST])}, or one of {len(choices) - MOST} others?"
     return f"Did you mean one of {', '.join(choices)}?"
 
 

@@ -113,7 +113,8 @@ def _in_split(source: Path, layout: str, split: str, splits: tuple[str, ...]) ->
     if not joined:
         raise I2IError(
             f"{folder} holds single images, but {layout} images are needed.",
-            "Give two folders, a folder with trainA/ and trainB/ or with A/ and B/"
+            f"Give a second folder (--data {shlex.quote(str(folder))} OTHER), or one with trainA/ and trainB/ or with "
+            "A/ and B/"
             + (", or files twice as wide as high with A and B side by side." if layout == "paired" else "."),
         )
     a, b = [Source(p, LEFT) for p in paths], [Source(p, RIGHT) for p in paths]

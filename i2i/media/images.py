@@ -65,6 +65,8 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
         problem = "is a link to a file that does not exist" if os.path.islink(name) else "does not exist"
         raise I2IError(f"{name} {problem}.") from error
     except UnidentifiedImageError as error:
+        if os.path.isfile(name) and not os.path.getsize(name):
+            raise I2IError(f"{name} is empty: it has 0 bytes.", "Copy or download it again.") from error
         raise I2IError(
             f"{name} is not an image, or has a format that is not read.", f"Formats: {' '.join(sorted(readable()))}."
         ) from error

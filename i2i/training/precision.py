@@ -47,5 +47,5 @@ def sentence(run: Run) -> str:
     if not run.precision_why:
         return ""
     name = run.training.precision
-    other = " --precision fp32 turns it off." if name == "bf16" else ""
+    other = " It trains faster; --precision fp32 turns it off." if name == "bf16" else ""
     return f"precision=auto took {name}: {run.precision_why}.{other}"

@@ -30,6 +30,8 @@ from i2i.training.settings import TrainSettings
 from i2i.training.start import read_start
 from i2i.training.tricks import TrickSettings
 
+# What may be given as data, by the layout that a method needs.
+EXAMPLES = {"paired": "pairs/", "unpaired": "photos/ paintings/", "labelled": "classes/"}
 METHOD_COPY = "method.py"  # in a run's folder: the file of a method of the user's own, as the run began
 # The form of a run's config.yaml (core.reading.has_form); config.resolve checks the settings.
 CONFIG: dict[Any, Any] = {str: object, "recipe": str, "method": str, "data": [str], "data_named?": [str]}
@@ -181,7 +183,9 @@ def _resolve(
     sources = list(data_sources or ([recipe_data] if isinstance(recipe_data, str) else recipe_data or []))
     if not sources:
         raise I2IError(
-            "No data was given.", "Give a folder, two folders, or a name of `i2i data`: i2i train RECIPE DATA."
+            "No data was given.",
+            f"Give a folder, two folders, or a name of `i2i data`, such as: i2i train {shlex.quote(recipe)} "
+            f"{EXAMPLES.get(method.needs, 'images/')}",
         )
 
     if str(values.get("batch", "")).strip().lower() == "auto":

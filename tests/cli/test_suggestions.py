@@ -196,6 +196,25 @@ def test_an_unknown_recipe_tells_what_fits_which_images():
     assert "dcgan" in err.partition("For one pile of images")[2]
 
 
+def test_hints_name_what_was_typed(tmp_path, monkeypatch):
+    picture(tmp_path / "my photos" / "a.jpg", 1)
+    monkeypatch.chdir(tmp_path)
+    assert i2i("train", "CycleGAN", code=1)[1].endswith("such as: i2i train cyclegan photos/ paintings/\n")
+    assert i2i("train", "pix2pix", code=1)[1].endswith("such as: i2i train pix2pix pairs/\n")
+    assert "(--data 'my photos' OTHER)" in i2i("train", "cyclegan", "my photos", code=1)[1]
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "config.yaml").touch()
+    assert "To go on with it: i2i train --resume runs/a" in i2i("train", "runs/a", "--epochs", 3, code=2)[1]
+    (tmp_path / "my photos" / "none.jpg").touch()
+    _, err = i2i("translate", "my photos/none.jpg", "-o", "x.jpg", "-m", "pix2pix_earth", "--device", "cpu", code=1)
+    assert "my photos/none.jpg is empty: it has 0 bytes." in err
+    assert ", or one of 13 others?" in i2i("translate", "my photos", "-m", "cyclegan", code=1)[1]
+
+
+def test_the_list_of_commands_has_whole_sentences():
+    assert "..." not in i2i("--help")[0].partition("Commands:")[2]
+
+
 def test_an_output_among_the_inputs(tmp_path, monkeypatch):
     picture(tmp_path / "a b.jpg", 1)
     monkeypatch.chdir(tmp_path)
