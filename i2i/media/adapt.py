@@ -95,7 +95,7 @@ def prepare(image: Any, channels: int) -> PreparedImage:
     if isinstance(image, Tensor):
         return _prepare_tensor(image, channels)
     raise I2IError(
-        f"A {type(image).__name__} is no image.",
+        f"An object of the type {type(image).__name__} is no image.",
         "Give a PIL image, an array, a tensor, a path, a file's bytes, or a list of them.",
     )
 

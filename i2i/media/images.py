@@ -6,6 +6,7 @@ Inside i2i an image is uint8 [H, W, C] as an array and float32 [C, H, W] in [-1,
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -86,7 +87,8 @@ def source_name(source: object) -> str:
     """The name of a file, a stream or an array in error messages."""
     if isinstance(source, str | Path):
         return str(source)
-    return str(getattr(source, "name", "") or f"the {type(source).__name__}")
+    unnamed = "the file in memory" if isinstance(source, io.BytesIO) else f"the {type(source).__name__}"
+    return str(getattr(source, "name", "") or unnamed)
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -184,7 +184,8 @@ def test_paths_and_lists(tmp_path):
 @pytest.mark.parametrize(
     ("picture", "match"),
     [
-        (3, "int is no image"),
+        (3, "An object of the type int is no image"),
+        (b"xx", "the file in memory is not an image"),
         (np.zeros((4, 4, 3), np.int64), "int64 is no image"),
         (np.zeros((4, 4, 5), np.uint8), "5 channels does not fit"),
         (np.zeros((0, 4, 3), np.uint8), "no image"),
