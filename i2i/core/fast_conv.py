@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from i2i.core import winograd
 from i2i.core.errors import I2IError
@@ -152,7 +153,7 @@ def enlarged(layer: nn.Conv2d, x: Tensor) -> Tensor | None:
     never makes the large map. None where this is not faster, or cannot be used: then compute it in two steps."""
     if torch.is_grad_enabled() or not _is_plain_float32(x) or x.shape[2] * x.shape[3] < LEAST_POSITIONS:
         return None
-    if _can_filter(layer):
+    if _can_filter(layer) or _get_current_dispatch_mode() is not None:  # work is counted as written
         return None
     folded = torch.einsum("pri,qsj,kcij->kpqcrs", FOLDED, FOLDED, layer.weight)
     bias = None if layer.bias is None else layer.bias.repeat_interleave(4)

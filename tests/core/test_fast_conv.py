@@ -15,6 +15,7 @@ from i2i.core.fast_conv import Fast, enlarged, slow_down, speed_up
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.regularization import gradient_normalized
 from i2i.nets.blocks import ResizeConv
+from i2i.nets.macs import count_macs
 from i2i.nets.progressive import equalized
 
 
@@ -299,6 +300,9 @@ def test_a_convolution_of_repeated_pixels_is_computed_at_the_small_size(channels
         assert relative(layer(x), expected.detach()) < 1e-6
         assert relative(speed_up(layer)(x), expected.detach()) < 1e-5
     assert enlarged(layer, x) is None  # with gradients, as before
+    assert (
+        count_macs(slow_down(layer), x).work == 2 * 36 * 48 * channels[0] * channels[1] * 9
+    )  # as written, not as computed
 
 
 def test_every_registered_kind_of_layer_is_the_same_to_rounding():
