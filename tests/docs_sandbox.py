@@ -141,6 +141,8 @@ def shrunk(words: list[str]) -> list[str]:
     recipe, sources = recipe_and_data([values["recipe"], *values["folders"]], values["data"] or [], False)
     assert recipe is not None
     tiny = tiny_settings(recipe)
+    if any(text.split("=")[0].strip() == "scale" for text in values["settings"] or ()):
+        tiny.pop("scale", None)  # networks that keep the size refuse another scale
     size = tiny.pop("size", 32)
     made = [*names, recipe, "--size", str(size), "--images", "4", "--workers", "0", "--device", "cpu"]
     made += ["--batch", values["batch"] if values["batch"] == "auto" else "2"]
@@ -169,7 +171,8 @@ def tiny_settings(recipe: str) -> dict[str, Any]:
     """The settings of a recipe's method in its smallest form, and "size"."""
     values = recipes.recipe(recipe)
     fitted = {"depth": 0} if "depth" in values else {}  # the U-Net's levels that a recipe asks for need larger images
-    tiny = {**fitted, **load_method(str(values["method"])).tiny}
+    kept = {"scale": 1} if values.get("scale") == 1 else {}
+    tiny = {**fitted, **load_method(str(values["method"])).tiny, **kept}
     return {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in tiny.items()}
 
 
@@ -181,7 +184,7 @@ def furnish(folder: Path) -> None:
     for seed, name in enumerate(("photo.jpg", "map.png", "drawing.png")):
         picture(folder / name, seed, 40, 32)
     picture(folder / "scan.tif", 9, 112, 96)
-    for name in ("photos", "paintings", "faces", "holiday", "in", "archive/a", "archive/b"):
+    for name in ("photos", "satellite", "paintings", "faces", "holiday", "in", "archive/a", "archive/b"):
         for i in range(6):
             picture(folder / name / f"{i}.jpg", hash(name) % 1000 + i, 32, 32)
     for i in range(3):
