@@ -1,16 +1,16 @@
 """From a file to uint8 [H, W, C] of the size that the random crop starts from.
 
-`exact` is Pillow throughout, as the papers' code. `fast` gives the same decoded pixels (libjpeg-turbo by torchvision
+`exact` is Pillow throughout, as the papers' code. `fast` gives the same decoded pixels (libjpeg-turbo by OpenCV
 instead of Pillow) and resizes by torch's vectorised bicubic: equal to Pillow's in 99.8 % of the values, off by one
 level in the rest, by two in about five of a million. Training uses fast; previews and evaluation use exact.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -21,20 +21,20 @@ from i2i.core.files import open_regular
 from i2i.data.layouts import LEFT, WHOLE, Source
 from i2i.media import color, exif, images, pixels
 
+END_OF_IMAGE, TAIL = b"\xff\xd9", 1024  # the marker, and the bytes at the end of a JPEG file among which it must be
 Size = Callable[[int, int], tuple[int, int]]  # (width, height) of an image -> (width, height) wanted
 
 
-@functools.cache
-def jpeg_decoder() -> Callable[[torch.Tensor, int], torch.Tensor] | None:
-    """libjpeg-turbo: (bytes, uint8 [N]; channels, 1 or 3) -> uint8 [C, H, W]; None if torchvision has it not.
+def decoded_jpeg(data: np.ndarray, channels: int) -> np.ndarray | None:
+    """The bytes of a JPEG file, uint8 [N], decoded to uint8 [H, W, channels]; channels is 1 or 3.
 
-    torchvision is imported here, at the first JPEG: it brings torch's compiler, 1.5 s of a core."""
-    try:  # torchvision without its image extension still imports; then Pillow decodes
-        from torchvision.io import ImageReadMode, decode_jpeg
-    except (ImportError, RuntimeError, OSError):  # pragma: no cover
+    None if it is damaged, or ends early, where OpenCV would make up the rest."""
+    if END_OF_IMAGE not in data[-TAIL:].tobytes():
         return None
-    modes = {1: ImageReadMode.GRAY, 3: ImageReadMode.RGB}
-    return lambda data, channels: decode_jpeg(data, mode=modes[channels])
+    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR)
+    if image is None or channels == 1:
+        return image if image is None else image[..., None]
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def exact(source: Source, channels: int, size: Size, labels: bool = False) -> np.ndarray:
@@ -103,15 +103,14 @@ def whole(path: Path, channels: int) -> np.ndarray:
     """uint8 [H, W, channels] of a file, in sRGB; libjpeg-turbo decodes plain JPEGs, Pillow the rest.
 
     Raises I2IError naming the file."""
-    decode = jpeg_decoder() if path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif") else None
-    if decode is not None:
+    if path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif"):
         try:
             with open_regular(path) as file:
                 data = np.fromfile(file, np.uint8)
-            if _is_plain_jpeg(data, path, channels):
-                array: np.ndarray = decode(torch.from_numpy(data), channels).permute(1, 2, 0).numpy()
+            array = decoded_jpeg(data, channels) if _is_plain_jpeg(data, path, channels) else None
+            if array is not None:
                 return array
-        except (RuntimeError, OSError, ValueError):
+        except (cv2.error, OSError, ValueError):
             pass  # Pillow below reads it, or says what is wrong with it
     return pixels.read(path, channels)
 

@@ -7,7 +7,6 @@ Real-ESRGAN (Wang et al. 2021, arXiv 2107.10833): two rounds of blur, resizing, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import cv2
@@ -16,11 +15,10 @@ import torch
 from torch import Tensor
 
 from i2i.core.random import seed_of
-from i2i.data import degrade
+from i2i.data import real
 from i2i.data.spec import HED
 
 Rng = np.random.Generator
-KIND_SHARES = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)  # of degrade.KINDS
 JPEG, NOISE, BLUR, PIXELATE = (10, 60), (5, 50), (0.5, 4.0), (4, 16)  # quality; levels of 255; sigma and side in pixels
 HIDDEN = 128  # level of masked pixels
 
@@ -49,8 +47,8 @@ def make_source(
             assert hed is not None
             x = hed(x)
             continue
-        step = _real(factor) if part == "real" else _STEPS[part]
-        x = step(x, rng).reshape(*_sides(x, factor), channels)
+        x = real.two_rounds(x, _sides(x, factor), rng) if part == "real" else _STEPS[part](x, rng)
+        x = x.reshape(*x.shape[:2], channels)
     x = _brought_to(x, size)
     if y.shape[2] == channels:
         return x
@@ -97,7 +95,7 @@ def _shrunk(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _jpeg(x: np.ndarray, rng: Rng) -> np.ndarray:
-    return _compressed(x, int(rng.integers(JPEG[0], JPEG[1] + 1)))
+    return real.compressed(x, int(rng.integers(JPEG[0], JPEG[1] + 1)))
 
 
 def _noise(x: np.ndarray, rng: Rng) -> np.ndarray:
@@ -106,7 +104,7 @@ def _noise(x: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def _blur(x: np.ndarray, rng: Rng) -> np.ndarray:
-    return _array(filtered(_tensor(x), _kernel(rng, BLUR, 0.0)))
+    return real.rounded(real.filtered(x.astype(np.float32), real.kernel(rng, BLUR, 0.0)))
 
 
 def _mask(x: np.ndarray, rng: Rng) -> np.ndarray:
@@ -144,95 +142,7 @@ def _pixelate(x: np.ndarray, rng: Rng) -> np.ndarray:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-# ---- the two rounds of Real-ESRGAN -----------------------------------------------------------------------------------
-
-
-def _real(factor: int) -> Callable[[np.ndarray, Rng], np.ndarray]:
-    return lambda image, rng: _two_rounds(image, _sides(image, factor), rng)
-
-
-def _two_rounds(image: np.ndarray, small: tuple[int, int], rng: Rng) -> np.ndarray:
-    """Blur, resize, noise, JPEG; then all again, and a last filter, at the size `small` (height, width)."""
-    x = filtered(_tensor(image), _kernel(rng, (0.2, 3.0), 0.1))
-    x = _resize(x, rng, image.shape[:2], (0.2, 0.7), (0.15, 1.5))
-    x = _shot(x, rng, (1, 30), (0.05, 3.0))
-    x = _tensor(_compressed(_array(x), int(rng.integers(30, 96))))
-
-    if rng.random() < 0.8:
-        x = filtered(x, _kernel(rng, (0.2, 1.5), 0.1))
-    x = _resize(x, rng, small, (0.3, 0.4), (0.3, 1.2))
-    x = _shot(x, rng, (1, 25), (0.05, 2.5))
-    quality, jpeg_first = int(rng.integers(30, 96)), rng.random() < 0.5
-    if jpeg_first:
-        x = _tensor(_compressed(_array(x), quality))
-    x = degrade.resized(x, str(rng.choice(("area", "bilinear", "bicubic"))), size=small)
-    if rng.random() < 0.8:
-        size = _kernel_size(rng)
-        x = filtered(x, degrade.sinc_kernel(size, rng.uniform(math.pi / 3, math.pi), 21)[None])
-    return _array(x) if jpeg_first else _compressed(_array(x), quality)
-
-
-def _resize(
-    x: Tensor, rng: Rng, size: tuple[int, ...], shares: tuple[float, float], factors: tuple[float, float]
-) -> Tensor:
-    """Resized to `size` times a factor. shares: how often it grows and shrinks; factors: the least and the largest."""
-    chance = rng.random()
-    factor = 1.0
-    if chance < shares[0]:
-        factor = rng.uniform(1, factors[1])
-    elif chance < sum(shares):
-        factor = rng.uniform(factors[0], 1)
-    height, width = (max(1, int(side * factor)) for side in size)
-    return degrade.resized(x, str(rng.choice(("area", "bilinear", "bicubic"))), size=(height, width))
-
-
-def _shot(x: Tensor, rng: Rng, sigmas: tuple[float, float], scales: tuple[float, float]) -> Tensor:
-    """Gaussian or Poisson noise, gray or in each channel."""
-    is_gray = rng.random() < 0.4
-    if rng.random() < 0.5:
-        shape = (1, 1 if is_gray else x.shape[1], *x.shape[2:])
-        normal = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
-        noise = degrade.gaussian_noise(normal, torch.tensor([rng.uniform(*sigmas)], dtype=torch.float32))
-    else:
-        rate, levels = degrade.poisson_rate(degrade.gray(x) if is_gray else x)
-        counts = torch.from_numpy(rng.poisson(rate.numpy())).float()
-        noise = degrade.poisson_noise(counts, rate, levels) * rng.uniform(*scales)
-    return (x + noise).clamp(0, 1)
-
-
-def filtered(x: Tensor, kernel: Tensor) -> Tensor:
-    """`degrade.filtered` for one image [1, C, H, W] and one kernel [1, k, k]: by OpenCV, which is far faster there."""
-    image = np.ascontiguousarray(x[0].permute(1, 2, 0).numpy())
-    blurred = cv2.filter2D(image, -1, kernel[0].numpy(), borderType=cv2.BORDER_REFLECT_101)
-    return torch.from_numpy(blurred.reshape(image.shape)).permute(2, 0, 1)[None].contiguous()
-
-
-def _kernel_size(rng: Rng) -> int:
-    return 2 * int(rng.integers(3, 11)) + 1
-
-
-def _kernel(rng: Rng, sigmas: tuple[float, float], sinc: float) -> Tensor:
-    """A blur kernel [1, 21, 21]; with probability `sinc` one that rings."""
-    size = _kernel_size(rng)
-    if rng.random() < sinc:
-        return degrade.sinc_kernel(size, rng.uniform(math.pi / (3 if size < 13 else 5), math.pi), 21)[None]
-    kind = str(rng.choice(degrade.KINDS, p=KIND_SHARES))
-    sigma_x, sigma_y, angle = rng.uniform(*sigmas), rng.uniform(*sigmas), rng.uniform(-math.pi, math.pi)
-    low, high = (0.5, 4.0) if kind.startswith("generalized") else (1.0, 2.0)
-    beta = rng.uniform(low, 1) if rng.random() < 0.5 else rng.uniform(1, high)
-    return degrade.padded(degrade.blur_kernel(kind, size, sigma_x, sigma_y, angle, beta), 21)[None]
-
-
 # ---- between arrays and tensors --------------------------------------------------------------------------------------
-
-
-def _compressed(x: np.ndarray, quality: int) -> np.ndarray:
-    """What JPEG of that quality leaves of an image uint8 [H, W, 1 or 3]."""
-    is_gray = x.shape[2] == 1
-    data = cv2.imencode(".jpg", x if is_gray else x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    decoded = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if is_gray else cv2.IMREAD_COLOR)
-    assert decoded is not None
-    return decoded[..., None] if is_gray else np.ascontiguousarray(decoded[..., ::-1])
 
 
 def _tensor(x: np.ndarray) -> Tensor:

@@ -16,6 +16,11 @@ GEOMETRY = ("affine", "rotate90", "vflip", "cutout")  # of PARTS
 PARTS = ("color", "affine", "rotate90", "vflip", "noise", "blur", "jpeg", "cutout")
 
 
+def parts_of(augment: str) -> tuple[str, ...]:
+    """The names in a setting such as "rotate90+color"."""
+    return tuple(p.strip() for p in augment.replace(",", "+").split("+") if p.strip())
+
+
 @dataclass(frozen=True)
 class DataSettings:
     """Settings of a data set; the comments are the help texts of `i2i recipes show`."""
@@ -157,4 +162,4 @@ class DataSettings:
     @property
     def parts(self) -> tuple[str, ...]:
         """The named augmentations."""
-        return tuple(p.strip() for p in self.augment.replace(",", "+").split("+") if p.strip())
+        return parts_of(self.augment)

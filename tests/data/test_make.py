@@ -9,7 +9,7 @@ from PIL import Image
 
 from i2i import data
 from i2i.core.errors import I2IError
-from i2i.data import degrade, make
+from i2i.data import degrade, make, real
 from i2i.data.spec import MAKES
 from tests.cli.program import i2i
 
@@ -20,12 +20,72 @@ def photo(height=64, width=80, channels=3, seed=0):
     return (np.stack(waves, -1) * 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("side", [(40, 50), (12, 5), (3, 2), (1, 1)])
-@pytest.mark.parametrize("channels", [1, 3])
+SIDES = pytest.mark.parametrize("side", [(40, 50), (12, 5), (3, 2), (1, 1)])
+CHANNELS = pytest.mark.parametrize("channels", [1, 3])
+
+
+def of_paper(image):
+    """uint8 or float [H, W, C] in levels -> float32 [1, C, H, W] in [0, 1], as `degrade` has it."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+@SIDES
+@CHANNELS
 def test_the_fast_filter_gives_what_the_papers_one_gives(side, channels):
-    image = torch.from_numpy(photo(*side, channels)).permute(2, 0, 1)[None].float() / 255
-    for kernel in (degrade.blur_kernel("aniso", 21, 3, 1, 0.5), degrade.sinc_kernel(7, 2.0, 21)):
-        torch.testing.assert_close(make.filtered(image, kernel[None]), degrade.filtered(image, kernel[None]))
+    image = photo(*side, channels)
+    kernels = (
+        degrade.blur_kernel("aniso", 21, 3, 1, 0.5),
+        degrade.blur_kernel("iso", 13, 2),
+        degrade.sinc_kernel(7, 2),
+    )
+    for kernel in kernels:
+        fast = real.filtered(image.astype(np.float32), kernel.numpy())
+        torch.testing.assert_close(of_paper(fast), degrade.filtered(of_paper(image), kernel[None]), atol=2e-6, rtol=0)
+
+
+@SIDES
+@CHANNELS
+def test_fast_resizing_and_gray_give_what_the_papers_give(side, channels):
+    image = photo(*side, channels).astype(np.float32)
+    for size in ((17, 9), (60, 77), (side[0], 7)):
+        for mode in ("bilinear", "bicubic"):
+            wanted = degrade.resized(of_paper(image), mode, size=size)
+            torch.testing.assert_close(of_paper(real.resized(image, mode, size)), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(of_paper(real.gray(image)), degrade.gray(of_paper(image)))
+    if side == (40, 50):  # whole pixels in every mean, so that both ways to count parts of pixels agree
+        for size in ((20, 10), (8, 25), (40, 50)):
+            wanted = degrade.resized(of_paper(image), "area", size=size)
+            torch.testing.assert_close(of_paper(real.resized(image, "area", size)), wanted)
+
+
+def test_a_trimmed_kernel_blurs_alike_and_a_wide_one_stays_whole():
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.float32)
+    for kind, sigma, least in (("iso", 0.4, 3), ("aniso", 1.0, 7), ("plateau_iso", 3.0, 21)):
+        kernel = degrade.blur_kernel(kind, 21, sigma, 0.7 * sigma, 0.4, 1.3).numpy()
+        short = real.trimmed(kernel)
+        assert len(short) <= 21
+        assert len(short) >= least
+        assert abs(short.sum() - 1) < 1e-12
+        assert np.abs(real.filtered(image, short) - real.filtered(image, kernel)).max() < 0.03
+    assert len(real.trimmed(degrade.blur_kernel("iso", 21, 0.4).numpy())) < 9
+
+
+def test_noise_from_tables_has_the_distribution_that_it_stands_for():
+    rng = np.random.default_rng(0)
+    noise = real.normal(rng, (400, 500, 1)).astype(np.float64)
+    assert (noise.shape, abs(noise.mean()) < 0.01, abs(noise.std() - 1) < 0.01) == ((400, 500, 1), True, True)
+    assert abs((noise**4).mean() - 3) < 0.1
+    for values in ((0, 3, 100, 255), tuple(range(0, 256, 2))):  # 4 and 128 photons for the brightest
+        image = rng.choice(np.array(values, np.uint8), (400, 500, 1))
+        rate, levels = degrade.poisson_rate(of_paper(image))
+        photons = real.poisson_noise(image, rng) / 255 * float(levels) + rate.numpy()[0].transpose(1, 2, 0)
+        np.testing.assert_allclose(photons, np.rint(photons), atol=1e-3)  # counts
+        for value in (values[0], values[2], values[-1]):
+            counts, wanted = photons[image == value], value / 255 * float(levels)
+            assert abs(counts.mean() - wanted) <= 6 * (wanted / len(counts)) ** 0.5 + 0.01 * wanted
+            assert abs(counts.var() - wanted) < 0.2 * wanted + 1e-6
+            if wanted < 5:
+                assert abs((np.rint(counts) == 0).mean() - np.exp(-wanted)) < 0.02
 
 
 @pytest.fixture(scope="module")
