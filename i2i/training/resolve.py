@@ -86,6 +86,15 @@ def resolve_resume(
     values = read_yaml(path, "Restore the original file.")
     if not has_form(values, CONFIG):
         raise I2IError(f"{path} is not the config.yaml of a run.", "Restore the original file.")
+    missing = (
+        [] if sources else [name for name in values["data"] if Path(name).is_absolute() and not Path(name).exists()]
+    )
+    if missing:
+        places = " ".join(["DIR"] * len(values["data"]))
+        raise I2IError(
+            f"The images of this run lay in {missing[0]}, which does not exist.",
+            f"If they have moved, say where they are: i2i train --resume {shlex.quote(str(folder))} --data {places}",
+        )
     begun = bool(checkpoints.listed(folder / "checkpoints"))
     run = _resolve_config(folder, values, sources, folder, overrides or {}, begun=begun)
     if "epochs" in (overrides or {}) or "images" in (overrides or {}):

@@ -193,7 +193,7 @@ def test_a_stopped_run_goes_on_bit_by_bit_though_its_pictures_moved(pairs, tmp_p
     monkeypatch.chdir(tmp_path / "elsewhere")  # the folder of images was named relative to another place
     assert resolve_resume(tmp_path / "my run").sources == [str(pairs)]
     moved = pairs.rename(tmp_path / "moved")
-    with pytest.raises(I2IError, match="does not exist"):
+    with pytest.raises(I2IError, match=r"which does not exist.*--resume .* --data DIR$"):
         resume(tmp_path / "my run", quiet=True)
     from i2i.training.train import execute
 

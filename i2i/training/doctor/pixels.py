@@ -112,7 +112,7 @@ def _checkerboard(outputs: Tensor, real: Real) -> Finding:
         "checkerboard",
         ratio > (FEW_CHECKERBOARD if few else LIMITS.checkerboard),
         {"ratio": ratio},
-        f"A pattern of 2 or 4 pixels is {ratio:.0f} times as strong as in real images.",
+        f"A grid of 2 or 4 pixels is {ratio:.0f} times as strong in the outputs as in real images; 1 is right.",
     )
 
 
@@ -134,7 +134,7 @@ def _content(outputs: Tensor, real: Real) -> list[Finding]:
             "mean",
             is_mean,
             {"distance": distance},
-            f"The outputs are {distance:.0%} as far from the mean target as real images are.",
+            f"The outputs differ from the average target {distance:.0%} as much as real images do; 100% is right.",
         ),
     ]
 
