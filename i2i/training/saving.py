@@ -59,7 +59,8 @@ class Saver:
         self.folder, self.checkpoints, self.keep = folder, folder / "checkpoints", keep
         self.observer, self.save_model, self.judge, self.model_images = observer, save_model, judge, model_images
         self.save_best, self.total = save_best, total
-        self.record = ScoreRecord(self.checkpoints, getattr(judge, "metric", "score"), score_every)
+        clock = getattr(judge, "clock", time.monotonic)
+        self.record = ScoreRecord(self.checkpoints, getattr(judge, "metric", "score"), score_every, clock)
 
     def save(
         self, images: int, step: TrainStep, ema: EMA, run_facts: dict[str, Any], score: bool = True
@@ -127,16 +128,18 @@ class Saver:
         self, judge: Judge, images: int, averaged: Method, checkpoint: Path | None, errors: dict[str, Exception]
     ) -> None:
         """Scores the method, if there is time for it, and keeps it if it is the best one so far."""
-        start, last = time.monotonic(), images >= self.total
+        start, last = self.record.clock(), images >= self.total
         predict = getattr(judge, "seconds", None)
         is_due = self.record.may_be_due(images)
         if is_due and not self.record.every and predict is not None:
             is_due = self.record.is_due(images, predict(averaged, self.record.allowed(last)), last)
         score = judge(averaged) if is_due else None
-        self.record.spent += time.monotonic() - start
+        self.record.spent += self.record.clock() - start
         if score is None or not math.isfinite(score):
             return
-        self.observer.event(images, "score", score=score, metric=self.record.metric, spent=round(self.record.spent, 3))
+        self.observer.event(
+            images, "score", score=score, metric=self.record.metric, share=round(self.record.share(), 4)
+        )
         try:
             self.record.add(images, score)
             best = self.record.best()

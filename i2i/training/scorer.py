@@ -6,8 +6,6 @@ unbiased for few images.
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 
@@ -20,6 +18,7 @@ from i2i.metrics.feature_networks import FeatureNetwork
 from i2i.metrics.perceptual import LPIPS
 from i2i.models import feature_weights
 from i2i.training.run import Run
+from i2i.training.score_record import clock_of
 
 PAIRS = 64  # held-out pairs, at most
 SETS = 128  # images of each set, at most
@@ -64,7 +63,7 @@ class Scorer:
     the last score as the header of a model holds it, {"val_lpips": 0.3}; empty if the last model was not scored."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.metric = run, metric_of(run)
+        self.run, self.metric, self.clock = run, metric_of(run), clock_of(run.training.device)
         self.fixed: Batch | None = None
         self.lpips: LPIPS | None = None
         self.network: FeatureNetwork | None = None
@@ -77,9 +76,9 @@ class Scorer:
         """Seconds that a score will take; measured on one batch, unless more than the `allowed` seconds are certain."""
         if self.metric and not self.is_measured and self.predicted <= allowed:
             self.is_measured = True
-            start = time.monotonic()
+            start = self.clock()
             self._value(method, BATCH)
-            taken, sets = time.monotonic() - start, 1 if self.metric == "lpips" else 2
+            taken, sets = self.clock() - start, 1 if self.metric == "lpips" else 2
             self.predicted = max(self.predicted, taken * scored_images(self.run) / BATCH * sets / 2)
         return self.predicted
 
@@ -89,9 +88,9 @@ class Scorer:
         LPIPS: the mean over the held-out pairs. KID: times 1000; it may be a little below 0."""
         if not self.metric:
             return None
-        start = time.monotonic()
+        start = self.clock()
         score = self._value(method, scored_images(self.run))
-        self.predicted, self.is_measured = time.monotonic() - start, True
+        self.predicted, self.is_measured = self.clock() - start, True
         self.metrics = {f"val_{self.metric}": score}
         return score
 
