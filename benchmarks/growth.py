@@ -3,8 +3,8 @@
     python benchmarks/growth.py [--cases images files sides processes] [--counts 10 100 1000 10000 100000] [--side 32]
                                 [--files 10 1000 200000] [--sides 256 1024 4096 16384] [--processes 1 2 4] [--json]
 
-- images: as many images through `i2i.translate`, by a tiny network: milliseconds for each beyond the first ones, and
-  the largest memory.
+- images: as many images through `i2i.translate`, by a tiny network: milliseconds for each beyond the first ones, by the
+  clock and of processor time, which other programs disturb less, and the largest memory.
 - files: a data set of so many files opened for training: seconds until it is open and to the first batch; memory.
 - sides: one image of so many pixels a side, in tiles where it is large: microseconds a pixel, and memory.
 - processes: 2,000 images by 1 to N processes, starting them included.
@@ -36,7 +36,7 @@ started = time.perf_counter()
 options = {"processes": int(sys.argv[4]), "device": "cpu", "max_pixels": 10**9}
 result = i2i.translate(*sys.argv[1:4], **options)
 assert not result.failed, result.failed
-print(time.perf_counter() - started)
+print(time.perf_counter() - started, time.process_time())
 """
 OPEN = """
 import sys, time
@@ -75,13 +75,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def images(args: argparse.Namespace, work: Path) -> None:
     """Time and memory against the number of images. The start is left out by what the smallest number takes."""
     path = _model(work)
-    first = 0.0
+    first: tuple[float, ...] = ()
     for count in args.counts:
         folder = _linked(work / f"in{count}", count, args.side)
-        (seconds,), memory = _measured(TRANSLATE, folder, work / "out", path, 1)
-        first = first or seconds
-        beyond = (seconds - first) / (count - args.counts[0]) if count > args.counts[0] else None
-        _show(args, "images", count=count, seconds=seconds, ms_each=beyond and 1000 * beyond, memory_mib=memory)
+        times, memory = _measured(TRANSLATE, folder, work / "out", path, 1)
+        first = first or times
+        beyond = [1000 * (t - f) / max(1, count - args.counts[0]) or None for t, f in zip(times, first, strict=True)]
+        each = dict(zip(("ms_each", "cpu_ms_each"), beyond, strict=True))
+        _show(args, "images", count=count, seconds=times[0], **each, memory_mib=memory)
         shutil.rmtree(work / "out")
         shutil.rmtree(folder)
 
@@ -104,7 +105,7 @@ def sides(args: argparse.Namespace, work: Path) -> None:
         folder = work / f"in{side}"
         folder.mkdir()
         scene(0, min(side, 1024)).resize((side, side)).save(folder / "image.png", compress_level=1)
-        (seconds,), memory = _measured(TRANSLATE, folder, work / "out", path, 1)
+        (seconds, _), memory = _measured(TRANSLATE, folder, work / "out", path, 1)
         each = 1e6 * seconds / side**2
         _show(args, "sides", side=side, seconds=seconds, us_a_pixel=each, memory_mib=memory)
         shutil.rmtree(work / "out")
@@ -116,7 +117,7 @@ def processes(args: argparse.Namespace, work: Path) -> None:
     path = _model(work)
     folder = _linked(work / "in", 2000, args.side)
     for number in args.processes:
-        (seconds,), memory = _measured(TRANSLATE, folder, work / "out", path, number)
+        (seconds, _), memory = _measured(TRANSLATE, folder, work / "out", path, number)
         _show(args, "processes", processes=number, images=2000, seconds=seconds, memory_mib=memory)
         shutil.rmtree(work / "out")
 
