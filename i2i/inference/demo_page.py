@@ -52,7 +52,10 @@ def page(studio: Studio, storage: Storage) -> Any:
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=True, interactive=len(names) > 1)
-                domain = gr.Dropdown(label="Translate to", visible=False)
+                domains = list(studio.domains(names[0])) if studio.has_domains else []
+                domain = gr.Dropdown(
+                    domains, value=next(iter(domains), None), label="Translate to", visible=bool(domains)
+                )
                 about = gr.Markdown(escape.markdown(studio.about(names[0])), elem_id="about")
                 upload = _only_uploads(gr.File(label="Image", height=150, elem_id="image"))
                 gallery = gr.Gallery(
