@@ -30,6 +30,7 @@ from i2i.models import format as model_file
 from i2i.training import recipes
 from i2i.training.loop import Loop
 from i2i.training.settings import TrainSettings
+from i2i.training.start import read_start
 from i2i.training.tricks import TrickSettings
 from tests.methods.tiny import BATCH, DOMAINS, batch_of, loop, made, settings, state
 
@@ -373,3 +374,22 @@ def test_recipe(recipe: str) -> None:
     header = recipes.about(recipe)
     assert f"i2i train {recipe}" in header
     assert PAPER.search(header)
+
+
+@pytest.mark.slow
+@every_method
+def test_a_run_starts_from_a_saved_model_with_every_network_in_its_role(name: str, tmp_path: Path) -> None:
+    first, second = made(name), made(name)
+    networks = {role: net for role, net in first.networks().items() if next(net.parameters(), None) is not None}
+    others = {role: net for role, net in networks.items() if role not in first.averaged}
+    averaged = {role: networks[role] for role in first.averaged}
+    path = model_file.save(tmp_path / "model.safetensors", averaged, {}, others=others)
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.add_(1)
+    (sentence,) = read_start(str(path)).into(second)
+    assert "new weights" not in sentence
+    for role, network in networks.items():
+        assert role in sentence
+        for key, value in second.networks()[role].state_dict().items():
+            assert torch.equal(value, network.state_dict()[key]), (role, key)
