@@ -217,6 +217,13 @@ def test_rewind_of_a_log_alone(tmp_path):
     assert [r["images"] for r in later] == [9]
 
 
+def test_explanations_of_losses_are_no_damage(tmp_path):
+    line = {"kind": "environment", "images": 0, "terms": {"nce": "Lower is better."}}
+    Log(tmp_path / "log.jsonl").write(line)
+    again = Log(tmp_path / "log.jsonl")
+    assert (again.damaged, list(again)) == (0, [line])
+
+
 def test_a_report_that_is_told_nothing_leaves_nothing(tmp_path):
     watch = report(tmp_path / "run")
     watch.close()

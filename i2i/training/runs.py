@@ -89,7 +89,9 @@ def read_run(folder: str | Path) -> RunFacts:
     # The log says how far the run came; a line that a crash tore is left out.
     lines = _log_lines(folder / "log.jsonl")
     images = max((int(line.get("images") or 0) for line in lines), default=0)
-    losses: dict[str, float] = next((line["terms"] for line in reversed(lines) if "terms" in line), {})
+    losses: dict[str, float] = next(
+        (line["terms"] for line in reversed(lines) if line["kind"] != "environment" and "terms" in line), {}
+    )
     last = lines[-1] if lines else {}
     reason = str(last.get("reason") or "") if last.get("kind") == "ended" else ""
     is_finished = last.get("kind") == "ended" and not reason

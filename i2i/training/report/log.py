@@ -32,6 +32,8 @@ FORM: dict[str, Any] = {
     "versions?": dict,
     "changed?": list,
 }
+# The environment's terms are the method's explanations of its losses.
+ENVIRONMENT_FORM = FORM | {"terms?": {str: str}}
 TIMELESS = ("note", "environment")  # kinds that belong to no moment of training: no rewind drops them
 
 
@@ -117,7 +119,8 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         record = parse_json(line)
     except ValueError:  # also raised for bytes that are no text
         return None
-    return record if has_form(record, FORM) else None
+    explains = isinstance(record, dict) and record.get("kind") == "environment"
+    return record if has_form(record, ENVIRONMENT_FORM if explains else FORM) else None
 
 
 def json_safe(value: Any) -> Any:
