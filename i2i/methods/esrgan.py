@@ -104,7 +104,7 @@ class ESRGAN(Enlarge):
         if not self.compares:
             yield "D", {"real": vanilla.real(self.D(real)), "fake": vanilla.fake(self.D(shown))}
             return
-        with torch.no_grad():
+        with torch.no_grad():  # fakes are judged twice, as in the authors' code: D's running statistics see them twice
             against = self.D(shown)
         real_scores, fake_scores = self.D(real), self.D(shown)
         yield (
