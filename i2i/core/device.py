@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from i2i.core.errors import I2IError
@@ -13,6 +15,9 @@ if TYPE_CHECKING:  # the command line lists devices before it can wait for torch
 
 DEVICE_NAMES = "auto, cpu, cuda, cuda:1, mps"  # what --device and the setting `device` take, for help texts
 ALLOWED_DEVICES = f"Allowed: {DEVICE_NAMES}."
+
+
+Clock = Callable[[], float]  # seconds since any moment
 
 
 def keep_memory(most: int = 2**31 - 1) -> None:
@@ -47,6 +52,12 @@ def device_of(name: str | torch.device) -> torch.device:
     if why:
         raise I2IError(f"The device {str(name)!r} cannot be used: {why}.", ALLOWED_DEVICES)
     return device
+
+
+def clock_of(device: str) -> Clock:
+    """The clock by which side work gets its part of a run's time: the processor's on a CPU, where other programs may
+    slow the run and the side work by any factor; the wall's on other devices, where the processor waits for them."""
+    return time.process_time if device_of(device).type == "cpu" else time.monotonic
 
 
 def cpu_has_bf16() -> bool:

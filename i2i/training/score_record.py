@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from i2i.core.device import device_of
+from i2i.core.device import Clock
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_write
 from i2i.core.reading import read_json
@@ -20,21 +19,14 @@ from i2i.training.checkpoint import best_of
 
 SHARE = 0.05  # of the training time that scores may take; half of it is kept for the score at the end
 LEAST = 0.5  # seconds that scores may take in any case, and as much again at the end
-Clock = Callable[[], float]  # seconds since any moment
 FORM = {"metric": str, "scores": [[float]]}
-
-
-def clock_of(device: str) -> Clock:
-    """The clock by which scores get their part of the time: the processor's on a CPU, where other programs may slow the
-    run and its scores by any factor; the wall's on other devices, where the processor waits for them."""
-    return time.process_time if device_of(device).type == "cpu" else time.monotonic
 
 
 class ScoreRecord:
     """The scores of a run by moment.
 
     folder: of the checkpoints. metric: of all scores; a record of another metric counts as empty. every: images between
-    scores; 0: by the clock. clock: seconds, see `clock_of`. A damaged record is made up for by best.json, as far as
+    scores; 0: by the clock. clock: see `core.device.clock_of`. A damaged record is made up for by best.json, as far as
     that goes."""
 
     def __init__(self, folder: Path, metric: str, every: int, clock: Clock = time.monotonic) -> None:

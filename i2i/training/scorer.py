@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from i2i.core.device import clock_of
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch
 from i2i.inference.set_scores import kid_1000, level_images
@@ -18,7 +19,6 @@ from i2i.metrics.feature_networks import FeatureNetwork
 from i2i.metrics.perceptual import LPIPS
 from i2i.models import feature_weights
 from i2i.training.run import Run
-from i2i.training.score_record import clock_of
 
 PAIRS = 64  # held-out pairs, at most
 SETS = 128  # images of each set, at most

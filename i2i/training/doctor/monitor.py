@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i.core.device import clock_of
 from i2i.methods._method import Method
 from i2i.training.collapse import MAX_VALUES, RealImages
 from i2i.training.doctor.curves import Curves
@@ -62,7 +63,8 @@ class Doctor(ForwardingObserver):
         self.curves = Curves(int(settings.get("batch") or 1))
         self.streaks: dict[str, int] = {}  # checks in a row that showed a sign
         self.warned: set[str] = set()
-        self.began = self.checked = time.monotonic()
+        self.clock = clock_of(str(settings.get("device") or "auto"))
+        self.began, self.checked = self.clock(), time.monotonic()
         self.waited = 0.0  # by data, until the last check
         self.seconds = self.check_seconds = 0.0  # that the doctor took; that its last check took
         self.gradients: Mapping[str, Tensor] = {}  # the session gives those of the training step
@@ -72,13 +74,13 @@ class Doctor(ForwardingObserver):
     def losses(self, images: int, terms: dict[str, float], rates: dict[str, float], speed: float) -> None:
         """Passes the losses on, and remembers them."""
         self.inner.losses(images, terms, rates, speed)
-        start = time.monotonic()
+        start = self.clock()
         self.curves.add({"kind": "losses", "images": images, "terms": terms})
         self.curves.add_gradients(self._norms())
         for finding in self.curves.judge_growth():
             if finding.found:
                 self._warn(images, finding)
-        self.seconds += time.monotonic() - start
+        self.seconds += self.clock() - start
 
     def event(self, images: int, kind: str, **facts: Any) -> None:
         """Passes the event on; when the run is resumed, learns from the log what was seen before."""
@@ -92,11 +94,11 @@ class Doctor(ForwardingObserver):
     def samples(self, images: int, columns: dict[str, Tensor]) -> None:
         """Passes the sample grid on, and looks at it unless it was drawn before training."""
         self.inner.samples(images, columns)
-        start = time.monotonic()
+        start = self.clock()
         allowed = max(LEAST_TIME, MOST_TIME * (start - self.began))
         if images and self.seconds + self.check_seconds <= allowed:
             self.check(images, columns)
-            self.check_seconds = time.monotonic() - start
+            self.check_seconds = self.clock() - start
             self.seconds += self.check_seconds
 
     # ---- a check -----------------------------------------------------------------------------------------------
