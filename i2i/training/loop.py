@@ -113,7 +113,7 @@ class Loop:
         share = settings.batch // self.world
         for batch in self.data.batches(start, share, self.rank, self.world, settings.seed):
             if self.world == 1 and now.images == start and self.stop_signal.number:  # before the first step
-                raise self._stopped(self.stop_signal.number)
+                raise self._stopped(self.stop_signal.number, began=start > 0)
 
             # One step, and everything that follows the weights.
             self.step(self._prepare(batch), now)
@@ -145,9 +145,9 @@ class Loop:
                 raise self._stopped(stop)
         return now.images
 
-    def _stopped(self, number: int) -> Interrupted:
+    def _stopped(self, number: int, began: bool = True) -> Interrupted:
         """The error that ends a run after a signal."""
-        return Interrupted(number, f"Go on with: i2i train --resume {shlex.quote(str(self.folder))}")
+        return Interrupted(number, f"Go on with: i2i train --resume {shlex.quote(str(self.folder))}", began)
 
     def _now(self, images: int) -> Now:
         return Now(images=images, total=self.total, batch=self.settings.batch, seed=self.settings.seed)

@@ -12,11 +12,13 @@ from i2i.core.errors import I2IError
 
 
 class Interrupted(I2IError):
-    """A signal stopped the run, and its state is saved. `code`, the exit code, is 128 + the signal's number."""
+    """A signal stopped the run, and its state is saved. `code`, the exit code, is 128 + the signal's number.
 
-    def __init__(self, number: int, hint: str) -> None:
+    began: whether the run had made a step; without one there is nothing to save."""
+
+    def __init__(self, number: int, hint: str, began: bool = True) -> None:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        super().__init__(f"Stopped by {name}; the run is saved.", hint)
+        super().__init__(f"Stopped by {name}{'; the run is saved' if began else ' before the first step'}.", hint)
         self.code = 128 + number
 
 

@@ -208,7 +208,8 @@ def test_hints_name_what_was_typed(tmp_path, monkeypatch):
     (tmp_path / "my photos" / "none.jpg").touch()
     _, err = i2i("translate", "my photos/none.jpg", "-o", "x.jpg", "-m", "pix2pix_earth", "--device", "cpu", code=1)
     assert "my photos/none.jpg is empty: it has 0 bytes." in err
-    assert ", or one of 13 others?" in i2i("translate", "my photos", "-m", "cyclegan", code=1)[1]
+    _, err = i2i("translate", "my photos", "-m", "cyclegan", code=1)
+    assert re.search(r"cyclegan_\w+, or one of \d+ others\?", err)
 
 
 def test_the_list_of_commands_has_whole_sentences():
@@ -225,7 +226,7 @@ def test_an_output_among_the_inputs(tmp_path, monkeypatch):
 def test_a_missing_model_names_models_and_the_runs_that_lie_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, err = i2i("translate", "a.jpg", code=2)
-    assert "No model was given. Give --model with a name of `i2i models` (cyclegan_daynight" in err
+    assert "No model was given. Give --model with a name of `i2i models` (colorize_earth, " in err
     (tmp_path / "sngan photo").mkdir()  # holds no model
     assert "sngan photo" not in i2i("generate", "--model", "sngan_photos", code=1)[1]
     for name in ("a", "b c"):

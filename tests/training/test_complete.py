@@ -12,7 +12,7 @@ from i2i.training import checkpoint
 from i2i.training.scorer import Scorer
 from i2i.training.train import resume
 from tests.cli.program import make_pairs
-from tests.training.toy import toy_loop
+from tests.training.toy import stopped_in_its_first_step, toy_loop
 
 SMALL = {"size": 16, "width": 4, "d_width": 4, "layers": 1, "depth": 3, "device": "cpu", "workers": 0}
 
@@ -65,8 +65,7 @@ def test_a_model_that_lags_is_brought_up_at_once_and_not_at_the_next_save(tmp_pa
     def loop(total, there):
         return toy_loop(tmp_path, total=32, save_model=lambda m, n: written.append(n), model_images=lambda: there)
 
-    first = loop(32, -1)
-    first.stop_signal.number = 15
+    first = stopped_in_its_first_step(loop(32, -1))
     with pytest.raises(BaseException, match="Go on with"):
         first.run()
     (stopped,) = written

@@ -58,6 +58,7 @@ def test_a_stop_before_the_first_step_makes_none(tmp_path, monkeypatch):
     with pytest.raises(Interrupted) as stopped:
         first.run()
     assert stopped.value.code == 130
+    assert str(stopped.value).startswith("Stopped by Ctrl-C before the first step.")
     assert first.observer.lines == []
     second = toy_loop(tmp_path / "parts")
     second.run()

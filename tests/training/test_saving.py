@@ -5,7 +5,7 @@ from safetensors import SafetensorError
 
 from i2i.core.errors import I2IError
 from i2i.training import checkpoint
-from tests.training.toy import toy_loop, weights
+from tests.training.toy import stopped_in_its_first_step, toy_loop, weights
 
 FULL = SafetensorError("I/O error: No space left on device (os error 28)")
 
@@ -103,8 +103,7 @@ def test_an_end_that_cannot_be_saved_is_an_error_and_can_be_resumed(tmp_path, di
 
 def test_a_stop_that_cannot_be_saved_does_not_claim_to_be(tmp_path, disk):
     disk.full = lambda path: True
-    loop = toy_loop(tmp_path)
-    loop.stop_signal.number = 15
+    loop = stopped_in_its_first_step(toy_loop(tmp_path))
     with pytest.raises(I2IError, match="At 4 images the checkpoint could not be written") as caught:
         loop.run()
     assert caught.value.code == 1

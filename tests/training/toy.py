@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,18 @@ def toy_loop(
     observer = observer or Notes()
     calls = {"save_model": save_model, "judge": judge, "model_images": model_images}
     return Loop(method, ToyData(), settings, folder, observer, total=total, facts=facts, **calls)
+
+
+def stopped_in_its_first_step(loop: Loop, number: int = signal.SIGTERM) -> Loop:
+    """The same loop, to which a signal comes during its first step."""
+    plain = loop.step
+
+    def step(batch: Batch, now: Any) -> None:
+        loop.stop_signal.number = number
+        plain(batch, now)
+
+    loop.step = step  # type: ignore[method-assign]
+    return loop
 
 
 def weights(loop: Loop) -> dict[str, Tensor]:
