@@ -106,11 +106,10 @@ def translate(
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
     with OutputFolder(folder, None if record is None else record.path).held() as watched:
         result = _run(work, pairs, todo, answers, record, watched, run, progress)
-    checked = run.domain_check and not run.ray
-    looked_at = [
-        p.source for p in spread([p for p, due in zip(pairs, todo) if due and checked and has_pixels(p.source)])
-    ]
-    unlike = unlike_training(source, work.network.direction, looked_at)
+    unlike = ""
+    if run.domain_check and not run.ray:
+        images = [p for p, due in zip(pairs, todo) if due and has_pixels(p.source)]
+        unlike = unlike_training(source, work.network.direction, [p.source for p in spread(images)])
     result = dataclasses.replace(result, left_out_files=others, unlike=unlike)
     if format is None and not is_named:
         result.outcomes[:] = [with_format(outcome) for outcome in result.outcomes]

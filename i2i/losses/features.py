@@ -9,9 +9,8 @@ from torch import Tensor
 
 from i2i.losses.reconstruction import l1
 
-Maps = Sequence[
-    Sequence[Tensor]
-]  # of a discriminator: for each scale, the maps of its layers; the last ones are its scores
+# Of a discriminator: for each scale, the maps of its layers; the last ones are its scores.
+Maps = Sequence[Sequence[Tensor]]
 
 
 def over_scales(loss: Callable[[Tensor], Tensor], maps: Maps) -> Tensor:

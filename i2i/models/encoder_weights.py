@@ -19,8 +19,11 @@ def fill(encoder: ResNetEncoder, name: str, source: str) -> None:
     source: "torchvision", which downloads them once, or a file with torchvision's names. Raises I2IError if there is no
     such file, if they cannot be downloaded, or if they are those of another network."""
     if source == TORCHVISION:
-        with with_values():
-            state = torchvision_classifier(name).state_dict()
+        try:
+            with with_values():
+                state = torchvision_classifier(name).state_dict()
+        except I2IError as error:
+            raise I2IError(error.what, "Or give a file with torchvision's names: --set encoder_weights=FILE.") from None
         encoder.load_classifier(state, f"torchvision's {name}")
         return
     path = Path(source).expanduser()

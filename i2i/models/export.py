@@ -222,7 +222,7 @@ def _check_request(path: Path, limit: float, overwrite: bool, quantize: str = ""
     if not limit >= 0:
         raise I2IError(f"The limit is {limit}.", "Give a number of 0 or more.")
     for name in ("onnx", "onnxscript", "onnxruntime"):
-        onnx_file.library(name)
+        onnx_file.imported(name)
 
 
 def _name_axes(proto: Any, scale: int) -> None:

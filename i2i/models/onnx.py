@@ -28,7 +28,7 @@ KEY = "i2i"
 RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # of its messages
 
 
-def library(name: str) -> Any:
+def imported(name: str) -> Any:
     """The module `name` of the extra `onnx`. Raises I2IError with the command that installs it if it is missing."""
     return require(name, "onnx", "An ONNX file")
 
@@ -57,7 +57,7 @@ class OnnxNet(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        runtime = library("onnxruntime")
+        runtime = imported("onnxruntime")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # errors are raised below
         options.intra_op_num_threads = torch.get_num_threads()

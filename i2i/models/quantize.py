@@ -24,8 +24,8 @@ OPERATIONS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 def to_int8(program: Any, batches: Iterable[Tensor], name: str = "picture") -> Any:
     """The onnx.ModelProto `program` in 8 bits. batches: images [B, C, H, W] in [-1, 1] to measure ranges on, all of one
     size; name: of the graph's input. Raises I2IError if onnxruntime cannot quantize the graph."""
-    onnx = onnx_file.library("onnx")
-    quantization = onnx_file.library("onnxruntime.quantization")
+    onnx = onnx_file.imported("onnx")
+    quantization = onnx_file.imported("onnxruntime.quantization")
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

@@ -111,10 +111,9 @@ class Loop:
         self.method.train()
         now = self._now(start)
         share = settings.batch // self.world
+        if self.world == 1 and self.stop_signal.number:  # it came during the first samples
+            raise self._stopped(self.stop_signal.number, began=start > 0)
         for batch in self.data.batches(start, share, self.rank, self.world, settings.seed):
-            if self.world == 1 and now.images == start and self.stop_signal.number:  # before the first step
-                raise self._stopped(self.stop_signal.number, began=start > 0)
-
             # One step, and everything that follows the weights.
             self.step(self._prepare(batch), now)
             before, now = now.images, self._now(now.images + settings.batch)

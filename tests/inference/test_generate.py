@@ -399,7 +399,7 @@ def test_a_model_that_translates_does_not_generate_and_the_other_way_round(dcgan
     path = model_file.save(tmp_path / "t.safetensors", {"G": nets.UNet(3, 3, 2, 4)}, {"channels_in": 3})
     with pytest.raises(I2IError, match=r"i2i translate photo\.jpg --model"):
         load_generator(path)
-    monkeypatch.setattr("i2i.models.onnx.library", lambda name: None)
+    monkeypatch.setattr("i2i.models.onnx.imported", lambda name: None)
     for use in (load, lambda model: export(model, tmp_path / "m.onnx")):
         with pytest.raises(I2IError) as caught:
             use(dcgan[0])

@@ -170,3 +170,12 @@ def test_merged_losses_leave_the_brightness_to_the_input() -> None:
     terms = dict(next(method.step(batch, Now(batch=BATCH)))[1])
     terms["pixel"].backward()
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in method.G.parameters())
+
+
+def test_weights_that_cannot_be_downloaded_may_come_from_a_file(monkeypatch):
+    def offline(name, weights):
+        raise OSError("no connection")
+
+    monkeypatch.setattr("torchvision.models.get_model", offline)
+    with pytest.raises(I2IError, match=r"resnet18 cannot be downloaded: no connection.*--set encoder_weights=FILE"):
+        made("colorize", encoder="resnet18", encoder_weights="torchvision")

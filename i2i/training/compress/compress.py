@@ -100,10 +100,9 @@ def compress(
     request.check()
     check_output(path, overwrite)
     folder = path.with_suffix(".run")
+    # The state of the compression that wrote the old file; not of one to go on with.
     if overwrite and (folder / RESULT).exists():
-        shutil.rmtree(
-            folder, ignore_errors=True
-        )  # of the compression that wrote the old file; not of one to go on with
+        shutil.rmtree(folder, ignore_errors=True)
     original = open_original(model, data, direction=direction, training=settings_of(request))
     set_default_length(original, request)
     method, notes = build(original, request)
