@@ -1,17 +1,28 @@
 """Imported before all tests: i2i lets idle threads sleep, which only works before torch is loaded."""
 
+import random
 import signal
 from collections.abc import Generator
 
 import pytest
 
-import i2i  # noqa: F401
+import i2i  # noqa: F401  # isort: skip
+import numpy as np
+import torch
 
 # Programs started in the background of a shell ignore Ctrl-C, and so would the programs that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test, and every fixture that it makes, begins with the same random numbers, in whatever order they run."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

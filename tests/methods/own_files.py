@@ -130,7 +130,7 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "a network that is not its arguments": (
         "self.G = Generator(config.width)",
-        "self.G = Generator(config.width)\n        self.G.layers.append(nn.Conv2d(3, 3, 1))",
+        "self.G = Generator(config.width)\n        self.G.layers.append(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh()))",
     ),
     "a forward that changes later": (
         "self.G = Generator(config.width)",
@@ -337,7 +337,7 @@ SENTENCES = {
     ),
     "a network that is not its arguments": (
         "Generator (toy.py, line 16) cannot be built again from a saved model: The tensors of network G in a "
-        "saved model do not fit: 2 unknown (such as layers.3.bias). A new Generator with the same arguments "
+        "saved model do not fit: 2 unknown (such as layers.3.0.bias). A new Generator with the same arguments "
         "must have the same layers: make them in __init__."
     ),
     "a forward that changes later": (
