@@ -57,7 +57,10 @@ def sandbox(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 # pages of 5 s or more
-LONG = ("fine-tuning", "your-own-method", "many-domains", "one-folder", "planning", "noise", "label-maps")
+LONG = (
+    "start", "unpaired", "evaluation", "troubleshooting", "fine-tuning", "your-own-method", "many-domains",
+    "one-folder", "planning", "noise", "label-maps",
+)  # fmt: skip
 QUICK_PAGES = [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else (), id=title(p)) for p in WITH_BLOCKS]
 
 
@@ -363,6 +366,7 @@ def printed(*words: str, code: int = 0) -> list[Any]:
     return [json.loads(line) for line in i2i(*words, code=code)[0].splitlines()]
 
 
+@pytest.mark.slow
 def test_json_of_errors_and_of_training(sandbox: Path) -> None:
     agree(printed("train", "nothing", "--json", code=1)[0], "Errors")
     agree(printed("train", "--json", code=2)[0], "Errors")

@@ -55,6 +55,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_new_method_is_two_files_that_pass_their_own_test(here):
     out, _ = i2i("methods", "new", "my_method")
     assert out.splitlines() == [

@@ -36,6 +36,7 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_a_terminated_run_is_saved_and_goes_on(pairs, tmp_path):
     folder = tmp_path / "my run"
     process = start("train", "pix2pix", "--data", pairs, "--out", folder, *LONG, *TINY)

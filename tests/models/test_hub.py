@@ -268,6 +268,7 @@ def test_push_without_leave_is_one_sentence(pushed, model):
     assert not Taking.kept
 
 
+@pytest.mark.slow
 def test_the_command_pulls_and_translates_by_the_hub_s_name(pulled, model, tmp_path):
     """`i2i translate --model hf:user/good`, and `i2i models pull` into a folder that is then a model."""
     Image.new("RGB", (16, 16), "teal").save(tmp_path / "photo.png")

@@ -54,6 +54,7 @@ def test_two_processes_equal_one(tmp_path, extra):
     assert_close(one, first, 1e-10)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     options = {"total": 40, "precision": "fp64"}
     (whole,) = launch(1, tmp_path / "out1", tmp_path / "run1", **options)
