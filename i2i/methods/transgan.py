@@ -8,11 +8,14 @@ patches of two or three sizes, of which the larger join after its first blocks, 
 
 What is unusual: maps above 32x32 tokens attend only within windows (grid attention), with learned biases for relative
 positions. G ends without tanh. D makes four steps for each step of G, which has twice as many fakes. The recipe
-augments everything that D sees (`diffaugment`) and clips gradients at 5 (`clip`); training needs both. At 48 pixels
-and more, G was released with pixel norm (`norm: pn`). For 256 pixels (LSUN Church) D was released with a third size of
-patches (`patch_sizes: 3`). The paper's first version also has co-training with super-resolution and growing windows,
-which are neither in the released code nor here. The released G for 256 pixels adds noise to its tokens, whose learned
-strength starts at 0; that is not here.
+augments everything that D sees (`diffaugment`) and clips gradients at 5 (`clip`); training needs both.
+
+What the released code has for other sizes: pixel norm in G at 48 pixels and more (`norm: pn`), in D at 48 (`d_norm: pn`);
+noise of a learned strength, which starts at 0, on the tokens of G at 256 pixels (`token_noise`), of D at 32 and 48
+(`d_token_noise`); a third size of patches in D for LSUN Church (`patch_sizes: 3`); and in G for CelebA-HQ, attention of
+each block to tokens made of z (`modulate`). The D for CelebA-HQ (patches that overlap, windows of 4, other widths) is not
+here. The paper's first version also has co-training with super-resolution and growing windows, which are neither in the
+released code nor here.
 """
 
 from __future__ import annotations
@@ -34,12 +37,13 @@ from i2i.losses import gradient_penalty, wasserstein
 from i2i.methods import WASSERSTEIN, Batch, Generate, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import Network, register
 from i2i.nets.transformer import (
+    BlockStack,
     TransformerBlock,
-    block_stack,
     init_xavier,
     map_to_tokens,
     pixel_shuffle,
     pos_embed,
+    token_norm,
     tokens_to_map,
 )
 
@@ -60,6 +64,10 @@ class TransGANSettings:
     patch_sizes: Annotated[int, Range(2, 3)] = 2  # sizes of D's patches, each twice the one before: 2, or 3 (256 px)
     heads: Width = 4  # attention heads of every block
     norm: str = "ln"  # norm in G's blocks: ln (layer norm), or pn (pixel norm, as released for 48 pixels and more)
+    token_noise: bool = False  # noise of learned strength on the tokens of G, as released for 256 pixels
+    modulate: bool = False  # each block of G attends to tokens made of z first, as released for CelebA-HQ
+    d_norm: str = "ln"  # norm in D's blocks: ln, or pn (as released for 48 pixels)
+    d_token_noise: bool = False  # noise of learned strength on the tokens of D, as released for 32 and 48 pixels
     largest: Side = 32  # side of the largest maps with full attention; larger maps attend in windows of half of it
     critic_steps: Repeats = 4  # steps of D for each step of G
     g_batch: Repeats = 2  # batches of fakes in each step of G
@@ -70,10 +78,18 @@ class TransGANSettings:
     beta2: UnderOne = 0.99  # beta2 of both Adams
 
 
+def enlarged(x: Tensor, times: int) -> Tensor:
+    """A map [B, C, H, W], bicubic -> [B, C, times H, times W]."""
+    return fn.interpolate(x, scale_factor=float(times), mode="bicubic", align_corners=False)
+
+
 @register("transgan_g")
 class TransGANGenerator(Network):
     """z [B, z] -> images [B, channels, size, size], without a final tanh; each entry of `depths` after the first
-    doubles the map."""
+    doubles the map.
+
+    token_noise, modulate: see TransGANSettings. With `modulate`, maps are also smoothed before each pixel shuffle but
+    the first: made four times as large (bicubic), and averaged down again."""
 
     def __init__(
         self,
@@ -87,6 +103,8 @@ class TransGANGenerator(Network):
         largest: Side = 32,
         norm: str = "ln",
         positions: bool = False,
+        token_noise: bool = False,
+        modulate: bool = False,
     ) -> None:
         super().__init__()
         if not depths:
@@ -106,23 +124,30 @@ class TransGANGenerator(Network):
         sides = [self.side << k for k in range(len(depths))]
         self.dense = nn.Linear(z, width * self.side**2)
         self.places = nn.ParameterList([pos_embed(s * s, w) for s, w in zip(sides, plan, strict=True)])
+        more = (largest, positions, norm, token_noise, width if modulate else 0)
         self.stages = nn.ModuleList(
-            [block_stack(w, d, heads, s, largest, positions, norm) for w, d, s in zip(plan, depths, sides, strict=True)]
+            [BlockStack(w, d, heads, s, *more) for w, d, s in zip(plan, depths, sides, strict=True)]
         )
+        self.modulation = nn.Linear(z, width * self.side**2) if modulate else None
+        if modulate:
+            self.modulation_places = pos_embed(self.side**2, width)
         self.to_picture = nn.Conv2d(plan[-1], channels, 1)
         init_xavier(self)
 
     def forward(self, z: Tensor) -> Tensor:
         """z [B, z] -> [B, channels, size, size]."""
         h = self.dense(z).view(len(z), self.side**2, -1)
+        y = None
+        if self.modulation is not None:
+            y = self.modulation(z).view(len(z), self.side**2, -1) + self.modulation_places
         for k, (position, blocks) in enumerate(zip(self.places, self.stages, strict=True)):
+            if k > self.shuffled_from + 1 and y is not None:
+                h = map_to_tokens(fn.avg_pool2d(enlarged(tokens_to_map(h), 4), 4))
             if k > self.shuffled_from:
                 h = pixel_shuffle(h)
             elif k:
-                h = map_to_tokens(
-                    fn.interpolate(tokens_to_map(h), scale_factor=2.0, mode="bicubic", align_corners=False)
-                )
-            h = blocks(h + position)
+                h = map_to_tokens(enlarged(tokens_to_map(h), 2))
+            h = blocks(h + position, y)
         return self.to_picture(tokens_to_map(h))
 
 
@@ -141,6 +166,8 @@ class TransGANDiscriminator(nn.Module):
         heads: int = 4,
         largest: int = 32,
         patch_sizes: int = 2,
+        norm: str = "ln",
+        token_noise: bool = False,
     ) -> None:
         super().__init__()
         unit, coarsest = 4 * heads * (patch_sizes - 1), patch << (patch_sizes - 1)
@@ -156,16 +183,18 @@ class TransGANDiscriminator(nn.Module):
         self.coarse = nn.Conv2d(channels, middle - fine, 2 * patch, 2 * patch)
         self.places = nn.ParameterList([pos_embed(side**2, fine), pos_embed((side // 2) ** 2, middle)])
         self.token = pos_embed(1, width)
-        self.stage1 = block_stack(fine, depth - three, heads, side, largest, True)
-        self.stage2 = block_stack(middle, depth, heads, side // 2, largest, True)
+        more = (largest, True, norm, token_noise)
+        number = 99 if token_noise else None  # of the blocks that stand alone
+        self.stage1 = BlockStack(fine, depth - three, heads, side, *more)
+        self.stage2 = BlockStack(middle, depth, heads, side // 2, *more)
         if three:
-            self.stage1.append(TransformerBlock(fine, heads, side, side))
+            self.stage1.append(TransformerBlock(fine, heads, side, side, norm, number))
             self.coarsest = nn.Conv2d(channels, width - middle, 4 * patch, 4 * patch)
             self.places.append(pos_embed((side // 4) ** 2, width))
-            self.stage3 = block_stack(width, depth + 1, heads, side // 4, largest, True)
+            self.stage3 = BlockStack(width, depth + 1, heads, side // 4, *more)
         self.three = three
-        self.last = TransformerBlock(width, heads)
-        self.norm = nn.LayerNorm(width)
+        self.last = TransformerBlock(width, heads, norm=norm, noise=number)
+        self.norm = token_norm(norm, width)
         self.score = nn.Linear(width, 1)
         init_xavier(self)
 
@@ -198,8 +227,10 @@ class TransGAN(Generate):
         channels, size = shape.channels_in, shape.size
         heads, largest = config.heads, config.largest
         tokens = (config.width, config.depths, config.shuffles, heads, largest, config.norm, config.positions)
+        tokens += (config.token_noise, config.modulate)
         self.G = TransGANGenerator(config.z, channels, size, *tokens)
         patches = (config.d_width, config.d_depth, config.patch, heads, largest, config.patch_sizes)
+        patches += (config.d_norm, config.d_token_noise)
         self.D = TransGANDiscriminator(channels, size, *patches)
 
     def optimizers(self) -> dict[str, Optimizer]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.errors import I2IError
+from i2i.core.random import pixel_normal
 from i2i.nets.blocks import check
 
 TOKEN_NORMS = ("ln", "pn")
@@ -63,6 +64,27 @@ def token_norm(kind: str, width: int) -> nn.Module:
     return nn.LayerNorm(width) if kind == "ln" else PixelNorm()
 
 
+class TokenNoise(nn.Module):
+    """Tokens [B, N, C] plus one normal number for each token, the same in all channels, times a learned strength.
+
+    The strength starts at 0. Training draws new numbers each time, from torch's generator, as the released code does.
+    Otherwise they are fixed for each position and each `number` of a block, so that an image repeats."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.strength = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, C] -> [B, N, C]."""
+        b, n, _ = x.shape
+        if self.training:
+            noise = torch.randn(b, n, 1, device=x.device)
+        else:
+            noise = pixel_normal(1, n, 1, "tokens", n, self.number, device=x.device)[0]
+        return x + self.strength * noise.to(x.dtype)
+
+
 def init_xavier(net: nn.Module) -> None:
     """Draws Xavier uniform weights for all convolutions and linear layers; sets biases of linear layers to 0."""
     for module in net.modules():
@@ -109,13 +131,44 @@ class Attention(nn.Module):
         return self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, c))
 
 
+class CrossAttention(nn.Module):
+    """x + attention of tokens x [B, N, C] to other tokens y [B, M, E]: keys and values are made of y.
+
+    The released TransGAN for CelebA-HQ begins each block with it, where y is made of z; its authors call it
+    self-modulation."""
+
+    def __init__(self, width: int, other: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width, bias=False)
+        self.k, self.v = nn.Linear(other, width, bias=False), nn.Linear(other, width, bias=False)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """[B, N, C], [B, M, E] -> [B, N, C]."""
+        q, k, v = (h.unflatten(2, (self.heads, -1)).transpose(1, 2) for h in (self.q(x), self.k(y), self.v(y)))
+        scores = (q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5
+        return x + self.proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
 class TransformerBlock(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x)), for tokens [B, side^2, C]; MLP: C -> 4C, exact GELU, -> C.
 
     window > 0: attention within windows of `window` x `window` positions, with relative positions; `window` must
-    divide `side`. window 0: attention over all tokens, whose number is free. norm: see token_norm."""
+    divide `side`. window 0: attention over all tokens, whose number is free. norm: see token_norm. noise: the number
+    of the block's TokenNoise before the attention, if it has one. other: channels of the tokens y that x attends to
+    first (CrossAttention); 0: none."""
 
-    def __init__(self, width: int, heads: int, side: int = 0, window: int = 0, norm: str = "ln") -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        side: int = 0,
+        window: int = 0,
+        norm: str = "ln",
+        noise: int | None = None,
+        other: int = 0,
+    ) -> None:
         super().__init__()
         if window and side % window:
             raise I2IError(
@@ -125,11 +178,17 @@ class TransformerBlock(nn.Module):
         self.side, self.window = side, window
         self.norm1, self.norm2 = token_norm(norm, width), token_norm(norm, width)
         self.attention = Attention(width, heads, window)
+        self.noise = None if noise is None else TokenNoise(noise)
+        self.cross = CrossAttention(width, other, heads) if other else None
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N, C]."""
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """[B, N, C] (and y [B, M, `other`]) -> [B, N, C]."""
+        if self.cross is not None and y is not None:
+            x = self.cross(x, y)
         h = self.norm1(x)
+        if self.noise is not None:
+            h = self.noise(h)
         if self.window and self.window < self.side:
             h = join_windows(self.attention(split_windows(h, self.side, self.window)), self.side, self.window)
         else:
@@ -138,12 +197,31 @@ class TransformerBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-def block_stack(
-    width: int, depth: int, heads: int, side: int, largest: int, positions: bool, norm: str = "ln"
-) -> nn.Sequential:
+class BlockStack(nn.Sequential):
     """`depth` blocks for a map of `side` x `side`.
 
     Maps larger than `largest` attend within windows of half of it ("grid attention"), with relative positions. Smaller
-    ones attend as a whole, with relative positions if `positions`. norm: see token_norm."""
-    window = largest // 2 if side > largest else (side if positions else 0)
-    return nn.Sequential(*[TransformerBlock(width, heads, side, window, norm) for _ in range(depth)])
+    ones attend as a whole, with relative positions if `positions`. noise: each block has a TokenNoise. norm, other: see
+    TransformerBlock."""
+
+    def __init__(
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        side: int,
+        largest: int,
+        positions: bool,
+        norm: str = "ln",
+        noise: bool = False,
+        other: int = 0,
+    ) -> None:
+        window = largest // 2 if side > largest else (side if positions else 0)
+        numbers = [k if noise else None for k in range(depth)]
+        super().__init__(*[TransformerBlock(width, heads, side, window, norm, k, other) for k in numbers])
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """[B, side^2, width] (and y [B, M, `other`]) -> [B, side^2, width]."""
+        for block in self:
+            x = block(x, y)
+        return x

@@ -189,6 +189,67 @@ def test_the_generator_for_256_pixels_is_the_released_one() -> None:
     assert sum(p.numel() for p in net.parameters()) == 205_291_927  # the released one without its learned noise
 
 
+def test_token_noise_has_one_strength_in_each_block_of_the_released_generator() -> None:
+    with torch.device("meta"):
+        net = TransGANGenerator(512, 3, 256, 1024, (5, 4, 4, 4, 4, 4), 3, norm="pn", positions=True, token_noise=True)
+    assert sum(p.numel() for p in net.parameters()) == 205_291_927 + 25
+
+
+def test_the_modulated_generator_is_the_released_one_for_celeba_hq() -> None:
+    """The released network, whose weights ours gave equal images with, has 20 more: strengths that it never uses."""
+    with torch.device("meta"):
+        depths = (0, 4, 4, 4, 4, 4)
+        net = TransGANGenerator(512, 3, 256, 1024, depths, 3, 4, 32, "pn", True, token_noise=True, modulate=True)
+        plain = TransGANGenerator(512, 3, 256, 1024, depths, 3, 4, 32, "pn", True)
+        assert net(torch.zeros(1, 512)).shape == (1, 3, 256, 256)
+    cross = sum(4 * (2 * c * c + 2 * c * 1024 + c) for c in (1024, 1024, 256, 64, 16))  # q, proj; k, v; bias of proj
+    tokens = 512 * 65_536 + 65_536 + 64 * 1024  # of z: weights, biases, positions
+    counts = [sum(p.numel() for p in net.parameters()) for net in (net, plain)]
+    assert counts[0] == counts[1] + cross + tokens + 20 == 212_903_255
+
+
+def test_token_noise_is_new_in_training_and_fixed_in_use() -> None:
+    torch.manual_seed(0)
+    net = TransGANGenerator(4, 3, 16, 32, (1, 2, 1), heads=2, largest=8, token_noise=True, modulate=True)
+    z = torch.randn(2, 4)
+    assert torch.equal(net(z), net(z))  # strengths start at 0
+    strengths = [p for name, p in net.named_parameters() if name.endswith("noise.strength")]
+    assert len(strengths) == 4
+    with torch.no_grad():
+        for strength in strengths:
+            strength.fill_(1.0)
+    assert (net(z) - net(z)).abs().max() > 0.01
+    image = net.eval()(z)
+    assert torch.equal(image, net(z))
+    torch.testing.assert_close(image[1:], net(z[1:]))
+    grads = torch.autograd.grad(image.square().sum(), strengths)
+    assert all(g.abs() > 0 for g in grads)
+
+
+def test_the_modulation_brings_z_to_every_block() -> None:
+    torch.manual_seed(0)
+    net = TransGANGenerator(4, 3, 16, 32, (0, 1, 1), heads=2, largest=8, modulate=True)
+    with torch.no_grad():
+        net.dense.weight.zero_()
+    first, second = net(torch.randn(2, 4))
+    assert (first - second).abs().max() > 0.01
+    net.zero_grad()
+    net(torch.randn(2, 4)).square().sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_a_discriminator_with_pixel_norm_and_noise() -> None:
+    torch.manual_seed(0)
+    net = TransGANDiscriminator(3, 16, 16, 1, 2, 2, 8, norm="pn", token_noise=True)
+    assert not [m for m in net.modules() if isinstance(m, nn.LayerNorm)]
+    assert [name for name, _ in net.named_parameters() if name.endswith("strength")] == [
+        "stage1.0.noise.strength",
+        "stage2.0.noise.strength",
+        "last.noise.strength",
+    ]
+    assert net(torch.randn(2, 3, 16, 16)).shape == (2,)
+
+
 def test_the_discriminator_for_256_pixels_is_the_released_one() -> None:
     """Patches of 4, 8 and 16 pixels; windows of 16 in the first blocks, then the whole map."""
     with torch.device("meta"):
