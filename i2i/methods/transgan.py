@@ -10,12 +10,12 @@ What is unusual: maps above 32x32 tokens attend only within windows (grid attent
 positions. G ends without tanh. D makes four steps for each step of G, which has twice as many fakes. The recipe
 augments everything that D sees (`diffaugment`) and clips gradients at 5 (`clip`); training needs both.
 
-What the released code has for other sizes: pixel norm in G at 48 pixels and more (`norm: pn`), in D at 48 (`d_norm: pn`);
-noise of a learned strength, which starts at 0, on the tokens of G at 256 pixels (`token_noise`), of D at 32 and 48
-(`d_token_noise`); a third size of patches in D for LSUN Church (`patch_sizes: 3`); and in G for CelebA-HQ, attention of
-each block to tokens made of z (`modulate`). The D for CelebA-HQ (patches that overlap, windows of 4, other widths) is not
-here. The paper's first version also has co-training with super-resolution and growing windows, which are neither in the
-released code nor here.
+What the released code has for other sizes: pixel norm in G at 48 pixels and more (`norm: pn`), in D at 48 (`d_norm:
+pn`); noise of a learned strength, which starts at 0, on the tokens of G at 256 pixels (`token_noise`), of D at 32 and
+48 (`d_token_noise`); a third size of patches in D for LSUN Church (`patch_sizes: 3`); and in G for CelebA-HQ, attention
+of each block to tokens made of z (`modulate`). The D for CelebA-HQ (patches that overlap, windows of 4, other widths)
+is not here. The paper's first version also has co-training with super-resolution and growing windows, which are neither
+in the released code nor here.
 """
 
 from __future__ import annotations
