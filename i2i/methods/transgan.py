@@ -227,11 +227,9 @@ class TransGAN(Generate):
         channels, size = shape.channels_in, shape.size
         heads, largest = config.heads, config.largest
         tokens = (config.width, config.depths, config.shuffles, heads, largest, config.norm, config.positions)
-        tokens += (config.token_noise, config.modulate)
-        self.G = TransGANGenerator(config.z, channels, size, *tokens)
+        self.G = TransGANGenerator(config.z, channels, size, *tokens, config.token_noise, config.modulate)
         patches = (config.d_width, config.d_depth, config.patch, heads, largest, config.patch_sizes)
-        patches += (config.d_norm, config.d_token_noise)
-        self.D = TransGANDiscriminator(channels, size, *patches)
+        self.D = TransGANDiscriminator(channels, size, *patches, config.d_norm, config.d_token_noise)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Adam for D, Adam for G."""
