@@ -1,7 +1,8 @@
 """TIFF files that Pillow does not read, or reads wrongly, as ones that it reads: decoded by tifffile and written anew.
 
 These are: 0 is white in 16 or 32 bits; 10, 12, 14 and other depths between 1 and 16 bits, scaled to the full range of
-8 or 16; gray with alpha in 16 bits; BigTIFF of big-endian machines; stacks of ImageJ whose slices share one directory.
+8 or 16; separate planes of 16 bits, or of gray and alpha; gray with alpha in 16 bits; compressed floating-point values;
+BigTIFF of big-endian machines; stacks of ImageJ whose slices share one directory.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from i2i.media.formats import open_pillow
 WIDTH, HEIGHT, STRIPS, SAMPLES, ROWS, PLANAR = 256, 257, 273, 277, 278, 284  # tags
 TILE_WIDTH, TILE_HEIGHT, TILES = 322, 323, 324
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, little- and big-endian
-BITS, PHOTOMETRIC, DESCRIPTION, FORMAT, IMAGE_DEPTH = 258, 262, 270, 339, 32997  # tags
-WHITE_IS_ZERO, PALETTE = 0, 3  # photometric interpretations
+BITS, COMPRESSION, PHOTOMETRIC, DESCRIPTION, FORMAT, IMAGE_DEPTH = 258, 259, 262, 270, 339, 32997  # tags
+WHITE_IS_ZERO, PALETTE, CMYK = 0, 3, 5  # photometric interpretations
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
 PILLOW_BITS = (1, 2, 4, 8, 16, 32)
 ORIENTATION, PROFILE = 274, 34675
@@ -80,8 +81,12 @@ def is_misread(image: Image.Image) -> bool:
 def _is_misread_page(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", {})
     bits = _values(tags, BITS, 1)
-    has_misread_zero = _values(tags, PHOTOMETRIC, 1)[0] == WHITE_IS_ZERO and max(bits) > 8
-    return has_misread_zero or any(b not in PILLOW_BITS for b in bits)
+    photometric, samples = _values(tags, PHOTOMETRIC, 1)[0], _values(tags, SAMPLES, 1)[0]
+    has_misread_zero = photometric == WHITE_IS_ZERO and max(bits) > 8
+    is_planar = _values(tags, PLANAR, 1)[0] == 2 and photometric in (0, 1, 2, CMYK)
+    has_misread_planes = is_planar and samples > 1 and (max(bits) > 8 or samples not in (3, 4))
+    is_packed_float = FLOAT in _values(tags, FORMAT, UNSIGNED) and _values(tags, COMPRESSION, 1)[0] != 1
+    return has_misread_zero or has_misread_planes or is_packed_float or any(b not in PILLOW_BITS for b in bits)
 
 
 def _is_stack(image: Image.Image) -> bool:
@@ -199,7 +204,7 @@ def _levels(array: np.ndarray, page: Any, name: str) -> np.ndarray:
     is_zero_white = photometric == WHITE_IS_ZERO
     if kind == FLOAT and bits == 32 and page.samplesperpixel == 1:
         return (1 - array if is_zero_white else array).astype(np.float32)
-    if kind != UNSIGNED or bits > (32 if is_zero_white else 16) or photometric not in (0, 1, 2):
+    if kind != UNSIGNED or bits > (32 if is_zero_white else 16) or photometric not in (0, 1, 2, CMYK):
         what = "floating-point values" if kind == FLOAT else "a palette" if photometric == PALETTE else "values"
         raise I2IError(
             f"{name} is a TIFF with {what} of {bits} bits (channels: {page.samplesperpixel}), which is not read.",
@@ -222,7 +227,8 @@ def _options(page: Any) -> dict[str, Any]:
     """Options of tifffile for writing a page."""
     samples = page.samplesperpixel
     is_color = int(page.photometric) == 2 or (samples == 2 and page.bitspersample > 8)
-    options: dict[str, Any] = {"photometric": "rgb" if is_color else "minisblack"}
+    is_cmyk = int(page.photometric) == CMYK
+    options: dict[str, Any] = {"photometric": "separated" if is_cmyk else "rgb" if is_color else "minisblack"}
     if samples > 1:
         options["planarconfig"] = "contig"
     if page.extrasamples:

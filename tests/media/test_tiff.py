@@ -250,3 +250,26 @@ def test_streams_are_read_as_files_and_stay_open(tmp_path, name):
     assert translate(CASES / name, tmp_path / name, same()).failed == []
     assert translate_bytes(data, same()) == (tmp_path / name).read_bytes()
     assert np.array_equal(np.asarray(same()(CASES / name).convert("RGB")).shape, pixels.read(CASES / name).shape)
+
+
+@pytest.mark.parametrize(
+    ("channels", "depth", "kind"),
+    [(3, 16, "rgb"), (4, 16, "rgb"), (4, 16, "separated"), (2, 8, "minisblack"), (5, 8, "rgb")],
+)
+def test_separate_planes_are_read_as_those_side_by_side(tmp_path, channels, depth, kind):
+    array = np.random.default_rng(0).integers(0, 2**depth, (8, 16, channels)).astype(f"uint{depth}")
+    more = channels - {"rgb": 3, "separated": 4, "minisblack": 1}[kind]
+    extra = ["unassalpha", "unspecified"][:more] or None
+    for name, planar, values in (("a", "separate", np.moveaxis(array, -1, 0)), ("b", "contig", array)):
+        options = {"photometric": kind, "planarconfig": planar, "extrasamples": extra}
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, metadata=None, **options)
+    assert np.array_equal(pixels.read(tmp_path / "a.tif", None), pixels.read(tmp_path / "b.tif", None))
+    assert pixels.read(tmp_path / "a.tif").std() > 50
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("predictor", [None, True])
+def test_packed_floats_keep_their_values(tmp_path, order, predictor):
+    array = np.linspace(0, 1, 128, dtype=np.float32).reshape(8, 16)
+    tifffile.imwrite(tmp_path / "a.tif", array, compression="zlib", byteorder=order, predictor=predictor)
+    assert np.abs(pixels.read(tmp_path / "a.tif", 1)[..., 0] - array * 255).max() <= 0.51
