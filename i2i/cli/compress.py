@@ -30,7 +30,7 @@ Examples:
   i2i compress --model runs/mine -o small.safetensors --latency 20ms
   i2i compress --model runs/mine -o sparse.safetensors --method prune --sparsity 0.5
   i2i compress --model pix2pix_earth -o small.safetensors --discriminator new
-  i2i compress --model runs/mine -o table --table --images 2000
+  i2i compress --model runs/mine -o table --table --images 2000 --seeds 2
   i2i compress --model runs/mine -o curve --curve small.safetensors --curve sparse.safetensors
 """
 
@@ -77,6 +77,9 @@ Table = Annotated[
     bool, typer.Option("--table", help="Train all rows of the table in docs/compress.md, and compare them.")
 ]
 Rows = Annotated[str | None, typer.Option(help="With --table: which rows, such as a,b,d.", metavar="LIST")]
+Seeds = Annotated[
+    int, typer.Option(help="With --table: trainings of each row; printed are the mean and the spread.", min=1)
+]
 CurveOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -88,7 +91,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 
 STUDENT = ("by", "macs", "latency", "width", "form", "granularity", "schedule", "discriminator", "dtype", "overwrite")
 NOT_OF_TABLE = STUDENT
-NOT_OF_CURVE = (*STUDENT, "sparsity", "epochs", "images", "batch", "seed", "device", "table", "rows")
+NOT_OF_CURVE = (*STUDENT, "sparsity", "epochs", "images", "batch", "seed", "device", "table", "rows", "seeds")
 
 
 def register(app: typer.Typer) -> None:
@@ -119,6 +122,7 @@ def compress(
     device: common.Device = "auto",
     table: Table = False,
     rows: Rows = None,
+    seeds: Seeds = 1,
     curve: CurveOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     quiet: Quiet = False,
@@ -156,7 +160,9 @@ def compress(
         from i2i.training.compress.table import run_table
 
         chosen = [row.strip() for row in rows.split(",")] if rows else None
-        _print_table(run_table(model, output, data, request, chosen, direction=direction, tell=tell), as_json)
+        _print_table(
+            run_table(model, output, data, request, chosen, seeds=seeds, direction=direction, tell=tell), as_json
+        )
         return
     hush = quiet or as_json
     result = run(model, output, data, request, direction=direction, overwrite=overwrite, quiet=hush, tell=tell)
@@ -166,13 +172,13 @@ def compress(
 def _check_options(context: typer.Context, mode: str) -> None:
     """Raises BadParameter for options that the mode (--table, --curve or "") would not use."""
     names = {p.name or "": p.opts[0] for p in context.command.params}
-    unused = {"--curve": NOT_OF_CURVE, "--table": NOT_OF_TABLE, "": ("rows",)}[mode]
+    unused = {"--curve": NOT_OF_CURVE, "--table": NOT_OF_TABLE, "": ("rows", "seeds")}[mode]
     given = [names[n] for n in unused if str(context.get_parameter_source(n)).endswith("COMMANDLINE")]
     if given and mode:
         why = "trains nothing" if mode == "--curve" else "says itself how every row is trained"
         raise typer.BadParameter(f"{mode} {why}: leave out {', '.join(given)}.")
     if given:
-        raise typer.BadParameter("--rows chooses rows of the table: give --table, too.")
+        raise typer.BadParameter(f"{given[0]} is an option of the table: give --table, too.")
 
 
 def _check_budget(budgets: dict[str, object]) -> None:

@@ -39,11 +39,14 @@ def write_page(
     images: Mapping[str, Tensor],
     curves: Sequence[Curve] = (),
 ) -> None:
-    """Writes the page. images: columns of a grid, [B, C, H, W] in [-1, 1] by title."""
+    """Writes the page, and images.png beside it. images: columns of a grid, [B, C, H, W] in [-1, 1] by title."""
     head = "".join(f"<th>{escape(t)}</th>" for t in titles)
     body = "".join("<tr>" + "".join(f"<td>{escape(v)}</td>" for v in row) + "</tr>" for row in rows)
     drawn = "".join(f"<figure>{_svg(curve)}</figure>" for curve in curves)
-    grid = image_uri(np.asarray(grids.draw_grid(dict(images))), quality=90)
+    drawn_images = grids.draw_grid(dict(images))
+    grid = image_uri(np.asarray(drawn_images), quality=90)
+    with atomic_path(path.with_name("images.png")) as temporary:
+        drawn_images.save(temporary, format="PNG")
     html = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{STYLE}</style>"
         f"<h1>{escape(title)}</h1><p>{escape(text)}</p><table><tr>{head}</tr>{body}</table>{drawn}"

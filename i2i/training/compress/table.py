@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from i2i.core.errors import I2IError, among
 from i2i.core.files import atomic_path
@@ -27,6 +28,7 @@ from i2i.training.compress.pruned import Pruned
 
 TEXT = (
     "Every row has trained on the same number of images, from the start that it names. Lower is better in all scores. "
+    "± is half of the distance between the lowest and the highest score of several seeds. "
     "Rows j to m quote other methods, of which the paper gives marks and no details: they are our reading."
 )
 
@@ -48,14 +50,16 @@ def run_table(
     request: use_case.Request,
     rows: Sequence[str] | None = None,
     *,
+    seeds: int = 1,
     direction: str = "AtoB",
     limit: int | None = 200,
     tell: Callable[[str], None] | None = None,
 ) -> TableResult:
-    """Trains and scores the rows (None: all of ROWS) into `folder`, which keeps a model of each; rows that are there
-    are not trained again.
+    """Trains and scores the rows (None: all of ROWS) into `folder`, which keeps a model and the scores of each; rows
+    that are there are not trained or scored again. The page is written anew after each row.
 
-    limit: images that a row is scored on. Raises I2IError for an unknown row and a model without discriminators."""
+    seeds: trainings of a row, from the request's seed on. limit: images that a row is scored on. Raises I2IError for an
+    unknown row and a model without discriminators."""
     chosen = list(rows or ROWS)
     for row in chosen:
         if row not in ROWS:
@@ -72,39 +76,76 @@ def run_table(
             "Give its run's folder, or a model trained with --set keep_discriminators=yes.",
         )
 
-    # Every row: trained, or found; then scored.
+    # The original.
     folder.mkdir(parents=True, exist_ok=True)
     held_out = original.run.held_out or original.run.data
     example = original.build()
     inputs = example.example(original.run.shape)
     teacher = example.get_submodule(original.network)
-    values: dict[str, Any] = {"original": _scored(original, teacher, "", direction, limit)}
+    scored = Scored(original, folder, direction, limit)
+    results = {"original": [scored.scores("original", teacher, {})]}
+    sizes: dict[str, dict[str, float]] = {}
     images = measures.inputs_of(original.header, held_out)
     images["original"] = measures.images_of(teacher, original.header, held_out)
-    for row in chosen:
-        plan = dataclasses.replace(ROWS[row], sparsity=request.plan.sparsity)
-        tell(f"Row {row}: {plan.title}.")
-        try:
-            network = row_network(original, row, plan, folder)
-        except I2IError as error:
-            tell(f"Row {row} is left out: {error.what}")
-            continue
-        values[row] = (
-            _scored(original, network, plan.title, direction, limit) | measures.Size.of(network, inputs, None).row()
-        )
-        images[row] = measures.images_of(network, original.header, held_out)
-    return _write(original, folder, values, images)
+
+    # Every row of each seed: trained, or found; then scored, or found.
+    first = original.run.training.seed
+    for seed in range(first, first + seeds):
+        original.run.training = dataclasses.replace(original.run.training, seed=seed)
+        for row in chosen:
+            plan = dataclasses.replace(ROWS[row], sparsity=request.plan.sparsity)
+            stem = row if seed == first else f"{row}-seed{seed}"
+            tell(f"Row {row}: {plan.title}." if seeds == 1 else f"Row {row}, seed {seed}: {plan.title}.")
+            facts = facts_of(original, plan)
+            try:
+                network = row_network(original, stem, plan, facts, folder)
+            except I2IError as error:
+                tell(f"Row {row} is left out: {error.what}")
+                continue
+            results.setdefault(row, []).append(scored.scores(stem, network, facts))
+            if row not in images:
+                sizes[row] = measures.Size.of(network, inputs, folder / f"{stem}.safetensors").row()
+                images[row] = measures.images_of(network, original.header, held_out)
+            result = _write(original, folder, first, results, sizes, images)
+    return result if len(results) > 1 else _write(original, folder, first, results, sizes, images)
 
 
-def row_network(original: Original, row: str, plan: Plan, folder: Path) -> nn.Module:
-    """The generator of a row, from its file, or trained."""
-    path = folder / f"{row}.safetensors"
+@dataclass(frozen=True)
+class Scored:
+    """The scores of generators on held-out images, each kept in a file of the folder as soon as it is known."""
+
+    original: Original
+    folder: Path
+    direction: str
+    limit: int | None
+
+    def scores(self, stem: str, network: nn.Module, facts: dict[str, Any]) -> dict[str, float]:
+        """The scores of `network`, from STEM.json if that was written for the same facts."""
+        path, own = self.folder / f"{stem}.json", self.original
+        facts = {**facts, "model": own.start.digest, "scored on": [*own.run.sources], "limit": self.limit}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if known["facts"] == facts:
+                return {m: float(known["scores"][m]) for m in known["scores"]}
+        scores = measures.quality(network, own.network, own.header, own.run.sources, self.direction, self.limit)
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps({"scores": scores, "facts": facts}, indent=1), encoding="utf-8")
+        return scores
+
+
+def facts_of(original: Original, plan: Plan) -> dict[str, Any]:
+    """What must be the same for a row that is there to be taken as it is."""
     facts = {"plan": dataclasses.asdict(plan), "model": original.start.digest, "length": original.run.total}
-    facts = {**json.loads(json.dumps(facts)), "seed": original.run.training.seed}
+    return {**json.loads(json.dumps(facts)), "seed": original.run.training.seed}
+
+
+def row_network(original: Original, stem: str, plan: Plan, facts: dict[str, Any], folder: Path) -> nn.Module:
+    """The generator of a row, from the file STEM.safetensors, or trained."""
+    path = folder / f"{stem}.safetensors"
     if path.is_file() and model_file.read_header(path).get("compressed") == facts:
         return model_file.load(path).networks[original.network]
     method = row_method(original, plan)
-    network = use_case.train(method, original, folder / f"{row}.run", facts)
+    network = use_case.train(method, original, folder / f"{stem}.run", facts)
     if method.pruning is not None:
         method.pruning.apply_to(network)
     header = {**use_case.kept(original.header), "compressed": facts}
@@ -128,17 +169,25 @@ def row_method(original: Original, plan: Plan) -> Pruned:
     return Pruned(inner, original.network, network, plan)
 
 
-def _scored(original: Original, network: nn.Module, title: str, direction: str, limit: int | None) -> dict[str, Any]:
-    scores = measures.quality(network, original.network, original.header, original.run.sources, direction, limit)
-    return {"title": title, **scores}
-
-
-def _write(original: Original, folder: Path, values: dict[str, Any], images: dict[str, Any]) -> TableResult:
-    """Writes table.json and index.html."""
-    metrics = [m for m in measures.METRICS if m in values["original"]]
+def _write(
+    original: Original,
+    folder: Path,
+    first: int,
+    results: dict[str, list[dict[str, float]]],
+    sizes: dict[str, dict[str, float]],
+    images: dict[str, Tensor],
+) -> TableResult:
+    """Writes table.json, index.html and images.png. results: of each row, the scores of its seeds."""
+    metrics = [m for m in measures.METRICS if m in results["original"][0]]
+    values: dict[str, Any] = {}
+    for row, found in results.items():
+        columns = {m: [scores[m] for scores in found] for m in metrics}
+        means = {m: sum(column) / len(column) for m, column in columns.items()}
+        values[row] = {"title": ROWS[row].title if row in ROWS else "", **means, **sizes.get(row, {})}
+        values[row] |= {"seeds": columns} if len(found) > 1 else {}
     titles = ["row", "", *(measures.METRICS[m] for m in metrics)]
-    rows = [[row, found["title"], *(f"{found[m]:.4g}" for m in metrics)] for row, found in values.items()]
-    facts = {"images": original.run.total, "seed": original.run.training.seed, "rows": values}
+    rows = [[row, found["title"], *(_with_spread(found, m) for m in metrics)] for row, found in values.items()]
+    facts = {"images": original.run.total, "seed": first, "rows": values}
     with atomic_path(folder / "table.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     curves = [
@@ -150,3 +199,10 @@ def _write(original: Original, folder: Path, values: dict[str, Any], images: dic
     title = f"Compressions of {Path(original.name).name}, {original.run.total:,} images a row"
     write_page(folder / "index.html", title, TEXT, titles, rows, images, curves)
     return TableResult(titles, rows, facts, folder / "index.html")
+
+
+def _with_spread(values: dict[str, Any], metric: str) -> str:
+    """The mean over the seeds, and half of the distance between the lowest and the highest."""
+    seeds = values.get("seeds", {}).get(metric)
+    text = f"{values[metric]:.4g}"
+    return text if seeds is None else f"{text} ± {(max(seeds) - min(seeds)) / 2:.2g}"

@@ -110,7 +110,7 @@ def test_bad_requests_get_a_sentence(run: Path, tmp_path: Path, words: list[str]
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--rows", "a,b"], "--rows chooses rows of the table: give --table, too."),
+        (["--rows", "a,b"], "--rows is an option of the table: give --table, too."),
         (["--table", "--macs", "8x"], "--table says itself how every row is trained: leave out --macs."),
         (["--curve", "m", "--seed", "0", "--sparsity", "0.5"], "--curve trains nothing: leave out --sparsity, --seed."),
         (["--curve", "m", "--table"], "--curve trains nothing: leave out --table."),
