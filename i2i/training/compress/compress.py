@@ -22,6 +22,7 @@ from i2i.methods._method import Method
 from i2i.models import format as model_file
 from i2i.nets import narrow
 from i2i.nets.blocks import init_weights
+from i2i.nets.patches import PatchHeads
 from i2i.training.compress import masks
 from i2i.training.compress.distilled import Distilled, Weights
 from i2i.training.compress.measures import Size
@@ -115,7 +116,7 @@ def compress(
     sparse = isinstance(method, Pruned)
     model_file.save(path, {original.network: network}, header, DTYPES[request.dtype], sparse=sparse)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    inputs = original.run.method.example(method, original.run.shape)
+    inputs = method.inner.example(original.run.shape)
     device = next(network.parameters()).device
     teacher = method.inner.get_submodule(original.network).to(device)
     before = Size.of(teacher, inputs, original.file)
@@ -143,6 +144,7 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
 
     Raises I2IError if discriminators are missing, and if the student does not fit."""
     inner = original.build()
+    check_method(inner, original, request)
     missing, notes = original.missing(inner), []
     if request.discriminator == "trained" and missing:
         raise I2IError(
@@ -171,6 +173,22 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     weights = Weights.of(inner.needs)
     adversarial = request.discriminator != "none"
     return Distilled(inner, original.network, student, weights, own=own, adversarial=adversarial), notes
+
+
+def check_method(inner: Method, original: Original, request: Request) -> None:
+    """Raises I2IError for a method whose generator cannot be compressed as asked."""
+    kind = original.run.method.__name__
+    if request.method == "prune" and not judging_networks(inner, original.network):
+        raise I2IError(
+            f"{original.name} was trained by {kind}, without a discriminator. Pruning compares what one says.",
+            "Halve the file instead: i2i models pack",
+        )
+    if request.method == "distill" and any(isinstance(net, PatchHeads) for net in inner.networks().values()):
+        raise I2IError(
+            f"{original.name} was trained by {kind}, whose loss reads the layers of its generator at their width. A "
+            "student has other widths.",
+            "Give --method prune.",
+        )
 
 
 def renew(inner: Method, original: Original, every: bool = False) -> None:

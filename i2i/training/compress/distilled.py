@@ -23,7 +23,7 @@ from i2i.methods._bases import eval_forward
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.compress import features
 from i2i.training.compress.pruned import is_generators, is_judges
-from i2i.training.compress.terms import own_terms, sum_of, with_generator
+from i2i.training.compress.terms import Changes, at_end, make_changes, own_terms, sum_of, with_generator
 
 RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": fn.l1_loss,
@@ -120,6 +120,7 @@ class Distilled(Method):
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """The student, then the discriminators; both losses are those of before the student's update."""
+        later: Changes = []
         calls: list[tuple[tuple[Tensor, ...], Tensor]] = []
 
         def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -129,12 +130,17 @@ class Distilled(Method):
         handle = self.student.register_forward_hook(keep)
         try:
             with features.captured(self.student, self.places[0] if self.maps else []) as own:
-                yielded = own_terms(self.inner, self.teacher_name, self.student, batch, now, attached=False)
+                yielded = own_terms(
+                    self.inner, self.teacher_name, self.student, batch, at_end(now), attached=False, later=later
+                )
         finally:
             handle.remove()
         inputs, images = calls[0]
         if self.translates:  # a method may translate more images than those of x in one pass
             inputs, images, own = (batch.x,), images[: len(batch)], [o[: len(batch)] for o in own]
+        if not images.requires_grad:  # D had its turn alone
+            with features.captured(self.student, self.places[0] if self.maps else []) as own:
+                images = self.student(*inputs)
         with torch.no_grad(), features.captured(self.teacher, self.places[1] if self.maps else []) as others:
             taught = eval_forward(self.teacher, inputs[0], self.own, False) if len(inputs) == 1 else None
             if taught is None:
@@ -153,6 +159,7 @@ class Distilled(Method):
         for optimizer, judging in yielded.items():
             if is_judges(judging) and self.adversarial:
                 yield optimizer, {k: v for k, v in judging.items() if self._concerns(k)}
+        make_changes(later)
 
     def _concerns(self, term: str) -> bool:
         """False for a term of the other way of a pair of generators: G makes y, and F makes x."""

@@ -19,7 +19,15 @@ from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.compress import features, masks
 from i2i.training.compress.plan import Plan
-from i2i.training.compress.terms import gaps, own_terms, untouched_buffers, with_generator
+from i2i.training.compress.terms import (
+    Changes,
+    at_end,
+    gaps,
+    make_changes,
+    own_terms,
+    untouched_buffers,
+    with_generator,
+)
 
 CHANGES = 100  # times that gradual pruning chooses its masks anew
 SMALL = 1e-3  # of the gaps in training: a term that crosses 0 must not blow up its gap
@@ -44,6 +52,7 @@ class Pruned(Method):
         self.weights = weights_of(inner) if weights is None else weights
         self.judges = judging_networks(inner, name)
         self.inner = inner
+        self._later: Changes = []
         self._original = (inner.get_submodule(name).requires_grad_(False),)  # a tuple: it is inner's, not ours
         setattr(self, name, network.requires_grad_(True))
         kind = plan.granularity
@@ -101,11 +110,14 @@ class Pruned(Method):
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """One step of the plan's objective; masks are chosen before it, and applied after every update."""
         self._choose_masks(now)
+        if self.plan.init_g != "random":
+            now = at_end(now)
         steps = {"gaps": self._gaps, "match": self._match, "features": self._features}
         for name, terms in steps.get(self.plan.objective, self._plain)(batch, now):
             yield name, terms
             # Only what was updated: what was computed with the other network's weights is still needed.
             self._apply_masks(generator=not is_judges(terms), judges=is_judges(terms))
+        make_changes(self._later)
 
     def _gaps(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         yield "G", self.loss_terms(batch, now)
@@ -130,7 +142,9 @@ class Pruned(Method):
             original = own_terms(self.inner, self.original_name, self.original, batch, now)
         if constant:
             original = {o: {k: v.detach() for k, v in terms.items()} for o, terms in original.items()}
-        return original, own_terms(self.inner, self.original_name, self.compressed, batch, now)
+        self._later.clear()
+        own = own_terms(self.inner, self.original_name, self.compressed, batch, now, later=self._later)
+        return original, own
 
     def _match(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """The gaps of the generator's terms alone; D, where there is one, goes on training as the method says."""

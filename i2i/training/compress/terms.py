@@ -8,40 +8,40 @@ once with the original's images and once with those of the compressed generator.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now, Terms
 from i2i.nets.image_pool import ImagePool
 
 Yielded = dict[str, Terms]  # {optimizer: {term: scalar}} of one step
+Changes = list[Callable[[], object]]  # of weights, that a step makes after an update
 SMALL = 1e-6  # terms of the original nearer to 0 than this count as this much, or their gap would explode
 
 
 class _Watched(TorchFunctionMode):
-    """While active, no weight is changed, and with `attached` `detach` does nothing: gradients reach the generator
-    through the discriminator's terms, too. Raises I2IError if a step changes weights itself."""
+    """While active, with `attached` `detach` does nothing: gradients reach the generator through the discriminator's
+    terms, too. Weights stay: where a step clamps them (WGAN), that is written down in `later` instead."""
 
-    def __init__(self, attached: bool) -> None:
+    def __init__(self, attached: bool, later: Changes) -> None:
         super().__init__()
-        self.attached = attached
+        self.attached, self.later = attached, later
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.attached and function is Tensor.detach:
             with torch.enable_grad():  # a pool of fakes is asked without
                 return args[0].view_as(args[0])  # another tensor, whose flags can be changed
         if function is Tensor.clamp_ and isinstance(args[0], nn.Parameter):
-            raise I2IError(
-                "The method clips weights inside of its step, so its terms cannot be compared with each other.",
-                "Compress a model of another method, such as wgan_gp in the place of wgan.",
-            )
+            self.later.append(functools.partial(function, *args, **(kwargs or {})))
+            return args[0]
         return function(*args, **(kwargs or {}))
 
 
@@ -75,19 +75,39 @@ def untouched_buffers(network: nn.Module) -> Iterator[None]:
 
 
 def own_terms(
-    method: Method, name: str, generator: nn.Module, batch: Batch, now: Now, attached: bool = True
+    method: Method,
+    name: str,
+    generator: nn.Module,
+    batch: Batch,
+    now: Now,
+    attached: bool = True,
+    later: Changes | None = None,
 ) -> Yielded:
     """The terms of one step of `method` with `generator` as its network `name`, none of them minimized.
 
-    attached: gradients reach the generator through all terms. Every call draws the same random numbers."""
+    attached: gradients reach the generator through all terms. later: gets the changes of weights that the step makes
+    after an update, for the caller to make. Every call draws the same random numbers."""
     yielded: Yielded = {}
     devices = [batch.x.device] if batch.x.is_cuda else []
     with with_generator(method, name, generator), torch.random.fork_rng(devices):
         torch.manual_seed(seed_of("compress", now.seed, now.images))
-        with _Watched(attached):
+        with _Watched(attached, [] if later is None else later):
             for optimizer, terms in method.step(batch, now):
                 yielded[optimizer] = {**yielded.get(optimizer, {}), **terms}
     return yielded
+
+
+def at_end(now: Now) -> Now:
+    """The moment as a method sees it that was trained to its end: after a warm-up, and in its last phase."""
+    return dataclasses.replace(now, images=now.images + now.total)
+
+
+@torch.no_grad()
+def make_changes(changes: Changes) -> None:
+    """Makes the changes of weights that a step would have made after its update, once."""
+    for change in changes:
+        change()
+    changes.clear()
 
 
 def gap(original: Tensor, compressed: Tensor, small: float = SMALL) -> Tensor:

@@ -17,13 +17,13 @@ from i2i.nets.narrow import narrow, of_width
 from i2i.training.compress import masks
 from i2i.training.compress.distilled import Distilled, Weights
 from i2i.training.compress.plan import ROWS, Plan
-from i2i.training.compress.pruned import Pruned
+from i2i.training.compress.pruned import Pruned, is_generators, judging_networks
 from i2i.training.compress.student import Budget, student_of, work
 from i2i.training.compress.terms import own_terms, sum_of
 from tests.methods.tiny import batch_of, made
 
-# Methods with one generator that a discriminator judges. Others are trained without one, grow, or clip weights.
-JUDGED = [n for n in method_names() if not load_method(n).grows and n not in ("bridge", "unsb", "bicyclegan", "wgan")]
+# Methods whose generator a discriminator judges. Bridge is trained without one, and the others grow.
+JUDGED = [n for n in method_names() if not load_method(n).grows and n != "bridge"]
 LAST = Now(images=4 * 59, total=4 * 100, batch=4)  # the last of 2, 3, 4, 5 and 6 steps: G's turn everywhere
 
 
@@ -105,11 +105,27 @@ def test_gradual_pruning_ends_at_the_share_at_half_way() -> None:
     assert shares[3] == pytest.approx(0.75, abs=0.01)
 
 
-def test_a_method_that_clips_weights_in_its_step_is_refused() -> None:
-    inner = made("wgan")
-    method = Pruned(inner, "G", copy.deepcopy(inner.get_submodule("G")), Plan())
-    with pytest.raises(I2IError, match="clips weights"):
-        run(method, "wgan")
+@pytest.mark.parametrize("objective", ["gaps", "match", "plain", "distilled"])
+def test_a_method_that_clamps_weights_in_its_step_does_so_after_the_update(objective: str) -> None:
+    inner = made("wgan", lr=1.0)
+    limit, D = inner.config.clamp, inner.get_submodule("D")
+    with torch.no_grad():
+        next(D.parameters()).fill_(0.5)
+    own_terms(inner, "G", inner.get_submodule("G"), batch_of("wgan"), LAST)
+    assert float(next(D.parameters()).detach().max()) == 0.5, "asking for terms changes no weight"
+    G = copy.deepcopy(inner.get_submodule("G"))
+    if objective == "distilled":
+        run(Distilled(inner, "G", of_width(G, 2), Weights.of(inner.needs)), "wgan")
+    else:
+        run(Pruned(inner, "G", G, Plan(objective=objective)), "wgan")
+    assert max(float(p.detach().abs().max()) for p in D.parameters()) <= limit
+
+
+def test_a_method_without_a_discriminator_has_no_terms_that_pruning_could_compare() -> None:
+    inner = made("bridge")
+    (terms,) = own_terms(inner, "G", inner.get_submodule("G"), batch_of("bridge"), LAST).values()
+    assert not is_generators(terms)
+    assert not judging_networks(inner, "G")
 
 
 def test_terms_are_the_same_whenever_they_are_asked_for() -> None:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from i2i.core.errors import I2IError
+from i2i.methods import load_method
 from i2i.models import format as model_file
 from i2i.models.load import load
+from i2i.training.compress import measures, table
 from i2i.training.compress.compress import Request, compress
+from i2i.training.compress.original import Original
 from i2i.training.compress.plan import Plan
 from i2i.training.compress.student import Budget
 from tests.cli.program import i2i, make_pairs
@@ -129,12 +133,55 @@ def test_a_model_without_data_and_an_onnx_file_are_refused(run: Path, tmp_path: 
         compress(tmp_path / "m.onnx", tmp_path / "s.safetensors")
 
 
+def test_a_table_that_was_stopped_keeps_the_rows_that_are_done(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def copied(original: Original, stem: str, *rest: object) -> nn.Module:
+        if stem == "d" and len(trained) < 2:
+            raise KeyboardInterrupt
+        trained.append(stem)
+        return original.build().get_submodule("G")
+
+    scored: list[object] = []
+    monkeypatch.setattr(table, "row_network", copied)
+    monkeypatch.setattr(measures, "quality", lambda *args: scored.append(args) or {"l1": 0.5 + 0.1 * len(scored)})
+    words = (run, tmp_path / "t", None, Request(training=TRAINING), ["b", "d"])
+    with pytest.raises(KeyboardInterrupt):
+        table.run_table(*words)
+    rows = json.loads((tmp_path / "t" / "table.json").read_text())["rows"]
+    assert list(rows) == ["original", "b"]
+    trained.append("went on")
+    again = table.run_table(*words)
+    assert again.values["rows"]["b"] == rows["b"] | {"images/s": again.values["rows"]["b"]["images/s"]}
+    assert len(scored) == 3, "the original, b and d, each once"
+    assert (tmp_path / "t" / "images.png").is_file()
+
+
 @pytest.mark.slow
 def test_the_table_trains_its_rows_once(run: Path, tmp_path: Path) -> None:
     words = ["compress", "--model", run, "-o", tmp_path / "table", "--table", "--rows", "b,c,l", "--images", 4]
     out, _ = i2i(*words, "--batch", 2)
     assert "self-supervised" in out
-    before = (tmp_path / "table" / "b.safetensors").stat().st_mtime_ns
-    i2i(*words, "--batch", 2)
-    assert (tmp_path / "table" / "b.safetensors").stat().st_mtime_ns == before
+    kept = [tmp_path / "table" / name for name in ("b.safetensors", "b.json", "original.json")]
+    before = [path.stat().st_mtime_ns for path in kept]
+    out, _ = i2i(*words, "--batch", 2, "--seeds", 2)
+    assert [path.stat().st_mtime_ns for path in kept] == before
+    assert "±" in out
+    assert len(json.loads((tmp_path / "table" / "table.json").read_text())["rows"]["b"]["seeds"]["l1"]) == 2
     assert "<img src='data:image/webp" in (tmp_path / "table" / "index.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["wgan", "bridge"])
+def test_a_run_of_each_kind_is_pruned_or_refused_in_a_sentence(run: Path, tmp_path: Path, method: str) -> None:
+    tiny = load_method(method).tiny
+    own = {k: v for k, v in tiny.items() if k != "size"}
+    values = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in own.items()}
+    words = [w for k, v in values.items() for w in ("--set", f"{k}={v}")]
+    i2i("train", method, "--data", run.parent / "pairs", "--out", tmp_path / "run", *TINY, *words)
+    words = ["compress", "--model", tmp_path / "run", "-o", tmp_path / "s.safetensors", "--images", 2, "--batch", 2]
+    out, err = i2i(*words, "--method", "prune", code=int(method == "bridge"))
+    assert "trained on 2 images" in out or "without a discriminator. Pruning compares" in " ".join(err.split())
+    assert (tmp_path / "s.safetensors").is_file() == (method == "wgan")
