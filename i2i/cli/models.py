@@ -58,6 +58,8 @@ def show(
         card = zoo.card(name)
         facts = {**vars(card), "addresses": list(card.addresses), "here": _is_on_disk(card.name)}
         facts.pop("path")
+        if not card.base and not as_json:  # a shipped model is on no host
+            facts.pop("base")
     if as_json:
         print_json(facts)
         return

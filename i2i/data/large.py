@@ -21,7 +21,8 @@ def large_enough(layout: Layout, spec: DataSettings) -> Layout:
     smaller = spec.size // spec.scale if layout.name == "paired" else spec.size
     crops = (smaller, spec.size) if spec.direction == "AtoB" else (spec.size, smaller)
     small: list[tuple[Source, str]] = []
-    fits = [[_fits(source, crop, small) for source in side] for side, crop in zip((layout.a, layout.b), crops)]
+    sides = zip((layout.a, layout.b), crops)
+    fits = [[_fits(source, crop, spec.center, small) for source in side] for side, crop in sides]
     if layout.name == "paired":
         fits = [[all(both) for both in zip(*fits)]] * 2
     if not small:
@@ -39,14 +40,18 @@ def large_enough(layout: Layout, spec: DataSettings) -> Layout:
     return replace(layout, a=a, b=b, labels=labels, rows=rows, notes=[*layout.notes, f"Left out: {line}"])
 
 
-def _fits(source: Source, crop: int, small: list[tuple[Source, str]]) -> bool:
-    """Whether an image has a crop of that size; if not, adds it and its size to `small`. An image that cannot be read
+def _fits(source: Source, crop: int, center: int, small: list[tuple[Source, str]]) -> bool:
+    """Whether an image has a crop of that size; if not, adds it and its size to `small`.
+
+    center: side of the square of the middle that alone is used; 0: all of the image. An image that cannot be read
     counts as large enough: decoding it raises the error that names it."""
     try:
         width, height, _ = header(source.path)
     except I2IError:
         return True
     width = width if source.part == WHOLE else width // 2
+    if center:  # only this square of the middle is used
+        width, height = min(width, center), min(height, center)
     if min(width, height) >= crop:
         return True
     small.append((source, f"{width}x{height}"))

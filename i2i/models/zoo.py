@@ -52,7 +52,7 @@ class ModelCard:
     size: int = 256  # pixels, side of the training crops
     figures: str = ""  # scores on test images
     kind: str = "translate"  # translate, or generate: images from noise
-    base: str = BASE  # the authors' host
+    base: str = BASE  # the authors' host; empty for a shipped model
     scale: int = 1  # sides of an output divided by those of its input
 
     @property
@@ -187,7 +187,7 @@ def card(name: str) -> ModelCard:
     if name not in names():
         raise I2IError(f"No model is called {name!r}.", nearest(name, names()))
     values = yaml.safe_load((shipped() / f"{name}.yaml").read_text(encoding="utf-8"))
-    return ModelCard(name=name, path="", **values)
+    return ModelCard(name=name, path="", base="", **values)
 
 
 def path_of(name: str) -> Path:

@@ -31,7 +31,12 @@ from i2i.training.start import read_start
 from i2i.training.tricks import TrickSettings
 
 # What may be given as data, by the layout that a method needs.
-EXAMPLES = {"paired": "pairs/", "unpaired": "photos/ paintings/", "labelled": "classes/"}
+EXAMPLES = {
+    "paired": "pairs/",
+    "unpaired": "photos/ paintings/",
+    "labelled": "classes/",
+    "attributes": "faces/ --labels attributes.csv",
+}
 METHOD_COPY = "method.py"  # in a run's folder: the file of a method of the user's own, as the run began
 # The form of a run's config.yaml (core.reading.has_form); config.resolve checks the settings.
 CONFIG: dict[Any, Any] = {str: object, "recipe": str, "method": str, "data": [str], "data_named?": [str]}

@@ -58,6 +58,12 @@ def test_a_file_of_ones_own_is_explained(tmp_path):
     assert "Error: There is no setting 'widht'. Did you mean width" in i2i("recipes", "show", mine, code=1)[1]
 
 
+def test_a_shipped_model_names_no_host():
+    assert "https" not in i2i("models", "show", "pix2pix_earth")[0]
+    assert json.loads(i2i("models", "show", "pix2pix_earth", "--json")[0])["base"] == ""
+    assert "berkeley.edu" in i2i("models", "show", "cyclegan_horse2zebra")[0]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

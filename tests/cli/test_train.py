@@ -76,6 +76,7 @@ def test_two_folders_whose_names_have_spaces(sides, tmp_path, monkeypatch):
         (["pix2pixx", "--data", "earth"], "There is no recipe 'pix2pixx'. Did you mean pix2pix"),
         (["pix2pix", "--data", "erth"], "Did you mean earth?"),
         (["pix2pix"], "No data was given."),
+        (["stargan"], "such as: i2i train stargan faces/ --labels attributes.csv"),
         (["pix2pix", "--data", "no/such"], "The folder no/such does not exist."),
         (["pix2pix", "--data", "PAIRS", "--set", "widht=4"], "There is no setting 'widht'. Did you mean width"),
         (

@@ -132,6 +132,13 @@ def test_geometry_of_small_and_large_images_is_refused(pairs: Path, photos: Path
     torch.testing.assert_close(part.x, small_version(part.y, 3), atol=1.01 / 127.5, rtol=0)
 
 
+def test_images_whose_middle_is_too_small_for_a_crop_are_left_out(tmp_path: Path) -> None:
+    Image.fromarray(photo(64, 64)).save(tmp_path / "a.png")
+    assert data.open([tmp_path], settings(4, size=32, center=32), cropped=True).count == 1
+    with pytest.raises(I2IError, match=r"1 image is smaller than the crops of 48 pixels: a.png \(32x32\)"):
+        data.open([tmp_path], settings(4, size=48, center=32), cropped=True)
+
+
 def test_small_images_are_counted_named_and_left_out(tmp_path: Path, photos: Path) -> None:
     for i in range(5):
         Image.fromarray(photo(64, 64, seed=i)).save(tmp_path / f"large{i}.png")

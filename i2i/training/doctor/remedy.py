@@ -10,13 +10,13 @@ Value = Callable[[Any], Any]  # the value of a setting now -> the value to try; 
 
 class Advice(NamedTuple):
     """A setting that helps, and why in a few words. tricks: it works for methods that name their discriminators.
-    generator: it works for this generator only; empty: for all."""
+    fits: whether it helps beside the other settings of the run, by name."""
 
     setting: str
     value: Value
     why: str
     tricks: bool = False
-    generator: str = ""
+    fits: Callable[[Mapping[str, Any]], bool] = lambda settings: True
 
 
 def _half(value: Any) -> Any:
@@ -39,8 +39,16 @@ def _instead(wanted: str) -> Value:
     return lambda value: None if value == wanted else wanted
 
 
-def _transposed_to_resize(value: Any) -> Any:
-    return "resize" if value == "transposed" else None
+def _not_transposed(wanted: str) -> Value:
+    return lambda value: wanted if value == "transposed" else None
+
+
+def _is_bicycle(settings: Mapping[str, Any]) -> bool:
+    return "e_blocks" in settings  # its U-Net's only other upsampling is bilinear
+
+
+def _smooth(settings: Mapping[str, Any]) -> bool:
+    return settings.get("upsample") in ("resize", "blur", "bilinear") or settings.get("antialias") is True
 
 
 def _if_empty(wanted: str) -> Value:
@@ -80,10 +88,16 @@ ADVICE: dict[str, list[Advice]] = {
     "flat": _LEARNING_RATE,
     "checkerboard": [
         Advice(
-            "upsample", lambda v: "blur" if v == "resize" else None, "a generator with a fixed blur", generator="resnet"
+            "upsample",
+            lambda v: "blur" if v == "resize" else None,
+            "a generator with a fixed blur",
+            fits=lambda settings: settings.get("generator") == "resnet",
         ),
-        Advice("upsample", _transposed_to_resize, "a generator that resizes instead of transposed convolutions"),
+        Advice("upsample", _not_transposed("bilinear"), "a generator that resizes", fits=_is_bicycle),
+        Advice("upsample", _not_transposed("resize"), "a generator that resizes instead of transposed convolutions"),
         Advice("antialias", _on, "a generator without transposed convolutions"),
+        Advice("perceptual", _half, "a lower weight of the perceptual loss, whose network steps over 2 or 4 pixels"),
+        Advice("lr", _half, "a lower learning rate, for the generator resizes or blurs already", fits=_smooth),
     ],
     "color": _COLORS,
     "D wins": [*_WEAKER_D, *_LEARNING_RATE],
@@ -116,7 +130,7 @@ def remedy(sign: str, settings: Mapping[str, Any], tricks: bool = False) -> str:
     for advice in ADVICE[sign]:
         if advice.setting not in settings or (advice.tricks and not tricks):
             continue
-        if advice.generator and advice.generator != settings.get("generator"):
+        if not advice.fits(settings):
             continue
         value = advice.value(settings[advice.setting])
         if value is not None:

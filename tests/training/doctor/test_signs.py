@@ -189,3 +189,12 @@ def test_a_remedy_that_is_in_use_already_is_not_named():
     assert "upsample=blur" in remedy("checkerboard", {"upsample": "resize", "generator": "resnet"})
     assert "upsample=" not in remedy("checkerboard", {"upsample": "blur", "generator": "resnet"}).partition("sngan")[0]
     assert "upsample=blur" not in remedy("checkerboard", {"upsample": "resize", "generator": "unet"})
+
+
+def test_a_checkerboard_of_a_generator_that_blurs_or_resizes_already_has_a_setting_too():
+    assert remedy("checkerboard", {"antialias": False, "lr": 2e-4}).endswith("--set antialias=yes")
+    assert remedy("checkerboard", {"antialias": True, "lr": 2e-4}).endswith("already: --set lr=0.0001")
+    assert remedy("checkerboard", {"upsample": "transposed", "e_blocks": 0}).endswith("--set upsample=bilinear")
+    settings = {"upsample": "resize", "generator": "unet", "perceptual": 10.0, "lr": 4e-4}
+    assert remedy("checkerboard", settings).endswith("--set perceptual=5")
+    assert remedy("checkerboard", {**settings, "perceptual": 0.0}).endswith("--set lr=0.0002")
