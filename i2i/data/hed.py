@@ -17,7 +17,7 @@ from i2i.core.errors import I2IError
 from i2i.core.files import open_regular
 from i2i.data import weight_file
 from i2i.nets.hed import HED, load_hed
-from i2i.nets.macs import with_values
+from i2i.nets.valueless import with_values
 
 URL = "https://content.sniklaus.com/github/pytorch-hed/network-bsds500.pytorch"
 FILES = ("network-bsds500.pytorch", "hed.pth", "hed.safetensors")

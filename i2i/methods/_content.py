@@ -8,7 +8,7 @@ from torch import Tensor
 from i2i.core.errors import I2IError
 from i2i.metrics.content import ContentLoss
 from i2i.models import feature_weights
-from i2i.nets.macs import with_values
+from i2i.nets.valueless import with_values
 
 
 class Content:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
+from i2i.core.eager import SGD, Adam, AdamW
 from i2i.core.errors import I2IError, among
 
 Networks = nn.Module | Sequence[nn.Module]
 
 
-def adam(nets: Networks, lr: float, beta1: float, beta2: float = 0.999, eps: float = 1e-8) -> torch.optim.Adam:
+def adam(nets: Networks, lr: float, beta1: float, beta2: float = 0.999, eps: float = 1e-8) -> Adam:
     """One Adam over a network, or over several, all of them whole (Kingma and Ba 2014, arXiv 1412.6980)."""
     together = [nets] if isinstance(nets, nn.Module) else nets
     parameters = [p for net in together for p in net.parameters()]
-    return torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
+    return Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
 
 
 def adam_pair(
@@ -48,7 +48,7 @@ def sgd_or_adam_pair(D: nn.Module, G: nn.Module, kind: str, lr: float, momentum:
 def adamw(groups: Sequence[Sequence[nn.Parameter]], lr: float, decay: float, betas: tuple[float, float]) -> Optimizer:
     """One Adam with decoupled weight decay (Loshchilov and Hutter 2017, arXiv 1711.05101) over groups of parameters."""
     named = [{"params": list(group)} for group in groups]
-    return torch.optim.AdamW(named, lr=lr, betas=betas, weight_decay=decay, fused=True)
+    return AdamW(named, lr=lr, betas=betas, weight_decay=decay, fused=True)
 
 
 def one_cycle(done: float, rise: float, fall: float) -> tuple[float, float]:

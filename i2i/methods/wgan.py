@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.optim import Optimizer, RMSprop
+from torch.optim import Optimizer
 
 from i2i.core.config import Count, Natural, NonNegative, Positive, Repeats, Width
+from i2i.core.eager import RMSprop
 from i2i.losses import wasserstein
 from i2i.methods import WASSERSTEIN, Batch, Generate, Now, Shape, Terms
 from i2i.nets import DCGANDiscriminator, DCGANGenerator

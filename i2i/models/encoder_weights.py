@@ -7,8 +7,8 @@ from pathlib import Path
 from i2i.core.errors import I2IError
 from i2i.models import pth
 from i2i.models.feature_weights import torchvision_classifier
-from i2i.nets.macs import with_values
 from i2i.nets.resnet_encoder import ResNetEncoder
+from i2i.nets.valueless import with_values
 
 TORCHVISION = "torchvision"
 

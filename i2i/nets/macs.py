@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from i2i.nets.valueless import without_values
 
 aten = torch.ops.aten
 NORMS = {  # norms, and the position of their weight among the arguments
@@ -67,13 +68,14 @@ class MacCounter(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.total: Counter[str] = Counter()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch would load its compiler to keep it away from this class."""
+        return False
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs `function`, and counts."""
-        try:
-            output = function(*args, **(kwargs or {}))
-        except DataDependentOutputException:  # a value of a tensor without values: any will do
-            dtype = args[0].dtype
-            return 0.0 if dtype.is_floating_point else False if dtype == torch.bool else 0
+        output = function(*args, **(kwargs or {}))
         self.total.update(_macs(function.overloadpacket, args, output))
         return output
 
@@ -111,13 +113,8 @@ def no_computing() -> Iterator[MacCounter]:
     """While active, tensors have shapes but no values: networks of any size are made and run at once, in no memory.
 
     Yields the counter of the MACs that would be computed. Where a program asks for a value, it gets 0."""
-    with FakeTensorMode(allow_non_fake_inputs=True), MacCounter() as counter:
+    with without_values(), MacCounter() as counter:
         yield counter
-
-
-def with_values() -> contextlib.AbstractContextManager[object]:
-    """Inside `no_computing`, a place where tensors have values again: to read weights from a file."""
-    return unset_fake_temporarily()
 
 
 @contextlib.contextmanager

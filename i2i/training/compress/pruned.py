@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.optim import Optimizer
 
+from i2i.core.eager import Adam
 from i2i.data.batch import Batch
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.compress import features, masks
@@ -91,14 +92,14 @@ class Pruned(Method):
         betas = group.get("betas", (0.5, 0.999))
         if self.plan.objective == "features":
             learned = [*self.compressed.parameters(), *self.maps.parameters()]
-            return {"G": torch.optim.Adam(learned, group["lr"], betas)}
+            return {"G": Adam(learned, group["lr"], betas)}
         if self.plan.objective == "gaps":
             groups = [{"params": list(self.compressed.parameters()), "lr": group["lr"]}]
             judges = [p for name in self.judges for p in self.inner.get_submodule(name).parameters()]
             if judges and not self.plan.freeze_d:
                 d_group = next(o.param_groups[0] for o in own.values() if o is not mine)
                 groups.append({"params": judges, "lr": d_group["lr"]})
-            return {"G": torch.optim.Adam(groups, group["lr"], betas)}
+            return {"G": Adam(groups, group["lr"], betas)}
         if self.plan.freeze_d or self.plan.init_d == "none":
             return {name: optimizer for name, optimizer in own.items() if optimizer is mine}
         return own
