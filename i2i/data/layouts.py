@@ -110,6 +110,13 @@ def _in_split(source: Path, layout: str, split: str, splits: tuple[str, ...]) ->
     joined = layout == "joined" or _side_by_side(paths)
     if layout == "auto" and not joined:
         return Layout("images", [Source(p) for p in paths], splits=splits)
+    if not joined and len(classes) == 2:
+        sides = tuple(folder / name for name in classes)
+        raise I2IError(
+            f"{folder} holds the folders {' and '.join(classes)}, but not by the names A and B, so their sides are not "
+            "clear.",
+            f"Give both, the inputs first: --data {shlex.join(map(str, sides))}",
+        )
     if not joined:
         raise I2IError(
             f"{folder} holds single images, but {layout} images are needed.",
@@ -126,6 +133,9 @@ def _two(a: Path, b: Path, layout: str, split: str) -> Layout:
         raise I2IError(f"Two folders were given, but the layout {layout} takes one.", "Give one folder.")
     (in_a, notes_a), (in_b, notes_b) = folder_names.splits_and_notes(a), folder_names.splits_and_notes(b)
     splits, notes = tuple(s for s in in_a if s in in_b), [*notes_a, *notes_b]
+    for lone in (set(in_a) ^ set(in_b)) - {"train"}:
+        one, other = (a, b) if lone in in_a else (b, a)
+        notes.append(f"{one} has the split {lone}, and {other} has not: the split {lone} is left out.")
     folder_names.need_split(f"{a} and {b}", splits, split, notes)
     sides = (folder_names.split_folders(a).get((split, ""), a), folder_names.split_folders(b).get((split, ""), b))
     layout_found = _two_lists(_images_in(sides[0]), _images_in(sides[1]), sides, layout, splits)

@@ -66,6 +66,12 @@ def completed(data: bytes) -> bytes | None:
     return body + END
 
 
+def completed_2000(data: bytes) -> bytes | None:
+    """A JPEG 2000 file that lacks nothing but the marker at its end, with that marker; None for any other."""
+    body = data[:-1] if data[-1:] == b"\xff" else data
+    return body + END if _decoded(data) is None and _decoded(body + END) is not None else None
+
+
 def _equal(one: np.ndarray, other: np.ndarray | None) -> bool:
     return other is not None and np.array_equal(one, other)
 

@@ -7,6 +7,7 @@ Read here as bytes, and written as the same bytes: `container` puts them into th
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -85,7 +86,8 @@ def read(source: str | Path | BinaryIO, image: Image.Image, numbers: Sequence[in
         if image.format == "TIFF":
             _read_tiff(metadata, file, image, numbers)
         elif image.format == "PNG":
-            _read_png(metadata, file)
+            repaired = image.info.get(repair.REPAIR)
+            _read_png(metadata, io.BytesIO(repaired.content) if repaired else file)
         elif image.format in ("JPEG", "MPO"):
             _read_jpeg(metadata, file)
         else:

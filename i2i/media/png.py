@@ -21,6 +21,8 @@ KEY, PROFILE, CODE = "transparency", "icc_profile", "i2i cicp"  # in Pillow's in
 FACTORS = {"1": 255, "L;2": 85, "L;4": 17}  # from the levels of the file to those of Pillow, by Pillow's raw mode
 MOST = 1 << 24  # bytes of a chunk that is read here
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # chunks that hold frames
+LEAST = {b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"iCCP": 3, b"zTXt": 2}  # bytes of some chunks
 HEADER = 8 + 25  # bytes of the signature and of the chunk IHDR, after which other chunks may stand
 
 
@@ -53,6 +55,30 @@ def chunk(name: bytes, data: bytes) -> bytes:
 def inserted(data: bytes, more: bytes) -> bytes:
     """A PNG file with more chunks behind its header."""
     return data[:HEADER] + more + data[HEADER:] if more else data
+
+
+def without_damaged(data: bytes) -> tuple[bytes, list[str]]:
+    """A PNG file without the damaged chunks of which no pixel needs any, and the names of these chunks.
+
+    Damaged are those with a wrong checksum, unknown compression, or too few bytes. Readers of other libraries pass them
+    over."""
+    kept, names, at = SIGNATURE, [], len(SIGNATURE)
+    while at + 12 <= len(data):
+        size, name = struct.unpack(">I4s", data[at : at + 8])
+        one = data[at : at + 12 + size]
+        at += len(one)
+        is_optional = bool(name[0] & 32) and name not in ANIMATION
+        if is_optional and (len(one) < 12 + size or _is_damaged(name, one[8:-4], one[-4:])):
+            names.append(name.decode("latin-1"))
+        else:
+            kept += one
+    return kept + data[at:], names
+
+
+def _is_damaged(name: bytes, content: bytes, check: bytes) -> bool:
+    if check != struct.pack(">I", zlib.crc32(name + content)) or len(content) < LEAST.get(name, 0):
+        return True
+    return name in (b"zTXt", b"iCCP") and content.partition(b"\0")[2][:1] not in (b"\0", b"")  # the compression
 
 
 # ---- colors --------------------------------------------------------------------------------------------------------

@@ -29,8 +29,15 @@ def opened(source: str | Path | BinaryIO, name: str, max_pixels: int) -> Image.I
     Pillow reads. Its info then holds a `Repair`. name: what errors call the file."""
     try:
         image = open_pillow(source)
-    except UnidentifiedImageError:
-        if start_of(source, 4) not in tiff.MAGIC:
+    except OSError as error:
+        start = b"" if error.errno else start_of(source, len(png.SIGNATURE))
+        if start == png.SIGNATURE:
+            content, names = png.without_damaged(start_of(source))
+            if names:
+                return _repaired(
+                    Repair(content, f"Damaged parts ({', '.join(names)}) were left out; all pixels are there.")
+                )
+        if not isinstance(error, UnidentifiedImageError) or start[:4] not in tiff.MAGIC:
             raise
         return _repaired(Repair(tiff.rewritten(start_of(source), name, max_pixels)))
     try:
@@ -53,8 +60,10 @@ def _repair_of(image: Image.Image, source: str | Path | BinaryIO, name: str, max
         png.scale_key(image)
         png.read_code(image)
     boxes.read_code(image)
-    is_jpeg = image.format == "JPEG" and image.width * image.height <= max_pixels
-    whole = jpeg.completed(start_of(source)) if is_jpeg and not _ends_as_jpeg(image) else None
+    complete = {"JPEG": jpeg.completed, "JPEG2000": jpeg.completed_2000}.get(image.format or "")
+    if complete is None or image.width * image.height > max_pixels or _ends_as_jpeg(image):
+        return None
+    whole = complete(start_of(source))
     return Repair(whole, "The marker at its end is missing; all pixels are there.") if whole else None
 
 

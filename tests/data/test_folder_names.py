@@ -8,7 +8,7 @@ from i2i import data
 from i2i.core.errors import I2IError
 from i2i.data import folder_names, layouts
 from i2i.data.checks import check
-from i2i.data.folder_names import split_of
+from i2i.data.folder_names import SPLITS, split_of
 from tests.cli import program
 
 
@@ -139,3 +139,46 @@ def test_left_out_videos_and_raw_photos_get_advice(tmp_path):
     line += "Training reads no videos (.mov): save their frames as images first."
     assert [f.text for f in check(tmp_path) if f.kind == "left out"] == [line]
     assert data.open([tmp_path]).notes == [line]
+
+
+@pytest.mark.parametrize(
+    ("lone", "note"),
+    [
+        ("extra", "The folder extra in {} is not known as a split, and its images are left out"),
+        ("valid", "The folder valid in {} is not known as a split, and its images are left out"),
+        (".", "4 images lie in {} beside the folder train, outside every split: left out."),
+    ],
+)
+def test_images_beside_the_splits_are_named(tmp_path, lone, note):
+    _fill(tmp_path / "train", tmp_path / "val", tmp_path / lone, width=32)
+    assert note.format(tmp_path) in " ".join(layouts.find([tmp_path]).notes)
+    assert [f.kind for f in check(tmp_path)] == ["split"]
+
+
+@pytest.mark.parametrize("form", ["{split}/{side}", "{side}/{split}"])
+def test_splits_without_one_side_are_left_out_with_a_note(tmp_path, form):
+    folders = {(split, side): tmp_path / form.format(split=split, side=side) for split in SPLITS for side in "AB"}
+    _fill(*(folders["train", side] for side in "AB"), folders["val", "A"], folders["test", "A"])
+    folders["val", "B"].mkdir(parents=True)  # empty
+    found = layouts.find([tmp_path], "paired")
+    assert (found.splits, len(found.a)) == (("train",), 4)
+    assert found.notes == [
+        f"{folders['val', 'B']} holds no images: the split val is left out.",
+        f"{folders['test', 'A']} has no partner {folders['test', 'B']}: the split test is left out.",
+    ]
+
+
+def test_a_split_of_one_of_two_folders_is_left_out_with_a_note(tmp_path):
+    _fill(tmp_path / "a/train", tmp_path / "b/train", tmp_path / "a/Test")
+    found = layouts.find([tmp_path / "a", tmp_path / "b"])
+    assert (found.name, found.splits) == ("paired", ("train",))
+    assert found.notes == [
+        f"{tmp_path / 'a'} has the split test, and {tmp_path / 'b'} has not: the split test is left out."
+    ]
+
+
+def test_two_folders_of_other_names_get_the_command_for_pairs(tmp_path):
+    _fill(tmp_path / "input", tmp_path / "target")
+    with pytest.raises(I2IError, match="the folders input and target") as error:
+        layouts.find([tmp_path], "paired")
+    assert error.value.hint.endswith(f"--data {tmp_path / 'input'} {tmp_path / 'target'}")

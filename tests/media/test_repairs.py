@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from i2i.core.errors import I2IError
 from i2i.data import checks, decode, layouts
 from i2i.inference.translate import translate
-from i2i.media import codec, images, jpeg, pixels, reader
+from i2i.media import codec, images, jpeg, pixels, png, reader
 from tests.cli.program import i2i
 from tests.media.test_codec import CASES, noise, same, soft
 from tests.media.test_uint16 import write_png
@@ -215,3 +215,37 @@ def test_16_bits_with_alpha_are_laid_on_white_in_training(tmp_path, channels):
     path = write_png(tmp_path / "a.png", array)
     assert (pixels.read(path, 3) == 255).all()
     assert (pixels.read(path, 1) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "check"),
+    [
+        (b"tEXt", b"key\0text", b"none"),
+        (b"zTXt", b"key\0\7text", None),
+        (b"iCCP", b"name\0\5profile", None),
+        (b"pHYs", b"short", None),
+        (b"gAMA", b"", None),
+    ],
+)
+def test_damaged_chunks_of_which_no_pixel_needs_any_are_passed_over(tmp_path, name, content, check):
+    array = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    chunk = png.chunk(name, content)
+    chunk = chunk[:-4] + check if check else chunk
+    (tmp_path / "a.png").write_bytes(png.inserted((tmp_path / "a.png").read_bytes(), chunk))
+    assert np.array_equal(pixels.read(tmp_path / "a.png"), array)
+    translate(tmp_path / "a.png", tmp_path / "b.png", same())
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), array)
+    repaired = reader.read(tmp_path / "a.png", 3, codec.WriteSettings(), ".png")
+    assert repaired.note == f"Damaged parts ({name.decode()}) were left out; all pixels are there."
+
+
+def test_a_jpeg_2000_without_its_end_is_read(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(array).save(tmp_path / "a.jp2")
+    data = (tmp_path / "a.jp2").read_bytes()
+    (tmp_path / "a.jp2").write_bytes(data[:-2])
+    assert np.array_equal(pixels.read(tmp_path / "a.jp2"), array)
+    (tmp_path / "a.jp2").write_bytes(data[:-20])
+    with pytest.raises(I2IError, match="cannot be read"):
+        pixels.read(tmp_path / "a.jp2")
