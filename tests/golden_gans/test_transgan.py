@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from i2i.methods.transgan import TransGANDiscriminator, TransGANGenerator
+from i2i.data.batch import Batch, Shape
+from i2i.methods import Now
+from i2i.methods.transgan import TransGAN, TransGANDiscriminator, TransGANGenerator, TransGANSettings
 from i2i.nets.transformer import Attention, TransformerBlock, split_windows
 from i2i.training import discriminator_augment
 from tests.golden_gans.reading import Case, case, fill, gradients
@@ -264,3 +267,24 @@ def test_a_discriminator_of_three_patch_sizes_uses_all_of_its_weights() -> None:
     net = TransGANDiscriminator(3, 16, 16, 2, 2, 2, 4, patch_sizes=3)
     net(torch.randn(2, 3, 16, 16)).sum().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "depths"), [(128, (1, 1, 1, 1, 1)), (256, (0, 1, 1, 1, 1, 1))])
+def test_a_step_of_large_images_fits_a_cpu(size: int, depths: tuple[int, ...]) -> None:
+    """All that is released for large images at once, in narrow networks: each weight that is used gets a gradient."""
+    torch.manual_seed(0)
+    settings = TransGANSettings(
+        z=8, width=128, depths=depths, shuffles=3, heads=2, norm="pn", positions=True, token_noise=True,
+        modulate=size == 256, d_width=32, d_depth=1, patch=size // 32, patch_sizes=3, largest=16, critic_steps=1,
+        g_batch=1,
+    )  # fmt: skip
+    method = TransGAN(settings, Shape(3, 3, size))
+    steps = method.step(Batch(torch.rand(1, 3, size, size) * 2 - 1), Now())
+    for name, terms in steps:
+        loss = torch.stack(list(terms.values())).sum()
+        network = {"D": method.D, "G": method.G}[name]
+        weights = dict(network.named_parameters())
+        grads = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        assert loss.isfinite()
+        assert [key for key, grad in zip(weights, grads, strict=True) if grad is None] == []
