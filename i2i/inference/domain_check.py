@@ -12,6 +12,7 @@ import torch
 from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.reading import has_form
+from i2i.data.layouts import header as file_header
 from i2i.data.preprocess import Preprocess, fit
 from i2i.media import images, luma, pixels, video
 from i2i.models import content
@@ -20,6 +21,7 @@ from i2i.models.load import ModelFile
 from i2i.models.translator import Translator
 
 LOOKS = 8  # images that are looked at, spread over all
+LARGER = 4  # times the size of training: far from the shapes that the model knows
 T = TypeVar("T")
 MAX_BYTES = 30_000_000  # of a file; larger ones take long to decode
 
@@ -56,6 +58,30 @@ def unlike_training(model: Translator | ModelFile, direction: str, sources: Sequ
         f"{what} unlike the {domain.images} training images that the model remembers (distance "
         f"{float(distances.median()):.1f}, usual: up to {domain.limit:.1f}), so the result may be poor. "
         "--no-domain-check turns this note off."
+    )
+
+
+def larger_than_training(model: Translator | ModelFile, direction: str, sources: Sequence[Path]) -> str:
+    """A sentence if most of the images looked at have sides of LARGER times those of the training or more; else "".
+
+    Sizes are read from the files' headers. Nothing is said of a model that does not know its training images, nor of
+    one that was trained on crops at the full size, whose images may have any size."""
+    header = model.header if isinstance(model, Translator) else _header(model)
+    facts, size = header.get("domain"), header.get("size")
+    rule = Preprocess.named(str(header.get("preprocess") or "resize_and_crop"))
+    if not isinstance(facts, dict) or direction not in facts or not isinstance(size, int) or not rule.resize:
+        return ""
+    sides = []
+    for path in spread([path for path in sources if has_pixels(path)]):
+        with contextlib.suppress(I2IError, OSError):
+            sides.append(min(file_header(path)[:2]))
+    large = sum(side >= LARGER * size for side in sides)
+    if 2 * large <= len(sides):
+        return ""
+    what = "The image is" if len(sides) == 1 else f"{large} of {len(sides)} images looked at are"
+    return (
+        f"{what} at least {LARGER} times as large as the {size} pixels that the model was trained at, so it may miss large "
+        f"shapes. Try --size {size}, or --no-domain-check to turn this note off."
     )
 
 

@@ -24,7 +24,7 @@ from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.files import blake2b_of, sweep
 from i2i.inference import ray_cluster, sheets, workers
-from i2i.inference.domain_check import has_pixels, spread, unlike_training
+from i2i.inference.domain_check import has_pixels, larger_than_training, spread, unlike_training
 from i2i.inference.inputs import collect_jobs, in_shard
 from i2i.inference.jobs import Jobs, reason
 from i2i.inference.notes import with_domain, with_format, with_totals
@@ -109,7 +109,10 @@ def translate(
     unlike = ""
     if run.domain_check and not run.ray:
         images = [p for p, due in zip(pairs, todo) if due and has_pixels(p.source)]
-        unlike = unlike_training(source, work.network.direction, [p.source for p in spread(images)])
+        looks = [p.source for p in spread(images)]
+        unlike = unlike_training(source, work.network.direction, looks)
+        if not unlike and settings.write.size is None:
+            unlike = larger_than_training(source, work.network.direction, looks)
     result = dataclasses.replace(result, left_out_files=others, unlike=unlike)
     if format is None and not is_named:
         result.outcomes[:] = [with_format(outcome) for outcome in result.outcomes]

@@ -49,6 +49,25 @@ def test_other_images_are_told_in_one_line_and_the_same_are_not(lab, tmp_path):
     assert "The image is unlike" in line
 
 
+def test_images_far_larger_than_those_of_the_training_are_told_with_the_size_to_try(lab, tmp_path):
+    size = read_header(lab / "run" / "model.safetensors")["size"]
+    for name, times in (("large", 4), ("usual", 3)):
+        with Image.open(lab / "newA" / "0.png") as small:
+            small.resize((times * size, times * size), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
+    run = ["--model", lab / "run", "--device", "cpu"]
+
+    def told(name, *words):
+        _, err = i2i(
+            "translate", tmp_path / f"{name}.png", "-o", tmp_path / f"{len(words)}{name}.out.png", *run, *words
+        )
+        return [line for line in err.splitlines() if line.startswith("note: ")]
+
+    (line,) = told("large")
+    assert f"4 times as large as the {size} pixels" in line
+    assert f"--size {size}" in line
+    assert told("large", "--size", size) == told("large", "--no-domain-check") == told("usual") == []
+
+
 def test_machines_are_told_too_and_outputs_are_the_same(lab, tmp_path):
     words = ["translate", lab / "newB", "--model", lab / "run", "--device", "cpu", "--json"]
     last = json.loads(i2i(*words, "-o", tmp_path / "a")[0].splitlines()[-1])
