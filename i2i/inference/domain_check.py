@@ -80,8 +80,8 @@ def larger_than_training(model: Translator | ModelFile, direction: str, sources:
         return ""
     what = "The image is" if len(sides) == 1 else f"{large} of {len(sides)} images looked at are"
     return (
-        f"{what} at least {LARGER} times as large as the {size} pixels that the model was trained at, so it may miss large "
-        f"shapes. Try --size {size}, or --no-domain-check to turn this note off."
+        f"{what} at least {LARGER} times as large as the {size} pixels that the model was trained at, so it may miss "
+        f"large shapes. Try --size {size}, or --no-domain-check to turn this note off."
     )
 
 
