@@ -7,6 +7,11 @@ Microsoft's Fluent Emoji (MIT licence), from three npm packages:
     pip install pillow resvg-py
     python benchmarks/emoji.py . emoji/
 
+With --tones instead: rendered emoji of people in one folder for each skin tone, yellow to dark (for `stargan_tones`). It
+needs the first two packages only, and no resvg-py:
+
+    python benchmarks/emoji.py . tones/ --tones
+
 The split of an emoji follows from its name without words that many names share, so that a man and a woman of one
 profession are in the same split. Skin tones, activities and flags are left out, and so are emoji that one of the
 packages lacks.
@@ -24,11 +29,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import resvg_py
 from PIL import Image
 
 SIDE = 128  # pixels
-TONES = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}  # codes of skin tones
+TONES = {  # codes of skin tones
+    "1f3fb": "light",
+    "1f3fc": "medium_light",
+    "1f3fd": "medium",
+    "1f3fe": "medium_dark",
+    "1f3ff": "dark",
+}
 LEFT_OUT = {"Activities", "Flags"}
 SHARED = (
     "woman man person women men people girl boy child female male mx mrs santa one two three four five six seven eight "
@@ -64,6 +74,8 @@ def table(packed: tarfile.TarFile, name: str) -> dict[str, Any]:
 
 def flat(icons: dict[str, Any], name: str) -> Image.Image:
     """The drawing in flat colors."""
+    import resvg_py
+
     icon = icons["icons"].get(name) or icons["icons"][icons["aliases"][name]["parent"]]
     width = icon.get("width", icons.get("width", icons.get("height", 32)))
     height = icon.get("height", icons.get("height", 32))
@@ -82,36 +94,70 @@ def rendered(data: bytes) -> Image.Image:
     return white.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
-def main() -> None:
-    """Reads the packages, writes the pairs, and says how many there are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("packages", type=Path, help="folder of the three .tgz files")
-    parser.add_argument("output", type=Path, help="folder for the pairs")
-    words = parser.parse_args()
-    with package(words.packages, "iconify-json-fluent-emoji-flat") as packed:
+def read(packed: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The bytes of a file of a package."""
+    opened = packed.extractfile(member)
+    return opened.read() if opened else b""
+
+
+def make_pairs(packages: Path, output: Path) -> Counter[str]:
+    """Writes the pairs; how many there are in each split."""
+    with package(packages, "iconify-json-fluent-emoji-flat") as packed:
         icons = table(packed, "icons")
         names = {code_of(code): name for code, name in table(packed, "chars").items()}
         group = {name: g for g, every in table(packed, "metadata")["categories"].items() for name in every}
-    with package(words.packages, "iconify-json-fluent-emoji-high-contrast") as packed:
+    with package(packages, "iconify-json-fluent-emoji-high-contrast") as packed:
         outlined = {code_of(code) for code in table(packed, "chars")}
     count: Counter[str] = Counter()
     seen: set[str] = set()
-    with package(words.packages, "lobehub-fluent-emoji-3d") as packed:
+    with package(packages, "lobehub-fluent-emoji-3d") as packed:
         for member in sorted((m for m in packed.getmembers() if m.name.endswith(".webp")), key=lambda m: m.name):
             code = code_of(Path(member.name).stem)
-            if code in seen or code not in names or code not in outlined or TONES & set(code.split("-")):
+            if code in seen or code not in names or code not in outlined or TONES.keys() & set(code.split("-")):
                 continue
             seen.add(code)
-            opened = packed.extractfile(member)
-            if group.get(names[code]) in LEFT_OUT or opened is None:
+            if group.get(names[code]) in LEFT_OUT:
                 continue
             split = split_of(names[code])
             count[split] += 1
-            for side, image in (("A", flat(icons, names[code])), ("B", rendered(opened.read()))):
-                path = words.output / split / side / f"{code}.png"
+            for side, image in (("A", flat(icons, names[code])), ("B", rendered(read(packed, member)))):
+                path = output / split / side / f"{code}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 image.save(path)
-    print(", ".join(f"{split}: {count[split]} pairs" for split in ("train", "val", "test")))
+    return count
+
+
+def make_tones(packages: Path, output: Path) -> Counter[str]:
+    """Writes the emoji that there are in yellow and in all five skin tones; how many there are in each split."""
+    with package(packages, "iconify-json-fluent-emoji-flat") as packed:
+        names = {code_of(code): name for code, name in table(packed, "chars").items()}
+    count: Counter[str] = Counter()
+    with package(packages, "lobehub-fluent-emoji-3d") as packed:
+        files = {code_of(Path(m.name).stem): m for m in packed.getmembers() if m.name.endswith(".webp")}
+        for plain in sorted(files):
+            parts = plain.split("-")
+            toned = {tone: "-".join([parts[0], code, *parts[1:]]) for code, tone in TONES.items()}
+            if plain not in names or not all(code in files for code in toned.values()):
+                continue
+            split = split_of(names[plain])
+            count[split] += 1
+            for tone, code in {"yellow": plain, **toned}.items():
+                path = output / split / tone / f"{plain}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                rendered(read(packed, files[code])).save(path)
+    return count
+
+
+def main() -> None:
+    """Reads the packages, writes the images, and says how many there are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("packages", type=Path, help="folder of the .tgz files")
+    parser.add_argument("output", type=Path, help="folder for the images")
+    parser.add_argument("--tones", action="store_true", help="make a folder for each skin tone instead of pairs")
+    words = parser.parse_args()
+    count = (make_tones if words.tones else make_pairs)(words.packages, words.output)
+    unit = "emoji in six tones" if words.tones else "pairs"
+    print(", ".join(f"{split}: {count[split]} {unit}" for split in ("train", "val", "test")))
 
 
 if __name__ == "__main__":

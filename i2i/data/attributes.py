@@ -5,7 +5,8 @@ Forms of a table (`--labels FILE`):
 - CSV, separated by commas, semicolons or tabs: a line of names, then for each image its file and a value per attribute;
 - CelebA's list: the number of images, the names of the attributes, then a line for each image, separated by blanks.
 
-Values are 1 (has it) and 0 or -1 (has it not). Files are named below the data folder, or below the folder of a split.
+Values are 1 (has it) and 0 or -1 (has it not). Files are named below the data folder, below the folder of a split, or
+below the only folder that holds images. `list_eval_partition.txt` beside the table tells the splits (`partition.py`).
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from i2i.core import files
 from i2i.core.errors import I2IError, nearest
 from i2i.core.reading import read_bytes
 from i2i.core.suggest import did_you_mean, neighbors
-from i2i.data import folder_names, layouts
+from i2i.data import folder_names, layouts, partition
 from i2i.data.layouts import Layout, Source
+from i2i.data.partition import FEW, some_names
 from i2i.media import images
 from i2i.nets.domains import HAIR, Domains
 
-TABLES = ("attributes.csv", "list_attr_celeba.txt")  # names of tables that are found in the data folder
+TABLES = (
+    "attributes.csv",
+    "list_attr_celeba.txt",
+    "list_attr_celeba.csv",
+)  # names of tables that are found in the data folder
 VALUES = {"1": 1.0, "0": 0.0, "-1": 0.0}
 ALL = "all"  # means every domain to `i2i translate --to`
 LISTED = 16  # domains whose numbers of images are named; of more, the rarest are
-FEW = 5  # names of files in a message
 MOST_BYTES = 1 << 28  # of a table; CelebA's has 27 MB
 
 
@@ -64,7 +69,7 @@ def find(
     for folder in folders:
         if not folder.is_dir():
             raise I2IError(f"The folder {folder} does not exist.", "Give a folder with images, or a data set's name.")
-    path = _table_of(folders[0], labels)
+    path = table_of(folders[0], labels)
     if len(folders) > 2 or (len(folders) == 2 and path is None):
         raise I2IError(
             f"{len(folders)} data folders were given, and the first has no table of attributes.",
@@ -88,7 +93,7 @@ def find(
     return layout
 
 
-def _table_of(folder: Path, labels: str) -> Path | None:
+def table_of(folder: Path, labels: str) -> Path | None:
     """The table that the user named, found from the current folder or in the data folder; or one of TABLES."""
     if not labels:
         return next((folder / name for name in TABLES if (folder / name).is_file()), None)
@@ -101,16 +106,23 @@ def _table_of(folder: Path, labels: str) -> Path | None:
 def _of_table(folder: Path, split: str, table: Table) -> Layout:
     """The images of a split that the table knows, with their attributes."""
     splits, notes = folder_names.splits_and_notes(folder)
-    folder_names.need_split(str(folder), splits, split, notes)
     named = folder_names.split_folders(folder)
+    split_list = partition.list_beside(table.path) if not named else None
+    held = partition.read(split_list, table.rows, table.path) if split_list else {}
+    if held:
+        splits = tuple(name for name in folder_names.SPLITS if name in held.values())
+    folder_names.need_split(str(folder), splits, split, notes)
     paths = {path.relative_to(folder).as_posix(): path for path in images.find_images(folder)}
     places = ["", *(f"{one.name}/" for (_, side), one in named.items() if not side)]
+    if len(parents := {name.rpartition("/")[0] for name in paths}) == 1:  # celeba/img_align_celeba/000001.jpg
+        places += [f"{parent}/" for parent in parents if parent]
     without_suffix: dict[str, list[str]] = {}
     for name in paths:
         without_suffix.setdefault(name.rpartition(".")[0], []).append(name)
 
     # Each line's file: as it is named, in the folder of a split, or with another suffix.
     found: dict[str, list[float]] = {}
+    elsewhere: set[str] = set()  # files of other splits, by the list
     missing: list[str] = []
     for name, row in table.rows.items():
         plain = name.replace("\\", "/").removeprefix("./")
@@ -121,21 +133,26 @@ def _of_table(folder: Path, split: str, table: Table) -> Layout:
         if not known:
             missing.append(name)
         found |= dict.fromkeys(known, row)
+        if held and held[name] != split:
+            elsewhere.update(known)
     if missing:
         raise I2IError(
             f"{len(missing):,} of the {len(table.rows):,} images in {table.path} are missing in {folder}: "
-            f"{_some(missing)}.",
+            f"{some_names(missing)}.",
             "Add them, remove their lines, or give the folder below which the table names its files.",
         )
 
     # The images of this split, in the order of their names.
     inside = named.get((split, ""), folder)
-    own = [name for name, path in paths.items() if name in found and path.is_relative_to(inside)]
-    rest = sum(path.is_relative_to(inside) for path in paths.values()) - len(own)
+    below = [name for name, path in paths.items() if path.is_relative_to(inside) and name not in elsewhere]
+    own = [name for name in below if name in found]
+    rest = len(below) - len(own)
     if not own:
         raise I2IError(f"{table.path} names no image of {inside}.", "Give the table of these images.")
     layout = Layout("attributes", [Source(paths[name]) for name in own], splits=splits, notes=list(notes))
     layout.rows = [found[name] for name in own]
+    if split_list:
+        layout.notes.append(f"{split_list.name} tells the splits: {', '.join(splits)}.")
     if rest:
         layout.notes.append(f"{rest:,} images in {inside} are not in {table.path} and are left out.")
     counts = {name: int(sum(row[k] for row in layout.rows)) for k, name in enumerate(table.names)}
@@ -165,7 +182,9 @@ def _of_classes(folder: Path, split: str) -> Layout:
         deepest = next((p for p, names in zip(parents, inner, strict=True) if len(names) > 1), None)
         hint = f"It holds folders itself: give {deepest}." if deepest else "Give the folder that holds all classes."
         count = "one class" if len(parents) == 1 else f"{len(parents)} classes"
-        raise I2IError(f"{inside} would make {count}: {_some(layout.class_names)}. It seems one level too high.", hint)
+        raise I2IError(
+            f"{inside} would make {count}: {some_names(layout.class_names)}. It seems one level too high.", hint
+        )
     if ALL in layout.class_names:
         raise I2IError(f"A class is called {ALL}, which means every domain.", "Rename its folder.")
     layout.domains = Domains(classes=tuple(layout.class_names))
@@ -287,8 +306,3 @@ def _value(path: Path, number: int, name: str, cell: str) -> float:
         what = f"is {cell!r}" if cell else "is empty"
         raise I2IError(f"The attribute {name} in line {number} of {path} {what}.", "Allowed: 1, and 0 or -1.")
     return VALUES[cell]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
-    return ", ".join(names[:FEW]) + more

@@ -21,6 +21,7 @@ from i2i.core.progress import Progress
 from i2i.inference import diversity, metric_choice, set_evaluation
 from i2i.inference.baselines import Baselines, enlarged
 from i2i.inference.evaluate_data import Source, data_of_run, header_for, open_split
+from i2i.inference.evaluate_domains import sets_of_domain
 from i2i.inference.evaluate_generated import as_generator, check_generator, check_translator, evaluate_generator
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.inference.pair_scores import PairMetrics, Values, summary
@@ -96,8 +97,9 @@ def evaluate(
         )  # fmt: skip
     assert not isinstance(model, LoadedGenerator)
     translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
+    wanted = names_of(to, getattr(translator.saved_network, "domains", ()))
     if to:
-        translator = translator.with_choice(Choice(to=names_of(to, getattr(translator.saved_network, "domains", ()))))
+        translator = translator.with_choice(Choice(to=wanted))
     chosen = _metrics_of(translator, metrics, features, samples)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
     note = ""
@@ -105,7 +107,8 @@ def evaluate(
         opened = data
     else:
         header = {**header_for(translator.header, direction), "scale": translator.scale}
-        opened, split, note = open_split(header, data, split, size)
+        of_domain = sets_of_domain(header, data, split, size, wanted)
+        opened, split, note = of_domain or open_split(header, data, split, size)
     if opened.layout == "unpaired":
         scores = evaluate_unpaired(
             model, translator, opened, limit, direction=direction, device=device, save=save, method=method, sets=sets,

@@ -98,6 +98,8 @@ class BridgeMethod(Translate):
             shape.channels_in,
             shape.channels_out,
             **{name: getattr(c, name) for name in SAMPLER + UNET},
+            palette=shape.palette,
+            label_edges=shape.label_edges,
         )
         if shape.size % self.G.multiple:
             raise I2IError(

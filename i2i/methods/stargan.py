@@ -12,6 +12,9 @@ binary cross-entropy, summed over all and divided by the batch; classes take cro
 
 What is unusual: the released code lowers the learning rate so slowly that it ends at 0.999 of its start, where the
 paper means 0; `decay` has both. G makes one step for five of D.
+
+Two options are not the paper's, and help short trainings: `mask` lets G keep pixels of its input, and `identity` weighs
+|x - G(x, c')|, which an image of that domain already should not change by.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from i2i.core.config import Blocks, NonNegative, Range, Repeats, UnderOne, Width
 from i2i.core.distributed import gather_rows, local_rows
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
-from i2i.losses import attributes, category, gradient_penalty, wasserstein
+from i2i.losses import attributes, category, gradient_penalty, l1, wasserstein
 from i2i.methods import WASSERSTEIN, Batch, Method, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import StarGANDiscriminator, StarGANGenerator
 from i2i.nets.blocks import check
@@ -48,6 +51,9 @@ class StarGANSettings:
     cls: NonNegative = 1.0  # weight of the classification losses
     rec: NonNegative = 10.0  # weight of the reconstruction loss
     gp: NonNegative = 10.0  # weight of the gradient penalty
+    identity: NonNegative = 0.0  # weight of the L1 distance of an image to its translation into its own domain
+    mask: bool = False  # let G keep pixels of its input: it makes a mask, too (GANimation, arXiv 1807.09251)
+    upsample: str = "transposed"  # upsampling of G: transposed, resize (no checkerboard)
     critic_steps: Repeats = 5  # steps of D for one of G
     lr: NonNegative = 1e-4  # learning rate of G's Adam
     d_lr: NonNegative = 1e-4  # learning rate of D's Adam
@@ -108,6 +114,8 @@ class StarGAN(Method):
             shape.channels_in,
             config.width,
             config.blocks,
+            config.upsample,
+            config.mask,
         )
         self.D = StarGANDiscriminator(
             len(domains.names), shape.channels_in, shape.size, config.d_width, config.d_layers
@@ -153,6 +161,8 @@ class StarGAN(Method):
                     f"rec{n}": w.rec * (x - back).abs().mean(),
                     f"cls{n}": w.cls * _classification(fake_class[:, known.outputs], target_answers),
                 }
+                if w.identity:
+                    terms[f"identity{n}"] = w.identity * l1(self.G(x, own), x)
                 yield "G", terms
 
     def sets(self, batch: Batch) -> list[Known]:

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from i2i.core.config import Blocks, Channels, NonNegative, Positive, Range, Width
 from i2i.core.errors import I2IError, among
+from i2i.media.palette import Palette
 from i2i.nets.bridge_processes import BrownianBridge, Flow, Process
 from i2i.nets.chain import AtTime, Chain, State
 from i2i.nets.diffusion_unet import DiffusionUNet
+from i2i.nets.labels import LabelEncoder
 from i2i.nets.registry import register
 
 PROCESSES = ("bridge", "flow")
@@ -24,10 +26,20 @@ Multiple = Annotated[int, Range(1, 64)]  # of a width, or by which a size is red
 class Sampler(Chain):
     """x [B, C, H, W] -> y by `steps` steps of a process; `net(question, times [B])` is the trained network.
 
-    condition: the network sees the source beside the state. channels_out: of the images that it makes."""
+    condition: the network sees the source beside the state. channels_out: of the images that it makes. encode: gives
+    the network a label map in one channel for each class; the process itself starts at its colors."""
 
-    def __init__(self, net: nn.Module, process: Process, steps: int, condition: bool, channels_out: int = 3) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        process: Process,
+        steps: int,
+        condition: bool,
+        channels_out: int = 3,
+        encode: LabelEncoder | None = None,
+    ) -> None:
         super().__init__()
+        self.encode = encode
         self.net, self.process, self.condition, self.channels_out = net, process, condition, channels_out
         self.default_steps, self.most_steps = steps, MOST_STEPS
 
@@ -51,7 +63,9 @@ class Sampler(Chain):
 
     def question(self, k: int, state: State, x: Tensor) -> Tensor:
         """The state, beside the source if the network is conditioned on it."""
-        return torch.cat([state[0], x], 1) if self.condition else state[0]
+        if not self.condition:
+            return state[0]
+        return torch.cat([state[0], x if self.encode is None else self.encode(x).to(x)], 1)
 
     def evaluation(self, k: int) -> nn.Module:
         """The network at the time of evaluation k."""
@@ -68,7 +82,8 @@ class Bridge(Sampler):
 
     process: bridge or flow; predict, timesteps, course, variance, eta, clip_target, from_noise, sigma, solver: see
     i2i.nets.bridge_processes. condition: see Sampler. steps: of the sampler, if the user chooses none. width,
-    multiples, blocks, attention, head, groups, modulate, block_resize: of the DiffusionUNet. Raises I2IError for words
+    multiples, blocks, attention, head, groups, modulate, block_resize: of the DiffusionUNet. palette, label_edges: the
+    colors of label maps as sources, see LabelEncoder; the network sees their classes, if `condition` is on. Raises I2IError for words
     and numbers that do not go together."""
 
     def __init__(
@@ -95,6 +110,8 @@ class Bridge(Sampler):
         groups: Width = 32,
         modulate: bool = True,
         block_resize: bool = True,
+        palette: str = "",
+        label_edges: bool = False,
     ) -> None:
         if process == "bridge":
             learnt: Process = BrownianBridge(timesteps, course, variance, predict or "grad", eta, clip_target)
@@ -110,11 +127,13 @@ class Bridge(Sampler):
                 "Set channels_in and channels_out to the same number, or process=flow and from_noise=yes.",
             )
         condition = condition or not starts_at_source
-        seen = channels_out + (channels_in if condition else 0)
+        encode = LabelEncoder(Palette.of_text(palette), label_edges) if palette and condition else None
+        source = encode.channels if encode else channels_in
+        seen = channels_out + (source if condition else 0)
         net = DiffusionUNet(
             seen, channels_out, width, multiples, blocks, attention, head, groups, modulate, block_resize
         )
-        super().__init__(net, learnt, steps, condition, channels_out)
+        super().__init__(net, learnt, steps, condition, channels_out, encode)
         self.multiple, self.reach = net.multiple, net.reach
         if not from_noise if process == "flow" else eta == 0:  # no noise: one answer
             self.choices = ("steps",)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from i2i.core.config import Blocks, Channels, Layers, Side, Width
 from i2i.core.errors import I2IError
-from i2i.nets.blocks import InstanceNorm
+from i2i.nets.blocks import InstanceNorm, ResizeConv, check
 from i2i.nets.choice import Choice, Choosing
 from i2i.nets.domains import Domains
 from i2i.nets.registry import Network, register
@@ -43,7 +43,9 @@ class _Block(nn.Module):
 class StarGANGenerator(Choosing):
     """(x, label) -> the image in the domain of the label. width: channels of the first layer.
 
-    bits, classes, exclusive: see i2i.nets.domains.Domains."""
+    bits, classes, exclusive: see i2i.nets.domains.Domains. upsample: transposed, or resize (no checkerboard). mask: one
+    more map says which part of each pixel is made, and the rest is the input's (Pumarola et al. 2018, arXiv
+    1807.09251)."""
 
     choices = ("to",)
     multiple = 4  # of which the sides of images must be multiples
@@ -57,8 +59,12 @@ class StarGANGenerator(Choosing):
         channels_out: Channels = 3,
         width: Width = 64,
         blocks: Blocks = 6,
+        upsample: str = "transposed",
+        mask: bool = False,
     ) -> None:
         super().__init__()
+        check("upsample", upsample, ("transposed", "resize"))
+        self.mask = mask
         self.labels = Domains(tuple(bits), tuple(classes), tuple(map(tuple, exclusive)))
         if not self.labels.names:
             raise I2IError(
@@ -70,8 +76,12 @@ class StarGANGenerator(Choosing):
             layers += [nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), _norm(2 * w), nn.ReLU()]
         layers += [_Block(4 * width) for _ in range(blocks)]
         for w in (4 * width, 2 * width):
-            layers += [nn.ConvTranspose2d(w, w // 2, 4, 2, 1, bias=False), _norm(w // 2), nn.ReLU()]
-        layers += [nn.Conv2d(width, channels_out, 7, 1, 3, bias=False), nn.Tanh()]
+            if upsample == "resize":
+                up: nn.Module = ResizeConv(w, w // 2, False)
+            else:
+                up = nn.ConvTranspose2d(w, w // 2, 4, 2, 1, bias=False)
+            layers += [up, _norm(w // 2), nn.ReLU()]
+        layers += [nn.Conv2d(width, channels_out + mask, 7, 1, 3, bias=False), nn.Tanh()]
         self.main = nn.Sequential(*layers)
         self.register_buffer("first", self.labels.label(), persistent=False)
         self.first: Tensor
@@ -85,7 +95,11 @@ class StarGANGenerator(Choosing):
         """x [B, C, H, W], labels c [B, width] -> [B, C, H, W]. Without labels: into the first domain."""
         label = self.first.to(x)[None].expand(len(x), -1) if c is None else c.to(x)
         maps = label[:, :, None, None].expand(-1, -1, *x.shape[2:])
-        return self.main(torch.cat([x, maps], 1))
+        y = self.main(torch.cat([x, maps], 1))
+        if not self.mask:
+            return y
+        share = (y[:, -1:] + 1) / 2  # of each pixel that is made, 0 to 1
+        return share * y[:, :-1] + (1 - share) * x
 
     def chosen(self, choice: Choice) -> nn.Module:
         """The translation into the attributes or the class that `choice.to` names. Raises I2IError for other names."""

@@ -162,6 +162,50 @@ def test_a_folder_one_level_too_high_is_refused(tmp_path, folders, start, hint):
         opened(tmp_path / "data" / start)
 
 
+# ---- CelebA's held-out list ------------------------------------------------------------------------------------------
+
+
+def partition(folder, text):
+    (folder / "list_eval_partition.txt").write_text(text)
+
+
+def celeba_folder(tmp_path, rows=ROWS):
+    """CelebA as it is unpacked: the table beside the one folder of images."""
+    root = tmp_path / "celeba"
+    for i, name in enumerate(rows):
+        picture(root / "img_align_celeba" / name, i)
+    celeba(root / "list_attr_celeba.txt", rows)
+    return root
+
+
+def test_celebas_own_list_tells_the_splits(tmp_path):
+    rows = {**ROWS, "e.png": (0, 1, 1)}
+    root = celeba_folder(tmp_path, rows)
+    assert len(attributes.find([root]).a) == 5
+    partition(root, "a.png 0\nb.png 0\nc.png 0\nd.png 1\ne.png 2\n")
+    for split, names in (("train", ["a.png", "b.png", "c.png"]), ("val", ["d.png"]), ("test", ["e.png"])):
+        layout = attributes.find([root], split)
+        assert [source.path.name for source in layout.a] == names
+        assert layout.rows == [list(rows[name]) for name in names]
+        assert layout.splits == ("train", "val", "test")
+        assert not any("left out" in note for note in layout.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.png 0\nb.png 3\nc.png 1\nd.png 2\n", r"Line 2 of .*list_eval_partition\.txt is 'b\.png 3'"),
+        ("a.png 0\nb.png 0\nc.png 1\nd.png 2\nx.png 2\n", r"names 1 images that .* does not: x\.png"),
+        ("a.png 0\nb.png 0\nc.png 1\n", r"does not say the split of 1 images in .*: d\.png"),
+    ],
+)
+def test_a_held_out_list_that_does_not_fit_is_refused(tmp_path, text, message):
+    root = celeba_folder(tmp_path)
+    partition(root, text)
+    with pytest.raises(I2IError, match=message):
+        attributes.find([root])
+
+
 def test_images_without_folders_or_table_are_refused(faces):
     with pytest.raises(I2IError, match=r"has no class folders\. Put the images of each class into a folder, or give"):
         opened(faces)

@@ -110,6 +110,21 @@ def test_the_preview_is_a_sheet_of_all_domains():
     assert all(column.shape == batch.x.shape for column in columns.values())
 
 
+def test_a_mask_keeps_pixels_of_the_input():
+    own = method(FACES, mask=True, identity=1.0, upsample="resize", critic_steps=1).train()
+    batch = Memory("attributes", own.shape).fixed(4)
+    terms = dict(own.step(batch, Now(batch=4)))
+    assert sorted(terms["G"]) == ["adv", "cls", "identity", "rec"]
+    last = own.G.main[-2]
+    with torch.no_grad():
+        last.weight[-1].zero_()  # half of each pixel is made, and half is the input's
+        half = own.G(batch.x)
+        made = 2 * half - batch.x
+        assert made.abs().max() <= 1 + 1e-5
+        own.G.main[-2].weight.zero_()
+        torch.testing.assert_close(own.G(batch.x), batch.x / 2)
+
+
 @pytest.mark.parametrize(
     ("domains", "message"),
     [(None, "needs images with attributes or classes"), (Domains(classes=("a",)), "the data has 1")],
@@ -211,6 +226,18 @@ def test_evaluation_and_export_take_a_domain(model, folder, tmp_path):
     assert scores[""] != scores["Male"]
     with pytest.raises(I2IError, match="There is no domain 'x'"):
         i2i.evaluate(model, [folder, tmp_path / "real"], device="cpu", to="x")
+
+
+def test_evaluation_divides_one_folder_by_its_table_and_keeps_to_the_list_of_splits(model, tmp_path):
+    rows = ["1 -1 -1", "-1 1 1", "-1 -1 -1", "1 -1 1", "-1 1 -1", "-1 -1 1"]
+    for i in range(6):
+        Image.new("RGB", (16, 16), (40 * i, 40, 200)).save(tmp_path / f"{i}.png")
+    lines = [str(len(rows)), " ".join(FACES.bits), *(f"{i}.png {row}" for i, row in enumerate(rows))]
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(lines))
+    (tmp_path / "list_eval_partition.txt").write_text("".join(f"{i}.png {0 if i < 3 else 2}\n" for i in range(6)))
+    scores = i2i.evaluate(model, tmp_path, device="cpu", metrics="l1", to="Male")
+    assert (scores["split"], scores["count"]) == ("test", 1)  # 4.png alone is in the test split and not Male
+    assert i2i.evaluate(model, tmp_path, split="train", device="cpu", metrics="l1", to="Male")["count"] == 2
 
 
 @pytest.mark.slow

@@ -196,6 +196,22 @@ def test_every_paired_method_takes_label_maps(name: str, edges: bool, tmp_path: 
         torch.testing.assert_close(same, expected, rtol=0, atol=1e-6)
 
 
+def test_a_bridge_sees_the_classes_of_a_label_map(tmp_path: Path) -> None:
+    """The process starts at the colors; the network sees one channel for each class beside its state."""
+    method, batch = label_batch("bridge", True)
+    question = method.G.question(0, (batch.x,), batch.x)
+    assert question.shape[1] == 3 + method.shape.channels_seen
+    assert torch.equal(question[:, 3:].unique(), torch.tensor([0.0, 1.0]))
+    method.check(batch)
+    path = tmp_path / "model.safetensors"
+    model_file.save(path, {"G": method.eval().G}, saved_header(method))
+    with torch.no_grad():
+        expected = method.infer(batch)
+    translator = i2i.load(path, device="cpu")
+    assert translator.palette is not None
+    torch.testing.assert_close(translator(batch.x), expected, rtol=0, atol=1e-5)
+
+
 def test_edges_are_between_colors_of_one_class_too() -> None:
     method, _ = label_batch("pix2pix", True)
     x = COLORS[torch.tensor([[1, 1, 2, 2]])].permute(2, 0, 1)[None]
