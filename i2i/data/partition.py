@@ -1,7 +1,7 @@
 """CelebA's own held-out list, `list_eval_partition.txt`: which images of a table are for training, val and test.
 
-A line for each image: its file and 0 (train), 1 (val) or 2 (test), with a blank or a comma between them. A first line of
-names, as in the CSV form, is skipped.
+A line for each image: its file and 0 (train), 1 (val) or 2 (test), with a blank or a comma between them. A first line
+of names, as in the CSV form, is skipped.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ class Bridge(Sampler):
     process: bridge or flow; predict, timesteps, course, variance, eta, clip_target, from_noise, sigma, solver: see
     i2i.nets.bridge_processes. condition: see Sampler. steps: of the sampler, if the user chooses none. width,
     multiples, blocks, attention, head, groups, modulate, block_resize: of the DiffusionUNet. palette, label_edges: the
-    colors of label maps as sources, see LabelEncoder; the network sees their classes, if `condition` is on. Raises I2IError for words
-    and numbers that do not go together."""
+    colors of label maps as sources, see LabelEncoder; the network sees their classes, if `condition` is on.
+    Raises I2IError for words and numbers that do not go together."""
 
     def __init__(
         self,
