@@ -7,8 +7,8 @@ Microsoft's Fluent Emoji (MIT licence), from three npm packages:
     pip install pillow resvg-py
     python benchmarks/emoji.py . emoji/
 
-With --tones instead: rendered emoji of people, in one folder for each skin tone from yellow to dark. That needs the first
-two packages only, and no resvg-py:
+With --tones instead: rendered emoji of people, in one folder for each skin tone from yellow to dark. That needs the
+first two packages only, and no resvg-py:
 
     python benchmarks/emoji.py . tones/ --tones
 
