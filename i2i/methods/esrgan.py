@@ -38,6 +38,7 @@ class ESRGANSettings:
     width: Width = 64  # channels of the generator's maps
     blocks: Blocks = 23  # residual-in-residual dense blocks of the generator
     growth: Width = 32  # channels of the convolutions inside of a block
+    residual: bool = False  # G makes what is missing in the bicubic enlargement: short runs start from there
     discriminator: str = "vgg"  # vgg: a score for each image, size a multiple of 32; unet: for each pixel (Real-ESRGAN)
     d_width: Width = 64  # channels of the discriminator's first layer
     loss: str = "relativistic"  # adversarial loss: relativistic, vanilla (Real-ESRGAN)
@@ -67,7 +68,7 @@ class ESRGAN(Enlarge):
     def __init__(self, config: ESRGANSettings, shape: Shape) -> None:
         super().__init__(config, shape)
         c = config
-        self.G = RRDBNet(shape.channels_in, shape.channels_out, shape.scale, c.width, c.blocks, c.growth)
+        self.G = RRDBNet(shape.channels_in, shape.channels_out, shape.scale, c.width, c.blocks, c.growth, c.residual)
         self.D = discriminator(c, shape)
         if c.loss not in ("relativistic", "vanilla"):
             raise I2IError(f"loss is {c.loss!r}.", among(c.loss, ("relativistic", "vanilla")))

@@ -62,7 +62,8 @@ class RRDBNet(UnitNetwork):
     scale: 4, 2 or 1. At 2 and 1 the image is first folded into channels (pixel-unshuffle by 2 or 4), so that the blocks
     always work at a quarter of the output's size; H and W must be multiples of `multiple` = 4 / scale. width: channels
     of the blocks' maps. blocks: their number (23, or 6 in the small published network). growth: channels of the inner
-    convolutions. Raises I2IError for another scale.
+    convolutions. residual: the layers make what is missing in the bicubic enlargement of the input, which a new network
+    gives unchanged. Raises I2IError for another scale, and with `residual` for other channels of the output.
     """
 
     def __init__(
@@ -73,11 +74,17 @@ class RRDBNet(UnitNetwork):
         width: Width = 64,
         blocks: Blocks = 23,
         growth: Width = 32,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         if scale not in SCALES:
             raise I2IError(f"An RRDBNet cannot enlarge {scale} times.", "Allowed scales: 1, 2 and 4.")
-        self.scale, self.multiple = scale, 4 // scale
+        if residual and channels_in != channels_out:
+            raise I2IError(
+                f"residual is on, and the images have {channels_in} and {channels_out} channels.",
+                "Give --set residual=false.",
+            )
+        self.scale, self.multiple, self.residual = scale, 4 // scale, residual
         self.reach = min(REACH, 15 * blocks + 4) * self.multiple  # pixels, for cutting images into tiles
         self.conv_first = nn.Conv2d(channels_in * self.multiple**2, width, 3, padding=1)
         self.body = nn.Sequential(*(ResidualDenseBlocks(width, growth) for _ in range(blocks)))
@@ -97,13 +104,21 @@ class RRDBNet(UnitNetwork):
                 block.weight.mul_(0.1)
                 assert block.bias is not None
                 block.bias.zero_()
+        if self.residual:
+            self.conv_last.weight.zero_()
+            assert self.conv_last.bias is not None
+            self.conv_last.bias.zero_()
 
     def unit(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] in [0, 1] -> [B, channels_out, scale H, scale W] in about [0, 1]."""
+        image = x
         if self.multiple > 1:
             x = fn.pixel_unshuffle(x, self.multiple)
         x = self.conv_first(x)
         x = x + self.conv_body(self.body(x))
         x = _leaky(self.conv_up1(upsample2x(x)))
         x = _leaky(self.conv_up2(upsample2x(x)))
-        return self.conv_last(_leaky(self.conv_hr(x)))
+        x = self.conv_last(_leaky(self.conv_hr(x)))
+        if not self.residual:
+            return x
+        return x + fn.interpolate(image, scale_factor=float(self.scale), mode="bicubic", align_corners=False)

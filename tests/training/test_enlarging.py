@@ -148,3 +148,19 @@ def test_learning_rates_fall_as_the_papers_say() -> None:
     esrgan = kind(kind.Config(**form, warmup=0.2), Shape(size=16, scale=2))
     assert [esrgan.lr_factor(f) for f in (0, 0.2, 0.31, 0.41, 0.61, 0.81)] == [1, 1, 0.5, 0.25, 0.125, 0.0625]
     assert kind(kind.Config(**form, warmup=1.0), Shape(size=16, scale=2)).lr_factor(1.0) == 1
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_esrgan_can_start_from_the_bicubic_enlargement(scale: int) -> None:
+    torch.manual_seed(0)
+    G = nets.build("rrdbnet", scale=scale, width=4, blocks=1, growth=2, residual=True).eval()
+    x = torch.rand(1, 3, 8, 12) * 2 - 1
+    bicubic = torch.nn.functional.interpolate(x, scale_factor=float(scale), mode="bicubic", align_corners=False)
+    torch.testing.assert_close(G(x), bicubic, atol=1e-5, rtol=0)
+    G(x).square().mean().backward()
+    assert G.conv_last.weight.grad.abs().max() > 0
+    plain = nets.build("rrdbnet", scale=scale, width=4, blocks=1, growth=2).eval()
+    plain.load_state_dict(G.state_dict())  # the same weights: released files fit both
+    assert plain(x).unique().numel() == 1
+    with pytest.raises(I2IError, match="residual is on"):
+        nets.build("rrdbnet", channels_out=1, residual=True)
