@@ -16,7 +16,10 @@ COMMANDS = {
     **dict.fromkeys(("sample", "gen", "create", "draw"), "generate"),
     **dict.fromkeys(("configs", "config"), "recipes"),
     **dict.fromkeys(("dataset", "datasets"), "data"),
-    **dict.fromkeys(("zoo", "weights", "list"), "models"),
+    **dict.fromkeys(("zoo", "weights", "list", "ls"), "models"),
+    **dict.fromkeys(("download", "fetch"), "data get"),
+    **dict.fromkeys(("info", "inspect"), "models show"),
+    **dict.fromkeys(("prune", "distill", "quantize", "shrink"), "compress"),
     **dict.fromkeys(("onnx",), "export"),
     **dict.fromkeys(("gui", "web", "app", "ui", "serve", "server", "studio"), "demo"),
     **dict.fromkeys(("resume", "continue"), "train --resume"),
@@ -35,7 +38,8 @@ OPTIONS = {
         ("name", "checkpoints_dir", "outdir", "out_dir", "save_dir", "project", "o"), ("--out", "--output")
     ),
     **dict.fromkeys(("output_dir", "results_dir", "out", "dst", "dest", "target"), ("--output", "--out", "--save")),
-    **dict.fromkeys(("ckpt", "checkpoint", "weights", "weight", "net", "m", "network"), ("--model", "--resume")),
+    **dict.fromkeys(("ckpt", "checkpoint", "net", "m", "network"), ("--model", "--resume")),
+    **dict.fromkeys(("weights", "weight", "pretrained", "pretrained_model", "finetune"), ("--model", "--init-from")),
     **dict.fromkeys(("continue_train", "resume_from", "load"), ("--resume",)),
     **dict.fromkeys(("num_workers", "num_threads", "threads", "jobs", "j"), ("--workers", "--processes")),
     **dict.fromkeys(("nproc_per_node", "nproc", "num_processes", "ngpu", "num_gpus"), ("--processes",)),
@@ -54,7 +58,30 @@ SETTINGS = {
     "pool_size": "pool",
     "ngf": "width",
     "ndf": "d_width",
+    "load_size": "load",
+    "netg": "generator",
+    "gan_mode": "loss",
+    "save_epoch_freq": "save_every",
+    "save_freq": "save_every",
+    "input_nc": "channels_in",
+    "output_nc": "channels_out",
+    "no_dropout": "dropout",
+    "no_flip": "flip",
+    "n_layers_d": "layers",
+    "wandb": "trackers",
+    "tensorboard": "trackers",
+    "logger": "trackers",
+    "report_to": "trackers",
+    "ema_decay": "ema",
+    "lambda_gp": "gp",
 }
+
+# What they call the values of settings.
+VALUES = {
+    **dict.fromkeys(("unet_256", "unet_128"), "unet"),
+    **dict.fromkeys(("resnet_9blocks", "resnet_6blocks"), "resnet"),
+}
+STEPS = ("steps", "max_steps", "iterations", "iters", "n_iter", "niter")  # lengths that i2i counts in images
 
 
 def options_of(command: Any) -> dict[str, bool]:
@@ -108,6 +135,8 @@ def instead_of_option(typed: str, options: list[str], settings: list[str]) -> st
     for instead in OPTIONS.get(key, ()):
         if instead.split()[0] in options:
             return f"Give {instead}."
+    if key in STEPS and "--images" in options:
+        return "The length of a run is counted in images: give --images, the steps times --batch."
     setting = SETTINGS.get(key, key)
     if setting in settings:
         return f"{setting} is a setting: --set {setting}=VALUE."

@@ -103,7 +103,7 @@ def _option(key: str, value: str | None, options: Mapping[str, bool], recipe: st
 
     setting = habits.SETTINGS.get(key.lower(), key)
     is_setting = value is not None and "--set" in options and setting in settings_of([recipe])
-    return ["--set", f"{setting}={value}"] if is_setting else []
+    return ["--set", f"{setting}={habits.VALUES.get(value or '', value)}"] if is_setting else []
 
 
 def _split(words: list[str]) -> Iterator[tuple[str, str | None]]:

@@ -64,9 +64,7 @@ def splits_and_notes(source: Path) -> tuple[tuple[str, ...], list[str]]:
             continue
         folders = [f for f in (a, b) if f is not None] or [f for f in [named.get((split, ""))] if f is not None]
         empty = [f for f in folders if not images.holds_images(f)]
-        if (
-            not empty and (split, "") in named and _a_and_b(named.get(("train", ""), source))
-        ):  # then each split has both
+        if not empty and (split, "") in named and _a_and_b(named.get(("train", ""), source)):  # then all have both
             notes_of_sides = _notes_of_sides([_side(named[split, ""], name) for name in ("A", "B")], split)
             if notes_of_sides and split != "train":
                 notes += notes_of_sides

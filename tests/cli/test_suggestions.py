@@ -32,6 +32,8 @@ def test_help_and_version_are_words_too():
         (["cyclegan_horse2zebra", "x.jpg"], "i2i translate x.jpg --model cyclegan_horse2zebra"),
         (["eval", "-m", "x"], "i2i evaluate -m x"),
         (["sample", "-m", "x"], "i2i generate -m x"),
+        (["download", "earth"], "i2i data get earth"),
+        (["info", "x.onnx"], "i2i models show x.onnx"),
     ],
 )
 def test_a_habit_leads_to_the_whole_line(words, command):
@@ -140,6 +142,10 @@ def test_switches_and_negative_values(pairs):
     ("words", "said"),
     [
         (["--verbose"], "There is no option --verbose. See i2i train --help."),
+        (["--load_size", "300"], "load is a setting: --set load=VALUE."),
+        (["--netG", "unet"], "generator is a setting: --set generator=VALUE."),
+        (["--weights", "a.pth"], "Give --init-from."),
+        (["--iterations", "300"], "The length of a run is counted in images"),
         (["--gpu", "0"], "Give --device cuda:0."),
         (["--fp16"], "Give --precision fp16."),
         (["--dataroot", "x"], "Give --data."),
