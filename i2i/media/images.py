@@ -18,10 +18,11 @@ import torch
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
+from i2i.core import pretenders
 from i2i.core.errors import I2IError, nearest
 from i2i.core.files import atomic_write
 from i2i.media import png, repair
-from i2i.media.formats import readable
+from i2i.media.formats import readable, start_of
 
 MAX_PIXELS = 100_000_000  # an image with more is refused before it is decoded
 JPEG_QUALITY = 95
@@ -68,6 +69,8 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MAX_PIXELS, load
     except UnidentifiedImageError as error:
         if os.path.isfile(name) and not os.path.getsize(name):
             raise I2IError(f"{name} is empty: it has 0 bytes.", "Copy or download it again.") from error
+        if pretender := pretenders.unmask(start_of(source, pretenders.HEAD), "image"):
+            raise I2IError(f"{name} {pretender[0]}", pretender[1]) from error
         raise I2IError(
             f"{name} is not an image, or has a format that is not read.", f"Formats: {' '.join(sorted(readable()))}."
         ) from error

@@ -15,9 +15,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from i2i.core import files
+from i2i.core import files, pretenders
 from i2i.core.errors import I2IError
 from i2i.media import colorimetry, images, tracks, video_color
+from i2i.media.formats import start_of
 from i2i.media.tracks import Track
 from i2i.media.video_writer import SQUARE, exact_conversion
 from i2i.media.video_writer import WRITABLE as WRITABLE
@@ -293,4 +294,6 @@ def _reading(av: Any, source: Path) -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         text = error.strerror or str(error)
+        if pretender := pretenders.unmask(start_of(source, pretenders.HEAD), "video"):
+            raise I2IError(f"{source} {pretender[0]}", pretender[1]) from error
         raise I2IError(f"{source} cannot be read as a video: {text}.", "It may be damaged.") from error

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from torch import Tensor
 
+from i2i.core import pretenders
 from i2i.core.errors import I2IError
 from i2i.core.files import open_regular
 
 SAFETENSORS, PTH, ONNX = "safetensors", "pth", "onnx"
 PTH_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".bin")  # names of PyTorch's files
 SUFFIXES = (".safetensors", ".onnx", *PTH_SUFFIXES)
-HEAD = 512  # bytes that are read
+BY_TORCH = (b"PK", b"\x80\x02")  # beginnings of the files of torch.save, new and old
+HEAD = pretenders.HEAD
 MAX_HEADER = 10_000_000  # bytes of the list of tensors and of the metadata in a safetensors file
 KEY = "i2i"  # of a model's header, in the metadata of its file
 
@@ -26,13 +28,18 @@ def kind_of(path: Path) -> str:
 
     Raises I2IError if the file is a Git LFS pointer, a web page, or empty."""
     head = refuse_pretenders(path)
-    if path.suffix.lower() == ".onnx":
+    if head[:2] not in BY_TORCH and (path.suffix.lower() == ".onnx" or _is_onnx(head)):
         return ONNX
     if head[8:9] == b"{":
         return PTH if _is_of_others(path) else SAFETENSORS
-    if head[:2] in (b"PK", b"\x80\x02") or path.name.lower().endswith(PTH_SUFFIXES):
+    if head[:2] in BY_TORCH or path.name.lower().endswith(PTH_SUFFIXES):
         return PTH
     return SAFETENSORS
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Whether a file begins as ONNX files do: the version of the format, then the name of the program or the graph."""
+    return len(head) > 2 and head[0] == 8 and 0 < head[1] < 32 and head[2] in (0x12, 0x1A, 0x3A, 0x42)
 
 
 def _is_of_others(path: Path) -> bool:
@@ -58,19 +65,9 @@ def refuse_pretenders(path: Path) -> bytes:
             head = file.read(HEAD)
     except OSError as error:
         raise I2IError(f"{path} cannot be read: {error.strerror}.") from error
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith((b"version https://git-lfs", b"version https://hawser", b"version http://git-media")):
-        raise I2IError(
-            f"{path} is a Git LFS pointer, a small text file that stands for the model.",
-            "Fetch the model itself with `git lfs pull` in its repository, or download it from the repository's page.",
-        )
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")) or (
-        text[:1] == b"<" and b"<html" in text
-    ):
-        raise I2IError(
-            f"{path} is a web page (HTML), not a model; a server sent it instead of the file.",
-            "Download the file again, and use the link to the file itself.",
-        )
+    if pretender := pretenders.unmask(head, "model", is_markup=True):
+        what, hint = pretender
+        raise I2IError(f"{path} {what}", hint)
     if not head:
         raise I2IError(f"{path} is empty: it was cut short.", "Copy or download the file again.")
     return head

@@ -29,7 +29,20 @@ Shapes = Mapping[str, tuple[int, ...]]  # of the tensors of a state dict, by key
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _WRAPPERS = ("module.", "_orig_mod.")  # prefixes by DataParallel and by torch.compile
-_CONTAINERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "netG", "net_G", "generator", "G")
+_CONTAINERS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "params_ema",
+    "params",
+    "netG",
+    "net_G",
+    "generator",
+    "G",
+    "g_ema",
+    "ema",
+    "weights",
+)
 _KNOWN = (
     "i2i recognizes ResNet and U-Net generators, PatchGAN and pixel discriminators of pix2pix, CycleGAN and CUT, "
     "networks of StarGAN, and RRDBNet generators of ESRGAN and Real-ESRGAN."

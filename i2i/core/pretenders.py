@@ -1,0 +1,28 @@
+"""Files that stand for others: pointers of Git LFS, and the pages that servers send in place of a file."""
+
+from __future__ import annotations
+
+HEAD = 512  # bytes that are enough to know them
+POINTERS = (b"version https://git-lfs", b"version https://hawser", b"version http://git-media")
+PAGES = (b"<!doctype html", b"<html", b"<head")
+
+
+def unmask(head: bytes, thing: str, is_markup: bool = False) -> tuple[str, str] | None:
+    """What a file is that is no `thing` (such as "image"), and what helps, by its first bytes; None for any other file.
+
+    Git leaves a small text file instead of a large one without Git LFS. is_markup: XML counts as a page, too."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(POINTERS):
+        return (
+            f"is a Git LFS pointer, a small text file that stands for the {thing}.",
+            f"Fetch the {thing} itself with `git lfs pull` in its repository, or download it from the repository's "
+            "page.",
+        )
+    pages = (*PAGES, b"<!doctype", b"<?xml", b"<error") if is_markup else PAGES
+    if text.startswith(pages) or (text[:1] == b"<" and b"<html" in text):
+        article = "an" if thing[0] in "aeiou" else "a"
+        return (
+            f"is a web page (HTML), not {article} {thing}; a server sent it instead of the file.",
+            "Download the file again, and use the link to the file itself.",
+        )
+    return None
