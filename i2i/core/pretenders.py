@@ -4,7 +4,20 @@ from __future__ import annotations
 
 HEAD = 512  # bytes that are enough to know them
 POINTERS = (b"version https://git-lfs", b"version https://hawser", b"version http://git-media")
+ARCHIVES = {
+    (b"PK\3\4", b"PK\5\6"): "ZIP",
+    (b"\x1f\x8b",): "GZIP",
+    (b"7z\xbc\xaf",): "7-Zip",
+    (b"Rar!",): "RAR",
+    (b"BZh",): "BZIP2",
+    (b"\xfd7zXZ",): "XZ",
+    (b"ustar",): "TAR",
+}
 PAGES = (b"<!doctype html", b"<html", b"<head")
+
+
+def _article(thing: str) -> str:
+    return "an" if thing[0] in "aeiou" else "a"
 
 
 def unmask(head: bytes, thing: str, is_markup: bool = False) -> tuple[str, str] | None:
@@ -20,9 +33,17 @@ def unmask(head: bytes, thing: str, is_markup: bool = False) -> tuple[str, str] 
         )
     pages = (*PAGES, b"<!doctype", b"<?xml", b"<error") if is_markup else PAGES
     if text.startswith(pages) or (text[:1] == b"<" and b"<html" in text):
-        article = "an" if thing[0] in "aeiou" else "a"
         return (
-            f"is a web page (HTML), not {article} {thing}; a server sent it instead of the file.",
+            f"is a web page (HTML), not {_article(thing)} {thing}; a server sent it instead of the file.",
             "Download the file again, and use the link to the file itself.",
         )
+    if thing != "model":  # those of PyTorch are ZIP files
+        for starts, name in ARCHIVES.items():
+            if head.startswith(starts) or (name == "TAR" and head[257:262] == b"ustar"):
+                return (
+                    f"is an archive ({name}), not {_article(thing)} {thing}.",
+                    "Unpack it first, and give the folder.",
+                )
+        if head.startswith(b"%PDF"):
+            return f"is a PDF file, not {_article(thing)} {thing}.", "Save its pages as images first."
     return None

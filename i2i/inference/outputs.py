@@ -17,7 +17,15 @@ from i2i.media.formats import open_pillow
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 
 OTHER_FORMATS = (".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".dng", ".cr2", ".nef", ".raw")
-FILE_SUFFIXES = {*WRITABLE, *formats.SUFFIXES, *video.WRITABLE, *video.READABLE, *OTHER_FORMATS}  # a folder has none
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".cbz", ".cbr", ".pdf")  # nothing writes them
+FILE_SUFFIXES = {
+    *WRITABLE,
+    *formats.SUFFIXES,
+    *video.WRITABLE,
+    *video.READABLE,
+    *OTHER_FORMATS,
+    *ARCHIVES,
+}  # a folder has none
 
 SYNONYMS = {".jpeg": ".jpg", ".tiff": ".tif"}  # two names of one format
 OTHER_NAMES = {".jpe": ".jpg", ".jfif": ".jpg", ".dib": ".bmp"}  # rarer ones: outputs have the common name
