@@ -121,9 +121,26 @@ def compress(
     teacher = method.inner.get_submodule(original.network).to(device)
     before = Size.of(teacher, inputs, original.file)
     after = Size.of(network, inputs, path)
+    notes += time_notes(before, after, request)
     result = Compressed(path, original.run.shape.size, before, after, original.run.total, notes)
     _write_result(folder, result)
     return result
+
+
+def time_notes(before: Size, after: Size, request: Request) -> list[str]:
+    """What the user should know about the measured times."""
+    notes, asked = [], request.budget.latency
+    if before.disturbed or after.disturbed:
+        notes.append(
+            "Other programs kept the processor busy while times were measured. The times are processor time of one "
+            "thread; on a free machine an image takes as long or less."
+        )
+    elif asked and after.seconds > asked * 1.05:
+        notes.append(
+            f"The student takes {after.seconds * 1e3:.3g} ms now, not the {asked * 1e3:.3g} ms that were asked for: this "
+            "machine was faster when the width was chosen."
+        )
+    return notes
 
 
 def check_output(path: Path, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from i2i.inference.evaluate import evaluate
 from i2i.models.generator import LoadedGenerator
 from i2i.models.load import translator_of
 from i2i.nets.latent import Latent
-from i2i.training.compress.student import latency, macs, nonzero_share
+from i2i.training.compress.student import macs, nonzero_share, timed
 
 METRICS = {"lpips": "LPIPS", "l1": "L1", "kid": "KID x 1000", "fd_effnet": "FD (effnet)"}  # lower is better for all
 COLUMNS = 6  # inputs that are shown
@@ -50,6 +50,7 @@ class Size:
     macs: int  # multiply-accumulates of one image of `side` pixels that a device computes
     bytes: int  # of the file
     seconds: float  # for one image on this device
+    disturbed: bool = False  # other programs kept the processor busy: `seconds` is processor time of one thread
 
     @classmethod
     def of(cls, network: nn.Module, inputs: tuple[Tensor, ...], path: Path | None) -> Size:
@@ -57,7 +58,7 @@ class Size:
         count = sum(p.numel() for p in network.parameters())
         size = path.stat().st_size if path is not None and path.is_file() else 0
         work = macs(network, inputs).work
-        return cls(count, nonzero_share(network), work, size, latency(network, inputs))
+        return cls(count, nonzero_share(network), work, size, *timed(network, inputs))
 
     def row(self) -> dict[str, float]:
         """The same as a row of a table: non-zero weights as a number, and images a second."""

@@ -6,10 +6,13 @@ times the training of one student.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import glob
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +25,9 @@ from i2i.nets.registry import network_arguments, network_name
 
 MOBILE = {"resnet": "mobile_resnet", "unet": "mobile_unet"}  # networks with a separable form
 FORMS = ("narrow", "mobile")
-PASSES = 15  # of which the fastest is the time of a network: the others were disturbed
+PASSES = 15  # of which the fastest is the time of a network
+SECONDS = 2.0  # that undisturbed passes are waited for
+DISTURBED = 0.05  # share of a pass that its threads may wait for a processor
 
 
 @dataclass(frozen=True)
@@ -107,19 +112,62 @@ def nonzero_share(network: nn.Module) -> float:
     return sum(int((p != 0).sum()) for p in values) / max(1, sum(p.numel() for p in values))
 
 
+def latency(network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
+    """Seconds that a network takes for one image on its device; see `timed`."""
+    return timed(network, inputs)[0]
+
+
 @torch.inference_mode()
-def latency(network: nn.Module, inputs: tuple[Tensor, ...], passes: int = PASSES) -> float:
-    """Seconds that a network takes for one image on its device: the fastest of some passes."""
+def timed(network: nn.Module, inputs: tuple[Tensor, ...], passes: int = PASSES) -> tuple[float, bool]:
+    """(seconds that a network takes for one image on its device, whether other programs disturbed the measuring).
+
+    The fastest of some passes in which no thread had to wait for a processor. If there is none within SECONDS on a CPU,
+    the processor time of one thread, which is as long as the network takes on a free CPU, or longer."""
     device = next(network.parameters()).device
     network = copy.deepcopy(network).eval()
     if device.type == "cpu":
         fast_conv.speed_up(network)
     inputs = tuple(x.to(device) for x in inputs)
-    seconds = []
-    for _ in range(passes + 2):
-        begun = time.perf_counter()
+
+    def run() -> None:
         network(*inputs)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds[2:])
+
+    for _ in range(2):
+        run()
+    free: list[float] = []
+    end = time.perf_counter() + SECONDS
+    while len(free) < passes and (device.type != "cpu" or not free or time.perf_counter() < end):
+        waited, used, begun = _waited(), time.process_time(), time.perf_counter()
+        run()
+        seconds = time.perf_counter() - begun
+        lost = seconds - (time.process_time() - used) if waited is None else (_waited() or 0.0) - waited
+        if device.type != "cpu" or lost <= DISTURBED * seconds:
+            free.append(seconds)
+        elif not free and time.perf_counter() > end:
+            return _processor_time(run, passes), True
+    return min(free), False
+
+
+def _processor_time(run: Callable[[], None], passes: int) -> float:
+    """The least processor time of some passes in one thread."""
+    threads, seconds = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        for _ in range(passes):
+            begun = time.thread_time()
+            run()
+            seconds.append(time.thread_time() - begun)
+    finally:
+        torch.set_num_threads(threads)
+    return min(seconds)
+
+
+def _waited() -> float | None:
+    """Seconds that the threads of this process were ready and had no processor; None where the system does not say."""
+    total = 0
+    for path in glob.glob("/proc/self/task/*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # a thread has ended
+            total += int(Path(path).read_text().split()[1])
+    return total / 1e9 if total else None

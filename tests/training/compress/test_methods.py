@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from i2i.methods import load_method, method_names
 from i2i.methods._method import Now
 from i2i.nets import ResNet, UNet
 from i2i.nets.narrow import narrow, of_width
-from i2i.training.compress import masks
+from i2i.training.compress import masks, student
 from i2i.training.compress.distilled import Distilled, Weights
 from i2i.training.compress.plan import ROWS, Plan
 from i2i.training.compress.pruned import Pruned, is_generators, judging_networks
@@ -143,6 +144,21 @@ def test_a_student_of_a_quarter_of_the_work(net: nn.Module, form: str) -> None:
     student = student_of(net, x, Budget(times=4), form)
     assert work(net, x) / 8 < work(student, x) <= work(net, x) / 4
     assert student(x[0]).shape == net(x[0]).shape
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["waiting", "processor time"])
+def test_on_a_busy_machine_a_time_is_processor_time_and_says_so(monkeypatch: pytest.MonkeyPatch, knows: bool) -> None:
+    clock = iter(range(10**6))
+    monkeypatch.setattr(student, "SECONDS", 0.05)
+    monkeypatch.setattr(student, "_waited", lambda: float(next(clock)) if knows else None)  # a second in each pass
+    net = ResNet(3, 3, 1, 4)
+    if not knows:  # the wall clock goes on while another program computes
+        net.register_forward_hook(lambda *_: time.sleep(0.01))
+    seconds, disturbed = student.timed(net, (torch.zeros(1, 3, 16, 16),), 3)
+    assert disturbed
+    assert 0 < seconds < (0.5 if knows else 0.01)
+    monkeypatch.setattr(student, "_waited", lambda: 1.0)
+    assert not student.timed(ResNet(3, 3, 1, 4), (torch.zeros(1, 3, 16, 16),), 3)[1]
 
 
 def test_a_network_narrowed_to_its_own_width_makes_the_same_images() -> None:
