@@ -115,6 +115,10 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
     known = {k: header[k] for k in PREPARED if k in header}
     known |= {"load": known["size"]} if base == method and "size" in known else {}
     described = header["networks"].get(header.get("generator") or "G") or next(iter(header["networks"].values()))
+    if "generator" in described.get("arguments", {}):  # a network around another one: colors in CIE Lab
+        inner = described["arguments"]
+        described = {"type": inner["generator"], "arguments": inner["arguments"]}
+        known |= {"space": "lab"} if "space" in allowed else {}
     forms = {k: v for k, v in described.get("arguments", {}).items() if k in allowed and v is not None}
     if "generator" in allowed:
         forms["generator"] = described["type"].removeprefix("mobile_")

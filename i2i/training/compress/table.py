@@ -25,6 +25,7 @@ from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.page import Curve, write_page
 from i2i.training.compress.plan import ROWS, Plan
 from i2i.training.compress.pruned import Pruned
+from i2i.training.signals import Interrupted
 
 TEXT = (
     "Every row has trained on the same number of images, from the start that it names. Lower is better in all scores. "
@@ -99,6 +100,8 @@ def run_table(
             facts = facts_of(original, plan)
             try:
                 network = row_network(original, stem, plan, facts, folder)
+            except Interrupted:  # Ctrl-C stops the table, not a row of it
+                raise
             except I2IError as error:
                 tell(f"Row {row} is left out: {error.what}")
                 continue

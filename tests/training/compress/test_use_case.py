@@ -15,9 +15,10 @@ from i2i.models import format as model_file
 from i2i.models.load import load
 from i2i.training.compress import measures, table
 from i2i.training.compress.compress import Request, compress
-from i2i.training.compress.original import Original
+from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.plan import Plan
 from i2i.training.compress.student import Budget
+from i2i.training.signals import Interrupted
 from tests.cli.program import i2i, make_pairs
 
 TINY = ["--size", 16, "--images", 4, "--batch", 2, "--workers", 0, "--device", "cpu"]
@@ -140,7 +141,7 @@ def test_a_table_that_was_stopped_keeps_the_rows_that_are_done(
 
     def copied(original: Original, stem: str, *rest: object) -> nn.Module:
         if stem == "d" and len(trained) < 2:
-            raise KeyboardInterrupt
+            raise Interrupted(15, "Go on.")
         trained.append(stem)
         return original.build().get_submodule("G")
 
@@ -148,7 +149,7 @@ def test_a_table_that_was_stopped_keeps_the_rows_that_are_done(
     monkeypatch.setattr(table, "row_network", copied)
     monkeypatch.setattr(measures, "quality", lambda *args: scored.append(args) or {"l1": 0.5 + 0.1 * len(scored)})
     words = (run, tmp_path / "t", None, Request(training=TRAINING), ["b", "d"])
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         table.run_table(*words)
     rows = json.loads((tmp_path / "t" / "table.json").read_text())["rows"]
     assert list(rows) == ["original", "b"]
@@ -185,3 +186,8 @@ def test_a_run_of_each_kind_is_pruned_or_refused_in_a_sentence(run: Path, tmp_pa
     out, err = i2i(*words, "--method", "prune", code=int(method == "bridge"))
     assert "trained on 2 images" in out or "without a discriminator. Pruning compares" in " ".join(err.split())
     assert (tmp_path / "s.safetensors").is_file() == (method == "wgan")
+
+
+def test_a_model_in_lab_is_opened_with_the_network_inside(run: Path) -> None:
+    original = open_original("colorize_earth", [str(run.parent / "pairs")], training=TRAINING)
+    assert type(original.build().get_submodule("G")).__name__ == "LabColorizer"
