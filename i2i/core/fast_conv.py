@@ -70,8 +70,8 @@ def _can_gain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     """True if `layer` is faster for inputs of some size."""
     if layer.groups != 1 or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         return False
-    if isinstance(layer, nn.ConvTranspose2d) and layer.output_padding != (0, 0):
-        return False
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.bias is not None or (_many_weights(layer) and layer.output_padding == (0, 0))
     return _many_weights(layer) or _can_filter(layer)
 
 
@@ -226,14 +226,18 @@ class FastConvTranspose2d(Fast, nn.ConvTranspose2d):
 
     def uses_product(self, x: Tensor) -> bool:
         """True if x [N, C, H, W] is small enough for one matrix product."""
-        if not _many_weights(self):
+        if self.output_padding != (0, 0) or not _many_weights(self):
             return False
         return 0 < len(x) * x.shape[2] * x.shape[3] <= _most_positions(self, x)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """x [N, C, H, W] -> [N, K, H', W'] as nn.ConvTranspose2d."""
         if output_size is not None or not self.uses_product(input):
-            return super().forward(input, output_size)
+            if self.bias is None or output_size is not None or not _is_last_bf16(input):
+                return super().forward(input, output_size)
+            padding = (int(self.output_padding[0]), int(self.output_padding[1]))
+            y = F.conv_transpose2d(input, self.weight, None, self.stride, _padding(self), padding)
+            return cast(Tensor, _AddBias.apply(y, self.bias.to(y.dtype)))
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else input.dtype
         with _in_float32():
             rows = input.float().permute(0, 2, 3, 1).reshape(-1, self.in_channels)
@@ -246,6 +250,30 @@ class FastConvTranspose2d(Fast, nn.ConvTranspose2d):
             patches = products.view(len(input), -1, products.shape[1]).transpose(1, 2)
             y = F.fold(patches, _output_size(self, input), self.kernel_size, padding=_padding(self), stride=self.stride)
             return (y if self.bias is None else y + self.bias.view(1, -1, 1, 1)).to(dtype)
+
+
+def _is_last_bf16(x: Tensor) -> bool:
+    """True if x would be computed in bf16, channels last, with a gradient."""
+    if not torch.is_grad_enabled() or not _is_plain(x) or not torch.is_autocast_enabled("cpu"):
+        return False
+    is_bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return is_bf16 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+class _AddBias(torch.autograd.Function):
+    """y [N, K, H, W] + bias [K], in place.
+
+    torch's own gradient of the bias of a transposed convolution takes longer than all else of its backward pass where
+    maps lie channels last in bf16: 28 ms of 34 for two images of 64 maps of 256x256 on a Xeon with AMX."""
+
+    @staticmethod
+    def forward(context: Any, y: Tensor, bias: Tensor) -> Tensor:
+        context.mark_dirty(y)
+        return y.add_(bias[:, None, None])
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, gradient.sum((0, 2, 3))
 
 
 def _fast_class(kind: type[nn.Module]) -> type[Any]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from i2i.core import fast_conv
+from i2i.core import fast_conv, fast_norm
 from i2i.core.errors import I2IError, among
 
 NORMS = ("batch", "instance", "none")
@@ -36,6 +36,8 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
     if x.device.type != "cpu" or x.shape[-1] * x.shape[-2] == 1 or torch.compiler.is_compiling():
         return fn.instance_norm(x, weight=weight, bias=bias, eps=eps)
     if not x.is_contiguous():
+        if weight is None and fast_norm.can_use(x):
+            return fast_norm.instance_norm(x, eps)
         x = x.contiguous() if torch.is_grad_enabled() else x - x.mean((2, 3), keepdim=True)
     return torch.group_norm(x, x.shape[1], weight, bias, eps)
 

@@ -90,13 +90,14 @@ class TrainStep:
         self.initial_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
 
     def _use_channels_last(self) -> bool:
-        """The setting channels_last. auto: on GPUs, and on CPUs in bf16; with instance norm, which copies such images
-        twice, never."""
+        """The setting channels_last. auto: on GPUs, unless there is instance norm, and on CPUs in bf16, unless instance
+        norm has weights: these norms copy such images twice."""
         if self.settings.channels_last != "auto":
             return self.settings.channels_last == "yes"
-        is_bf16 = self.device.type == "cpu" and self.settings.precision == "bf16"
-        has_instance_norm = any(isinstance(m, InstanceNorm) for m in self.method.modules())
-        return (self.device.type == "cuda" or is_bf16) and not has_instance_norm
+        norms = [m for m in self.method.modules() if isinstance(m, InstanceNorm)]
+        if self.device.type == "cpu":
+            return self.settings.precision == "bf16" and not any(norm.affine for norm in norms)
+        return self.device.type == "cuda" and not norms
 
     def _setup_networks(self) -> None:
         """Gives every process the same networks, on its device, in the memory layout and precision of the settings."""

@@ -29,6 +29,6 @@ def test_what_the_user_sets_is_kept() -> None:
     assert not chosen("dcgan", "cuda", "no")
 
 
-@pytest.mark.parametrize(("method", "expected"), [("dcgan", True), ("sngan", True), ("cyclegan", False)])
-def test_auto_is_channels_last_on_cpus_in_bf16_without_instance_norm(method: str, expected: bool) -> None:
+@pytest.mark.parametrize(("method", "expected"), [("dcgan", True), ("cyclegan", True), ("stargan", False)])
+def test_auto_is_channels_last_on_cpus_in_bf16_without_weights_of_instance_norm(method: str, expected: bool) -> None:
     assert chosen(method, "cpu", precision="bf16") is expected
