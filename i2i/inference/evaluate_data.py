@@ -76,6 +76,7 @@ def settings_of(header: Mapping[str, Any], layout: str, size: int | None = None)
         layout=layout,
         size=size,
         load=size,
+        center=int(header.get("center") or 0),
         preprocess=str(header.get("preprocess") or "resize_and_crop"),
         direction=str(header.get("direction") or "AtoB"),
         palette=str(header.get("palette") or "") if layout == "paired" else "",

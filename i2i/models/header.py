@@ -13,6 +13,7 @@ TYPES: dict[str, Any] = {
     "channels_out": Channels,
     "multiple": Annotated[int, Range(1, MAX_SIDE)],  # of which the sides of images must be multiples
     "scale": Annotated[int, Range(1, 16)],  # sides of an output divided by those of its input
+    "center": Annotated[int, Range(0, MAX_SIDE)],  # of training images: side of the square cut out of their middle
     "size": Side,
     "sizes": list[Side],  # of a growing generator
     "standing": Annotated[int, Range(0, 10_000)] | None,  # passes that measure batch norm

@@ -182,6 +182,7 @@ class Run:
             "channels_out": self.shape.channels_out,
             "size": self.shape.size,
             **({"palette": self.shape.palette} if self.shape.palette else {}),
+            **({"center": self.data_settings.center} if self.data_settings.center else {}),
             **({"class_names": self.data.class_names} if self.data.class_names else {}),
             **({"generator": self.method.averaged[0]} if self.method.averaged[0] != "G" else {}),
             "range": [-1, 1],

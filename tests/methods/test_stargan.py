@@ -11,6 +11,7 @@ import i2i
 from i2i.core.errors import I2IError
 from i2i.data.batch import Shape
 from i2i.inference import manifest
+from i2i.inference.evaluate_data import settings_of
 from i2i.methods._method import Now
 from i2i.methods.stargan import StarGAN
 from i2i.models import format as model_file
@@ -238,6 +239,11 @@ def test_evaluation_divides_one_folder_by_its_table_and_keeps_to_the_list_of_spl
     scores = i2i.evaluate(model, tmp_path, device="cpu", metrics="l1", to="Male")
     assert (scores["split"], scores["count"]) == ("test", 1)  # 4.png alone is in the test split and not Male
     assert i2i.evaluate(model, tmp_path, split="train", device="cpu", metrics="l1", to="Male")["count"] == 2
+
+
+def test_evaluation_cuts_the_middle_out_as_training_did():
+    assert settings_of({"size": 16, "center": 12}, "unpaired").center == 12
+    assert settings_of({"size": 16}, "unpaired").center == 0
 
 
 @pytest.mark.slow
