@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-CUTOFF = 0.6  # share of letters that two names must have in common, from 0 to 1
+CUTOFF = 0.7  # share of letters that two names must have in common, from 0 to 1
 MOST = 6  # choices in a question
 SHORTEST_PART = 3  # letters that a part of a name must have to stand for the name
 
@@ -31,7 +31,8 @@ def similar(name: str, names: Iterable[str]) -> list[str]:
         return [by_folded[wanted]]
     if not wanted:
         return []
-    close = difflib.get_close_matches(wanted, by_folded, n=3, cutoff=CUTOFF)
+    swapped = [key for key in by_folded if sorted(key) == sorted(wanted)]  # too few equal letters in short words
+    close = list(dict.fromkeys([*difflib.get_close_matches(wanted, by_folded, n=3, cutoff=CUTOFF), *swapped]))
     parts = [key for key in by_folded if len(wanted) >= SHORTEST_PART and wanted in key]
     wholes = [key for key in by_folded if len(key) >= SHORTEST_PART and key in wanted]
     typing_errors = [key for key in close if len(close) and difflib.SequenceMatcher(None, wanted, key).ratio() >= 0.85]

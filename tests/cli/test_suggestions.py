@@ -171,6 +171,17 @@ def test_parts_of_names_are_found():
     assert same_name("pix", recipes.recipes()) is None
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [*((word, []) for word in ("update", "upload", "clean", "remove", "paint", "video", "setup", "plot")),
+     ("trian", ["train"]), ("dcotor", ["doctor"]), ("doc", ["doctor"]),
+     ("recipies", ["recipes"]), ("modles", ["models"])],
+)  # fmt: skip
+def test_only_near_words_are_offered(typed, meant):
+    commands = ["data", "demo", "doctor", "export", "models", "plan", "recipes", "study", "train", "translate"]
+    assert similar(typed, commands) == meant
+
+
 def test_names_differ_in_more_than_case_and_dashes():
     for names in (recipes.recipes(), zoo.names()):
         assert len({same_name(name, names) for name in names}) == len(names)
