@@ -175,7 +175,7 @@ def test_parts_of_names_are_found():
     ("typed", "meant"),
     [*((word, []) for word in ("update", "upload", "clean", "remove", "paint", "video", "setup", "plot")),
      ("trian", ["train"]), ("dcotor", ["doctor"]), ("doc", ["doctor"]),
-     ("recipis", ["recipes"]), ("mdoels", ["models"])],
+     ("recipis", ["recipes"]), ("modelz", ["models"])],
 )  # fmt: skip
 def test_only_near_words_are_offered(typed, meant):
     commands = ["data", "demo", "doctor", "export", "models", "plan", "recipes", "study", "train", "translate"]
