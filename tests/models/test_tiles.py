@@ -201,7 +201,7 @@ def earth(rows, columns):
 @pytest.fixture(scope="module")
 def trained():
     """A trained model, a large image, and its translation as a whole."""
-    model = load("cyclegan_daynight", "cpu")
+    model = load("cyclegan_daynight_small", "cpu")
     image = earth(2, 3)[30:222]
     return model, image, model.with_tiling(TileSettings(0))(image)
 

@@ -27,8 +27,8 @@ def test_the_shipped_earth_model_is_well():
     assert next(f for f in diagnosis.findings if f.sign == "overfitting").state == "not found"
 
 
-def test_the_shipped_daynight_model_shows_a_checkerboard_at_most():
-    assert set(signs(diagnose("cyclegan_daynight", device="cpu"))) <= {"checkerboard"}
+def test_the_shipped_daynight_model_is_well():
+    assert signs(diagnose("cyclegan_daynight", device="cpu")) == []
 
 
 @pytest.mark.parametrize("name", ["dcgan_digits", "biggan_digits"])
