@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,9 @@ COPIES = (aten.alias, aten.clone, aten.detach, aten._to_copy)
 @contextlib.contextmanager
 def without_values() -> Iterator[None]:
     """While active, all tensors that are made have shapes but no values, and nothing is computed."""
-    with _without_compiler(), _OnCpu(), Valueless():
+    with _without_compiler(), _OnCpu(), Valueless(), warnings.catch_warnings():
+        # weights that are loaded into a network without values are not lost: nobody will use this network
+        warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter", UserWarning)
         yield
 
 

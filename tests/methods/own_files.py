@@ -219,7 +219,7 @@ SENTENCES = {
     ),
     "an error in __init__": (
         "toy.py, line 30, in __init__: AttributeError: 'Settings' object has no attribute 'depth'. A Settings"
-        " has width, lr. Did you mean width?"
+        " has width, lr."
     ),
     "a network under a name of the contract": (
         "Toy (toy.py, line 25) calls a network 'step', a name that Method uses itself. Rename the network."
