@@ -202,6 +202,14 @@ class SeparableUp(nn.Module):
         return self.each(upsample2x(self.mix(x)))
 
 
+def blur_filters(row: tuple[float, ...], channels: int) -> Tensor:
+    """A filter for each channel, of the products of all pairs of a row's numbers [channels, 1, N, N].
+
+    They are made without torch, whose arithmetic loads its compiler if a network is made on the meta device, as those
+    that wait for their weights are."""
+    return torch.tensor([[[[a * b for b in row] for a in row]]] * channels)
+
+
 class BlurDown(nn.Module):
     """Half the size, after a fixed blur [1, 2, 1] (Zhang 2019, Making Convolutional Networks Shift-Invariant Again)."""
 
@@ -209,8 +217,7 @@ class BlurDown(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        row = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("filt", torch.outer(row, row).repeat(channels, 1, 1, 1))
+        self.register_buffer("filt", blur_filters((0.25, 0.5, 0.25), channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, ceil(H/2), ceil(W/2)]."""
@@ -224,8 +231,8 @@ class BlurUp(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4  # sums to 2: only every second tap meets a pixel
-        self.register_buffer("filt", torch.outer(row, row).repeat(channels, 1, 1, 1))
+        row = (0.25, 0.75, 0.75, 0.25)  # sums to 2: only every second tap meets a pixel
+        self.register_buffer("filt", blur_filters(row, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, 2H, 2W]."""
@@ -237,9 +244,12 @@ def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn
     """Draws new weights of convolutions and linear layers, in place; returns `net`.
 
     kind: normal (N(0, gain)), xavier and orthogonal (scaled by gain), or kaiming (without gain). Biases become 0;
-    weights of batch norms become N(1, gain), and their biases 0. Raises I2IError for another kind.
+    weights of batch norms become N(1, gain), and their biases 0. Nothing is drawn for a network on the meta device,
+    whose weights have no values. Raises I2IError for another kind.
     """
     check("init", kind, INITS)
+    if all(p.is_meta for p in net.parameters()):
+        return net
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             if kind == "normal":
