@@ -5,13 +5,13 @@ from __future__ import annotations
 HEAD = 512  # bytes that are enough to know them
 POINTERS = (b"version https://git-lfs", b"version https://hawser", b"version http://git-media")
 ARCHIVES = {
-    (b"PK\3\4", b"PK\5\6"): "ZIP",
-    (b"\x1f\x8b",): "GZIP",
-    (b"7z\xbc\xaf",): "7-Zip",
-    (b"Rar!",): "RAR",
-    (b"BZh",): "BZIP2",
-    (b"\xfd7zXZ",): "XZ",
-    (b"ustar",): "TAR",
+    b"PK\3\4": "ZIP",
+    b"PK\5\6": "ZIP",
+    b"\x1f\x8b": "GZIP",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+    b"BZh": "BZIP2",
+    b"\xfd7zXZ": "XZ",
 }
 PAGES = (b"<!doctype html", b"<html", b"<head")
 
@@ -38,12 +38,12 @@ def unmask(head: bytes, thing: str, is_markup: bool = False) -> tuple[str, str] 
             "Download the file again, and use the link to the file itself.",
         )
     if thing != "model":  # those of PyTorch are ZIP files
-        for starts, name in ARCHIVES.items():
-            if head.startswith(starts) or (name == "TAR" and head[257:262] == b"ustar"):
-                return (
-                    f"is an archive ({name}), not {_article(thing)} {thing}.",
-                    "Unpack it first, and give the folder.",
-                )
+        name = next((name for start, name in ARCHIVES.items() if head.startswith(start)), "")
+        if name or head[257:262] == b"ustar":
+            return (
+                f"is an archive ({name or 'TAR'}), not {_article(thing)} {thing}.",
+                "Unpack it first, and give the folder.",
+            )
         if head.startswith(b"%PDF"):
             return f"is a PDF file, not {_article(thing)} {thing}.", "Save its pages as images first."
     return None
