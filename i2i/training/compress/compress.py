@@ -116,7 +116,7 @@ def compress(
     sparse = isinstance(method, Pruned)
     model_file.save(path, {original.network: network}, header, DTYPES[request.dtype], sparse=sparse)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    inputs = method.inner.example(original.run.shape)
+    inputs = original.example(method.inner)
     device = next(network.parameters()).device
     teacher = method.inner.get_submodule(original.network).to(device)
     before = Size.of(teacher, inputs, original.file)
@@ -183,7 +183,7 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
         if request.discriminator == "none":
             plan = dataclasses.replace(plan, objective="match")
         return Pruned(inner, original.network, network, plan), notes
-    student = init_weights(student_of(teacher, inner.example(inner.shape), request.budget, request.form))
+    student = init_weights(student_of(teacher, original.example(inner), request.budget, request.form))
     if type(student) is type(teacher):
         narrow.copy_channels(teacher, student)
     own = bool(original.header.get("train_mode_norm"))

@@ -22,7 +22,7 @@ from i2i.data.batch import Batch
 from i2i.methods._bases import eval_forward
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.compress import features
-from i2i.training.compress.pruned import is_generators, is_judges
+from i2i.training.compress.pruned import is_generators, is_judges, judging_networks
 from i2i.training.compress.terms import Changes, at_end, make_changes, own_terms, sum_of, with_generator
 
 RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -58,6 +58,21 @@ class Blank(nn.Module):
         return x.new_zeros(len(x), self.channels, *x.shape[2:])
 
 
+class OneSource(nn.Module):
+    """A generator of a pair, which translates the images of one batch; of other images, which only the other losses of
+    the pair need (the way back, the identity), it makes a blank that costs nothing."""
+
+    def __init__(self, network: nn.Module, source: Tensor, channels: int) -> None:
+        super().__init__()
+        self.network, self.source, self.blank = network, source, Blank(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, channels, H, W]. x may hold more images behind those of the source."""
+        own = torch.equal(x[: len(self.source)], self.source)
+        result: Tensor = self.network(x) if own else self.blank(x)
+        return result
+
+
 class Distilled(Method):
     """The student that takes the place of the generator `name` (G, or F for the way back) of `inner`.
 
@@ -85,13 +100,27 @@ class Distilled(Method):
         self.teacher.requires_grad_(False)
         setattr(self, name, student.requires_grad_(True))
         self.translates = inner.needs in ("paired", "unpaired")
+        self.pair = len(inner.averaged) == 2
+        self.back = self.pair and name == inner.averaged[1]
+        both = inner.shape.channels_in, inner.shape.channels_out
+        self.channels = both[::-1] if self.back else both  # of what is translated, and of what is made
         self.places = [features.places_of(student), features.places_of(self.teacher)]
         self.maps = nn.ModuleList()
         if len(self.places[0]) == len(self.places[1]) and self.places[0]:
-            self.maps = features.maps_between(student, self.teacher, inner.shape.size, inner.shape.channels_in)
-        for other in inner.averaged:  # the other way of a pair of generators is not trained, and not needed
-            if other != name:
-                setattr(inner, other, Blank(inner.shape.channels_in if other == "F" else inner.shape.channels_out))
+            self.maps = features.maps_between(student, self.teacher, inner.shape.size, self.channels[0])
+        if self.pair:
+            self._leave_out_other_way(inner, name)
+
+    def _leave_out_other_way(self, inner: Method, name: str) -> None:
+        """Puts blanks in the place of the other generator of a pair and its discriminator: neither is needed.
+
+        A discriminator with a gradient penalty stays, as a blank has no gradient."""
+        other = next(n for n in inner.averaged if n != name)
+        setattr(inner, other, Blank(self.channels[0]))
+        if not inner.double_backward:
+            for judge in judging_networks(inner, name):
+                if not self._concerns(judge):
+                    setattr(inner, judge, Blank(1))
 
     @property
     def student(self) -> nn.Module:
@@ -127,17 +156,20 @@ class Distilled(Method):
             if not calls:
                 calls.append((inputs, output))
 
+        source, generator = self._source(batch), self.student
+        if self.pair:
+            generator = OneSource(generator, source, self.channels[1])
         handle = self.student.register_forward_hook(keep)
         try:
             with features.captured(self.student, self.places[0] if self.maps else []) as own:
                 yielded = own_terms(
-                    self.inner, self.teacher_name, self.student, batch, at_end(now), attached=False, later=later
+                    self.inner, self.teacher_name, generator, batch, at_end(now), attached=False, later=later
                 )
         finally:
             handle.remove()
         inputs, images = calls[0]
         if self.translates:  # a method may translate more images than those of x in one pass
-            inputs, images, own = (batch.x,), images[: len(batch)], [o[: len(batch)] for o in own]
+            inputs, images, own = (source,), images[: len(source)], [o[: len(source)] for o in own]
         if not images.requires_grad:  # D had its turn alone
             with features.captured(self.student, self.places[0] if self.maps else []) as own:
                 images = self.student(*inputs)
@@ -166,20 +198,30 @@ class Distilled(Method):
         other = {"G": "_x", "F": "_y"}.get(self.teacher_name)
         return len(self.inner.averaged) == 1 or other is None or not term.endswith(other)
 
+    def _source(self, batch: Batch) -> Tensor:
+        """What is translated: x, and y by the way back."""
+        if not self.back:
+            return batch.x
+        assert batch.y is not None
+        return batch.y
+
     def infer(self, batch: Batch) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] of the student."""
+        if self.back:
+            images: Tensor = self.student(self._source(batch))
+            return images
         with with_generator(self.inner, self.teacher_name, self.student):
             return self.inner.infer(batch)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """What teacher and student make of the same inputs, beside the input or the truth where there are any."""
         with torch.no_grad():
-            taught = self.inner.infer(batch)
+            taught = self.teacher(self._source(batch)) if self.back else self.inner.infer(batch)
         columns = {"teacher": taught, "student": self.infer(batch)}
         if not self.translates:
             return columns
         return {
-            "input": batch.x,
+            "input": self._source(batch),
             **columns,
             **({"real": batch.y} if self.needs == "paired" and batch.y is not None else {}),
         }

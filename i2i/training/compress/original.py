@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.data import cards
@@ -51,6 +53,13 @@ class Original:
         """The method with random weights, a pure function of the seed."""
         self.run.start = None
         return self.run.build()
+
+    def example(self, method: Method) -> tuple[Tensor, ...]:
+        """Inputs of the generator that is compressed, for one image. The way back reads what the other way makes."""
+        inputs, shape = method.example(self.run.shape), self.run.shape
+        if self.network != NETWORKS["BtoA"] or self.network not in method.averaged:
+            return inputs
+        return (inputs[0].new_zeros(1, shape.channels_out, *inputs[0].shape[2:]),)
 
     def missing(self, method: Method) -> list[str]:
         """Names of the discriminators that the model does not hold."""

@@ -81,7 +81,7 @@ def run_table(
     folder.mkdir(parents=True, exist_ok=True)
     held_out = original.run.held_out or original.run.data
     example = original.build()
-    inputs = example.example(original.run.shape)
+    inputs = original.example(example)
     teacher = example.get_submodule(original.network)
     scored = Scored(original, folder, direction, limit)
     results = {"original": [scored.scores("original", teacher, {})]}

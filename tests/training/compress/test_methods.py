@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.errors import I2IError
+from i2i.data.batch import Batch
 from i2i.methods import load_method, method_names
 from i2i.methods._method import Now
 from i2i.nets import ResNet, UNet
@@ -21,7 +22,7 @@ from i2i.training.compress.plan import ROWS, Plan
 from i2i.training.compress.pruned import Pruned, is_generators, judging_networks
 from i2i.training.compress.student import Budget, student_of, work
 from i2i.training.compress.terms import own_terms, sum_of
-from tests.methods.tiny import batch_of, made
+from tests.methods.tiny import batch_of, made, picture
 
 # Methods whose generator a discriminator judges. Bridge is trained without one, and the others grow.
 JUDGED = [n for n in method_names() if not load_method(n).grows and n != "bridge"]
@@ -78,6 +79,27 @@ def test_a_student_learns_from_its_teacher_and_the_teacher_stays(name: str) -> N
     assert (
         method.infer(batch_of(name)).shape[1:] == method.preview(batch_of(name))["student" if G == "G" else G].shape[1:]
     )
+
+
+@pytest.mark.parametrize(("identity", "channels"), [(0.0, 1), (0.5, 3)])
+@pytest.mark.parametrize(("name", "source"), [("G", "x"), ("F", "y")])
+def test_a_student_of_either_way_of_a_pair_is_compared_on_what_this_way_translates(
+    name: str, source: str, identity: float, channels: int
+) -> None:
+    inner = made("cyclegan", channels_in=channels, channels_out=3, identity=identity)
+    teacher = inner.get_submodule(name)
+    seen: list[Tensor] = []
+    method = Distilled(inner, name, copy.deepcopy(teacher), Weights.of(inner.needs)).train()
+    method.student.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    batch = Batch(
+        picture(torch.arange(2), channels, 16, "x"), picture(torch.arange(2), 3, 16, "y"), ids=torch.arange(2)
+    )
+    terms = dict(method.step(batch, LAST))
+    assert float(terms["G"]["recon"].detach()) < 1e-5, "an equal student makes the same of the same images"
+    assert len(seen) == 1, "the way back and the identity are not needed"
+    assert torch.equal(seen[0][:2], getattr(batch, source))
+    assert set(terms["D"]) == ({"real_y", "fake_y"} if name == "G" else {"real_x", "fake_x"})
+    assert method.preview(batch)["student"].shape == method.preview(batch)["teacher"].shape
 
 
 @pytest.mark.parametrize("row", ROWS)
