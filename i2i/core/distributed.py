@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
 
@@ -22,6 +23,21 @@ def processes() -> int:
 def is_first() -> bool:
     """True if this process is alone, or the first of those that train together."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def leave_at_exit(*, succeeded: bool = False) -> None:
+    """Makes this process leave its group when the interpreter ends. Does nothing in a process without a group.
+
+    gloo's threads must not outlive the interpreter: without this, some processes abort after their work is done. NCCL
+    has no such threads, and leaving waits for the other processes, which may never come if this one has failed. So a
+    group of NCCL is left only after `succeeded`."""
+    if dist.is_available() and dist.is_initialized() and (succeeded or "nccl" not in dist.get_backend()):
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def broadcast_weights(tensors: Iterable[Tensor], device: torch.device) -> None:

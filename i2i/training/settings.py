@@ -18,7 +18,7 @@ from accelerate.utils import LoggerType
 
 from i2i.core.config import Count, Natural, NonNegative, Range
 from i2i.core.device import ALLOWED_DEVICES, device_of
-from i2i.core.distributed import processes
+from i2i.core.distributed import leave_at_exit, processes
 from i2i.core.errors import I2IError, among
 from i2i.core.optional import install_hint
 
@@ -122,6 +122,7 @@ def accelerator_for(settings: TrainSettings, folder: Path | None = None) -> Acce
             log_with=settings.tracked or None if folder else None,
             project_dir=folder,
         )
+    leave_at_exit()
     if accelerator.device.type != device.type:  # several processes: their group cannot change the device any more
         raise I2IError(
             f"These processes work together on {accelerator.device.type}, and the device is {settings.device!r}.",

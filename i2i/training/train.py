@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.core import user_code
+from i2i.core.distributed import leave_at_exit
 from i2i.training.head import announce
 from i2i.training.report.observer import TrainProgress
 from i2i.training.resolve import resolve_resume, resolve_run
@@ -72,4 +73,5 @@ def execute(run: Run, *, quiet: bool = False, resumed: bool = False, progress: T
         with session.reported():
             session.train()
             session.conclude()
+    leave_at_exit(succeeded=True)
     return run.folder

@@ -47,6 +47,7 @@ ACCUMULATED = {"accumulate": 2, "clip": 0.1, "ema": 20.0}
 
 @pytest.mark.parametrize("extra", [{}, pytest.param(ACCUMULATED, marks=pytest.mark.slow)])
 def test_two_processes_equal_one(tmp_path, extra):
+    # The worker fails if it ends within the process group.
     options = {"total": 40, "precision": "fp64", **extra}
     (one,) = launch(1, tmp_path / "out1", tmp_path / "run1", **options)
     first, second = launch(2, tmp_path / "out2", tmp_path / "run2", **options)
