@@ -1,24 +1,33 @@
-"""The benchmark of training steps compares the same maths: both forms, from the same weights, lose the same."""
+"""The benchmark of training steps compares the same maths: both forms, from the same weights, lose the same.
+
+The splits of the tiles that `benchmarks/daynight.py` makes share no pixel.
+"""
 
 import importlib.util
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from i2i.methods import method_names
 
-FILE = Path(__file__).resolve().parent.parent / "benchmarks" / "train_step.py"
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def bench():
-    spec = importlib.util.spec_from_file_location("bench_train_step", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    module = load("train_step")
     kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
     yield module
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = kept
@@ -59,3 +68,16 @@ def test_one_line_a_case(bench, capsys, monkeypatch):
     assert line["losses_agree"] is True
     assert line["ratio"] == pytest.approx(line["plain_ms"] / line["ms"], rel=0.1)
     assert {"images_per_second", "plain_images_per_second", "device", "cores", "torch"} <= line.keys()
+
+
+@pytest.mark.parametrize("side", [64, 128])
+def test_no_pixel_of_a_day_and_night_tile_is_in_two_splits_or_on_both_sides_of_the_training(side):
+    daynight = load("daynight")
+    night = np.full((1350, 2700, 3), 255, np.uint8)  # all of it is land with lights
+    owner = np.zeros(night.shape[:2], np.uint8)
+    names = sorted({name for name, _, _ in daynight.tiles(side, night)})
+    assert names == ["test", "trainA", "trainB", "val"]
+    for name, x, y in daynight.tiles(side, night):
+        tile = owner[y : y + side, x : x + side]
+        assert set(np.unique(tile)) <= {0, names.index(name) + 1}
+        tile[:] = names.index(name) + 1
