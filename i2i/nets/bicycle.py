@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.config import Channels, Range, Width
-from i2i.nets.blocks import check, norm_layer
+from i2i.nets.blocks import check, norm_layer, pad
 from i2i.nets.choice import Choice, Choosing
 from i2i.nets.latent import Latent
 from i2i.nets.registry import register
@@ -35,7 +35,7 @@ class BilinearConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, channels_out, 2H, 2W]."""
         x = fn.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.conv(fn.pad(x, (1, 1, 1, 1), mode="reflect"))
+        return self.conv(pad(x, (1, 1, 1, 1), mode="reflect"))
 
 
 def with_noise(x: Tensor, z: Tensor) -> Tensor:

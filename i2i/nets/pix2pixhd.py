@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from i2i.core.config import Blocks, Channels, Range, Width
-from i2i.nets.blocks import ReLU, norm_layer
+from i2i.nets.blocks import ReflectionPad2d, ReLU, norm_layer
 from i2i.nets.registry import Network, register
 from i2i.nets.resnet import ResidualBlock
 
@@ -28,7 +28,7 @@ def normed(norm: str, channels: int) -> list[nn.Module]:
 
 def first(channels_in: int, width: int, norm: str) -> list[nn.Module]:
     """Convolution 7x7 at the full size, in front of everything."""
-    return [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7), *normed(norm, width)]
+    return [ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7), *normed(norm, width)]
 
 
 def down(width: int, norm: str) -> list[nn.Module]:
@@ -44,7 +44,7 @@ def up(width: int, norm: str) -> list[nn.Module]:
 
 def last(width: int, channels_out: int) -> list[nn.Module]:
     """Convolution 7x7 to the image."""
-    return [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
+    return [ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
 
 
 def trunk(channels_in: int, downs: int, blocks: int, width: int, norm: str) -> list[nn.Module]:

@@ -8,7 +8,18 @@ from torch import Tensor, nn
 
 from i2i.core.config import Blocks, Channels, Width
 from i2i.core.errors import I2IError
-from i2i.nets.blocks import UPSAMPLES, BlurDown, BlurUp, ReLU, ResizeConv, SeparableConv, check, norm_layer, uses_bias
+from i2i.nets.blocks import (
+    UPSAMPLES,
+    BlurDown,
+    BlurUp,
+    ReflectionPad2d,
+    ReLU,
+    ResizeConv,
+    SeparableConv,
+    check,
+    norm_layer,
+    uses_bias,
+)
 from i2i.nets.registry import Network, register
 
 
@@ -23,7 +34,7 @@ class ResidualBlock(nn.Module):
 
         def conv() -> list[nn.Module]:
             full = SeparableConv(width, width) if separable else nn.Conv2d(width, width, 3, bias=bias)
-            return [nn.ReflectionPad2d(1), full, norm_layer(norm, width)]
+            return [ReflectionPad2d(1), full, norm_layer(norm, width)]
 
         middle: list[nn.Module] = [ReLU()]
         if dropout:
@@ -68,7 +79,7 @@ class ResNet(Network):
         def normed(channels: int) -> list[nn.Module]:
             return [norm_layer(norm, channels), ReLU()]
 
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=bias), *normed(width)]
+        layers: list[nn.Module] = [ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=bias), *normed(width)]
         for c in (width, 2 * width):
             stride = 1 if antialias else 2
             layers += [nn.Conv2d(c, 2 * c, 3, stride=stride, padding=1, bias=bias), *normed(2 * c)]
@@ -83,7 +94,7 @@ class ResNet(Network):
             else:
                 layers += [nn.ConvTranspose2d(2 * c, c, 3, stride=2, padding=1, output_padding=1, bias=bias)]
             layers += normed(c)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
+        layers += [ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, layers: Sequence[int] = ()) -> Tensor | list[Tensor]:

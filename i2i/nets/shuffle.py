@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.nn.utils import parametrizations
 
-from i2i.nets.blocks import BatchNorm
+from i2i.nets.blocks import BatchNorm, pad
 from i2i.nets.spectral import spectral_norm
 
 
@@ -23,7 +23,7 @@ def icnr(channels_out: int, channels_in: int, factor: int = 2) -> Tensor:
 
 def blurred(x: Tensor) -> Tensor:
     """[B, C, H, W] -> the same shape: the mean of each pixel and its neighbors above, to the left, and between them."""
-    return fn.avg_pool2d(fn.pad(x, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
+    return fn.avg_pool2d(pad(x, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
 
 
 class BlurredShuffle(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from i2i.core.config import Blocks, Channels, Layers, NonNegative, Range, Width
 from i2i.core.random import pixel_normal
-from i2i.nets.blocks import InstanceNorm, LeakyReLU, ReLU
+from i2i.nets.blocks import InstanceNorm, LeakyReLU, ReflectionPad2d, ReLU
 from i2i.nets.chain import Chain, State
 from i2i.nets.patchgan import PatchGAN
 from i2i.nets.registry import Network, register
@@ -50,13 +50,13 @@ class StyleBlock(nn.Module):
     def __init__(self, width: int, timed: bool) -> None:
         super().__init__()
         if timed:
-            self.conv1 = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3))
+            self.conv1 = nn.Sequential(ReflectionPad2d(1), nn.Conv2d(width, width, 3))
             self.time = nn.Linear(width, width)
         self.timed = timed
         self.norm1, self.norm2 = InstanceNorm(width), InstanceNorm(width)
         self.style = nn.Linear(width, 2 * width)
         self.relu = ReLU()
-        self.conv2 = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3))
+        self.conv2 = nn.Sequential(ReflectionPad2d(1), nn.Conv2d(width, width, 3))
 
     def forward(self, x: Tensor, style: Tensor, time: Tensor | None) -> Tensor:
         """[B, width, H, W], style and time [B, width] -> the shape of x."""
