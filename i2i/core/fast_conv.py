@@ -56,7 +56,7 @@ def slow_down(network: Net) -> Net:
 
     Raises I2IError for a layer that was parametrized after `speed_up`."""
     for layer in network.modules():
-        if isinstance(layer, Fast):
+        while isinstance(layer, Fast):
             plain = type(layer).__dict__.get("plain")
             if plain is None:
                 raise I2IError(
@@ -111,7 +111,7 @@ def _most_positions(layer: nn.Module, x: Tensor) -> int:
 
 
 @contextlib.contextmanager
-def _in_float32() -> Iterator[None]:
+def without_autocast() -> Iterator[None]:
     """Leaves autocast inside. (An autocast context that changes nothing would still empty the cache of weights.)"""
     if not torch.is_autocast_enabled("cpu"):
         yield
@@ -205,7 +205,7 @@ class FastConv2d(Fast, nn.Conv2d):
             return cast(Tensor, super()._conv_forward(input, weight, bias))
         height, width = _output_size(self, input)
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else input.dtype
-        with _in_float32():
+        with without_autocast():
             x = input.float()
             patches = F.unfold(x, self.kernel_size, padding=_padding(self), stride=self.stride)  # [N, C r r, H' W']
             rows = patches.transpose(1, 2)
@@ -239,7 +239,7 @@ class FastConvTranspose2d(Fast, nn.ConvTranspose2d):
             y = F.conv_transpose2d(input, self.weight, None, self.stride, _padding(self), padding)
             return cast(Tensor, _AddBias.apply(y, self.bias.to(y.dtype)))
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else input.dtype
-        with _in_float32():
+        with without_autocast():
             rows = input.float().permute(0, 2, 3, 1).reshape(-1, self.in_channels)
             weight = self.weight.float()
             if weight.is_contiguous():

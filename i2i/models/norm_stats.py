@@ -88,7 +88,8 @@ class FixedNorm(nn.Module):
             shift = shift * self.weight
         if self.bias is not None:
             shift = shift + self.bias
-        return torch.addcmul(shift.to(x)[:, None, None], x, scale.to(x)[:, None, None])
+        scale, shift = (value.to(x.device, torch.float32)[:, None, None] for value in (scale, shift))
+        return torch.addcmul(shift, x, scale).to(x.dtype)  # in float32: bf16 has too few digits for a shift
 
 
 def reduction_for(pixels: int, fitting: int, norms: int) -> tuple[int, bool]:

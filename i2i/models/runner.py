@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from i2i.core import fast_conv
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError
-from i2i.models import flat
+from i2i.models import bf16, flat
 from i2i.models.exact_edges import keep_edges_exact
 
 NARROW = 32  # channels; a CPU computes networks that are nowhere wider faster with channels last
@@ -30,7 +30,7 @@ class Runner:
         self._is_narrow = _is_narrow(network)
         self._speed_up()
         if dtype is not None:
-            keep_edges_exact(network)
+            self._lower()
             network.to(memory_format=torch.channels_last)
 
     @property
@@ -43,16 +43,24 @@ class Runner:
         self.network.to(device_of(device))
         self._compiled = None
         self._speed_up()
+        if self.dtype is not None:
+            self._lower()
 
     def _speed_up(self) -> None:
         if self.device.type == "cpu":
             fast_conv.speed_up(self.network)
 
+    def _lower(self) -> None:
+        if self.device.type == "cpu" and self.dtype == torch.bfloat16:
+            bf16.lower(self.network)
+        else:
+            keep_edges_exact(self.network)
+
     def half(self) -> Runner:
         """The same network in half precision: bf16 on a CPU, fp16 elsewhere. Its weights are shared."""
         other = copy.copy(self)
         other.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
-        keep_edges_exact(other.network)
+        other._lower()
         other._compiled = None
         return other
 
@@ -67,7 +75,7 @@ class Runner:
     def batch(self, x: Tensor) -> Tensor:
         """The network's output for [B, C, H, W]; images that are one color everywhere are computed exactly."""
         network = self._compiled or self.network
-        if self.device.type == "cpu" and self.dtype is None:  # a batch is no faster there and changes the last bits
+        if self.device.type == "cpu":  # a batch is no faster there and changes the last bits
             y = torch.cat([self(network, image[None]) for image in x])
         else:
             y = self(network, x)

@@ -34,6 +34,8 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
     times with the gradient. Channels-last maps have a form of their own."""
     if x.device.type != "cpu" or x.shape[-1] * x.shape[-2] == 1 or torch.compiler.is_compiling():
         return fn.instance_norm(x, weight=weight, bias=bias, eps=eps)
+    if fast_norm.can_steady(x):
+        return fast_norm.steady_norm(x, weight, bias, eps)
     if fast_norm.can_use(x):
         return fast_norm.instance_norm(x, weight, bias, eps)
     return torch.group_norm(x.contiguous(), x.shape[1], weight, bias, eps)
@@ -237,7 +239,7 @@ class BlurDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, ceil(H/2), ceil(W/2)]."""
-        return fn.conv2d(pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+        return fn.conv2d(pad(x, (1, 1, 1, 1), mode="reflect"), self.filt.to(x.dtype), stride=2, groups=x.shape[1])
 
 
 class BlurUp(nn.Module):
@@ -253,7 +255,7 @@ class BlurUp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, 2H, 2W]."""
         padded = pad(x, (1, 1, 1, 1), mode="replicate")
-        return fn.conv_transpose2d(padded, self.filt, stride=2, padding=3, groups=x.shape[1])
+        return fn.conv_transpose2d(padded, self.filt.to(x.dtype), stride=2, padding=3, groups=x.shape[1])
 
 
 def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn.Module:

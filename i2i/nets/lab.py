@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from i2i.core.config import Channels
@@ -37,5 +38,8 @@ class LabColorizer(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] in [-1, 1] -> [B, 3, H, W] in [-1, 1]."""
-        lightness = self.lightness(x)
-        return lab.joined(lightness, self.generator(lightness))
+        with torch.autocast(x.device.type, enabled=False):  # a conversion of colors needs all digits
+            lightness = self.lightness(x)
+        colors = self.generator(lightness)
+        with torch.autocast(x.device.type, enabled=False):
+            return lab.joined(lightness, colors.to(lightness.dtype))
