@@ -59,6 +59,15 @@ Latency = Annotated[
 WidthOption = Annotated[
     int | None, typer.Option(help="distill: channels of the student's first layer.", metavar="N", min=1)
 ]
+DetailOption = Annotated[
+    int | None,
+    typer.Option(
+        "--detail",
+        help="distill: channels of a U-Net's convolutions at the full size. [default: by the square of the width]",
+        metavar="N",
+        min=1,
+    ),
+]
 Form = Annotated[str, typer.Option(help="distill: narrow, or mobile (separable convolutions).", metavar="NAME")]
 Discriminator = Annotated[
     str, typer.Option(help="trained (the model's), new, or none: what judges the images.", metavar="NAME")
@@ -73,6 +82,10 @@ Images = Annotated[
 ]
 Batch = Annotated[int | None, typer.Option(help="Images in a step. [default: the model's]", metavar="N", min=1)]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same model.", metavar="N")]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="distill: auto, fp32, bf16 or fp16, as in training. [default: auto]", metavar="NAME"),
+]
 Table = Annotated[
     bool, typer.Option("--table", help="Train all rows of the table in docs/compress.md, and compare them.")
 ]
@@ -89,9 +102,9 @@ CurveOption = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
-STUDENT = ("by", "macs", "latency", "width", "form", "granularity", "schedule", "discriminator", "dtype", "overwrite")
-NOT_OF_TABLE = STUDENT
-NOT_OF_CURVE = (*STUDENT, "sparsity", "epochs", "images", "batch", "seed", "device", "table", "rows", "seeds")
+OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "precision")
+NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
+NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", "epochs", "images", "batch", "seed", "device", "table", "rows", "seeds")
 
 
 def register(app: typer.Typer) -> None:
@@ -108,6 +121,7 @@ def compress(
     macs: MacsOption = None,
     latency: Latency = None,
     width: WidthOption = None,
+    detail: DetailOption = None,
     form: Form = "narrow",
     sparsity: Sparsity = 0.5,
     granularity: Granularity = "elements",
@@ -119,6 +133,7 @@ def compress(
     images: Images = None,
     batch: Batch = None,
     seed: Seed = None,
+    precision: Precision = None,
     device: common.Device = "auto",
     table: Table = False,
     rows: Rows = None,
@@ -137,11 +152,14 @@ def compress(
         _print_table(run_curve([model, *curve], output, data, direction=direction, tell=tell), as_json)
         return
     _check_budget({"--macs": macs, "--latency": latency, "--width": width})
-    budget = (width or 0, _seconds(latency) if latency else 0.0, _times(macs) if macs else 4.0)
+    budget = (width or 0, _seconds(latency) if latency else 0.0, _times(macs) if macs else 4.0, detail or 0)
     masks = {"gradual": "gradual", "one-shot": "one-shot"}.get(schedule)
     if masks is None:
         raise I2IError(f"--schedule is {schedule!r}.", "Allowed: gradual, one-shot.")
+    if precision and by != "distill":
+        raise I2IError("--precision is an option of a student.", "Leave it out: pruning computes in float32.")
     training = {"epochs": epochs, "images": images, "batch": batch, "seed": seed, "device": device}
+    training |= {"precision": precision}
     if epochs and images is None:
         training["images"] = 0
 

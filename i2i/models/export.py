@@ -32,7 +32,7 @@ from i2i.models import onnx as onnx_file
 from i2i.models.answers import names_of
 from i2i.models.load import ModelFile
 from i2i.models.onnx import OnnxNet
-from i2i.models.quantize import MEAN_LIMIT, to_int8
+from i2i.models.quantize import MEAN_LIMIT, in_int8
 from i2i.models.translator import Translator
 from i2i.nets.chain import Chain
 from i2i.nets.choice import Choice
@@ -99,13 +99,15 @@ def export(
     try:
         with atomic_path(path) as temporary:
             tell(f"Writing {path}: this may take a minute.")
-            program = graph(source)
+            program, header = graph(source), _header(source, direction)
             if in_8_bits:
                 tell(f"Measuring the ranges of values on images of {folder}.")
-                program = to_int8(program, _calibration(source, samples))
-            onnx_file.write(program, _header(source, direction), temporary)
-            tell(f"Checking it on images of {folder}.")
-            largest, mean = compare(source, OnnxNet(temporary), samples)
+            for form in in_int8(program, _calibration(source, samples)) if in_8_bits else [program]:
+                onnx_file.write(form, header, temporary)
+                tell(f"Checking it on images of {folder}.")
+                largest, mean = compare(source, OnnxNet(temporary), samples)
+                if mean <= limit:
+                    break
             _check_difference(largest, mean, limit, in_8_bits)
     except OSError as error:
         raise I2IError(

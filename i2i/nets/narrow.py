@@ -23,8 +23,9 @@ SCALED = ("max_width", "detail")  # arguments that shrink with `width`
 Conv = nn.Conv2d | nn.ConvTranspose2d
 
 
-def of_width(network: nn.Module, width: int, kind: str | None = None) -> nn.Module:
-    """A new network like `network`, but of `width`, with random weights. kind: another registered name.
+def of_width(network: nn.Module, width: int, kind: str | None = None, detail: int = 0) -> nn.Module:
+    """A new network like `network`, but of `width`, with random weights. kind: another registered name. detail: of a
+    U-Net that has it; 0: the same share as of the width.
 
     Raises I2IError if `network` has no width."""
     arguments = network_arguments(network)
@@ -35,6 +36,8 @@ def of_width(network: nn.Module, width: int, kind: str | None = None) -> nn.Modu
         )
     share = width / arguments["width"]
     scaled = {k: max(1, round(arguments[k] * share)) for k in SCALED if arguments.get(k)}
+    if detail and arguments.get("detail"):
+        scaled["detail"] = detail
     return build(kind or network_name(network), **{**arguments, **scaled, "width": width})
 
 

@@ -23,6 +23,7 @@ from i2i.models.onnx import OnnxNet
 from tests.cli.program import i2i
 from tests.methods import tiny
 
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
@@ -292,7 +293,7 @@ def test_export_says_what_it_does_and_how_the_file_is_used(made, images, tmp_pat
     assert "state dict of PyTorch" in i2i("models", "show", "net_G.pth.tar")[0]
 
 
-def test_an_export_in_8_bits_is_smaller_and_near_the_model(made, images, tmp_path):
+def test_an_export_in_8_bits_is_smaller_and_near_the_model(made, images, tmp_path, monkeypatch):
     torch.manual_seed(0)
     net = nets.build("unet", width=16, depth=4)
     path = model_file.save(tmp_path / "m.safetensors", {"G": net}, {})
@@ -308,6 +309,18 @@ def test_an_export_in_8_bits_is_smaller_and_near_the_model(made, images, tmp_pat
     export._check_difference(0.5, 0.01, 0.02, in_8_bits=True)  # single values may differ more
     with pytest.raises(I2IError, match=r"^--quantize is 'int4'\."):
         export.export(path, tmp_path / "no.onnx", quantize="int4")
+    # Too far from the network with maps joined in 8 bits: then they are joined in 32.
+    found = iter([(0.5, 0.05), (0.4, 0.01)])
+    monkeypatch.setattr(export, "compare", lambda *_: next(found))
+    exact = export.export(path, tmp_path / "exact.onnx", check=images, quantize="int8")
+    assert exact.mean == 0.01
+    joined = []
+    for file in (small.path, exact.path):
+        graph = onnx.load(file).graph
+        in_8_bits = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+        joined.append([set(node.input) <= in_8_bits for node in graph.node if node.op_type == "Concat"])
+    assert all(joined[0])
+    assert not all(joined[1])
 
 
 @pytest.mark.slow

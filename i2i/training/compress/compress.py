@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from i2i.core import fast_conv
 from i2i.core.errors import I2IError, among
 from i2i.core.files import atomic_path
 from i2i.methods._method import Method
@@ -30,10 +29,8 @@ from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.plan import Plan
 from i2i.training.compress.pruned import Pruned, judging_networks
 from i2i.training.compress.student import Budget, student_of
-from i2i.training.loop import Loop
-from i2i.training.report import Observer, Report
-from i2i.training.report.observer import ProgressObserver, TrainProgress
-from i2i.training.signals import Interrupted
+from i2i.training.compress.training import set_default_length, set_for_student, train
+from i2i.training.report.observer import TrainProgress
 
 METHODS = ("distill", "prune")
 GRANULARITIES = (*masks.GRANULARITIES, "filters")
@@ -105,11 +102,14 @@ def compress(
     if overwrite and (folder / RESULT).exists():
         shutil.rmtree(folder, ignore_errors=True)
     original = open_original(model, data, direction=direction, training=settings_of(request))
-    set_default_length(original, request)
+    set_length(original, request)
+    if request.method == "distill":
+        set_for_student(original, request.training.get("precision") or "auto")
     method, notes = build(original, request)
     if tell is not None:
         tell(f"Training on {original.run.total:,} images. The state and a report lie in {folder}.")
-    network = train(method, original, folder, _facts(original, request), quiet, progress)
+    network, note = train(method, original, folder, _facts(original, request), quiet, progress)
+    notes += [note] if note else []
     if isinstance(method, Pruned) and method.pruning is not None:
         method.pruning.apply_to(network)  # the average remembers weights that are gone
     header = {**kept(original.header), "compressed": _described(original, request)}
@@ -220,55 +220,18 @@ def width_of(network: nn.Module) -> int:
     return int(getattr(network, "arguments", {}).get("width", 1))
 
 
-# ---- training ------------------------------------------------------------------------------------------------------
-
-
-def train(
-    method: Pruned | Distilled,
-    original: Original,
-    folder: Path,
-    facts: dict[str, Any],
-    quiet: bool = True,
-    progress: TrainProgress | None = None,
-) -> nn.Module:
-    """Trains to the end, from the newest checkpoint in `folder` if there is one; the compressed generator, averaged."""
-    run = original.run
-    folder.mkdir(parents=True, exist_ok=True)
-    observer: Observer = Report(folder, f"compress-{folder.stem}", run.settings, run.total, live=not quiet)
-    if progress is not None:
-        observer = ProgressObserver(observer, progress, run.total)
-    loop = Loop(method, run.data, run.training, folder, observer, total=run.total, facts=facts, preview=run.held_out)
-    reason = ""
-    try:
-        loop.run()
-    except Interrupted as error:
-        reason = error.what
-        error.hint = "Go on with the same command."
-        raise
-    except BaseException as error:
-        reason = str(error) or type(error).__name__
-        raise
-    finally:
-        observer.close(reason)
-    with loop.ema.applied(method) as averaged:
-        network = copy.deepcopy(averaged.get_submodule(original.network))
-    return fast_conv.slow_down(network).float().eval()
-
-
 def settings_of(request: Request) -> dict[str, Any]:
     """The settings of the run that the user has given."""
     return {k: v for k, v in request.training.items() if v is not None}
 
 
-def set_default_length(original: Original, request: Request) -> None:
-    """Trains on a share of the images that the original has seen, unless the user says otherwise."""
-    if request.training.get("images") or request.training.get("epochs"):
-        return
-    seen = int(original.header.get("images") or 0) or original.run.data.count
-    share = DISTILL_SHARE if request.method == "distill" else SHARE
-    images = max(original.run.training.batch, round(share * seen))
-    original.run.training = dataclasses.replace(original.run.training, images=images)
-    original.run.total = original.run.training.length(original.run.data.count)
+def set_length(original: Original, request: Request) -> None:
+    """Trains on a share of the images that the original has seen, unless the user says how many."""
+    if not (request.training.get("images") or request.training.get("epochs")):
+        set_default_length(original, DISTILL_SHARE if request.method == "distill" else SHARE)
+
+
+# ---- what is written ----------------------------------------------------------------------------------------------
 
 
 def _facts(original: Original, request: Request) -> dict[str, Any]:

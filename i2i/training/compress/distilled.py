@@ -6,6 +6,9 @@
 The target is the truth for pairs, and what the teacher makes otherwise. Features are compared through learned 1x1
 convolutions. The adversarial terms are those that the method says itself. The student is judged by the discriminator
 from before its update.
+
+For pairs there is more: a method that has trained the teacher with other terms besides the adversarial ones, such as
+feature matching and a perceptual loss, says them with its own weights, and they take the place of the reconstruction.
 """
 
 from __future__ import annotations
@@ -180,11 +183,14 @@ class Distilled(Method):
         target = batch.y if self.needs == "paired" and batch.y is not None else taught
 
         generators = next((o for o, terms in yielded.items() if is_generators(terms)), None)
+        said = {k: v for k, v in yielded[generators].items() if self._concerns(k)} if generators else {}
         terms: Terms = {}
         if generators and self.adversarial:
-            adversarial = [v for k, v in yielded[generators].items() if k.startswith("adv") and self._concerns(k)]
-            terms["adv"] = self.weights.gan * sum_of(adversarial)
-        terms["recon"] = self.weights.recon * self.distance(images, target.to(images.dtype))
+            terms["adv"] = self.weights.gan * sum_of([v for k, v in said.items() if k.startswith("adv")])
+        if self.needs == "paired":
+            terms |= {k: v for k, v in said.items() if not self._needs_judge(k)}
+        if not terms.keys() - {"adv", "features"}:
+            terms["recon"] = self.weights.recon * self.distance(images, target.to(images.dtype))
         if self.maps:
             terms["distill"] = self.weights.distill * sum_of(features.distances(self.maps, own, others))
         yield generators or "G", terms
@@ -204,6 +210,10 @@ class Distilled(Method):
             return batch.x
         assert batch.y is not None
         return batch.y
+
+    def _needs_judge(self, term: str) -> bool:
+        """True for the adversarial terms, and without a discriminator for the distance of its features."""
+        return term.startswith("adv") or (term == "features" and not self.adversarial)
 
     def infer(self, batch: Batch) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] of the student."""

@@ -146,7 +146,7 @@ def _refuse(run: Run, name: str) -> None:
 
 
 def _set_training(run: Run, values: dict[str, Any]) -> None:
-    """Gives the run the length, batch and seed of the compression; everything is computed in float32, at once."""
+    """Gives the run the length, batch, seed and precision (default: float32) of the compression."""
     fixed = {"accumulate": 1, "init_from": "", "trackers": "", "precision": "fp32", "compile": False}
     run.training = dataclasses.replace(run.training, **{**fixed, **values})
     run.training.check()

@@ -1,7 +1,8 @@
 """Which student: its form, and how wide it may be for a budget of work or of time.
 
 The width is the same share in all layers: no supernet is trained to search a width for each layer, which takes several
-times the training of one student.
+times the training of one student. But the convolutions of a U-Net at the full size (`detail`) cost most for what they
+do, and become narrower by the square of that share.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Budget:
     width: int = 0  # channels of its first layer
     latency: float = 0.0  # seconds for one image on this device
     times: float = 4.0  # times fewer multiply-accumulates than the teacher
+    detail: int = 0  # beside any of the three: channels of a U-Net's convolutions at the full size; 0: by the width
 
 
 def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, form: str = "narrow") -> nn.Module:
@@ -44,7 +46,8 @@ def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, f
 
     inputs: of the teacher, for one image. form: narrow, the teacher's layers with fewer channels; mobile, with
     separable convolutions. Raises I2IError if there is none, or if it would be larger than its teacher."""
-    own = network_arguments(teacher).get("width")
+    arguments = network_arguments(teacher)
+    own = arguments.get("width")
     kind = kind_of(teacher, form)
     device = next(teacher.parameters()).device
     if not isinstance(own, int):
@@ -53,8 +56,13 @@ def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, f
     assert isinstance(own, int)
 
     def build(width: int) -> nn.Module:
-        return of_width(teacher, width, kind).to(device)
+        return of_width(teacher, width, kind, budget.detail or detail_of(teacher, width)).to(device)
 
+    if budget.detail > (arguments.get("detail") or 0):
+        has = f"has detail {arguments['detail']}" if arguments.get("detail") else "has no detail"
+        raise I2IError(
+            f"--detail is {budget.detail}, and the teacher {has}.", "Give a smaller number, or leave it out."
+        )
     whole = work(teacher, inputs)
     if budget.width:
         student = build(budget.width)
@@ -70,6 +78,13 @@ def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, f
         raise I2IError(f"--macs is {budget.times:g}x.", "Give a number above 1: how many times fewer, such as 4x.")
     limit = whole / budget.times
     return _widest(build, own, lambda net: work(net, inputs) <= limit, f"{budget.times:g}x fewer multiply-accumulates")
+
+
+def detail_of(teacher: nn.Module, width: int) -> int:
+    """`detail` of a student: the teacher's times the square of the width's share, at least 1; 0 for other networks."""
+    arguments = network_arguments(teacher)
+    own = int(arguments.get("detail") or 0)
+    return max(1, own * width**2 // int(arguments["width"]) ** 2) if own else 0
 
 
 def _widest(build: Callable[[int], nn.Module], most: int, fits: Callable[[nn.Module], bool], words: str) -> nn.Module:

@@ -25,6 +25,7 @@ from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.page import Curve, write_page
 from i2i.training.compress.plan import ROWS, Plan
 from i2i.training.compress.pruned import Pruned
+from i2i.training.compress.training import train
 from i2i.training.signals import Interrupted
 
 TEXT = (
@@ -70,7 +71,7 @@ def run_table(
         raise I2IError(f"{folder} is a file.", "Give a folder for -o.")
     tell = tell or (lambda sentence: None)
     original = open_original(model, data, direction=direction, training=use_case.settings_of(request))
-    use_case.set_default_length(original, request)
+    use_case.set_length(original, request)
     if missing := original.missing(original.build()):
         raise I2IError(
             f"{original.name} holds no discriminator ({', '.join(missing)}), and most rows of the table need it.",
@@ -148,7 +149,7 @@ def row_network(original: Original, stem: str, plan: Plan, facts: dict[str, Any]
     if path.is_file() and model_file.read_header(path).get("compressed") == facts:
         return model_file.load(path).networks[original.network]
     method = row_method(original, plan)
-    network = use_case.train(method, original, folder / f"{stem}.run", facts)
+    network, _ = train(method, original, folder / f"{stem}.run", facts)
     if method.pruning is not None:
         method.pruning.apply_to(network)
     header = {**use_case.kept(original.header), "compressed": facts}

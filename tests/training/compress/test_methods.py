@@ -102,6 +102,23 @@ def test_a_student_of_either_way_of_a_pair_is_compared_on_what_this_way_translat
     assert method.preview(batch)["student"].shape == method.preview(batch)["teacher"].shape
 
 
+@pytest.mark.parametrize("adversarial", [True, False])
+def test_a_student_for_pairs_learns_by_all_terms_of_its_method(adversarial: bool) -> None:
+    inner = made("pix2pix", features=10.0, l1=40.0)
+    student = of_width(inner.get_submodule("G"), 2)
+    method = Distilled(inner, "G", student, Weights.of("paired"), adversarial=adversarial).train()
+    batch = batch_of("pix2pix")
+    turns = dict(method.step(batch, LAST))
+    with_judge = {"adv", "features"} if adversarial else set()
+    assert turns["G"].keys() == {"l1", "distill"} | with_judge
+    truth = batch.y
+    assert truth is not None
+    with torch.no_grad():
+        expected = 40 * float((method.student(batch.x) - truth).abs().mean())
+    assert float(turns["G"]["l1"]) == pytest.approx(expected, rel=1e-4)
+    assert ("D" in turns) == adversarial
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_of_the_table_makes_a_step(row: str) -> None:
     plan, inner = ROWS[row], made("pix2pix")
@@ -187,6 +204,17 @@ def test_a_network_narrowed_to_its_own_width_makes_the_same_images() -> None:
     for net in (ResNet(3, 3, 2, 4), UNet(3, 3, 3, 4, "batch", detail=4), made("dcgan").get_submodule("G")):
         x = torch.randn(2, 8) if not isinstance(net, ResNet | UNet) else torch.rand(2, 3, 16, 16)
         assert torch.allclose(net.eval()(x), narrow(net, net.arguments["width"]).eval()(x), atol=1e-5)
+
+
+def test_a_student_of_a_u_net_saves_most_at_the_full_size() -> None:
+    net, x = UNet(3, 3, 3, 16, "instance", detail=8), (torch.zeros(1, 3, 32, 32),)
+    assert student_of(net, x, Budget(width=8)).arguments["detail"] == 2  # 8 / 2**2
+    assert student_of(net, x, Budget(width=8, detail=5)).arguments["detail"] == 5
+    assert student_of(UNet(3, 3, 3, 16, "instance"), x, Budget(width=8)).arguments["detail"] == 0
+    with pytest.raises(I2IError, match="--detail is 9, and the teacher has detail 8"):
+        student_of(net, x, Budget(width=8, detail=9))
+    with pytest.raises(I2IError, match="--detail is 2, and the teacher has no detail"):
+        student_of(ResNet(3, 3, 1, 8), (torch.zeros(1, 3, 16, 16),), Budget(detail=2))
 
 
 def test_impossible_students_and_shares_are_refused_in_a_sentence() -> None:

@@ -18,6 +18,8 @@ from i2i.training.compress.compress import Request, compress
 from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.plan import Plan
 from i2i.training.compress.student import Budget
+from i2i.training.compress.training import set_for_student
+from i2i.training.scorer import Scorer
 from i2i.training.signals import Interrupted
 from tests.cli.program import i2i, make_pairs
 
@@ -52,6 +54,24 @@ def test_a_student_is_a_model_like_any_other(run: Path, tmp_path: Path) -> None:
     assert "--discriminator new" in caught.value.hint
     again = Request(budget=Budget(width=1), discriminator="new", training=TRAINING)
     compress(small, tmp_path / "b.safetensors", [str(run.parent / "pairs")], again)
+
+
+def test_a_student_is_that_of_its_best_score_and_has_an_average(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.3, 0.2, 0.4])
+    monkeypatch.setattr(Scorer, "__call__", lambda self, method: next(scores))
+    small, values = tmp_path / "small.safetensors", {**TRAINING, "images": 6, "save_every": 2, "score_every": 2}
+    result = compress(run, small, request=Request(training={**values, "precision": "fp32"}, dtype="fp32"))
+    assert result.notes[-1] == "The weights are those after 4 images: their lpips was the lowest."
+    best = model_file.load(tmp_path / "small.run" / "best.safetensors")
+    assert best.header["images"] == 4
+    kept, written = best.networks["G"].state_dict(), model_file.load(small).networks["G"].state_dict()
+    assert all(torch.equal(kept[name], written[name]) for name in kept)
+    original = open_original(run, training=TRAINING)
+    assert original.run.training.ema == 0
+    set_for_student(original, "bf16")
+    assert (original.run.training.ema, original.run.training.precision) == (500, "bf16")
 
 
 def test_overwriting_goes_on_after_an_interruption(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +122,8 @@ def test_without_whole_filters_the_network_is_smaller(run: Path, tmp_path: Path)
         (["--method", "shrink"], "--method is 'shrink'."),
         (["--granularity", "rows", "--method", "prune"], "--granularity is 'rows'."),
         (["--schedule", "now"], "--schedule is 'now'."),
+        (["--detail", "2"], "--detail is 2, and the teacher has no detail."),
+        (["--precision", "fp32", "--method", "prune"], "--precision is an option of a student."),
         (["--direction", "BtoA"], "cannot translate BtoA"),
         (["--table", "--rows", "z"], "There is no row 'z'."),
     ],
