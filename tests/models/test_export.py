@@ -15,10 +15,9 @@ from i2i.core.errors import I2IError
 from i2i.inference.translate import translate
 from i2i.methods import load_method
 from i2i.methods._saved import saved_header
-from i2i.models import export
+from i2i.models import export, quantize
 from i2i.models import format as model_file
 from i2i.models import onnx as onnx_file
-from i2i.models import quantize
 from i2i.models.load import load
 from i2i.models.onnx import OnnxNet
 from tests.cli.program import i2i
