@@ -1,7 +1,7 @@
 """Speed beside the reference implementation of pix2pix and CycleGAN, by its own classes, in turns, in one run.
 
     python benchmarks/peer.py CHECKOUT [--cases pix2pix cyclegan translate] [--batches 1 4] [--size 256] [--rounds 5]
-                                       [--steps 0] [--threads 0] [--forms fp32 bf16 bf16-last] [--json]
+                                       [--steps 0] [--threads 0] [--forms fp32 bf16] [--json]
 
 CHECKOUT is a folder of github.com/junyanz/pytorch-CycleGAN-and-pix2pix (its `models`, `util` and `data` are imported
 from there; nothing of it is part of this project). Both sides have the settings of the papers: U-Net of depth 8 with
@@ -47,7 +47,8 @@ from i2i.nets import build
 
 Step = Callable[[], object]
 MODULES = {"pix2pix": ("pix2pix_model", "Pix2PixModel"), "cyclegan": ("cycle_gan_model", "CycleGANModel")}
-FORMS = ("fp32", "bf16", "bf16-last")
+FORMS = ("fp32", "bf16", "fp32-last", "bf16-last", "fp32-first", "bf16-first")
+LAYOUTS = {"last": "yes", "first": "no"}  # what channels_last is; else auto
 OPTIONS: dict[str, Any] = {  # the defaults of the reference's train.py
     "isTrain": True, "checkpoints_dir": tempfile.gettempdir(), "name": "peer", "preprocess": "none", "input_nc": 3,
     "output_nc": 3, "ngf": 64, "ndf": 64, "netD": "basic", "n_layers_D": 3, "init_type": "normal", "init_gain": 0.02,
@@ -72,7 +73,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=0, help="steps in a turn; 0: about two seconds' worth")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as cores")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=["fp32", "bf16"])
     parser.add_argument("--json", action="store_true", help="print a JSON line for each form")
     args = parser.parse_args(words)
     if not (args.checkout / "models" / "base_model.py").is_file():
@@ -117,9 +118,8 @@ def trainers(case: str, batch: int, args: Namespace) -> dict[str, Step]:
     for form in args.forms:
         kind = load_method(case)
         method = kind(kind.Config(), Shape(size=args.size))
-        ours = Ours(
-            method, batch, form.split("-")[0], "cpu", False, channels_last="yes" if form.endswith("last") else "no"
-        )
+        precision, _, layout = form.partition("-")
+        ours = Ours(method, batch, precision, "cpu", False, channels_last=LAYOUTS.get(layout, "auto"))
 
         def our_step(ours: Ours = ours) -> None:
             settle("fp32", True)
@@ -147,7 +147,7 @@ def translators(batch: int, args: Namespace) -> dict[str, Step]:
         network = build("resnet", blocks=9, width=64)
         if form.endswith("last"):
             network = network.to(memory_format=torch.channels_last)
-        translator = Translator(network, {}, dtype=None if form == "fp32" else torch.bfloat16)
+        translator = Translator(network, {}, dtype=None if form.startswith("fp32") else torch.bfloat16)
 
         def our_pass(translator: Translator = translator) -> list[Tensor]:
             settle("fp32", True)

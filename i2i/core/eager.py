@@ -11,6 +11,7 @@ import inspect
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 
@@ -30,10 +31,19 @@ class Eager(Optimizer):
 
 
 class Adam(Eager, torch.optim.Adam):
-    """torch.optim.Adam."""
+    """torch.optim.Adam. Weights that lie channels last are handed over as contiguous views of the same memory.
+
+    torch's fused step copies the gradients of others first, which took half of its time."""
+
+    def _init_group(self, group: dict[str, Any], parameters: list[Tensor], *others: list[Tensor]) -> bool:
+        has_complex = super()._init_group(group, parameters, *others)  # type: ignore[no-untyped-call]
+        last = [p.dim() == 4 and not p.is_contiguous() for p in parameters]
+        for tensors in (parameters, *others[:-1]):  # the last ones are the numbers of steps
+            tensors[:] = [t.permute(0, 2, 3, 1) if is_last else t for t, is_last in zip(tensors, last, strict=False)]
+        return has_complex
 
 
-class AdamW(Eager, torch.optim.AdamW):
+class AdamW(Adam, torch.optim.AdamW):
     """torch.optim.AdamW."""
 
 

@@ -34,6 +34,17 @@ def can_use(x: Tensor) -> bool:
     return last and len(x) > 0 and not (tracing or torch.compiler.is_compiling())
 
 
+def with_dense_gradient(y: Tensor) -> Tensor:
+    """`y` [B, C, H, W], the output of a batch norm, itself; its gradient will lie in memory as y does.
+
+    Half of the gradient of a concatenation, as in a U-Net, does not. torch's batch norm then reads it value by value:
+    160 ms for 4 x 64 maps of 128x128 channels last, where copying it takes 1 to 3 and the gradient itself 4 to 10."""
+    if y.requires_grad and y.device.type == "cpu" and not torch.compiler.is_compiling():
+        layout = torch.contiguous_format if y.is_contiguous() else torch.channels_last
+        y.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))
+    return y
+
+
 def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Each map of x [B, C, H, W] minus its mean, by its deviation, times `weight` [C] plus `bias` [C].
 

@@ -73,7 +73,7 @@ class BatchNorm(nn.BatchNorm2d):
         """[B, C, H, W] -> the same shape."""
         if self.per_image_stats and not self.training:
             return instance_norm(input, self.weight, self.bias, self.eps)
-        return super().forward(input)
+        return fast_norm.with_dense_gradient(super().forward(input))
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):

@@ -41,7 +41,7 @@ def resolved(run: Run, device: torch.device) -> dict[str, Any]:
 
 
 def _channels_last(training: TrainSettings, device: torch.device) -> str:
-    can_be = device.type == "cuda" or (device.type == "cpu" and training.precision == "bf16")
+    can_be = device.type == "cuda" or (device.type == "cpu" and training.precision in ("fp32", "bf16"))
     return "no" if training.channels_last == "auto" and not can_be else training.channels_last
 
 

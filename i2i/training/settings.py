@@ -45,7 +45,7 @@ class TrainSettings:
     clip: NonNegative = 0.0  # maximum gradient norm of an optimizer; 0: no clipping
     compile: bool = False  # torch.compile the networks, except those that are differentiated twice
     channels_last: str = (
-        "auto"  # store images channels last: auto (on GPUs without instance norm, on CPUs in bf16), yes, no
+        "auto"  # store images channels last: auto (where the networks are known to gain by it), yes, no
     )
     tf32: bool = True  # TensorFloat-32 for float32 convolutions and matrix products on GPUs that have it
     device: str = "auto"  # auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps

@@ -21,6 +21,7 @@ from i2i.data.batch import Batch
 from i2i.methods._check_step import check_item, line_of
 from i2i.methods._method import Method, Now, Terms
 from i2i.nets.blocks import InstanceNorm, synchronized
+from i2i.nets.unet import UNet
 from i2i.training.settings import Precision, TrainSettings
 
 GRADIENTS_EVERY = 8  # steps between two measurements of the gradients
@@ -90,14 +91,20 @@ class TrainStep:
         self.initial_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
 
     def _use_channels_last(self) -> bool:
-        """The setting channels_last. auto: on GPUs, unless there is instance norm, and on CPUs in bf16, unless instance
-        norm has weights: these norms copy such images twice."""
+        """The setting channels_last. auto: on GPUs, unless there is instance norm; on CPUs in bf16, and in float32 for
+        U-Nets without instance norm where the CPU has AVX-512.
+
+        Measured in float32: pix2pix gains 3 to 16 % by it with AVX-512, and loses 9 % with AVX2; CUT loses 13 %."""
         if self.settings.channels_last != "auto":
             return self.settings.channels_last == "yes"
-        norms = [m for m in self.method.modules() if isinstance(m, InstanceNorm)]
-        if self.device.type == "cpu":
-            return self.settings.precision == "bf16" and not any(norm.affine for norm in norms)
-        return self.device.type == "cuda" and not norms
+        has_instance_norm = any(isinstance(m, InstanceNorm) for m in self.method.modules())
+        if self.device.type != "cpu":
+            return self.device.type == "cuda" and not has_instance_norm
+        if self.settings.precision == "bf16":
+            return True
+        is_unet = any(isinstance(m, UNet) for m in self.method.modules())
+        gains = is_unet and not has_instance_norm and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        return gains and self.settings.precision == "fp32"
 
     def _setup_networks(self) -> None:
         """Gives every process the same networks, on its device, in the memory layout and precision of the settings."""

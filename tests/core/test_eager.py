@@ -39,3 +39,31 @@ def test_weights_and_states_are_those_of_torchs_class(name, options):
             for k in state
             if state[k] is not None
         )
+
+
+@pytest.mark.parametrize("kind", [eager.Adam, eager.AdamW])
+@pytest.mark.parametrize("options", [{"fused": True}, {"fused": True, "amsgrad": True}, {"foreach": True}])
+def test_weights_learn_alike_in_both_layouts(kind, options):
+    weights = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        layer = torch.nn.Conv2d(4, 6, 3).to(memory_format=layout)
+        optimizer = kind(layer.parameters(), lr=0.1, **options)
+        for _ in range(3):
+            layer.weight.grad = (torch.randn(6, 4, 3, 3)).contiguous(memory_format=layout)
+            layer.bias.grad = torch.randn(6)
+            optimizer.step()
+        assert layer.weight.is_contiguous(memory_format=layout)
+        assert optimizer.state[layer.weight]["exp_avg"].stride() == layer.weight.stride()
+        weights.append(layer.weight.detach().contiguous())
+    assert torch.allclose(*weights, atol=1e-6)
+
+
+def test_a_fused_step_copies_no_channels_last_weights():
+    layer = torch.nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last)
+    optimizer = eager.Adam(layer.parameters(), lr=0.1, fused=True)
+    layer.weight.grad, layer.bias.grad = torch.ones_like(layer.weight), torch.ones(6)
+    optimizer.step()
+    with torch.profiler.profile() as profile:
+        optimizer.step()
+    assert "aten::clone" not in [event.key for event in profile.key_averages()]

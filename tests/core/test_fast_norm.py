@@ -6,7 +6,7 @@ from torch import nn
 
 from i2i.core import fast_norm
 from i2i.core.fast_conv import speed_up
-from i2i.nets.blocks import instance_norm
+from i2i.nets.blocks import BatchNorm, instance_norm
 
 SIDES = {"small": (12, 10), "large": (33, 32)}  # less and more positions than fast_norm.LEAST_POSITIONS
 LARGEST_ERROR = {torch.bfloat16: 0.01, torch.float32: 1e-5}
@@ -52,6 +52,24 @@ def test_a_channels_last_norm_has_the_right_output_and_gradients(sides, dtype, i
 def test_a_large_mean_costs_no_digits_in_float32():
     last, exact = maps(SIDES["large"], torch.float32, mean=1000.0)
     assert error(instance_norm(last), nn.functional.instance_norm(exact)) < 1e-3
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_batch_norm_before_a_concatenation_lies_as_the_maps(layout):
+    """As in a U-Net, whose skips make the gradient a part of a wider one."""
+    norm = BatchNorm(5)
+    x = torch.randn(2, 5, 8, 8).contiguous(memory_format=layout).requires_grad_()
+    seen = []
+    y = norm(x)
+    y.grad_fn.register_prehook(lambda gradients: seen.append(gradients[0]))
+    joined = torch.cat([x.detach(), torch.relu_(y)], 1)
+    back = torch.randn_like(joined)
+    (ours,) = torch.autograd.grad(joined, x, back)
+    assert seen[0].is_contiguous(memory_format=layout)
+    exact = x.detach().double().requires_grad_()
+    target = torch.relu(nn.functional.batch_norm(exact, None, None, training=True))
+    (right,) = torch.autograd.grad(target, exact, back[:, 5:].double())
+    assert error(ours, right) < 1e-5
 
 
 @pytest.mark.parametrize("options", [{"output_padding": 1}, {}])
