@@ -72,6 +72,16 @@ Form = Annotated[str, typer.Option(help="distill: narrow, or mobile (separable c
 Discriminator = Annotated[
     str, typer.Option(help="trained (the model's), new, or none: what judges the images.", metavar="NAME")
 ]
+Real = Annotated[
+    str,
+    typer.Option(
+        help="distill, CycleGAN: what the discriminator learns to be real: data, or teacher (what the model makes).",
+        metavar="NAME",
+    ),
+]
+InitFrom = Annotated[
+    str | None, typer.Option(help="distill: begin with the weights of this earlier student.", metavar="MODEL")
+]
 Dtype = Annotated[str, typer.Option(help="Numbers in the file: fp16 or fp32.", metavar="NAME")]
 Epochs = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
 Images = Annotated[
@@ -102,7 +112,7 @@ CurveOption = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
-OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "precision")
+OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "real", "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
 NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", "epochs", "images", "batch", "seed", "device", "table", "rows", "seeds")
 
@@ -127,6 +137,8 @@ def compress(
     granularity: Granularity = "elements",
     schedule: Masks = "gradual",
     discriminator: Discriminator = "trained",
+    real: Real = "data",
+    init_from: InitFrom = None,
     direction: option.Direction = "AtoB",
     dtype: Dtype = "fp16",
     epochs: Epochs = None,
@@ -170,7 +182,7 @@ def compress(
     from i2i.training.compress.student import Budget
 
     plan = Plan(sparsity=sparsity, granularity=granularity, masks=masks)
-    request = Request(by, plan, Budget(*budget), form, discriminator, dtype, training)
+    request = Request(by, plan, Budget(*budget), form, discriminator, real, init_from or "", dtype, training)
     with progress_bar(model, as_json or quiet) as progress:
         if not Path(model).exists():
             find(model, progress)

@@ -28,13 +28,14 @@ from i2i.training.compress.measures import Size
 from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.plan import Plan
 from i2i.training.compress.pruned import Pruned, judging_networks
-from i2i.training.compress.student import Budget, student_of
+from i2i.training.compress.student import Budget, start_from, student_of
 from i2i.training.compress.training import set_default_length, set_for_student, train
 from i2i.training.report.observer import TrainProgress
 
 METHODS = ("distill", "prune")
 GRANULARITIES = (*masks.GRANULARITIES, "filters")
 DISCRIMINATORS = ("trained", "new", "none")
+REAL = ("data", "teacher")
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 RESULT = "result.json"  # in the state's folder, once the compression is over
 SHARE = 0.1  # of the images that the original was trained on: the length of a compression by default
@@ -50,18 +51,22 @@ class Request:
     budget: Budget = field(default_factory=Budget)  # of the student
     form: str = "narrow"  # of the student: narrow, mobile
     discriminator: str = "trained"  # trained, new, none
+    real: str = "data"  # what the discriminator of a student learns to be real: data, teacher
+    init_from: str = ""  # the model file of an earlier student, with whose weights this one starts
     dtype: str = "fp16"  # of the weights in the file: fp16, fp32
     training: dict[str, Any] = field(default_factory=dict)  # settings of the run: images, epochs, batch, seed, device
 
     def check(self) -> None:
         """Raises I2IError for a value that is not allowed."""
-        choices = (("method", METHODS), ("discriminator", DISCRIMINATORS), ("dtype", tuple(DTYPES)))
+        choices = (("method", METHODS), ("discriminator", DISCRIMINATORS), ("real", REAL), ("dtype", tuple(DTYPES)))
         for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 raise I2IError(f"--{name} is {getattr(self, name)!r}.", among(getattr(self, name), allowed))
         if self.plan.granularity not in GRANULARITIES:
             raise I2IError(f"--granularity is {self.plan.granularity!r}.", among(self.plan.granularity, GRANULARITIES))
         self.plan.check()
+        if self.method == "prune" and (self.real != "data" or self.init_from):
+            raise I2IError("--real and --init-from are for students.", "Leave them out, or give --method distill.")
 
 
 @dataclass(frozen=True)
@@ -186,10 +191,19 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     student = init_weights(student_of(teacher, original.example(inner), request.budget, request.form))
     if type(student) is type(teacher):
         narrow.copy_channels(teacher, student)
+    if request.init_from:
+        start_from(student, request.init_from, original.network)
     own = bool(original.header.get("train_mode_norm"))
     weights = Weights.of(inner.needs)
     adversarial = request.discriminator != "none"
-    return Distilled(inner, original.network, student, weights, own=own, adversarial=adversarial), notes
+    if request.real == "teacher" and len(inner.averaged) < 2:
+        raise I2IError(
+            f"{original.name} was trained by {original.run.method.__name__}. --real teacher is for CycleGAN.",
+            "Leave it out: the discriminator learns the real images.",
+        )
+    return Distilled(
+        inner, original.network, student, weights, own=own, adversarial=adversarial, real=request.real
+    ), notes
 
 
 def check_method(inner: Method, original: Original, request: Request) -> None:

@@ -13,6 +13,7 @@ feature matching and a perceptual loss, says them with its own weights, and they
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -80,7 +81,8 @@ class Distilled(Method):
     """The student that takes the place of the generator `name` (G, or F for the way back) of `inner`.
 
     inner: the method with the teacher as its generator, and with discriminators. own: batch norm of the teacher uses
-    each image's own statistics. reconstruction: of RECONSTRUCTION. adversarial: False if there is no discriminator."""
+    each image's own statistics. reconstruction: of RECONSTRUCTION. adversarial: False if there is no discriminator.
+    real: what the discriminator learns to be real: data, or teacher, the images that the teacher of a pair makes."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Distilled(Method):
         own: bool = False,
         reconstruction: str = "l1",
         adversarial: bool = True,
+        real: str = "data",
     ) -> None:
         super().__init__(inner.config, inner.shape)
         self.needs = inner.needs  # type: ignore[misc]
@@ -103,7 +106,7 @@ class Distilled(Method):
         self.teacher.requires_grad_(False)
         setattr(self, name, student.requires_grad_(True))
         self.translates = inner.needs in ("paired", "unpaired")
-        self.pair = len(inner.averaged) == 2
+        self.pair, self.real = len(inner.averaged) == 2, real
         self.back = self.pair and name == inner.averaged[1]
         both = inner.shape.channels_in, inner.shape.channels_out
         self.channels = both[::-1] if self.back else both  # of what is translated, and of what is made
@@ -162,11 +165,15 @@ class Distilled(Method):
         source, generator = self._source(batch), self.student
         if self.pair:
             generator = OneSource(generator, source, self.channels[1])
+        lesson, judged = None, batch
+        if self.real == "teacher":
+            lesson = self._teach((source,))
+            judged = dataclasses.replace(batch, **{"x" if self.back else "y": lesson[0].to(source.dtype)})
         handle = self.student.register_forward_hook(keep)
         try:
             with features.captured(self.student, self.places[0] if self.maps else []) as own:
                 yielded = own_terms(
-                    self.inner, self.teacher_name, generator, batch, at_end(now), attached=False, later=later
+                    self.inner, self.teacher_name, generator, judged, at_end(now), attached=False, later=later
                 )
         finally:
             handle.remove()
@@ -176,10 +183,7 @@ class Distilled(Method):
         if not images.requires_grad:  # D had its turn alone
             with features.captured(self.student, self.places[0] if self.maps else []) as own:
                 images = self.student(*inputs)
-        with torch.no_grad(), features.captured(self.teacher, self.places[1] if self.maps else []) as others:
-            taught = eval_forward(self.teacher, inputs[0], self.own, False) if len(inputs) == 1 else None
-            if taught is None:
-                taught = self.teacher.eval()(*inputs)
+        taught, others = lesson or self._teach(inputs)
         target = batch.y if self.needs == "paired" and batch.y is not None else taught
 
         generators = next((o for o, terms in yielded.items() if is_generators(terms)), None)
@@ -203,6 +207,14 @@ class Distilled(Method):
         """False for a term of the other way of a pair of generators: G makes y, and F makes x."""
         other = {"G": "_x", "F": "_y"}.get(self.teacher_name)
         return len(self.inner.averaged) == 1 or other is None or not term.endswith(other)
+
+    @torch.no_grad()
+    def _teach(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+        """What the teacher makes of the inputs, and its feature maps on the way."""
+        with features.captured(self.teacher, self.places[1] if self.maps else []) as maps:
+            if len(inputs) == 1:
+                return eval_forward(self.teacher, inputs[0], self.own, False), maps
+            return self.teacher.eval()(*inputs), maps
 
     def _source(self, batch: Batch) -> Tensor:
         """What is translated: x, and y by the way back."""

@@ -23,6 +23,7 @@ from i2i.core.errors import I2IError
 from i2i.nets.macs import Macs, count_macs
 from i2i.nets.narrow import of_width
 from i2i.nets.registry import network_arguments, network_name
+from i2i.training.start import read_start
 
 MOBILE = {"resnet": "mobile_resnet", "unet": "mobile_unet"}  # networks with a separable form
 FORMS = ("narrow", "mobile")
@@ -96,6 +97,19 @@ def _widest(build: Callable[[int], nn.Module], most: int, fits: Callable[[nn.Mod
     if low == 0:
         raise I2IError(f"No student fits {words}, even of width 1.", "Give a larger budget.")
     return build(low)
+
+
+def start_from(student: nn.Module, path: str, role: str) -> None:
+    """Gives the student the weights of an earlier one, the network `role` of the model file `path`.
+
+    Raises I2IError if that is another network."""
+    weights, own = read_start(path).states.get(role, {}), student.state_dict()
+    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
+        raise I2IError(
+            f"{path} is not a student of this width.",
+            "Give the --width and --form that it was made with, or leave --init-from out.",
+        )
+    student.load_state_dict({k: v.to(own[k]) for k, v in weights.items()})
 
 
 def kind_of(teacher: nn.Module, form: str) -> str:

@@ -101,6 +101,17 @@ def test_a_student_of_either_way_of_a_pair_is_compared_on_what_this_way_translat
     assert set(terms["D"]) == ({"real_y", "fake_y"} if name == "G" else {"real_x", "fake_x"})
     assert method.preview(batch)["student"].shape == method.preview(batch)["teacher"].shape
 
+    # With the teacher's images as the real ones, D sees of an equal student twice the same.
+    method = Distilled(inner, name, copy.deepcopy(teacher), Weights.of(inner.needs), real="teacher").train()
+    terms = dict(method.step(batch, LAST))
+    judge = inner.get_submodule("D_y" if name == "G" else "D_x")
+    assert float(terms["G"]["recon"].detach()) < 1e-5
+    with torch.no_grad():
+        scores = judge(teacher.eval()(getattr(batch, source)))
+    found = {k[:4]: float(v.detach()) for k, v in terms["D"].items()}
+    assert found["real"] == pytest.approx(float(0.5 * ((scores - 1) ** 2).mean()), rel=1e-3)
+    assert found["fake"] == pytest.approx(float(0.5 * (scores**2).mean()), rel=1e-3)
+
 
 @pytest.mark.parametrize("adversarial", [True, False])
 def test_a_student_for_pairs_learns_by_all_terms_of_its_method(adversarial: bool) -> None:

@@ -14,7 +14,8 @@ from i2i.methods import load_method
 from i2i.models import format as model_file
 from i2i.models.load import load
 from i2i.training.compress import measures, table
-from i2i.training.compress.compress import Request, compress
+from i2i.training.compress.compress import Request, build, compress
+from i2i.training.compress.distilled import Distilled
 from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.plan import Plan
 from i2i.training.compress.student import Budget
@@ -74,6 +75,17 @@ def test_a_student_is_that_of_its_best_score_and_has_an_average(
     assert (original.run.training.ema, original.run.training.precision) == (500, "bf16")
 
 
+def test_a_student_goes_on_from_an_earlier_one(run: Path, tmp_path: Path) -> None:
+    first, original = tmp_path / "first.safetensors", open_original(run)
+    compress(run, first, request=Request(budget=Budget(width=3), dtype="fp32", training=TRAINING))
+    method, _ = build(original, Request(budget=Budget(width=3), init_from=str(first)))
+    assert isinstance(method, Distilled)
+    saved = model_file.load(first).networks["G"].state_dict()
+    assert all(torch.equal(saved[k], v) for k, v in method.student.state_dict().items())
+    with pytest.raises(I2IError, match="is not a student of this width"):
+        build(original, Request(budget=Budget(width=2), init_from=str(first)))
+
+
 def test_overwriting_goes_on_after_an_interruption(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, request = tmp_path / "small.safetensors", Request(training={**TRAINING, "images": 2})
     compress(run, small, request=request)
@@ -126,6 +138,9 @@ def test_without_whole_filters_the_network_is_smaller(run: Path, tmp_path: Path)
         (["--precision", "fp32", "--method", "prune"], "--precision is an option of a student."),
         (["--direction", "BtoA"], "cannot translate BtoA"),
         (["--table", "--rows", "z"], "There is no row 'z'."),
+        (["--real", "photos"], "--real is 'photos'."),
+        (["--real", "teacher"], "--real teacher is for CycleGAN."),
+        (["--method", "prune", "--real", "teacher"], "--real and --init-from are for students."),
     ],
 )
 def test_bad_requests_get_a_sentence(run: Path, tmp_path: Path, words: list[str], sentence: str) -> None:
