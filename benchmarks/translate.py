@@ -1,12 +1,12 @@
 """Speed and memory of translating files, beside what a script of a few lines would do, in the same run.
 
     python benchmarks/translate.py [--cases network tiny cold] [--images 12] [--rounds 3] [--size 256] [--device auto]
-                                   [--precision fp32] [--batch 0]
+                                   [--precision fp32] [--bare fp32] [--batch 0]
     python benchmarks/translate.py --cases large --side 8192 [--model cyclegan_daynight | --width 8] [--tile 512]
     python benchmarks/translate.py --cases archive --images 10000 [--side 32] [--kill 1]
 
 network: JPEGs through the ResNet-9 generator, end to end, against the bare network on the same batches in memory
-(`ratio` of images/s). tiny: the same with a generator of width 8, against a plain loop of open, forward by torch's own
+(`ratio` of images/s), in fp32 too with --bare fp32. tiny: the same with a generator of width 8, against a plain loop of open, forward by torch's own
 layers, save. cold: one `i2i translate photo.jpg` as typed, against `python -c "import torch, torchvision"` plus one
 forward (`ratio` of seconds). large: peak memory of one image of --side pixels a side, through --model or random
 weights. archive: small images, 1 % of them bad in ten ways: memory after a tenth of them and at the end. With --kill
@@ -80,7 +80,8 @@ def pipeline(translator: Translator, folder: Path, out: Path, batch: int) -> Non
 
 def network(args: argparse.Namespace, work: Path) -> None:
     """End to end against the bare network."""
-    translator = load(model(work, args.width or 64), args.device, args.precision)
+    path = model(work, args.width or 64)
+    translator, plain = (load(path, args.device, name) for name in (args.precision, args.bare or args.precision))
     folder = photos(work / "in", args.images, args.size)
     batch = args.batch or (1 if translator.device.type == "cpu" else 32)
     ready = [adapt.prepare(p, 3).pixels for p in images.find_images(folder)]
@@ -91,10 +92,10 @@ def network(args: argparse.Namespace, work: Path) -> None:
     def bare() -> None:
         with (
             torch.inference_mode(),
-            torch.autocast(translator.device.type, translator.dtype or torch.bfloat16, translator.dtype is not None),
+            torch.autocast(plain.device.type, plain.dtype or torch.bfloat16, plain.dtype is not None),
         ):
             for group in groups:
-                translator.network(group)
+                plain.network(group)
         if translator.device.type == "cuda":
             torch.cuda.synchronize()
 
@@ -107,6 +108,7 @@ def network(args: argparse.Namespace, work: Path) -> None:
         images=args.images,
         batch=batch,
         end_to_end_per_s=round(args.images / ours, 3),
+        bare_precision=args.bare or args.precision,
         bare_network_per_s=round(args.images / theirs, 3),
         ratio=round(theirs / ours, 3),
         target=0.9,
@@ -220,6 +222,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--bare", default="", help="precision of the bare network; default: that of --precision")
     args = parser.parse_args()
     for case in args.cases:
         with tempfile.TemporaryDirectory() as folder:

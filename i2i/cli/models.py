@@ -65,6 +65,9 @@ def show(
         return
     if isinstance(facts.get("domain"), dict):
         facts["domain"] = f"statistics of the training images ({', '.join(facts['domain'])})"
+    if isinstance(lowered := facts.get("bf16"), dict):
+        shares = [f"{way} {100 * one.get('within', 0):.2f} %" for way, one in lowered.items() if isinstance(one, dict)]
+        facts["bf16"] = f"bf16 on held-out images, values within a level of fp32: {', '.join(shares)}"
     print_table(fact_rows(facts))
 
 
@@ -83,6 +86,14 @@ def pack(
             metavar="DATA",
         ),
     ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Held-out images: a folder or a data set's name. On 16 of them the copy is measured in bf16, so that "
+            "i2i translate may take it on a CPU. A training on a CPU does so at its end.",
+            metavar="DATA",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the file and its size as JSON.")] = False,
 ) -> None:
@@ -96,15 +107,19 @@ def pack(
     import torch
 
     from i2i.core.errors import I2IError
-    from i2i.inference.domain_facts import facts_from
+    from i2i.inference.domain_facts import facts_from, held_out_inputs
     from i2i.models import format as model_file
     from i2i.models.load import find
+    from i2i.models.measured import measure_file
 
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
     path = find(model).path
     added = facts_from(model_file.read_header(path), inputs) if inputs else {}
+    held_out = held_out_inputs(model_file.read_header(path), measure) if measure else {}
     model_file.pack(path, output, only, torch.float32 if full else torch.float16, added)
+    if held_out:
+        measure_file(output, held_out)
     if as_json:
         print_json({"path": str(output), "bytes": output.stat().st_size})
         return

@@ -64,7 +64,7 @@ def translate(
     compile: option.Compile = False,
     render_factor: option.RenderFactor = 0,
     device: option.Device = "auto",
-    precision: option.Precision = "fp32",
+    precision: option.Precision = "auto",
     direction: option.Direction = "AtoB",
     statistics: option.Statistics = "auto",
     method: option.Method = None,

@@ -72,7 +72,7 @@ class Report:
             for outcome in result.outcomes:
                 _print_json(_as_dict(outcome))
             more = {"left_out": formats.count_kinds(result.left_out_files), "record": result.record}
-            more["unlike"] = result.unlike
+            more |= {"unlike": result.unlike, "precision": result.precision, "precision_why": result.why}
             _print_json(
                 {**counts, "seconds": round(seconds, 3), **{key: value for key, value in more.items() if value}}
             )
@@ -83,6 +83,9 @@ class Report:
                 typer.echo(printable(f"{source} -> {target}"))
             self.note(self._summary(result, counts, seconds))
             self._print_notes(result.outcomes)
+            if result.precision not in ("", "fp32") and result.why:
+                what = "mixed (bf16 for images of 8 bits)" if result.precision == "mixed" else result.precision
+                self.note(f"precision=auto took {what}: {result.why}. --precision fp32 turns it off.")
             if result.failed:
                 _print(f"{_count(counts['failed'], result)} failed:")
             for outcome in result.outcomes:

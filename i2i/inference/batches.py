@@ -30,7 +30,7 @@ class BatchRunner:
         self.most = batch or (1 if self.translator.device.type == "cpu" else AUTOMATIC_BATCH)
 
     def outputs(self, parts: list[Part]) -> Iterator[Output]:
-        """The output of each part, in order. All parts have one padded size and one answer.
+        """The output of each part, in order. All parts have one padded size, one answer, and 8 bits or more.
 
         A batch that fails is tried again in halves, so that an error belongs to one image. A single image that does not
         fit the memory is tried again in tiles."""
@@ -56,7 +56,7 @@ class BatchRunner:
 
     def _attempt(self, parts: list[Part]) -> tuple[Sequence[Pixels] | None, BaseException | None]:
         """The network's output for the parts, or why there is none. An error does not keep the failed batch alive."""
-        translator = self.translators[parts[0].job.answer]
+        translator = self.translators[parts[0].job.answer].suited(parts[0].prepared)
         side = translator.padded_size(parts[0].prepared)
         try:
             if translator.tiling.fits(side):
@@ -67,7 +67,8 @@ class BatchRunner:
 
     def _in_smaller_tiles(self, part: Part, error: BaseException) -> tuple[Pixels | None, BaseException | None]:
         """An image that ran out of memory, in tiles of half the size, a quarter, ...; or why that failed too."""
-        translator, prepared = self.translators[part.job.answer], part.prepared
+        prepared = part.prepared
+        translator = self.translators[part.job.answer].suited(prepared)
         height, width = translator.padded_size(prepared)
         tile = max(height, width) // 2
         if not translator.tiling.fits((height, width)):  # it was cut into tiles already

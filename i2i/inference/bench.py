@@ -121,14 +121,14 @@ def _oriented(
     """The model in the protocol's direction, and that direction: BtoA if the model was trained the other way round.
 
     Raises I2IError if the model does not hold the way back then."""
-    translator = model if isinstance(model, Translator) else load(model, device, method=method)
+    translator = model if isinstance(model, Translator) else load(model, device, "fp32", method=method)
     trained = str(translator.header.get("direction") or card.direction)
     if trained == card.direction:
         return translator, "AtoB"
     if isinstance(model, Translator):
         return model, "BtoA"
     try:
-        return load(model, device, direction="BtoA", method=method), "BtoA"
+        return load(model, device, "fp32", direction="BtoA", method=method), "BtoA"
     except NoDirection as error:
         raise I2IError(
             f"The protocol {card.name} goes {card.direction}, and the model was trained on {trained} alone.",

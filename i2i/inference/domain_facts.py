@@ -1,4 +1,4 @@
-"""What the training inputs of a model look like, for a model file that does not say so yet."""
+"""What a model file says of images, for one that does not say so yet: training inputs, and bf16 on held-out ones."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from i2i import data as datasets
 from i2i.core.errors import I2IError
 from i2i.data import folder_names, source
-from i2i.inference.evaluate_data import Source, settings_of
+from i2i.inference.evaluate_data import Source, open_split, settings_of
 from i2i.media import luma
 from i2i.metrics.domain import CHANNELS, FEWEST, IMAGES, facts_of
 from i2i.models.load import NETWORK_OF
+from i2i.models.precision import IMAGES as MEASURED
 
 
 def facts_from(header: Mapping[str, Any], data: Source) -> dict[str, Any]:
@@ -38,3 +41,14 @@ def facts_from(header: Mapping[str, Any], data: Source) -> dict[str, Any]:
             f"Give {FEWEST} or more images of {' or '.join(map(str, CHANNELS))} channels.",
         )
     return facts
+
+
+def held_out_inputs(header: Mapping[str, Any], data: Source) -> dict[str, Tensor]:
+    """Images that the model was not trained on, [B, C, H, W] in [-1, 1], by the directions that it translates.
+
+    data: as of `i2i evaluate`, which chooses the split test, val, or all images. Raises I2IError as `open_split`."""
+    batch = open_split(dict(header), data, None, None)[0].fixed(MEASURED)
+    images = {"AtoB": batch.x}
+    if NETWORK_OF["BtoA"] in header["networks"] and batch.y is not None:
+        images["BtoA"] = batch.y
+    return images

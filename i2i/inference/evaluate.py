@@ -96,7 +96,9 @@ def evaluate(
             progress=progress,
         )  # fmt: skip
     assert not isinstance(model, LoadedGenerator)
-    translator = model if isinstance(model, Translator) else load(model, device, direction=direction, method=method)
+    translator = (
+        model if isinstance(model, Translator) else load(model, device, "fp32", direction=direction, method=method)
+    )
     wanted = names_of(to, getattr(translator.saved_network, "domains", ()))
     if to:
         translator = translator.with_choice(Choice(to=wanted))
@@ -238,7 +240,7 @@ def conclude(
 
     model: the model in memory, or its file, which is loaded on `device`. Writes two files into the run's `folder`:
     metrics.json with the scores, and test.png, a sheet of some inputs, translations and true images."""
-    translator = model if isinstance(model, Translator) else load(model, device)
+    translator = model if isinstance(model, Translator) else load(model, device, "fp32")
     more = ["y"] if translator.scale > 1 else ["color"] if translator.header.get("colorizes") else []
     result = evaluate(translator, held_out, metrics=("pixel", *more, "lpips"))
     result["split"] = split

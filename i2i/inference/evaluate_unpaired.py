@@ -91,7 +91,7 @@ def _way_back(
     if isinstance(model, Translator):
         return None
     try:
-        return load(model, device, direction=direction, method=method)
+        return load(model, device, "fp32", direction=direction, method=method)
     except NoDirection:
         return None
 

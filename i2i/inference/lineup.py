@@ -154,11 +154,11 @@ def _candidates(given: Sequence[str | Path], device: str, method: str | Path | N
             candidates.append(Candidate(path.resolve().name, str(one)))
             continue
         try:
-            translator = load(one, device)
+            translator = load(one, device, "fp32")
         except MethodNeeded:
             if method is None:
                 raise
-            translator = load(one, device, method=method)
+            translator = load(one, device, "fp32", method=method)
         candidates.append(Candidate(translator.name, str(one), translator))
     names = [candidate.name for candidate in candidates]
     for candidate in candidates:

@@ -105,8 +105,8 @@ class Pipeline:
         job.document, job.note = document, document.note
 
     def _groups(self, jobs: Iterable[Job]) -> Iterator[list[Part]]:
-        """Batches of parts of one padded size and one answer; few parts wait for others of their size at any time."""
-        waiting: dict[tuple[int, int, int], list[Part]] = {}
+        """Batches of parts of one padded size, answer and depth; few parts wait for others of their kind."""
+        waiting: dict[tuple[int, int, int, bool], list[Part]] = {}
         for job in jobs:
             assert job.document is not None
             parts = job.document.parts
@@ -114,7 +114,7 @@ class Pipeline:
                 translator = self.runner.translators[job.answer]
                 side = translator.padded_size(prepared)
                 whole = translator.tiling.fits(side)
-                key = (*side, job.answer)
+                key = (*side, job.answer, prepared.has_bytes)
                 pixels = prepared.pixels if whole and len(parts) == 1 else None
                 group = waiting.setdefault(key, [])
                 group.append(Part(job, number, prepared, pixels))

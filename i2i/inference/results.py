@@ -53,6 +53,8 @@ class Result:
     outcomes: list[Outcome] = field(default_factory=list)
     record: str = ""  # error because of which the record is incomplete; empty without one
     unlike: str = ""  # a sentence if the inputs are unlike the images that the model was trained on
+    precision: str = ""  # that the network ran in
+    why: str = ""  # why, if precision=auto chose it: the end of a sentence
     left_out_files: list[Path] = field(default_factory=list)  # of folders and patterns: no readable images
 
     @property

@@ -36,9 +36,9 @@ def reveal_hidden(
     The sheet has, for each of some images: x, G(x), F(G(x)), the error of each pixel, G(x) after adaptive histogram
     equalization, and a true image of that side after it. psnr: of F(G(x) + noise) by the noise in levels of 255.
     Raises I2IError if the model holds no way back, or there are no images of two sides."""
-    forth = load(model, device, direction=direction, method=method)
+    forth = load(model, device, "fp32", direction=direction, method=method)
     try:
-        back = load(model, device, direction=opposite(direction), method=method)
+        back = load(model, device, "fp32", direction=opposite(direction), method=method)
     except I2IError as error:
         raise I2IError(
             f"{model} holds no way back, so nothing can be revealed.",

@@ -23,7 +23,7 @@ class NetworkSettings:
     """How the network runs."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
-    precision: str = "fp32"  # fp32, bf16 or fp16
+    precision: str = "auto"  # auto, fp32, bf16, fp16 or mixed; see load
     direction: str = "AtoB"  # AtoB, or BtoA for a model that holds the way back
     statistics: str = "auto"  # that batch norm uses: image (each image's own), stored (of the training), or auto
     method: str | Path | None = None  # the user's own method file that defines the network; **its code is run**

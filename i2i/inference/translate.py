@@ -23,7 +23,7 @@ from PIL import Image
 from i2i.core import storage
 from i2i.core.errors import I2IError
 from i2i.core.files import blake2b_of, sweep
-from i2i.inference import ray_cluster, sheets, workers
+from i2i.inference import precision, ray_cluster, sheets, workers
 from i2i.inference.domain_check import has_pixels, larger_than_training, spread, unlike_training
 from i2i.inference.inputs import collect_jobs, in_shard
 from i2i.inference.jobs import Jobs, reason
@@ -81,7 +81,7 @@ def translate(
     settings = (settings or TranslateSettings()).with_options(**options)
     run = settings.run
 
-    source, work, answers = _work_of(model, settings)
+    source, work, answers, why = _work_of(model, settings)
 
     # the images, and the names of their outputs
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
@@ -96,12 +96,19 @@ def translate(
     folder = _output_folder(inputs, output, pairs)
     pairs = sheets.expand(pairs, answers, settings.answer.every_domain)
 
-    # what is done already
-    record = record_for(folder, run, len(pairs) > 1 or root is not None, settings_digest(work, settings.answer))
+    # what is done already, and in which precision
+    several = len(pairs) > 1 or root is not None
+    record = record_for(folder, run, several, settings_digest(work, settings.answer))
+    if settings.network.precision == "auto" and not isinstance(model, Translator):
+        form = precision.kept(work, record, lambda form: settings_digest(form, settings.answer))
+        if form.network.precision != work.network.precision:
+            work, why = form, precision.BEGUN
+            record = record_for(folder, run, several, settings_digest(work, settings.answer))
     todo = todo_of(pairs, record, run)
     if run.dry_run:
         states = ["planned" if t else "skipped" for t in todo]
-        return Result([Outcome.of(p, state) for p, state in zip(pairs, states)], left_out_files=others)
+        outcomes = [Outcome.of(p, state) for p, state in zip(pairs, states)]
+        return Result(outcomes, left_out_files=others, precision=work.network.precision, why=why)
 
     sweep({p.target.parent for p in pairs if not storage.is_address(p.target)})
     with OutputFolder(folder, None if record is None else record.path).held() as watched:
@@ -114,6 +121,7 @@ def translate(
         if not unlike and settings.write.size is None:
             unlike = larger_than_training(source, work.network.direction, looks)
     result = dataclasses.replace(result, left_out_files=others, unlike=unlike)
+    result = dataclasses.replace(result, precision=work.network.precision, why=why)
     if format is None and not is_named:
         result.outcomes[:] = [with_format(outcome) for outcome in result.outcomes]
     result.outcomes[:] = with_totals(result.outcomes)
@@ -124,8 +132,9 @@ def translate(
 
 def _work_of(
     model: str | Path | ModelFile | Translator, settings: TranslateSettings
-) -> tuple[ModelFile | Translator, Work, list[Answer]]:
-    """(the model, found; what is done with each image; the answers that are asked for, none for the default).
+) -> tuple[ModelFile | Translator, Work, list[Answer], str]:
+    """(the model, found; what is done with each image; the answers that are asked for, none for the default; why this
+    precision, if auto chose it).
 
     The model is loaded here, or by the processes that do the work; on a cluster, each node finds its file itself.
     Raises I2IError if there is no such model, or it does not have the answers."""
@@ -134,10 +143,11 @@ def _work_of(
     run = settings.run
     source = model if isinstance(model, Translator) else find(model)
     work = Work(model if run.ray else source, settings.write, settings.tiling, settings.network)
+    work, why = precision.settled(work, run)
     if run.processes == 1 and not run.ray:
         work = dataclasses.replace(work, model=work.translator())
     answers = [] if settings.answer.is_default else _answers(work, settings.answer)
-    return source, dataclasses.replace(work, choices=tuple(answer.choice for answer in answers)), answers
+    return source, dataclasses.replace(work, choices=tuple(answer.choice for answer in answers)), answers, why
 
 
 def _answers(work: Work, settings: AnswerSettings) -> list[Answer]:
@@ -237,7 +247,7 @@ def settings_digest(work: Work, answer: AnswerSettings | None = None) -> str:
         "weights": work.digest(),
         "options": options,
         "tiling": dataclasses.asdict(work.tiling),
-        "precision": work.network.precision,
+        "precision": "fp32" if work.network.precision == "auto" else work.network.precision,
         "direction": work.network.direction,
         "statistics": {"image": "picture"}.get(statistics, statistics),  # its name until version 0.1
     }

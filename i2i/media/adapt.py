@@ -41,6 +41,7 @@ class PreparedImage:
     finish: Callable[[np.ndarray], Any]  # all levels [H, W, C] -> the kind it came as
     alpha: np.ndarray | None = None  # [H, W, 1] in the image's own values
     output: tuple[int, int] | None = None  # width and height of the result; None: as the network makes it
+    has_bytes: bool = True  # its own values have 8 bits
     held: int = 0  # pixels that are in memory, where these are not height times width
 
     @property
@@ -158,7 +159,7 @@ def _prepare_tensor(tensor: Tensor, channels: int) -> PreparedImage:
     def finish(levels: np.ndarray) -> Tensor:
         return torch.from_numpy(levels).permute(2, 0, 1).contiguous().to(tensor.device, tensor.dtype)
 
-    return PreparedImage(int(tensor.shape[1]), int(tensor.shape[2]), read, to_levels, finish)
+    return PreparedImage(int(tensor.shape[1]), int(tensor.shape[2]), read, to_levels, finish, has_bytes=is_uint8)
 
 
 def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray], Any]) -> PreparedImage:
@@ -192,7 +193,7 @@ def prepare_array(array: np.ndarray, channels: int, finish: Callable[[np.ndarray
             levels.round_()
         return levels.permute(1, 2, 0).numpy().astype(dtype)
 
-    return PreparedImage(array.shape[0], array.shape[1], read, to_levels, finish, alpha)
+    return PreparedImage(array.shape[0], array.shape[1], read, to_levels, finish, alpha, has_bytes=top == 255)
 
 
 def _check_range(low: float, high: float, what: str, hint: str) -> None:

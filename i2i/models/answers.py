@@ -32,6 +32,13 @@ class ChoiceOptions(TypedDict, total=False):
     steps: int | None  # of a sampler, 1 or more
 
 
+class CallOptions(ChoiceOptions, total=False):
+    """Keywords of a call of a translator."""
+
+    size: adapt.Size
+    batch: int
+
+
 @dataclass(frozen=True)
 class AnswerSettings:
     """Which answers of a model with several are wanted."""

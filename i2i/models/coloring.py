@@ -86,7 +86,7 @@ class ColorTranslator(Translator):
     def square(self, image: PreparedImage, height: int, width: int) -> Tensor:
         """The brightness of the whole image: float32 [channels_in, height, width] in [-1, 1]."""
         pixels = image.pixels
-        if not has_bytes(image):
+        if not image.has_bytes:
             gray = luma.gray(pixels[None])
             if (height, width) != (image.height, image.width):
                 gray = fn.interpolate(gray, (height, width), mode="bilinear", antialias=True).clamp(-1, 1)
@@ -98,7 +98,7 @@ class ColorTranslator(Translator):
 def painted(image: PreparedImage, colors: Tensor) -> np.ndarray:
     """The brightness of `image` with `colors` [3, h, w] in [-1, 1]: [H, W, 3] in the image's own values."""
     height, width = image.height, image.width
-    merge = _of_bytes(image, colors) if has_bytes(image) else _of_floats(image, colors)
+    merge = _of_bytes(image, colors) if image.has_bytes else _of_floats(image, colors)
     step = max(1, STRIP // width)
     return np.concatenate([merge(slice(top, min(top + step, height))) for top in range(0, height, step)])
 
@@ -126,11 +126,6 @@ def _of_floats(image: PreparedImage, colors: Tensor) -> Callable[[slice], np.nda
         return image.to_levels(luma.colored(own[:, :3], large[:, :, rows])[0])
 
     return merge
-
-
-def has_bytes(image: PreparedImage) -> bool:
-    """Whether the image's own values have 8 bits."""
-    return image.to_levels(image.read(slice(0, 1), slice(0, 1))).dtype == np.uint8
 
 
 def check_render_factor(factor: int) -> None:

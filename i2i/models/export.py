@@ -89,7 +89,7 @@ def export(
     _check_request(path, limit, overwrite, quantize)
     tell = tell or (lambda sentence: None)
 
-    loaded = loading.load(model, "cpu", direction=direction, statistics=statistics, method=method)
+    loaded = loading.load(model, "cpu", "fp32", direction=direction, statistics=statistics, method=method)
     source, notes = _answering(loaded, to, steps)
     fast_conv.slow_down(source.network)  # the file holds plain convolutions, and is compared with them
     folder = Path(check) if check is not None else resources.shipped("datasets") / "earth" / "test"

@@ -114,13 +114,27 @@ def pack(
     return _write(Path(output), {**header, **(added or {})}, tensors, SPARSE in header)
 
 
+def add_to_header(path: Path | str, added: Mapping[str, Any]) -> None:
+    """Adds entries to the header of the model at `path`; its tensors stay. Raises I2IError as `load` and `save` do."""
+    path = Path(path)
+    with _open(path) as file:
+        header = _header(path, file.metadata())
+        tensors = {name: file.get_tensor(name).clone() for name in list(file.keys())}
+    _save(path, {**header, **added}, tensors)
+
+
 def _write(path: Path, header: Mapping[str, Any], tensors: State, packed: bool = False) -> Path:
     """Writes a model file, complete or not at all; adds the format's version and the checksum to its header.
 
     packed: weights with many zeros are packed."""
     tensors, shapes = sparse_weights.pack(tensors) if packed else (tensors, {})
     own = {SPARSE: shapes, "format": FORMAT} if shapes else {"format": DENSE}
-    full_header = {**{k: v for k, v in header.items() if k != SPARSE}, **own, "sha256": digest_of(tensors)}
+    return _save(path, {**{k: v for k, v in header.items() if k != SPARSE}, **own}, tensors)
+
+
+def _save(path: Path, header: Mapping[str, Any], tensors: State) -> Path:
+    """Writes tensors as they are with a header, complete or not at all; adds the checksum to it."""
+    full_header = {**header, "sha256": digest_of(tensors)}
     text = json.dumps(full_header, ensure_ascii=False)
     try:
         text.encode()

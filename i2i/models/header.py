@@ -58,6 +58,14 @@ def check_header(where: str, header: Mapping[str, Any]) -> None:
         raise I2IError(f"The header of {where} is damaged: {error}", "Copy or download the file again.") from error
 
 
+def channels_of(where: str, arguments: Mapping[str, Any], header: Mapping[str, Any]) -> tuple[int, int]:
+    """Channels of the inputs and outputs of a network, by its arguments or the header; 3 if neither says. Raises as
+    `check_header`."""
+    channels = {key: arguments.get(key, header.get(key, 3)) for key in ("channels_in", "channels_out")}
+    check_header(where, channels)
+    return int(channels["channels_in"]), int(channels["channels_out"])
+
+
 def _check_latent(parts: Any) -> None:
     """Raises I2IError if the noise is no list of [kind, width]."""
     require("latent", parts, list[Any])

@@ -26,12 +26,13 @@ from i2i.models import content, hub, zoo
 from i2i.models import format as model_file
 from i2i.models.coloring import ColorTranslator
 from i2i.models.folders import file_for, model_inside
+from i2i.models.precision import DTYPES, MIXED, choose
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator
 from i2i.models.use import use_command
 from i2i.models.weights import weights_digest
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", MIXED)
 NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file
 USES_IMAGE_STATISTICS = {"image": True, "picture": True, "stored": False}  # `picture`: the name until version 0.1
 STATISTICS = ("auto", "image", "stored")
@@ -61,7 +62,7 @@ def find(model: str | Path | ModelFile, progress: Progress | None = None) -> Mod
 def load(
     model: str | Path | ModelFile,
     device: str | torch.device = "auto",
-    precision: str = "fp32",
+    precision: str = "auto",
     direction: str = "AtoB",
     statistics: str = "auto",
     tiling: TileSettings | None = None,
@@ -79,7 +80,9 @@ def load(
         - a name that `i2i models` lists (downloaded on first use);
         - hf:USER/NAME[@REVISION] on the Hugging Face Hub;
         - what `find` returned.
-    device: auto, cpu, cuda, cuda:1 or mps. precision: fp32, bf16 or fp16 (GPUs only).
+    device: auto, cpu, cuda, cuda:1 or mps. precision: fp32, bf16, fp16 (GPUs only),
+    mixed (on a CPU: bf16 for images of 8 bits, fp32 for others), or auto: mixed on a CPU with bf16 hardware, for a
+    model of which the file says that this changes its values little (see i2i.models.precision); else fp32.
     direction: AtoB, as trained, or BtoA, the way back, which CycleGAN models hold too.
     statistics: what batch norm uses: `image`, each image's own statistics (as pix2pix does), `stored`, those of the
     training, or `auto`, what the model's header says.
@@ -127,8 +130,11 @@ def translator_of(
     torch_device = _check_options(device, precision, direction, statistics)
     if statistics != "auto":
         header = {**header, "train_mode_norm": USES_IMAGE_STATISTICS[statistics]}
-    kind = _kind_of(header)
-    return kind(network.to(torch_device), dict(header), name, PRECISIONS[precision], tiling)
+    if precision == "auto":
+        precision, _ = choose(header, direction, statistics, torch_device)
+    translator = _kind_of(header)(network.to(torch_device), dict(header), name, DTYPES[precision], tiling)
+    translator.only_bytes = precision == MIXED
+    return translator
 
 
 def _kind_of(header: Mapping[str, Any]) -> type[Translator]:
@@ -139,7 +145,7 @@ def _kind_of(header: Mapping[str, Any]) -> type[Translator]:
 def digest(
     model: str | Path | ModelFile,
     device: str = "auto",
-    precision: str = "fp32",
+    precision: str = "auto",
     direction: str = "AtoB",
     statistics: str = "auto",
     method: str | Path | None = None,
@@ -196,6 +202,8 @@ def _check_options(device: str | torch.device, precision: str, direction: str, s
     torch_device = device_of(device)
     if precision not in PRECISIONS:
         raise I2IError(f"The precision {precision!r} is unknown.", among(str(precision), PRECISIONS))
+    if precision == MIXED and torch_device.type != "cpu":
+        raise I2IError(f"The precision {MIXED} is for CPUs only.", "Give fp16, bf16 or fp32.")
     if precision == "fp16" and torch_device.type == "cpu":
         raise I2IError("fp16 works on GPUs only, and the device is the CPU.", "Give bf16 or fp32.")
     if direction not in NETWORK_OF:
@@ -286,7 +294,7 @@ def _load_onnx(
     path = source.path
     if device not in ("auto", "cpu"):
         raise I2IError(f"ONNX files run on the CPU only, but the device is {device!r}.", "Give auto or cpu.")
-    if precision != "fp32":
+    if precision not in ("auto", "fp32"):
         raise I2IError(
             f"ONNX files run in fp32 only, but the precision is {precision}.", "Give the model it was exported from."
         )

@@ -56,12 +56,12 @@ class Runner:
         else:
             keep_edges_exact(self.network)
 
-    def half(self) -> Runner:
-        """The same network in half precision: bf16 on a CPU, fp16 elsewhere. Its weights are shared."""
+    def with_dtype(self, dtype: torch.dtype | None) -> Runner:
+        """The same network in another precision; None: float32. Its weights are shared."""
         other = copy.copy(self)
-        other.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
-        other._lower()
-        other._compiled = None
+        other.dtype, other._compiled = dtype, None
+        if dtype is not None:
+            other._lower()
         return other
 
     def compile(self) -> None:
@@ -75,7 +75,7 @@ class Runner:
     def batch(self, x: Tensor) -> Tensor:
         """The network's output for [B, C, H, W]; images that are one color everywhere are computed exactly."""
         network = self._compiled or self.network
-        if self.device.type == "cpu":  # a batch is no faster there and changes the last bits
+        if self.device.type == "cpu" and self.dtype != torch.float16:  # no slower, and a batch changes the last bits
             y = torch.cat([self(network, image[None]) for image in x])
         else:
             y = self(network, x)

@@ -33,8 +33,9 @@ from i2i.core.errors import I2IError
 from i2i.media import adapt
 from i2i.media.adapt import PreparedImage, Size
 from i2i.media.palette import Palette
-from i2i.models.answers import AnswerSettings, ChoiceOptions, answers_of, choice_of, who_understands
-from i2i.models.header import check_header
+from i2i.models.answers import AnswerSettings, CallOptions, ChoiceOptions, answers_of, choice_of, who_understands
+from i2i.models.header import channels_of, check_header
+from i2i.models.precision import DTYPES, MIXED
 from i2i.models.runner import Runner
 from i2i.models.stepwise import run_chain
 from i2i.models.tiled_image import run_tiles
@@ -49,19 +50,12 @@ Files: TypeAlias = list[str] | list[Path] | list[str | Path] | list[bytes] | tup
 SMALLEST = 8  # pixels; smaller images are padded, because norms and paddings cannot work on inner maps of one pixel
 
 
-class CallOptions(ChoiceOptions, total=False):
-    """Keywords of a call of a translator."""
-
-    size: Size
-    batch: int
-
-
 class Translator:
     """A model as a function of images; the table above lists their kinds. Safe to call from threads.
 
     network: maps [B, channels_in, H, W] in [-1, 1] to [B, channels_out, H, W]; both sides may be `scale` times as long,
-    if its attribute `scale` or the header says so. It is used as it is, not copied: it is
-    put into eval mode and its parameters stop requiring gradients.
+    if its attribute `scale` or the header says so. It is not copied: it is put into eval mode and its parameters stop
+    requiring gradients.
     header: of the saved model; `i2i.models.load.translator_of` tells which entries count.
     name: shown in messages. dtype: torch.bfloat16 or torch.float16; None: float32. tiling: see TileSettings.
     Raises I2IError if the tile size cannot be used with this network.
@@ -82,15 +76,14 @@ class Translator:
         self.saved_network = self.network  # `network` becomes one of its answers in with_choice
         self.choice = Choice()
         arguments: dict[str, Any] = dict(getattr(network, "arguments", {}))
-        channels = {k: arguments.get(k, header.get(k, 3)) for k in ("channels_in", "channels_out")}
-        check_header(name, channels)
-        self.channels_in, self.channels_out = int(channels["channels_in"]), int(channels["channels_out"])
+        self.channels_in, self.channels_out = channels_of(name, arguments, header)
         self.multiple = int(getattr(network, "multiple", header.get("multiple", 1)))
         scale = getattr(network, "scale", header.get("scale", 1))
         self.scale = scale if type(scale) is int and scale > 0 else 1  # output pixels a side for an input pixel
         palette = header.get("palette") or arguments.get("palette")
         self.palette = Palette.of_text(palette) if palette else None  # of label maps as inputs
         self.runner = Runner(self.network, dtype, self.noisy)
+        self.only_bytes = False  # compute images of more than 8 bits in float32
         self.tiling = Tiling(self.network, self.channels_in, self.multiple, tiling)
         self.tiling.check(name)
 
@@ -208,11 +201,17 @@ class Translator:
 
     def levels(self, images: Sequence[PreparedImage]) -> list[np.ndarray]:
         """The translations of images of one padded size, each [H, W, C] in the values of its own kind."""
+        if self.only_bytes and not all(image.has_bytes for image in images):  # each by itself
+            return [self.suited(image).levels([image])[0] for image in images]
         padded = self.padded_size(images[0])
         if not self.tiling.fits(padded):
             return [image.sized(self.run_in_tiles(image)) for image in images]
         outputs = self.run([image.pixels for image in images], padded)
         return [image.sized(image.to_levels(output)) for image, output in zip(images, outputs)]
+
+    def suited(self, image: PreparedImage) -> Translator:
+        """This model, or for an image of more than 8 bits in the precision mixed the same one in fp32."""
+        return self if image.has_bytes or not self.only_bytes else self.with_precision("fp32")
 
     @torch.inference_mode()
     def run(self, images: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
@@ -254,9 +253,19 @@ class Translator:
 
     def half(self) -> Translator:
         """The same model in half precision: bf16 on a CPU, fp16 on a GPU. Its weights are shared."""
+        return self.with_precision("bf16" if self.device.type == "cpu" else "fp16")
+
+    def with_precision(self, name: str) -> Translator:
+        """The same model in fp32, bf16, fp16 or mixed (see i2i.models.precision). Its weights are shared."""
         other = copy.copy(self)
-        other.runner = self.runner.half()
+        other.runner = self.runner.with_dtype(DTYPES[name])
+        other.only_bytes = name == MIXED
         return other
+
+    @property
+    def precision(self) -> str:
+        """fp32, bf16, fp16 or mixed."""
+        return MIXED if self.only_bytes else next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     def compile(self) -> Translator:
         """Compiles the network at its next call (seconds to minutes for each new size) and returns this translator."""

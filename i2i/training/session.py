@@ -35,6 +35,7 @@ from i2i.training.doctor.monitor import EARLY_STEPS, Doctor
 from i2i.training.domain import domain_facts
 from i2i.training.length import why_fixed
 from i2i.training.loop import Loop
+from i2i.training.lowered import measure_lowered
 from i2i.training.precision import sentence
 from i2i.training.report import Observer, Report, SilentObserver, TrackerObserver
 from i2i.training.report.observer import ProgressObserver, TrainProgress
@@ -155,8 +156,11 @@ class Session:
         self.loop.run(restored=lambda: _note_length(self.run) if self.is_main and self.resumed else None)
 
     def conclude(self) -> None:
-        """Evaluates the finished model of a paired run on its test images, or else on its validation images."""
+        """Measures the finished model in bf16, and evaluates that of a paired run on its test images, or else on its
+        validation images."""
         run = self.run
+        if self.is_main:
+            measure_lowered(run, self._model_path)
         split = next((s for s in ("test", "val") if s in run.data.splits), None)
         if not self.is_main or split is None or not run.method.needs == run.data.layout == "paired":
             return

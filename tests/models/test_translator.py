@@ -79,13 +79,13 @@ def test_devices_and_half_precision(path):
 
 @pytest.mark.parametrize("name", ["cyclegan_daynight", "pix2pix_earth", "pix2pix_emoji"])
 def test_trained_models_keep_their_levels_in_bf16(name):
-    model = load(name, "cpu")
+    model = load(name, "cpu", "fp32")
     with Image.open(MODELS / f"{name}.png") as sheet:
         levels = np.asarray(sheet.convert("RGB"))
     tiles = [levels[top : top + 128, left : left + 128] for top in (0, 128) for left in range(0, 640, 128)]
     apart = np.abs(np.stack(model(tiles)).astype(int) - np.stack(model.half()(tiles)).astype(int))
-    assert (apart <= 1).mean() >= 0.9975
-    assert 0 < apart.max() <= 8  # another precision, and not far off
+    assert (apart <= 1).mean() >= 0.998  # of any images; of those that the models are for, 99.9 %
+    assert 0 < apart.max() <= 12  # another precision, and not far off
 
 
 def test_no_gradients_and_yet_ordinary_tensors(path):

@@ -256,7 +256,7 @@ def _facts(original: Original, request: Request) -> dict[str, Any]:
 
 def kept(header: dict[str, Any]) -> dict[str, Any]:
     """The entries of the original's header that hold for the compressed model, too."""
-    gone = ("networks", "sha256", "format", "multiple", "others", "sparse", "metrics", "choices")
+    gone = ("networks", "sha256", "format", "multiple", "others", "sparse", "metrics", "choices", "bf16")
     return {k: v for k, v in header.items() if k not in gone}
 
 

@@ -127,7 +127,7 @@ def _admit(model: str, device: str, method: str | Path | None) -> Patient:
     if file is not None and content.kind_of(file.path) == content.SAFETENSORS:
         header = model_file.read_header(file.path)
     elif file is not None:
-        header = dict(load(file, device, method=method).header)
+        header = dict(load(file, device, "fp32", method=method).header)
     name = str(method or config.get("method") or header.get("method") or "")
     kind: type[Method] | None = None
     if name and (method is not None or not name.endswith(".py")):  # code of others is not run unasked
@@ -176,7 +176,7 @@ def _of_translator(
     """The signs in the outputs of a translator, the number of images, and whether pairs are learned by heart."""
     copies = unknown("copies", TRANSLATES)
     assert patient.file is not None
-    translator = load(patient.file, device, method=method)
+    translator = load(patient.file, device, "fp32", method=method)
     if data is None:
         missing = [unknown(sign, why) for sign in PIXELS]
         return [*missing, copies], 0, unknown("overfitting", why)

@@ -1,0 +1,71 @@
+"""The precision that `auto` takes for a model that translates, and the measurement on which that rests.
+
+bf16 is faster on a CPU with AMX or AVX512_BF16, and changes an output a little. How much depends on the model, so it is
+measured once, on images that the model was not trained on, and kept in the model's header:
+
+    "bf16": {"AtoB": {"form": 1, "within": 0.9998, "images": 16}}
+
+within: share of the 8-bit values that are at most one level from those of fp32. A model of which this is not known is
+translated in fp32, and so are images of more than 8 bits, which a level of 255 would coarsen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i.core.device import cpu_has_bf16
+from i2i.core.reading import has_form
+
+if TYPE_CHECKING:
+    from i2i.models.translator import Translator
+
+KEY = "bf16"  # of the header
+FORM = 1  # of the way in which i2i.models.bf16 rounds; a measurement of another form counts for nothing
+ENOUGH = 0.999  # share of values within one level
+IMAGES = 16  # most images that are measured
+MIXED = "mixed"  # the precision that auto takes: bf16 for images of 8 bits, fp32 for others
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, MIXED: torch.bfloat16}
+
+
+def choose(header: Mapping[str, Any], direction: str, statistics: str, device: torch.device) -> tuple[str, str]:
+    """(fp32 or mixed, why): what auto takes for a model with this header on a device."""
+    if device.type != "cpu":
+        return "fp32", "auto takes bf16 on CPUs only"
+    allowed, why = may_lower(header, direction, statistics)
+    if not allowed:
+        return "fp32", why
+    if not cpu_has_bf16():
+        return "fp32", "this CPU has no bf16 hardware (AMX or AVX512_BF16)"
+    return MIXED, f"this CPU has bf16 hardware, and {why}"
+
+
+def may_lower(header: Mapping[str, Any], direction: str, statistics: str = "auto") -> tuple[bool, str]:
+    """(whether bf16 is known to keep the values of a model, why)."""
+    facts = header.get(KEY)
+    found: dict[str, Any] = (facts.get(direction) if isinstance(facts, Mapping) else None) or {}
+    if not has_form(found, {"form": int, "within": float, "images": int}) or found["form"] != FORM:
+        return False, "the model's file does not say how near bf16 is to fp32 (`i2i models pack --measure` does)"
+    if statistics != "auto":
+        return False, "bf16 was measured with the model's own norm statistics"
+    share = f"{100 * found['within']:.2f} % of the values of {found['images']} held-out images"
+    if found["within"] < ENOUGH:
+        return False, f"in bf16 only {share} are within one level of fp32"
+    return True, f"{share} are within one level of fp32"
+
+
+def measure(translator: Translator, images: Sequence[Tensor]) -> dict[str, Any]:
+    """What the header says of a direction. images: float32 [C, H, W] in [-1, 1]; translator: in fp32, on the CPU."""
+    lower = translator.with_precision("bf16")
+    within = values = 0
+    for image in images:
+        levels = image.add(1).mul(127.5).round().clamp(0, 255).byte()
+        exact, rough = (one(levels).numpy().astype(np.int16) for one in (translator, lower))
+        within += int((np.abs(exact - rough) <= 1).sum())
+        values += exact.size
+    return {"form": FORM, "within": math.floor(1e4 * within / values) / 1e4, "images": len(images)}
