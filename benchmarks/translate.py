@@ -6,12 +6,13 @@
     python benchmarks/translate.py --cases archive --images 10000 [--side 32] [--kill 1]
 
 network: JPEGs through the ResNet-9 generator, end to end, against the bare network on the same batches in memory
-(`ratio` of images/s), in fp32 too with --bare fp32. tiny: the same with a generator of width 8, against a plain loop of open, forward by torch's own
-layers, save. cold: one `i2i translate photo.jpg` as typed, against `python -c "import torch, torchvision"` plus one
-forward (`ratio` of seconds). large: peak memory of one image of --side pixels a side, through --model or random
-weights. archive: small images, 1 % of them bad in ten ways: memory after a tenth of them and at the end. With --kill
-N the same archive goes through `i2i translate` as typed, which is ended N times by SIGKILL at random moments and then
-goes on with --resume; every file is compared with those of the run that nobody ended.
+(`ratio` of images/s), in fp32 with --bare fp32. tiny: the same with a generator of width 8, against a plain loop of
+open, forward by torch's own layers, save. cold: one `i2i translate photo.jpg` as typed, against `python -c "import
+torch, torchvision"` plus one forward (`ratio` of seconds). large: peak memory of one image of --side pixels a side,
+through --model or random weights. archive: small images, 1 % of them bad in ten ways: memory after a tenth of them
+and at the end. With --kill N the same archive goes through `i2i translate` as typed, which is ended N times by
+SIGKILL at random moments and then goes on with --resume; every file is compared with those of the run that nobody
+ended.
 
 The two sides of a case take turns, round by round, and each counts by its fastest. One JSON line a case.
 """

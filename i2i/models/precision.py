@@ -6,7 +6,8 @@ measured once, on images that the model was not trained on, and kept in the mode
     "bf16": {"AtoB": {"form": 1, "within": 0.9998, "images": 16}}
 
 within: share of the 8-bit values that are at most one level from those of fp32. A model of which this is not known is
-translated in fp32, and so are images of more than 8 bits, which a level of 255 would coarsen.
+translated in fp32, and so are images of more than 8 bits, which a level of 255 would coarsen. gains: false for networks
+of 32 channels or fewer with norms of the image; bf16 took up to 1.3 times as long for `cyclegan_daynight_small`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from i2i.core.device import cpu_has_bf16
 from i2i.core.reading import has_form
+from i2i.models.flat import per_image_norms
+from i2i.models.runner import is_narrow
 
 if TYPE_CHECKING:
     from i2i.models.translator import Translator
@@ -53,6 +56,8 @@ def may_lower(header: Mapping[str, Any], direction: str, statistics: str = "auto
         return False, "the model's file does not say how near bf16 is to fp32 (`i2i models pack --measure` does)"
     if statistics != "auto":
         return False, "bf16 was measured with the model's own norm statistics"
+    if found.get("gains") is False:
+        return False, "the network is too narrow to be faster in bf16"
     share = f"{100 * found['within']:.2f} % of the values of {found['images']} held-out images"
     if found["within"] < ENOUGH:
         return False, f"in bf16 only {share} are within one level of fp32"
@@ -68,4 +73,6 @@ def measure(translator: Translator, images: Sequence[Tensor]) -> dict[str, Any]:
         exact, rough = (one(levels).numpy().astype(np.int16) for one in (translator, lower))
         within += int((np.abs(exact - rough) <= 1).sum())
         values += exact.size
-    return {"form": FORM, "within": math.floor(1e4 * within / values) / 1e4, "images": len(images)}
+    facts = {"form": FORM, "within": math.floor(1e4 * within / values) / 1e4, "images": len(images)}
+    network = translator.network
+    return {**facts, "gains": False} if is_narrow(network) and per_image_norms(network) else facts

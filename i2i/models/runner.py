@@ -27,7 +27,7 @@ class Runner:
     def __init__(self, network: nn.Module, dtype: torch.dtype | None = None, noisy: bool = False) -> None:
         self.network, self.dtype, self.noisy = network, dtype, noisy
         self._compiled: nn.Module | None = None
-        self._is_narrow = _is_narrow(network)
+        self._is_narrow = is_narrow(network)
         self._speed_up()
         if dtype is not None:
             self._lower()
@@ -106,7 +106,8 @@ def require_numbers(y: Tensor, lower: bool = False) -> Tensor:
     return y
 
 
-def _is_narrow(network: nn.Module) -> bool:
+def is_narrow(network: nn.Module) -> bool:
+    """True if no layer of a network has more than NARROW channels."""
     widths = [max(m.weight.shape[:2]) for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd)]
     return 0 < max(widths, default=0) <= NARROW
 

@@ -70,6 +70,7 @@ def test_auto_takes_bf16_where_the_model_keeps_its_values_and_the_cpu_gains(mode
         (None, "does not say"),
         ({**GOOD, "form": precision.FORM - 1}, "does not say"),
         ({**GOOD, "within": "much"}, "does not say"),
+        ({**GOOD, "gains": False}, "too narrow"),
         ({**GOOD, "within": 0.9989}, "in bf16 only 99.89 %"),
     ],
 )
