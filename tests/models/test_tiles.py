@@ -234,7 +234,7 @@ def test_a_trained_model_in_tiles_with_reduced_statistics(trained):
     model, image, whole = trained
     cut = model.with_tiling(TileSettings(160, memory=1.0))
     made = cut(image)
-    # This model darkens by reduced statistics: 24.9 dB, and 23.2 by each tile's own. The seams are what tells them apart.
+    # This model darkens by reduced statistics: 24.9 dB, and 23.2 by own ones of each tile. The seams tell them apart.
     assert psnr(made, whole) >= 22
     assert seams(made, whole, cut.tiling.grid().spans(384, 160, model.multiple)) <= 1.1
     own = np.concatenate([model.with_tiling(TileSettings(0))(image[:, x : x + 128]) for x in range(0, 384, 128)], 1)
