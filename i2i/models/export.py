@@ -278,7 +278,8 @@ def _header(source: Translator, direction: str) -> dict[str, Any]:
     return {
         **{k: v for k, v in source.header.items() if k not in ("networks", "sha256", "format")},
         "network": {"type": type(network).__name__, "arguments": nets.network_arguments(network)},
-        "direction": direction,
+        "direction": direction,  # which generator it is
+        "data_direction": source.header.get("direction", "AtoB"),  # which side of pairs the model reads
         "channels_in": source.channels_in,
         "channels_out": source.channels_out,
         "multiple": source.multiple,

@@ -77,6 +77,8 @@ class OnnxNet(nn.Module):
             self.radius = int(self.header["radius"])
             self.bytes_per_pixel = float(self.header["bytes_per_pixel"])
             self.direction = str(self.header["direction"])
+            # In a saved model, the side of pairs that it reads. (Files of before 0.2.0 do not say it.)
+            self.header["direction"] = str(self.header.get("data_direction", self.direction))
             numbers = (*self.arguments.values(), self.multiple, self.radius + 1, self.bytes_per_pixel)
             if not all(0 < n < 1e9 for n in numbers):
                 raise ValueError(f"numbers out of range: {numbers}")

@@ -295,7 +295,7 @@ def test_export_says_what_it_does_and_how_the_file_is_used(made, images, tmp_pat
 def test_an_export_in_8_bits_is_smaller_and_near_the_model(made, images, tmp_path, monkeypatch):
     torch.manual_seed(0)
     net = nets.build("unet", width=16, depth=4)
-    path = model_file.save(tmp_path / "m.safetensors", {"G": net}, {})
+    path = model_file.save(tmp_path / "m.safetensors", {"G": net}, {"direction": "BtoA"})
     whole = export.export(path, tmp_path / "whole.onnx", check=images)
     small = export.export(path, tmp_path / "small.onnx", check=images, quantize="int8", limit=0.1)
     assert whole.mean < small.mean < 0.1  # in 8 bits the outputs differ
@@ -303,6 +303,7 @@ def test_an_export_in_8_bits_is_smaller_and_near_the_model(made, images, tmp_pat
     x = torch.rand(2, 3, 32, 48) * 2 - 1
     difference = (load(small.path)(x) - load(path, "cpu")(x)).abs()
     assert 0 < difference.mean() < 0.2
+    assert load(small.path).header["direction"] == "BtoA", "pairs are read as those that the model was trained on"
     with pytest.raises(I2IError, match=r"more than the limit of the mean of 0\.02; it was not written"):
         export._check_difference(0.01, 0.03, 0.02, in_8_bits=True)
     export._check_difference(0.5, 0.01, 0.02, in_8_bits=True)  # single values may differ more
