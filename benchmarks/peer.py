@@ -1,20 +1,21 @@
 """Speed beside the reference implementation of pix2pix and CycleGAN, by its own classes, in turns, in one run.
 
     python benchmarks/peer.py CHECKOUT [--cases pix2pix cyclegan translate] [--batches 1 4] [--size 256] [--rounds 5]
-                                       [--steps 0] [--threads 0] [--forms fp32 bf16] [--json]
+                                       [--steps 0] [--threads 0] [--forms fp32 bf16] [--profile] [--json]
 
 CHECKOUT is a folder of github.com/junyanz/pytorch-CycleGAN-and-pix2pix (its `models`, `util` and `data` are imported
 from there; nothing of it is part of this project). Both sides have the settings of the papers: U-Net of depth 8 with
 dropout and batch norm, or ResNet of 9 blocks with instance norm, width 64, Adam, the reference's defaults.
 
 - pix2pix, cyclegan: a step is `set_input` and `optimize_parameters` there, and a step of the training loop here, with
-  losses read. Forms of ours: fp32; bf16; bf16-last, with channels last.
+  losses read. Forms of ours: fp32 and bf16, in the layout that `channels_last=auto` takes;
+  with -last or -first in the layout of that name.
 - translate: one pass of the ResNet generator without gradients there, and of the translator here.
 
 Contenders take turns, round by round, and each counts by its fastest turn. `ratio` is images a second of ours divided
 by those of the reference's default (fp32), `ratio_median` the median over rounds, and `ratio_cpu_time` compares
 processor time, which other programs on the machine disturb less. A turn has `--steps` steps, or as many as take about
-two seconds.
+two seconds. `--profile` prints a table of the operators of one step of each instead of racing them.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=0, help="steps in a turn; 0: about two seconds' worth")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as cores")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=["fp32", "bf16"])
+    parser.add_argument("--profile", action="store_true", help="print the operators that take most of a step")
     parser.add_argument("--json", action="store_true", help="print a JSON line for each form")
     args = parser.parse_args(words)
     if not (args.checkout / "models" / "base_model.py").is_file():
@@ -88,6 +90,9 @@ def main(words: Sequence[str] | None = None) -> int:
     for case in args.cases:
         for batch in args.batches:
             contenders = translators(batch, args) if case == "translate" else trainers(case, batch, args)
+            if args.profile:
+                profile(case, batch, contenders)
+                continue
             times = race(contenders, args.rounds, args.steps)
             for form in list(contenders)[1:]:
                 show(
@@ -172,6 +177,16 @@ def race(contenders: dict[str, Step], rounds: int, steps: int) -> dict[str, list
         for name, step in contenders.items():
             times[name].append(_timed(step, steps))
     return times
+
+
+def profile(case: str, batch: int, contenders: dict[str, Step]) -> None:
+    """Prints the operators that take most of the time of one step, for each contender."""
+    for name, step in contenders.items():
+        step()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+            step()
+        print(f"{case}, batch {batch}, {name}")
+        print(profiler.key_averages().table("self_cpu_time_total", row_limit=15, max_name_column_width=40))
 
 
 def _timed(step: Step, steps: int) -> tuple[float, float]:
