@@ -88,7 +88,8 @@ class FixedNorm(nn.Module):
             shift = shift * self.weight
         if self.bias is not None:
             shift = shift + self.bias
-        scale, shift = (value.to(x.device, torch.float32)[:, None, None] for value in (scale, shift))
+        kind = torch.promote_types(x.dtype, torch.float32)
+        scale, shift = (value.to(x.device, kind)[:, None, None] for value in (scale, shift))
         return torch.addcmul(shift, x, scale).to(x.dtype)  # in float32: bf16 has too few digits for a shift
 
 

@@ -9,6 +9,7 @@ from i2i import data
 from i2i.core.device import device_of
 from i2i.core.errors import I2IError
 from i2i.methods._bases import TwoWay
+from i2i.models.format import read_header
 from i2i.models.measured import measure_file
 from i2i.models.precision import IMAGES
 from i2i.training.run import Run
@@ -28,7 +29,7 @@ def measure_lowered(run: Run, path: Path) -> None:
         return
     batch = data.open(run.sources, run.data_settings, split, cropped=True).fixed(IMAGES)
     images = {"AtoB": batch.x}
-    if issubclass(run.method, TwoWay) and batch.y is not None:
+    if issubclass(run.method, TwoWay) and batch.y is not None and "F" in read_header(path)["networks"]:
         images["BtoA"] = batch.y
     with contextlib.suppress(I2IError, RuntimeError):  # a network that bf16 cannot compute is translated in fp32
         measure_file(path, images)

@@ -30,6 +30,7 @@ from i2i.training.compress.plan import Plan
 from i2i.training.compress.pruned import Pruned, judging_networks
 from i2i.training.compress.student import Budget, start_from, student_of
 from i2i.training.compress.training import set_default_length, set_for_student, train
+from i2i.training.lowered import measure_lowered
 from i2i.training.report.observer import TrainProgress
 
 METHODS = ("distill", "prune")
@@ -120,6 +121,7 @@ def compress(
     header = {**kept(original.header), "compressed": _described(original, request)}
     sparse = isinstance(method, Pruned)
     model_file.save(path, {original.network: network}, header, DTYPES[request.dtype], sparse=sparse)
+    measure_lowered(original.run, path)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     inputs = original.example(method.inner)
     device = next(network.parameters()).device
