@@ -20,16 +20,18 @@ ALLOWED_DEVICES = f"Allowed: {DEVICE_NAMES}."
 Clock = Callable[[], float]  # seconds since any moment
 
 
-def keep_memory(most: int = 2**31 - 1) -> None:
-    """Tells glibc's allocator to keep freed blocks of up to `most` bytes instead of returning them to the system.
+def keep_memory(most: int = 2**31 - 1, block: int | None = None) -> None:
+    """Tells glibc's allocator to keep up to `most` bytes of freed memory instead of returning it to the system.
+
+    block: bytes from which a block is returned at once; None: as `most`.
 
     Every training step asks for the same large blocks again. Fresh pages from the system are cleared at their first
-    use, which costs a fifth of a step of pix2pix on a CPU. Without glibc nothing happens. Not for tiles of large
-    images, whose blocks of many sizes then pile up: 7 GiB instead of 1.6 for one image of 8192 x 8192 pixels."""
+    use, which costs a fifth of a step of pix2pix on a CPU. Without glibc nothing happens. Tiles of large images need a
+    limit, as their blocks of many sizes pile up: 7 GiB instead of 1.6 for one image of 8192 x 8192 pixels."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-            if not libc.mallopt(parameter, most):
+        for parameter, limit in ((-1, most), (-3, block or most)):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+            if not libc.mallopt(parameter, limit):
                 libc.mallopt(parameter, 2**25)  # the most that older versions allow
 
 

@@ -111,6 +111,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _new_file(path: Path) -> BinaryIO:
+    """A file to write; its folder is made if it is missing. Raises OSError and ValueError as the system does."""
+    try:
+        return open(path, "wb")
+    except (FileNotFoundError, NotADirectoryError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "wb")
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write; at the end it is synced and renamed to `path`, on any exception it is removed.
@@ -119,15 +128,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(temporary_name())
     try:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
+            with _new_file(temporary) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        finally:
+        except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise I2IError(f"{path} cannot be written: {reason}.") from error

@@ -169,17 +169,19 @@ def _pairs_of_folder(folder: Path, out: Path | None, model: str, recursive: bool
     whole = folder.resolve()
     base = whole.parent / f"{whole.name}.{model}" if out is None else out  # the top folder has no name
     rest: list[Path] = []
-    paths: Iterable[Path] = map(Path, images.find_image_names(folder, broken=True, others=rest))
-    if not recursive:
-        paths, rest = filter(lambda p: p.parent == folder, paths), [p for p in rest if p.parent == folder]
-    if storage.is_address(base):
-        return [FilePair(p, base / p.relative_to(folder).as_posix(), p.relative_to(folder).as_posix()) for p in paths]
-    inside = base.resolve()
-    if inside != folder.resolve() and inside.is_relative_to(folder.resolve()):
-        paths = filter(lambda p: not _is_below(p, inside), paths)  # outputs of an earlier run are no inputs
-        rest = [p for p in rest if not _is_below(p, inside)]
-    others += rest
-    return [FilePair(p, base / p.relative_to(folder), p.relative_to(folder).as_posix()) for p in paths]
+    earlier = None if storage.is_address(base) else base.resolve()  # outputs of an earlier run are no inputs
+    if earlier is not None and (earlier == whole or not earlier.is_relative_to(whole)):
+        earlier = None
+
+    def is_input(path: Path) -> bool:
+        return (recursive or path.parent == folder) and (earlier is None or not _is_below(path, earlier))
+
+    # sorted as pairs, so that of an archive no second list of names is in memory
+    paths = filter(is_input, map(Path, images.image_names(folder, broken=True, others=rest)))
+    below = ((path, path.relative_to(folder).as_posix()) for path in paths)
+    pairs = sorted((FilePair(path, base / name, name) for path, name in below), key=lambda pair: pair.name)
+    others += filter(is_input, rest)
+    return pairs
 
 
 def _pairs_of_pattern(pattern: str, out: Path | None, model: str, others: list[Path]) -> list[FilePair]:

@@ -72,5 +72,5 @@ def exact_on_flat(network: nn.Module) -> nn.Module:
 
 def is_flat(image: Tensor) -> bool:
     """True if each channel of an image [C, H, W] has one value everywhere."""
-    low, high = torch.aminmax(image.flatten(1), dim=1)
-    return bool((low == high).all())
+    first = image[:, :1, :1]
+    return bool((image[:, 0] == first[:, 0]).all()) and bool((image == first).all())  # the first row tells of most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,8 @@ from i2i.core.errors import I2IError
 from i2i.models import bf16, flat
 from i2i.models.exact_edges import keep_edges_exact
 
-NARROW = 32  # channels; a CPU computes networks that are nowhere wider faster with channels last
+NARROW = 32  # channels; a CPU computes networks that are nowhere wider faster with channels last,
+LARGE = 1 << 16  # but where a norm reads each map, only from so many pixels on
 
 
 class Runner:
@@ -27,7 +29,7 @@ class Runner:
     def __init__(self, network: nn.Module, dtype: torch.dtype | None = None, noisy: bool = False) -> None:
         self.network, self.dtype, self.noisy = network, dtype, noisy
         self._compiled: nn.Module | None = None
-        self._is_narrow = is_narrow(network)
+        self._last_from = (LARGE if flat.per_image_norms(network) else 0) if is_narrow(network) else None
         self._speed_up()
         if dtype is not None:
             self._lower()
@@ -89,7 +91,8 @@ class Runner:
         device = self.device
         x = x.to(device)
         lower = self.dtype is not None and not exact
-        if device.type == "cuda" or (device.type == "cpu" and (self._is_narrow or lower)):
+        is_last = self._last_from is not None and x.shape[-1] * x.shape[-2] >= self._last_from
+        if device.type == "cuda" or (device.type == "cpu" and (is_last or lower)):
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, self.dtype or torch.bfloat16, enabled=lower):
             y = torch.cat([_seeded(network, image[None]) for image in x]) if self.noisy else network(x)
@@ -100,7 +103,7 @@ def require_numbers(y: Tensor, lower: bool = False) -> Tensor:
     """The output of a network, unchanged. Raises I2IError if a value is NaN or infinite: no file may hold that.
 
     lower: the network computed in a lower precision than float32."""
-    if not y.isfinite().all():
+    if y.numel() and not all(map(math.isfinite, torch.stack(torch.aminmax(y)).tolist())):  # NaN is in both
         hint = "Give --precision fp32." if lower else "The model is damaged, or its training failed: use another one."
         raise I2IError("The network's output holds NaN or infinite values, which are no image.", hint)
     return y

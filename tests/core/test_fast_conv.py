@@ -289,13 +289,13 @@ def test_a_network_keeps_its_state_and_parameters_and_is_restored():
         assert torch.equal(net(x), before)
 
 
-@pytest.mark.parametrize(("channels", "kept"), [((44, 3), True), ((20, 10), True), ((64, 64), False)])
-def test_a_convolution_of_repeated_pixels_is_computed_at_the_small_size(channels, kept):
+@pytest.mark.parametrize("channels", [(44, 3), (20, 10), (64, 64)])
+def test_a_convolution_of_repeated_pixels_is_computed_at_the_small_size(channels):
     torch.manual_seed(0)
     layer, x = ResizeConv(*channels, bias=True), torch.randn(2, channels[0], 18, 24)
     expected = exact(layer)(x.double())
     with torch.no_grad():
-        assert (enlarged(layer, x) is not None) == kept
+        assert enlarged(layer, x) is not None
         assert enlarged(layer, x[:, :, :4, :4]) is None
         assert relative(layer(x), expected.detach()) < 1e-6
         assert relative(speed_up(layer)(x), expected.detach()) < 1e-5
