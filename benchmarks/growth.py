@@ -1,10 +1,12 @@
 """What grows with the work, and what must not: time and memory from few images to many, and from small to large.
 
-    python benchmarks/growth.py [--cases images files sides processes] [--counts 10 100 1000 10000 100000] [--side 32]
-                                [--files 10 1000 200000] [--sides 256 1024 4096 16384] [--processes 1 2 4] [--json]
+    python benchmarks/growth.py [--cases images windows files sides processes] [--counts 10 100 1000 10000 100000]
+                                [--side 32] [--window 10000] [--files 10 1000 200000] [--sides 256 1024 4096 16384]
+                                [--processes 1 2 4] [--json]
 
 - images: as many images through `i2i.translate`, by a tiny network: milliseconds for each beyond the first ones, by the
   clock and of processor time, which other programs disturb less, and the largest memory.
+- windows: the largest of these numbers in one call: the same for each `--window` images of it, and the memory then.
 - files: a data set of so many files opened for training: seconds until it is open and to the first batch; memory.
 - sides: one image of so many pixels a side, in tiles where it is large: microseconds a pixel, and memory.
 - processes: 2,000 images by 1 to N processes, starting them included.
@@ -38,6 +40,19 @@ result = i2i.translate(*sys.argv[1:4], **options)
 assert not result.failed, result.failed
 print(time.perf_counter() - started, time.process_time())
 """
+WINDOWS = """
+import sys, time, i2i
+window, folder, out, model = int(sys.argv[1]), *sys.argv[2:]
+marks = []
+def progress(done, total, source):
+    if done == 10 or done % window == 0:  # the start is before the tenth
+        memory = next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]
+        marks.append((done, time.perf_counter(), time.process_time(), int(memory)))
+result = i2i.translate(folder, out, model, device="cpu", progress=progress)
+assert not result.failed, result.failed
+for (before, clock, busy, _), (done, clock2, busy2, memory) in zip(marks, marks[1:]):
+    print(done, 1000 * (clock2 - clock) / (done - before), 1000 * (busy2 - busy) / (done - before), memory)
+"""
 OPEN = """
 import sys, time
 from i2i.data import source
@@ -60,7 +75,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--counts", nargs="+", type=int, default=[10, 100, 1000, 10_000, 100_000])
-    parser.add_argument("--side", type=int, default=32, help="pixels a side of the images in `images`, `processes`")
+    parser.add_argument("--side", type=int, default=32, help="pixels a side of images, but in `files` and `sides`")
+    parser.add_argument("--window", type=int, default=10_000, help="images of one line of `windows`")
     parser.add_argument("--files", nargs="+", type=int, default=[10, 1000, 200_000])
     parser.add_argument("--sides", nargs="+", type=int, default=[256, 1024, 4096, 16_384])
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2, 4])
@@ -85,6 +101,15 @@ def images(args: argparse.Namespace, work: Path) -> None:
         _show(args, "images", count=count, seconds=times[0], **each, memory_mib=memory)
         shutil.rmtree(work / "out")
         shutil.rmtree(folder)
+
+
+def windows(args: argparse.Namespace, work: Path) -> None:
+    """Time and memory in the course of one call."""
+    folder = _linked(work / "in", max(args.counts), args.side)
+    numbers, _ = _measured(WINDOWS, args.window, folder, work / "out", _model(work))
+    for i in range(0, len(numbers), 4):
+        done, clock, busy, kib = numbers[i : i + 4]
+        _show(args, "windows", images=int(done), ms_each=clock, cpu_ms_each=busy, memory_mib=kib / 1024)
 
 
 def files(args: argparse.Namespace, work: Path) -> None:
@@ -122,7 +147,7 @@ def processes(args: argparse.Namespace, work: Path) -> None:
         shutil.rmtree(work / "out")
 
 
-CASES = {"images": images, "files": files, "sides": sides, "processes": processes}
+CASES = {"images": images, "windows": windows, "files": files, "sides": sides, "processes": processes}
 
 
 def _model(work: Path) -> Path:

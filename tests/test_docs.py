@@ -169,7 +169,10 @@ def run_benchmark(words: list[str], sandbox: Path) -> None:
     elif "--images" in made and "archive" not in made:
         made[made.index("--images") + 1] = "2"
     if "growth" in words[0]:
-        made = [words[0], *["--counts", "4", "8", "--files", "8", "--sides", "64", "--processes", "1", "--json"]]
+        made = [
+            words[0],
+            *["--counts", "4", "8", "--window", "4", "--files", "8", "--sides", "64", "--processes", "1", "--json"],
+        ]
     done = subprocess.run(
         [sys.executable, str(ROOT / made[0]), *made[1:]],
         cwd=sandbox, env=docs.environment(sandbox), capture_output=True, text=True, timeout=540,

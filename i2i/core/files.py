@@ -111,35 +111,36 @@ def atomic_path(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _new_file(path: Path) -> BinaryIO:
-    """A file to write; its folder is made if it is missing. Raises OSError and ValueError as the system does."""
-    try:
-        return open(path, "wb")
-    except (FileNotFoundError, NotADirectoryError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "wb")
-
-
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write; at the end it is synced and renamed to `path`, on any exception it is removed.
 
     Raises I2IError naming `path` if the disk refuses (full, read-only, ...)."""
-    temporary = path.with_name(temporary_name())
+    # A text, no Path: pathlib puts each name into Python's table of texts, which grows by those that never come again.
+    temporary = os.path.join(os.path.dirname(path), temporary_name())
     try:
         try:
-            with _new_file(temporary) as file:
+            with _new_file(temporary, path.parent) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+            with contextlib.suppress(OSError, ValueError):
+                os.unlink(temporary)
             raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise I2IError(f"{path} cannot be written: {reason}.") from error
+
+
+def _new_file(name: str, folder: Path) -> BinaryIO:
+    """A file to write in a folder, which is made if it is missing. Raises OSError and ValueError as the system does."""
+    try:
+        return open(name, "wb")
+    except (FileNotFoundError, NotADirectoryError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(name, "wb")
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -42,33 +41,45 @@ class FilePair:
     Of an archive of 100,000 images all pairs are in memory at once: each holds the names of its files and the folders
     that it shares with others, not two Paths, which take three times as much."""
 
-    __slots__ = ("_source", "_source_folder", "_target", "_target_folder", "answer", "name")
+    __slots__ = ("_shared", "_source", "_target", "name")
 
     def __init__(self, source: Path, target: Path, name: str, answer: int = 0) -> None:
-        self.name, self.answer = name, answer
-        self._source_folder, self._source = _folder_and_name(source, name)
-        self._target_folder, self._target = _folder_and_name(target, self._source)
+        self.name = name
+        source_folder, self._source = _folder_and_name(source, name)
+        target_folder, self._target = _folder_and_name(target, self._source)
+        self._shared = _shared(source_folder, target_folder, answer)
+
+    @property
+    def answer(self) -> int:
+        """Which of the answers of a model with several it is."""
+        return self._shared[2]
 
     @property
     def source(self) -> Path:
         """The input."""
-        return Path(self._source_folder, self._source) if isinstance(self._source, str) else self._source
+        return Path(self._shared[0], self._source) if isinstance(self._source, str) else self._source
 
     @property
     def target(self) -> Path:
         """The output."""
-        return Path(self._target_folder, self._target) if isinstance(self._target, str) else self._target
+        return Path(self._shared[1], self._target) if isinstance(self._target, str) else self._target
 
     def with_target(self, target: Path, answer: int | None = None) -> FilePair:
         """The same input with another output, and another of the answers if one is given."""
         return FilePair(self.source, target, self.name, self.answer if answer is None else answer)
 
 
+@functools.lru_cache(maxsize=1024)
+def _shared(source_folder: str, target_folder: str, answer: int) -> tuple[str, str, int]:
+    """What the pairs of a folder share, as one object."""
+    return source_folder, target_folder, answer
+
+
 def _folder_and_name(path: Path, known: str | Path) -> tuple[str, str | Path]:
     """(folder, name) of a path, the name as the object `known` if it is equal; of an address ("", the path itself)."""
     if storage.is_address(path) or not path.name:
         return "", path
-    return sys.intern(str(path.parent)), known if isinstance(known, str) and known == path.name else path.name
+    return str(path.parent), known if isinstance(known, str) and known == path.name else path.name
 
 
 def beside(path: Path, model: str) -> Path:

@@ -128,3 +128,13 @@ def test_digests_of_bytes_and_files_are_those_of_hashlib(tmp_path):
     assert files.sha256_of(data) == files.sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
     expected = hashlib.blake2b(data, digest_size=16).hexdigest()
     assert files.blake2b_of(data) == files.blake2b_of(memoryview(data)) == files.blake2b_of(tmp_path / "a") == expected
+
+
+def test_names_of_temporary_files_do_not_stay_in_memory(tmp_path, monkeypatch):
+    name = f".i2i-{os.urandom(8).hex()}.tmp"
+    monkeypatch.setattr(files, "temporary_name", lambda: name)
+    with files.atomic_write(tmp_path / "a.txt") as file:
+        file.write(b"a")
+        same = f"{name} "[:-1]
+        assert sys.intern(same) is same  # nobody has put an equal text into Python's table
+    assert (tmp_path / "a.txt").read_bytes() == b"a"
