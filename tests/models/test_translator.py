@@ -16,6 +16,7 @@ from i2i import nets
 from i2i.core.errors import I2IError
 from i2i.models import format as model_file
 from i2i.models.load import load
+from i2i.models.runner import Runner
 from i2i.models.tiling import TileSettings
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -161,3 +162,17 @@ def test_a_data_loader_starts_its_workers_either_way(path, method):
     made = Made(load(path, "cpu"))
     for i, batch in enumerate(DataLoader(made, batch_size=1, num_workers=1, multiprocessing_context=method)):
         assert np.array_equal(batch[0], made[i])
+
+
+@pytest.mark.parametrize(("norm", "from_side"), [("instance", 256), ("batch", 16)])
+def test_narrow_networks_get_their_maps_channels_last_where_a_cpu_is_faster_so(norm, from_side):
+    network = nets.build("resnet", width=4, blocks=1, norm=norm)
+    layouts = []
+    network.register_forward_pre_hook(
+        lambda _, x: layouts.append(x[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    runner = Runner(network.eval())
+    for side in (16, 64, 256):
+        with torch.inference_mode():
+            runner.batch(torch.rand(1, 3, side, side))
+    assert layouts == [side >= from_side for side in (16, 64, 256)]
