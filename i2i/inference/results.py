@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from i2i.inference.outputs import FilePair
 from i2i.media import formats
+
+
+@functools.lru_cache(maxsize=1024)
+def _told(state: str, error: str, note: str) -> tuple[str, str, str]:
+    """What outcomes of one end share, as one object."""
+    return state, error, note
 
 
 class Outcome:
@@ -15,18 +22,33 @@ class Outcome:
     state: done, skipped, failed, or planned (by a dry run). error: why it failed. note: what the user should know of
     the input, although it was translated."""
 
-    __slots__ = ("_pair", "error", "note", "state")
+    __slots__ = ("_pair", "_told")  # an archive has 100,000 of them, and nearly all are told the same
 
     def __init__(self, source: Path, target: Path, state: str, error: str = "", note: str = "") -> None:
         self._pair = FilePair(source, target, source.name)
-        self.state, self.error, self.note = state, error, note
+        self._told = _told(state, error, note)
 
     @classmethod
     def of(cls, pair: FilePair, state: str, error: str = "", note: str = "") -> Outcome:
         """The outcome of a pair, which it shares."""
         outcome = cls.__new__(cls)
-        outcome._pair, outcome.state, outcome.error, outcome.note = pair, state, error, note
+        outcome._pair, outcome._told = pair, _told(state, error, note)
         return outcome
+
+    @property
+    def state(self) -> str:
+        """done, skipped, failed or planned."""
+        return self._told[0]
+
+    @property
+    def error(self) -> str:
+        """Why it failed."""
+        return self._told[1]
+
+    @property
+    def note(self) -> str:
+        """What the user should know of it."""
+        return self._told[2]
 
     @property
     def source(self) -> Path:
