@@ -12,7 +12,7 @@ COPIES = (torch.ops.aten._to_copy, torch.ops.aten.clone, torch.ops.aten.contiguo
 
 
 class Copies(TorchDispatchMode):
-    """Notes the shapes of tensors that are copied."""
+    """Notes the shapes of tensors that are copied, without parts of wider ones."""
 
     def __init__(self):
         super().__init__()
@@ -20,7 +20,9 @@ class Copies(TorchDispatchMode):
 
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
         if op.overloadpacket in COPIES:
-            self.shapes.append(tuple(args[0].shape))
+            x = args[0]
+            if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
+                self.shapes.append(tuple(x.shape))
         return op(*args, **(kwargs or {}))
 
 
