@@ -83,6 +83,15 @@ InitFrom = Annotated[
     str | None, typer.Option(help="distill: begin with the weights of this earlier student.", metavar="MODEL")
 ]
 Dtype = Annotated[str, typer.Option(help="Numbers in the file: fp16 or fp32.", metavar="NAME")]
+Load = Annotated[
+    int | None,
+    typer.Option(
+        help="Side of images before the random crops of the training, in pixels. Above the model's size it keeps a "
+        "student from learning few images by heart. [default: as the model was trained]",
+        metavar="PIXELS",
+        min=1,
+    ),
+]
 Epochs = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
 Images = Annotated[
     int | None,
@@ -114,7 +123,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 
 OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "real", "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
-NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", "epochs", "images", "batch", "seed", "device", "table", "rows", "seeds")
+NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", "epochs", "images", "batch", "seed", "load", "device", "table", "rows", "seeds")
 
 
 def register(app: typer.Typer) -> None:
@@ -145,6 +154,7 @@ def compress(
     images: Images = None,
     batch: Batch = None,
     seed: Seed = None,
+    load: Load = None,
     precision: Precision = None,
     device: common.Device = "auto",
     table: Table = False,
@@ -171,7 +181,7 @@ def compress(
     if precision and by != "distill":
         raise I2IError("--precision is an option of a student.", "Leave it out: pruning computes in float32.")
     training = {"epochs": epochs, "images": images, "batch": batch, "seed": seed, "device": device}
-    training |= {"precision": precision}
+    training |= {"precision": precision, "load": load}
     if epochs and images is None:
         training["images"] = 0
 

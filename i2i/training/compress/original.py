@@ -13,6 +13,7 @@ from torch import Tensor
 from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.data import cards
+from i2i.data import open as open_data
 from i2i.methods import method_names
 from i2i.methods._method import Method
 from i2i.models import content
@@ -76,8 +77,11 @@ def open_original(
     """Opens a model with its method and its data.
 
     model: the folder of a run, or a model file or name. data: default: the data that it was trained on. direction:
-    which of two generators is compressed. training: settings of the compression run (images, batch, seed, ...). Raises
-    I2IError for a model that cannot be trained on, and if there is no data."""
+    which of two generators is compressed. training: settings of the compression run (images, batch, seed, ...), and
+    `load`, the side of images before the random crops. Raises I2IError for a model that cannot be trained on, and if
+    there is no data."""
+    settings = dict(training or {})
+    load = settings.pop("load", None)
     name = model.name if isinstance(model, ModelFile) else str(model)
     if not isinstance(model, ModelFile) and (Path(model) / "config.yaml").is_file():
         folder = Path(model)
@@ -101,7 +105,9 @@ def open_original(
         start = read_start(str(path))
     _refuse(run, name)
     run.tricks = TrickSettings()
-    _set_training(run, training or {})
+    if load is not None:
+        _load_at(run, load)
+    _set_training(run, settings)
     network = _generator(run, header, direction, name)
     return Original(name, run, network, header, start, path)
 
@@ -143,6 +149,14 @@ def _refuse(run: Run, name: str) -> None:
             f"{name} was trained by {run.method.__name__}, whose networks grow while they are trained.",
             "Its generator cannot be compressed; export it with i2i models pack to halve the file.",
         )
+
+
+def _load_at(run: Run, side: int) -> None:
+    """Makes the run resize its training images to `side` pixels before their random crops."""
+    if side < run.shape.size:
+        raise I2IError(f"--load is {side}, and the model's images have {run.shape.size} pixels.", "Give no less.")
+    run.data_settings = dataclasses.replace(run.data_settings, load=side)
+    run.data = open_data(run.sources, run.data_settings, "train", cropped=True)
 
 
 def _set_training(run: Run, values: dict[str, Any]) -> None:

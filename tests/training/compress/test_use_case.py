@@ -139,6 +139,7 @@ def test_without_whole_filters_the_network_is_smaller(run: Path, tmp_path: Path)
         (["--direction", "BtoA"], "cannot translate BtoA"),
         (["--table", "--rows", "z"], "There is no row 'z'."),
         (["--real", "photos"], "--real is 'photos'."),
+        (["--load", "8"], "--load is 8, and the model's images have "),
         (["--real", "teacher"], "--real teacher is for CycleGAN."),
         (["--method", "prune", "--real", "teacher"], "--real and --init-from are for students."),
     ],
@@ -228,3 +229,11 @@ def test_a_run_of_each_kind_is_pruned_or_refused_in_a_sentence(run: Path, tmp_pa
 def test_a_model_in_lab_is_opened_with_the_network_inside(run: Path) -> None:
     original = open_original("colorize_earth", [str(run.parent / "pairs")], training=TRAINING)
     assert type(original.build().get_submodule("G")).__name__ == "LabColorizer"
+
+
+def test_load_resizes_images_before_their_crops(run: Path) -> None:
+    plain, larger = (open_original(run, training=t).run.data for t in ({}, {"load": 24}))
+    images, crops = (next(iter(data.batches(seed=0))).x for data in (plain, larger))
+    assert images.shape == crops.shape == (1, 3, 16, 16)
+    assert not torch.equal(images, crops)
+    assert not torch.equal(images.flip(-1), crops)
