@@ -123,7 +123,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 
 OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "real", "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
-NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", "epochs", "images", "batch", "seed", "load", "device", "table", "rows", "seeds")
+NOT_OF_CURVE = (
+    *NOT_OF_TABLE,
+    "sparsity",
+    "epochs",
+    "images",
+    "batch",
+    "seed",
+    "load",
+    "device",
+    "table",
+    "rows",
+    "seeds",
+)
 
 
 def register(app: typer.Typer) -> None:

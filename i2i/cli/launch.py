@@ -52,17 +52,13 @@ def launch(words: list[str], count: int) -> int:
     """Runs `i2i WORDS` in `count` processes and returns the exit code of the first that failed; 0 if none did.
 
     Raises I2IError if a process ended without printing an error, for example because the system killed it."""
-    received = 0  # the last signal that this process received
+    received: list[int] = []  # signals to this process
     running: list[subprocess.Popen[bytes]] = []
 
-    def forward(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received = number
-        for process in running:
-            if process.poll() is None:
-                process.send_signal(number)
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)  # `_wait` passes it on, when all processes have been started
 
-    previous = {s: signal.signal(s, forward) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     with temporary_folder() as folder:
         try:
             common = _environment(count)
@@ -70,7 +66,7 @@ def launch(words: list[str], count: int) -> int:
                 own = {"RANK": str(rank), "LOCAL_RANK": str(rank), ERROR_FILE: str(Path(folder, str(rank), "error"))}
                 command = [sys.executable, "-m", "i2i", *words]
                 running.append(subprocess.Popen(command, env={**common, **own}, start_new_session=True))
-            code = _wait(running)
+            code = _wait(running, received)
         finally:
             for process in running:
                 if process.poll() is None:
@@ -78,7 +74,7 @@ def launch(words: list[str], count: int) -> int:
                     process.wait()
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        return _conclude(code, error_was_printed(folder), received, "--json" in words)
+        return _conclude(code, error_was_printed(folder), received[-1] if received else 0, "--json" in words)
 
 
 def _environment(count: int) -> dict[str, str]:
@@ -97,12 +93,18 @@ def _environment(count: int) -> dict[str, str]:
     }
 
 
-def _wait(running: list[subprocess.Popen[bytes]]) -> int:
+def _wait(running: list[subprocess.Popen[bytes]], received: list[int]) -> int:
     """Waits for all processes, and returns the first exit code that is not 0.
 
-    Kills those that go on for GRACE seconds after one has failed."""
-    first, ended_at = 0, None
+    Passes each signal in `received` on to those that run. Kills those that go on for GRACE seconds after one has
+    failed."""
+    first, ended_at, passed = 0, None, 0
     while any(process.poll() is None for process in running):
+        for number in received[passed:]:
+            passed += 1
+            for process in running:
+                if process.poll() is None:
+                    process.send_signal(number)
         for process in running:
             code = process.poll()
             if code is not None and ended_at is None:

@@ -112,7 +112,9 @@ def test_when_one_fails_the_others_are_ended(monkeypatch, tmp_path, script, said
         launch.launch(["train"], 2)
 
 
-def test_a_signal_reaches_every_process(monkeypatch, tmp_path, capsys):
+@pytest.fixture
+def waiting_program(monkeypatch, tmp_path):
+    """In the place of Python, a program that writes that it is up, and waits for SIGTERM, which it writes, too."""
     fake = tmp_path / "python"
     fake.write_text(
         f"#!/bin/sh\ntrap 'echo got > {tmp_path}/$RANK; exit 143' TERM\necho up > {tmp_path}/up$RANK\n"
@@ -120,18 +122,43 @@ def test_a_signal_reaches_every_process(monkeypatch, tmp_path, capsys):
     )
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
+    return tmp_path
 
+
+def wait_until_up(folder, *ranks):
+    while not all((folder / f"up{rank}").exists() for rank in ranks):
+        time.sleep(0.02)
+
+
+def check_stopped(folder, capsys):
+    assert launch.launch(["train"], 2) == 143
+    assert (folder / "0").read_text() == (folder / "1").read_text() == "got\n"
+    assert capsys.readouterr().err == "Stopped before the training had begun.\n"
+
+
+def test_a_signal_reaches_every_process(waiting_program, capsys):
     def terminate():
-        while not ((tmp_path / "up0").exists() and (tmp_path / "up1").exists()):
-            time.sleep(0.02)
+        wait_until_up(waiting_program, 0, 1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
     threading.Thread(target=terminate).start()
-    assert launch.launch(["train"], 2) == 143
-    assert (tmp_path / "0").read_text() == (tmp_path / "1").read_text() == "got\n"
-    assert capsys.readouterr().err == "Stopped before the training had begun.\n"
+    check_stopped(waiting_program, capsys)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_while_processes_are_started_reaches_them(waiting_program, monkeypatch, capsys):
+    popen = subprocess.Popen
+
+    def interrupted(command, env, **options):
+        process = popen(command, env=env, **options)
+        wait_until_up(waiting_program, env["RANK"])
+        if env["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    check_stopped(waiting_program, capsys)
 
 
 @pytest.mark.slow
