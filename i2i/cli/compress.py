@@ -86,10 +86,17 @@ Dtype = Annotated[str, typer.Option(help="Numbers in the file: fp16 or fp32.", m
 Load = Annotated[
     int | None,
     typer.Option(
-        help="Side of images before the random crops of the training, in pixels. Above the model's size it keeps a "
-        "student from learning few images by heart. [default: as the model was trained]",
+        help="Side of training images before their random crops, in pixels. [default: as the model was trained]",
         metavar="PIXELS",
         min=1,
+    ),
+]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        help="Random changes of training images, as in training: rotate90, vflip, ..., joined by +. "
+        "They keep a student from learning few images by heart. [default: as the model was trained]",
+        metavar="NAMES",
     ),
 ]
 Epochs = Annotated[float | None, typer.Option(help="Passes over the data.", metavar="N")]
@@ -167,6 +174,7 @@ def compress(
     batch: Batch = None,
     seed: Seed = None,
     load: Load = None,
+    augment: Augment = None,
     precision: Precision = None,
     device: common.Device = "auto",
     table: Table = False,
@@ -193,7 +201,7 @@ def compress(
     if precision and by != "distill":
         raise I2IError("--precision is an option of a student.", "Leave it out: pruning computes in float32.")
     training = {"epochs": epochs, "images": images, "batch": batch, "seed": seed, "device": device}
-    training |= {"precision": precision, "load": load}
+    training |= {"precision": precision, "load": load, "augment": augment}
     if epochs and images is None:
         training["images"] = 0
 

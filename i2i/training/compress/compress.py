@@ -55,7 +55,7 @@ class Request:
     real: str = "data"  # what the discriminator of a student learns to be real: data, teacher
     init_from: str = ""  # the model file of an earlier student, with whose weights this one starts
     dtype: str = "fp16"  # of the weights in the file: fp16, fp32
-    training: dict[str, Any] = field(default_factory=dict)  # of the run: images, epochs, batch, seed, device, load
+    training: dict[str, Any] = field(default_factory=dict)  # of the run: images, epochs, batch, seed, device, load, ...
 
     def check(self) -> None:
         """Raises I2IError for a value that is not allowed."""

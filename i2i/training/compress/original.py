@@ -29,6 +29,7 @@ from i2i.training.tricks import TrickSettings
 NETWORKS = {"AtoB": "G", "BtoA": "F"}
 SMALLEST_FOR_LAYERS = 24  # pixels of a side that a PatchGAN of three layers needs
 # Entries of a header that say how its data was prepared.
+OF_DATA = ("load", "augment")  # settings of the data that a compression may change
 PREPARED = ("size", "preprocess", "direction", "channels_in", "channels_out", "scale")
 
 
@@ -78,10 +79,9 @@ def open_original(
 
     model: the folder of a run, or a model file or name. data: default: the data that it was trained on. direction:
     which of two generators is compressed. training: settings of the compression run (images, batch, seed, ...), and
-    `load`, the side of images before the random crops. Raises I2IError for a model that cannot be trained on, and if
-    there is no data."""
+    `load` and `augment` of its data. Raises I2IError for a model that cannot be trained on, and if there is no data."""
     settings = dict(training or {})
-    load = settings.pop("load", None)
+    of_data = {name: settings.pop(name) for name in OF_DATA if name in settings}
     name = model.name if isinstance(model, ModelFile) else str(model)
     if not isinstance(model, ModelFile) and (Path(model) / "config.yaml").is_file():
         folder = Path(model)
@@ -105,8 +105,8 @@ def open_original(
         start = read_start(str(path))
     _refuse(run, name)
     run.tricks = TrickSettings()
-    if load is not None:
-        _load_at(run, load)
+    if of_data:
+        _set_data(run, of_data)
     _set_training(run, settings)
     network = _generator(run, header, direction, name)
     return Original(name, run, network, header, start, path)
@@ -151,11 +151,13 @@ def _refuse(run: Run, name: str) -> None:
         )
 
 
-def _load_at(run: Run, side: int) -> None:
-    """Makes the run resize its training images to `side` pixels before their random crops."""
-    if side < run.shape.size:
-        raise I2IError(f"--load is {side}, and the model's images have {run.shape.size} pixels.", "Give no less.")
-    run.data_settings = dataclasses.replace(run.data_settings, load=side)
+def _set_data(run: Run, values: dict[str, Any]) -> None:
+    """Changes how the run's training images are prepared."""
+    if values.get("load", run.shape.size) < run.shape.size:
+        raise I2IError(
+            f"--load is {values['load']}, and the model's images have {run.shape.size} pixels.", "Give no less."
+        )
+    run.data_settings = dataclasses.replace(run.data_settings, **values)
     run.data = open_data(run.sources, run.data_settings, "train", cropped=True)
 
 

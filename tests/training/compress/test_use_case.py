@@ -140,6 +140,7 @@ def test_without_whole_filters_the_network_is_smaller(run: Path, tmp_path: Path)
         (["--table", "--rows", "z"], "There is no row 'z'."),
         (["--real", "photos"], "--real is 'photos'."),
         (["--load", "8"], "--load is 8, and the model's images have "),
+        (["--augment", "turns"], "The augmentation 'turns' is unknown."),
         (["--real", "teacher"], "--real teacher is for CycleGAN."),
         (["--method", "prune", "--real", "teacher"], "--real and --init-from are for students."),
     ],
@@ -231,8 +232,9 @@ def test_a_model_in_lab_is_opened_with_the_network_inside(run: Path) -> None:
     assert type(original.build().get_submodule("G")).__name__ == "LabColorizer"
 
 
-def test_load_resizes_images_before_their_crops(run: Path) -> None:
-    plain, larger = (open_original(run, training=t).run.data for t in ({}, {"load": 24}))
+@pytest.mark.parametrize("changes", [{"load": 24}, {"augment": "noise"}])
+def test_training_images_are_prepared_as_the_user_says(run: Path, changes: dict[str, object]) -> None:
+    plain, larger = (open_original(run, training=t).run.data for t in ({}, changes))
     images, crops = (next(iter(data.batches(seed=0))).x for data in (plain, larger))
     assert images.shape == crops.shape == (1, 3, 16, 16)
     assert not torch.equal(images, crops)
