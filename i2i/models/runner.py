@@ -33,7 +33,8 @@ class Runner:
         self._speed_up()
         if dtype is not None:
             self._lower()
-            network.to(memory_format=torch.channels_last)
+            if self.device.type != "cpu":  # there it holds rounded copies, and its weights compute in float32, too
+                network.to(memory_format=torch.channels_last)
 
     @property
     def device(self) -> torch.device:

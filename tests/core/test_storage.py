@@ -135,10 +135,8 @@ def test_bad_objects_are_listed_and_what_is_done_is_skipped(model, tmp_path, buc
     said = lines(i2i(*words, code=3)[0])
     assert {x["input"]: x["state"] for x in said[:-1] if x["state"] == "failed"} == {f"{bucket}/in/bad.png": "failed"}
     assert f"{bucket}/in/bad.png is not an image" in next(x["error"] for x in said if x.get("error"))
-    assert lines(i2i(*words, "--resume", code=3)[0])[-1] | {"seconds": 0} == {
-        **{"done": 0, "skipped": 3, "failed": 1, "planned": 0},
-        "seconds": 0,
-    }
+    counts = {"done": 0, "skipped": 3, "failed": 1, "planned": 0}
+    assert lines(i2i(*words, "--resume", code=3)[0])[-1].items() >= counts.items()
     upath.UPath(f"{bucket}/in/0.png").write_bytes((tmp_path / "in" / "2.png").read_bytes())  # another image by now
     upath.UPath(f"{bucket}/out/2.png").write_bytes(b"cut")
     states = {Path(x["input"]).name: x["state"] for x in lines(i2i(*words, "--resume", code=3)[0])[:-1]}

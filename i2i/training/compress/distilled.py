@@ -7,8 +7,9 @@ The target is the truth for pairs, and what the teacher makes otherwise. Feature
 convolutions. The adversarial terms are those that the method says itself. The student is judged by the discriminator
 from before its update.
 
-For pairs there is more: a method that has trained the teacher with other terms besides the adversarial ones, such as
-feature matching and a perceptual loss, says them with its own weights, and they take the place of the reconstruction.
+For pairs there is more: a method that has trained the teacher with other terms besides the adversarial ones and L1,
+such as feature matching and a perceptual loss, says all of them with its own weights, and they take the place of the
+reconstruction.
 """
 
 from __future__ import annotations
@@ -191,9 +192,10 @@ class Distilled(Method):
         terms: Terms = {}
         if generators and self.adversarial:
             terms["adv"] = self.weights.gan * sum_of([v for k, v in said.items() if k.startswith("adv")])
-        if self.needs == "paired":
-            terms |= {k: v for k, v in said.items() if not self._needs_judge(k)}
-        if not terms.keys() - {"adv", "features"}:
+        more = {k: v for k, v in said.items() if not self._needs_judge(k)}
+        if self.needs == "paired" and more.keys() - {"l1"}:
+            terms |= more
+        else:
             terms["recon"] = self.weights.recon * self.distance(images, target.to(images.dtype))
         if self.maps:
             terms["distill"] = self.weights.distill * sum_of(features.distances(self.maps, own, others))

@@ -120,13 +120,14 @@ def test_a_student_for_pairs_learns_by_all_terms_of_its_method(adversarial: bool
     method = Distilled(inner, "G", student, Weights.of("paired"), adversarial=adversarial).train()
     batch = batch_of("pix2pix")
     turns = dict(method.step(batch, LAST))
-    with_judge = {"adv", "features"} if adversarial else set()
-    assert turns["G"].keys() == {"l1", "distill"} | with_judge
+    # L1 alone is the reconstruction of the paper, with its weight.
+    name, weight = ("l1", 40.0) if adversarial else ("recon", method.weights.recon)
+    assert turns["G"].keys() == {name, "distill"} | ({"adv", "features"} if adversarial else set())
     truth = batch.y
     assert truth is not None
     with torch.no_grad():
-        expected = 40 * float((method.student(batch.x) - truth).abs().mean())
-    assert float(turns["G"]["l1"]) == pytest.approx(expected, rel=1e-4)
+        expected = weight * float((method.student(batch.x) - truth).abs().mean())
+    assert float(turns["G"][name]) == pytest.approx(expected, rel=1e-4)
     assert ("D" in turns) == adversarial
 
 
