@@ -37,6 +37,10 @@ Tasks: TypeAlias = "Queue[list[Job] | None]"  # None: no more jobs
 Answer: TypeAlias = tuple[int, str | None, str]  # number of a job, error or None, note
 Results: TypeAlias = "Queue[Answer]"
 
+# Queues of which not all was read, kept until the interpreter ends. The thread that feeds such a queue may end during
+# that, and would release the last of its locks then, half: a warning of a leaked semaphore.
+_unread: list[Tasks] = []
+
 
 @dataclass(frozen=True)
 class Work:
@@ -101,8 +105,8 @@ def run(work: Work, jobs: Sequence[Job], processes: int, record: Record | None, 
             child.start()
         children.append(child)
 
+    unanswered = {job.number for job in jobs}
     try:
-        unanswered = {job.number for job in jobs}
         for number, error, note in _answers(results, children, len(jobs)):
             unanswered.discard(number)
             tell(number, error, note)
@@ -115,6 +119,8 @@ def run(work: Work, jobs: Sequence[Job], processes: int, record: Record | None, 
         raise
     finally:
         tasks.cancel_join_thread()
+        if unanswered:
+            _unread.append(tasks)
         for child in children:
             child.join(timeout=5)
             if child.is_alive():
