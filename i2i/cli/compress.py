@@ -130,19 +130,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 
 OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "real", "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
-NOT_OF_CURVE = (
-    *NOT_OF_TABLE,
-    "sparsity",
-    "epochs",
-    "images",
-    "batch",
-    "seed",
-    "load",
-    "device",
-    "table",
-    "rows",
-    "seeds",
-)
+OF_TRAINING = ("epochs", "images", "batch", "seed", "load", "augment", "device")
+NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *OF_TRAINING, "table", "rows", "seeds")
 
 
 def register(app: typer.Typer) -> None:

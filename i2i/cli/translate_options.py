@@ -194,7 +194,7 @@ Device = Annotated[str, Option(help=f"Device to run on: {DEVICE_NAMES}.")]
 Precision = Annotated[
     str,
     Option(
-        help="Number format of the network: fp32; bf16 (2 to 5 times as fast on a CPU with AMX or AVX512_BF16); mixed "
+        help="Number format of the network: fp32; bf16 (up to 3 times as fast on a CPU with AMX or AVX512_BF16); mixed "
         "(on a CPU: bf16 for images of 8 bits, fp32 for others); fp16 (GPU only); auto (mixed on such a CPU for models "
         "that are known to keep 99.9 % of the values within one of 255 levels, else fp32)."
     ),

@@ -30,7 +30,8 @@ class BatchRunner:
         self.most = batch or (1 if self.translator.device.type == "cpu" else AUTOMATIC_BATCH)
 
     def outputs(self, parts: list[Part]) -> Iterator[Output]:
-        """The output of each part, in order. All parts have one padded size, one answer, and 8 bits or more.
+        """The output of each part, in order. All parts have one padded size and one answer, and either all
+        have 8 bits or none has.
 
         A batch that fails is tried again in halves, so that an error belongs to one image. A single image that does not
         fit the memory is tried again in tiles."""

@@ -37,8 +37,8 @@ Tasks: TypeAlias = "Queue[list[Job] | None]"  # None: no more jobs
 Answer: TypeAlias = tuple[int, str | None, str]  # number of a job, error or None, note
 Results: TypeAlias = "Queue[Answer]"
 
-# Queues of which not all was read, kept until the interpreter ends. The thread that feeds such a queue may end during
-# that, and would release the last of its locks then, half: a warning of a leaked semaphore.
+# Queues that were not read to their end. They are kept until the interpreter ends: otherwise the thread that feeds such
+# a queue may be stopped while it releases the queue's last lock, and Python warns of a leaked semaphore.
 _unread: list[Tasks] = []
 
 

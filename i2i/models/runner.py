@@ -33,7 +33,8 @@ class Runner:
         self._speed_up()
         if dtype is not None:
             self._lower()
-            if self.device.type != "cpu":  # there it holds rounded copies, and its weights compute in float32, too
+            # On a CPU layers hold rounded copies of their weights; the weights themselves compute in float32.
+            if self.device.type != "cpu":
                 network.to(memory_format=torch.channels_last)
 
     @property

@@ -28,8 +28,8 @@ from i2i.training.tricks import TrickSettings
 
 NETWORKS = {"AtoB": "G", "BtoA": "F"}
 SMALLEST_FOR_LAYERS = 24  # pixels of a side that a PatchGAN of three layers needs
-# Entries of a header that say how its data was prepared.
 OF_DATA = ("load", "augment")  # settings of the data that a compression may change
+# Entries of a header that say how its data was prepared.
 PREPARED = ("size", "preprocess", "direction", "channels_in", "channels_out", "scale")
 
 
