@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import BinaryIO
 
 import numpy as np
@@ -22,6 +22,7 @@ FACTORS = {"1": 255, "L;2": 85, "L;4": 17}  # from the levels of the file to tho
 MOST = 1 << 24  # bytes of a chunk that is read here
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # chunks that hold frames
+LEAST_KEY = {0: 2, 2: 6}  # bytes of the chunk tRNS by the file's color type: gray, RGB
 LEAST = {b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"iCCP": 3, b"zTXt": 2}  # bytes of some chunks
 HEADER = 8 + 25  # bytes of the signature and of the chunk IHDR, after which other chunks may stand
 
@@ -63,20 +64,22 @@ def without_damaged(data: bytes) -> tuple[bytes, list[str]]:
     Damaged are those with a wrong checksum, unknown compression, or too few bytes. Readers of other libraries pass them
     over."""
     kept, names, at = SIGNATURE, [], len(SIGNATURE)
+    color_type = data[25] if len(data) > 25 else 0
+    least = {**LEAST, b"tRNS": LEAST_KEY.get(color_type, 0)}
     while at + 12 <= len(data):
         size, name = struct.unpack(">I4s", data[at : at + 8])
         one = data[at : at + 12 + size]
         at += len(one)
         is_optional = bool(name[0] & 32) and name not in ANIMATION
-        if is_optional and (len(one) < 12 + size or _is_damaged(name, one[8:-4], one[-4:])):
+        if is_optional and (len(one) < 12 + size or _is_damaged(name, one[8:-4], one[-4:], least)):
             names.append(name.decode("latin-1"))
         else:
             kept += one
     return kept + data[at:], names
 
 
-def _is_damaged(name: bytes, content: bytes, check: bytes) -> bool:
-    if check != struct.pack(">I", zlib.crc32(name + content)) or len(content) < LEAST.get(name, 0):
+def _is_damaged(name: bytes, content: bytes, check: bytes, least: Mapping[bytes, int]) -> bool:
+    if check != struct.pack(">I", zlib.crc32(name + content)) or len(content) < least.get(name, 0):
         return True
     return name in (b"zTXt", b"iCCP") and content.partition(b"\0")[2][:1] not in (b"\0", b"")  # the compression
 
@@ -104,8 +107,12 @@ def read_code(image: Image.Image) -> None:
 
 
 def scale_key(image: Image.Image) -> None:
-    """Brings the key of an opened file with less than 8 bits to Pillow's levels."""
+    """Brings the key of an opened file with less than 8 bits to Pillow's levels.
+
+    Of a palette's alphas, those without a color are left out; Pillow would refuse the file."""
     key, factor = image.info.get(KEY), FACTORS.get(_raw_mode(image), 1)
+    if isinstance(key, bytes):
+        image.info[KEY] = key[:256]
     if isinstance(key, int) and key <= 255 // factor:  # some versions of Pillow scale it themselves
         image.info[KEY] = key * factor
 

@@ -34,9 +34,9 @@ def opened(source: str | Path | BinaryIO, name: str, max_pixels: int) -> Image.I
         if start == png.SIGNATURE:
             content, names = png.without_damaged(start_of(source))
             if names:
-                return _repaired(
-                    Repair(content, f"Damaged parts ({', '.join(names)}) were left out; all pixels are there.")
-                )
+                lost = " without their transparency" if "tRNS" in names else ""
+                note = f"Damaged parts ({', '.join(names)}) were left out; all pixels are there{lost}."
+                return _repaired(Repair(content, note))
         if not isinstance(error, UnidentifiedImageError) or start[:4] not in tiff.MAGIC:
             raise
         return _repaired(Repair(tiff.rewritten(start_of(source), name, max_pixels)))

@@ -225,6 +225,8 @@ def test_16_bits_with_alpha_are_laid_on_white_in_training(tmp_path, channels):
         (b"iCCP", b"name\0\5profile", None),
         (b"pHYs", b"short", None),
         (b"gAMA", b"", None),
+        (b"tRNS", b"\0\1\0", None),
+        (b"tRNS", b"\0\1\0\1\0\1", b"none"),
     ],
 )
 def test_damaged_chunks_of_which_no_pixel_needs_any_are_passed_over(tmp_path, name, content, check):
@@ -237,7 +239,23 @@ def test_damaged_chunks_of_which_no_pixel_needs_any_are_passed_over(tmp_path, na
     translate(tmp_path / "a.png", tmp_path / "b.png", same())
     assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), array)
     repaired = reader.read(tmp_path / "a.png", 3, codec.WriteSettings(), ".png")
-    assert repaired.note == f"Damaged parts ({name.decode()}) were left out; all pixels are there."
+    lost = " without their transparency" if name == b"tRNS" else ""
+    assert repaired.note == f"Damaged parts ({name.decode()}) were left out; all pixels are there{lost}."
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "P"])
+def test_a_color_key_of_a_wrong_length_is_passed_over(tmp_path, mode):
+    """A gray key needs 2 bytes; a palette has 256 colors at most, and alphas behind these stand for none."""
+    gray = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    image = Image.fromarray(gray.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(gray).convert(mode)
+    path = tmp_path / "a.png"
+    image.save(path)
+    expected, data = pixels.read(path), path.read_bytes()
+    at = data.index(b"IDAT") - 4
+    path.write_bytes(data[:at] + png.chunk(b"tRNS", b"\xff" * (300 if mode == "P" else 1)) + data[at:])
+    assert np.array_equal(pixels.read(path), expected)
+    note = reader.read(path, 1, codec.WriteSettings(), ".png").note
+    assert ("tRNS" in note) == (mode != "P")
 
 
 def test_a_jpeg_2000_without_its_end_is_read(tmp_path):
