@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from i2i.core.files import kind_of
+from i2i.core.other_names import SETTINGS, STEPS
 from i2i.core.suggest import same_name, similar
 
 # A command that other programs have -> the command of i2i.
@@ -48,40 +49,11 @@ OPTIONS = {
     **dict.fromkeys(("silent", "no_progress"), ("--quiet",)),
     **dict.fromkeys(("ext", "suffix", "type"), ("--format",)),
 }
-# Settings that other programs call by another name.
-SETTINGS = {
-    "learning_rate": "lr",
-    "lambda_l1": "l1",
-    "lambda_a": "cycle_x",
-    "lambda_b": "cycle_y",
-    "lambda_identity": "identity",
-    "pool_size": "pool",
-    "ngf": "width",
-    "ndf": "d_width",
-    "load_size": "load",
-    "netg": "generator",
-    "gan_mode": "loss",
-    "save_epoch_freq": "save_every",
-    "save_freq": "save_every",
-    "input_nc": "channels_in",
-    "output_nc": "channels_out",
-    "no_dropout": "dropout",
-    "no_flip": "flip",
-    "n_layers_d": "layers",
-    "wandb": "trackers",
-    "tensorboard": "trackers",
-    "logger": "trackers",
-    "report_to": "trackers",
-    "ema_decay": "ema",
-    "lambda_gp": "gp",
-}
-
-# What they call the values of settings.
+# What other programs call the values of settings.
 VALUES = {
     **dict.fromkeys(("unet_256", "unet_128"), "unet"),
     **dict.fromkeys(("resnet_9blocks", "resnet_6blocks"), "resnet"),
 }
-STEPS = ("steps", "max_steps", "iterations", "iters", "n_iter", "niter")  # lengths that i2i counts in images
 
 
 def options_of(command: Any) -> dict[str, bool]:

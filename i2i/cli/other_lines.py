@@ -12,6 +12,7 @@ from typing import Any
 
 from i2i.cli import habits
 from i2i.core.files import kind_of
+from i2i.core.other_names import SETTINGS
 from i2i.core.suggest import same_name
 
 RECIPE_WORDS = ("model", "recipe", "method", "arch", "network")  # keys whose value is a recipe
@@ -101,7 +102,7 @@ def _option(key: str, value: str | None, options: Mapping[str, bool], recipe: st
         return [instead, value] if value is not None else []
     from i2i.cli.setting_words import settings_of
 
-    setting = habits.SETTINGS.get(key.lower(), key)
+    setting = SETTINGS.get(key.lower(), key)
     is_setting = value is not None and "--set" in options and setting in settings_of([recipe])
     return ["--set", f"{setting}={habits.VALUES.get(value or '', value)}"] if is_setting else []
 

@@ -19,7 +19,8 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from i2i.core.errors import I2IError, nearest
+from i2i.core.errors import I2IError
+from i2i.core.other_names import nearest_setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +92,8 @@ def resolve(values: Mapping[str, Any], parts: Mapping[str, type]) -> dict[str, A
     """Distributes flat `values` over the dataclasses `parts` {name: class} and returns {name: instance}.
 
     parts: those of i2i first, the method's Config last. Values may be text, as typed on a command line. Raises I2IError
-    for a key that no part has, naming the nearest, for a value of the wrong type or outside its range, and for a Config
-    with a setting that i2i has already."""
+    for a key that no part has, naming the setting that may be meant, for a value of the wrong type or outside its
+    range, and for a Config with a setting that i2i has already."""
     owners: dict[str, str] = {}
     hints: dict[str, Any] = {}
     for part, cls in parts.items():
@@ -106,7 +107,7 @@ def resolve(values: Mapping[str, Any], parts: Mapping[str, type]) -> dict[str, A
     arguments: dict[str, dict[str, Any]] = {part: {} for part in parts}
     for key, value in values.items():
         if key not in owners:
-            raise I2IError(f"There is no setting {key!r}.", nearest(key, owners))
+            raise I2IError(f"There is no setting {key!r}.", nearest_setting(key, owners))
         arguments[owners[key]][key] = convert(key, value, hints[key])
     return {part: cls(**arguments[part]) for part, cls in parts.items()}
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 
-from i2i.core import config
+from i2i.core import config, other_names
 from i2i.core.config import Count, Natural, Positive, Range, Share, UnderOne
 from i2i.core.errors import I2IError
 from i2i.data import DataSettings
@@ -167,6 +167,37 @@ def test_keys_are_shared_out_and_the_rest_keeps_its_defaults():
 def test_an_unknown_key_names_the_nearest_of_all_parts():
     with pytest.raises(I2IError, match=r"no setting 'epoch'.*Did you mean epochs\?"):
         config.resolve({"epoch": 1}, {"net": Network, "training": Training})
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *((word, "size") for word in ("resolution", "image_size", "img_size", "imgsz", "crop_size", "Image-Size")),
+        ("load_size", "load"),
+        ("batch_size", "batch"),
+        ("learning_rate", "lr"),
+        ("n_epochs", "epochs"),
+        ("num_workers", "workers"),
+        ("lambda_A", "cycle_x"),
+        ("gan_mode", "loss"),
+    ],
+)
+def test_the_words_of_other_programs_lead_to_ours(typed, meant):
+    parts = {"training": TrainSettings, "data": DataSettings, "method": load_method("cyclegan").Config}
+    with pytest.raises(I2IError) as caught:
+        config.resolve({typed: "256"}, parts)
+    assert str(caught.value) == f"There is no setting {typed!r}. Did you mean {meant}?"
+
+
+def test_a_length_in_steps_leads_to_one_in_images():
+    with pytest.raises(I2IError, match="counted in images: give images, the steps times batch"):
+        config.resolve({"max_steps": "256"}, {"training": TrainSettings})
+
+
+def test_every_word_of_other_programs_leads_to_a_setting_that_is_there():
+    parts = [TrainSettings, DataSettings, TrickSettings, *(load_method(name).Config for name in builtin_methods())]
+    there = {field.name for part in parts for field in dataclasses.fields(part)}
+    assert set(other_names.SETTINGS.values()) <= there
 
 
 def test_a_key_that_two_parts_have_is_a_mistake_of_the_method():
