@@ -65,15 +65,14 @@ def planned_images(values: dict[str, Any], count: int) -> int:
 def check_length(run: Run, planned: int) -> None:
     """Raises I2IError if the run, which is resumed, cannot have another length than the `planned` one.
 
-    The hint starts a new run from its weights."""
+    The hint starts a new run from its weights, or names its model if no images are left to see."""
     if run.total == planned:
         return
     seen = max((int(c.name) for c in checkpoints.listed(run.folder / "checkpoints")), default=0)
+    folder = str(run.folder)
+    use = f"To end here, use its model as it is: --model {shlex.quote(folder)}."
     if run.total < seen:
-        raise I2IError(
-            f"The run has seen {seen:,} images already, and was asked to end at {run.total:,}.",
-            f"Use its model, or give a length of more than {seen:,} images.",
-        )
+        raise I2IError(f"The run has seen {seen:,} images already, and was asked to end at {run.total:,}.", use)
     try:
         with torch.device("meta"):
             method = run.method(run.config, run.shape)
@@ -82,12 +81,12 @@ def check_length(run: Run, planned: int) -> None:
     why = why_fixed(method, run.tricks)
     if not why:
         return
-    folder = str(run.folder)
-    rest = max(run.training.batch, run.total - seen)
-    words = ["i2i", "train", str(Path(folder) / "config.yaml"), "--init-from", folder, "--images", str(rest)]
-    words += ["--out", f"{folder.rstrip('/')}-longer"]
+    other = "longer" if run.total > planned else "shorter"
+    words = ["i2i", "train", str(Path(folder) / "config.yaml"), "--init-from", folder]
+    words += ["--images", str(run.total - seen), "--out", f"{folder.rstrip('/')}-{other}"]
+    go_on = f"Train on from its weights, as a new run with a schedule of its own: {shlex.join(words)}"
     raise I2IError(
         f"{folder} was planned for {planned:,} images and cannot end at {run.total:,}: {why} follows the length of the "
-        "run, so a longer run differs from its first image on.",
-        f"Train on from its weights, as a new run with a schedule of its own: {shlex.join(words)}",
+        f"run, so a {other} run differs from its first image on.",
+        go_on if run.total > seen else use,
     )

@@ -1,4 +1,4 @@
-"""Runs that become longer than planned, and runs that are repeated from their config.yaml."""
+"""Runs that become longer or shorter than planned, and runs that are repeated from their config.yaml."""
 
 import os
 import shlex
@@ -89,8 +89,33 @@ def test_a_stopped_run_can_be_made_longer_too(pile, tmp_path):
 
 def test_a_length_that_is_over_already_is_refused(pile, tmp_path):
     run = i2i.train("dcgan", pile, tmp_path / "run", **{**DCGAN, "epochs": 1})
-    with pytest.raises(I2IError, match=r"The run has seen 8 images already, and was asked to end at 4\. Use its model"):
+    with pytest.raises(
+        I2IError, match=r"The run has seen 8 images already, and was asked to end at 4\. To end here, use its "
+    ):
         resolve_resume(run, {"images": 4})
+
+
+def test_a_shorter_run_equals_one_that_was_planned_shorter(pile, tmp_path):
+    """dcgan's rate is constant."""
+    long = i2i.train("dcgan", pile, tmp_path / "long", **{**DCGAN, "epochs": 2})
+    whole = i2i.train("dcgan", pile, tmp_path / "whole", **{**DCGAN, "epochs": 1})
+    for checkpoint in sorted((long / "checkpoints").glob("0*"))[1:]:
+        shutil.rmtree(checkpoint)
+    resume(long, overrides={"images": 8})
+    assert same(newest_state(long), newest_state(whole))
+
+
+def test_a_run_whose_rate_falls_cannot_end_sooner_and_says_what_can(pairs, tmp_path):
+    run = i2i.train("pix2pix", pairs, tmp_path / "run", **{**PIX2PIX, "images": 6, "save_every": 2})
+    shutil.rmtree(run / "checkpoints" / f"{6:012d}")  # as if it had stopped at 4 images
+    with pytest.raises(I2IError, match="a shorter run differs from its first image on") as caught:
+        resolve_resume(run, {"images": 5})
+    words = ["i2i", "train", run / "config.yaml", "--init-from", run, "--images", 1, "--out", f"{run}-shorter"]
+    assert caught.value.hint.endswith(f": {shlex.join(map(str, words))}")
+    for images in (4, 2):  # none is left to see
+        with pytest.raises(I2IError) as caught:
+            resolve_resume(run, {"images": images})
+        assert caught.value.hint == f"To end here, use its model as it is: --model {run}."
 
 
 def test_a_run_whose_rate_falls_says_why_not_and_prints_a_command_that_works(pairs, tmp_path):
