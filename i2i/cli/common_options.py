@@ -30,4 +30,13 @@ Size = Annotated[
         min=8,
     ),
 ]
+Steps = Annotated[
+    int | None,
+    Option(
+        help="Steps of models that answer in several: more take longer. [default: the model's own number]",
+        metavar="K",
+        min=1,
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, Option("--json", help="Print the result as JSON.")]

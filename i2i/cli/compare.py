@@ -29,6 +29,7 @@ def compare(
     seed: options.Seed = 0,
     device: common.Device = "auto",
     method: common.Method = None,
+    steps: common.Steps = None,
     as_json: common.AsJson = False,
 ) -> None:
     """Compare models, runs or folders of outputs on the same images, at one size.
@@ -60,6 +61,7 @@ def compare(
             seed=seed,
             device=device,
             method=method,
+            steps=steps,
             progress=progress,
         )
     if as_json:

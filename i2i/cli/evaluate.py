@@ -35,6 +35,7 @@ def evaluate(
     samples: options.Samples = None,
     seed: options.Seed = 0,
     to: options.To = None,
+    steps: common.Steps = None,
     reveal: options.Reveal = None,
     as_json: common.AsJson = False,
 ) -> None:
@@ -72,6 +73,7 @@ def evaluate(
             size=size,
             seed=seed,
             to=to or (),
+            steps=steps,
             samples=samples,
             progress=progress,
         )

@@ -18,7 +18,8 @@ def print_scores(result: dict[str, Any]) -> None:
     kind = "images from noise" if "generated" in result else "images" if "unpaired" in result else "pairs"
     where = f" {'beside' if 'generated' in result else 'of'} {result.get('split') or 'the data'}"
     size = f", at {result['size']} pixels" if "size" in result else ""
-    typer.echo(f"Scores on {result['count']} {kind}{where}{size}:")
+    steps = f", in {result['steps']} step{'s' * (result['steps'] != 1)}" if "steps" in result else ""
+    typer.echo(f"Scores on {result['count']} {kind}{where}{size}{steps}:")
     if "unpaired" in result:
         names = {"changed": "mean change, |G(x) - x|", "way back": "error of the way back, |F(G(x)) - x|"}
         names["colors"] = "difference of mean colors to the other side"

@@ -50,6 +50,7 @@ def new(
     overwrite: options.Overwrite = False,
     device: common.Device = "auto",
     method: common.Method = None,
+    steps: common.Steps = None,
     as_json: common.AsJson = False,
 ) -> None:
     """Write a study as a page that works from the disk, and the key that says what it shows.
@@ -83,6 +84,7 @@ def new(
             overwrite=overwrite,
             device=device,
             method=method,
+            steps=steps,
             progress=progress,
         )
     if as_json:

@@ -50,14 +50,15 @@ def compare(
     seed: int = 0,
     device: str = "auto",
     method: str | Path | None = None,
+    steps: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compares two or more models, run folders or folders of outputs on the same inputs, at one size.
 
     data: where the inputs (and the true images) lie; None: what the models were trained on. split, limit, metrics,
     features, seed: as of `i2i.evaluate`. size: in pixels; None: the largest that the models were trained at.
-    page: an HTML file with up to `show` images side by side, those first on which the outputs differ most.
-    progress(images done, images in all).
+    page: an HTML file with up to `show` images side by side, those first on which the outputs differ most. steps: of
+    the models that answer in several; None: their own numbers. progress(images done, images in all).
 
     Returns {"split", "count", "size", "layout", "candidates", "scores", "intervals", "differences", "apart", "page",
     "shown", "notes"} and, where sets are compared, "features". scores[name][metric]; intervals has the 95 % interval of
@@ -70,7 +71,9 @@ def compare(
     chosen = metric_choice.choose(metrics, features)
     if not 1 <= show <= compare_page.MOST:
         raise I2IError(f"{show} images cannot be shown on the page.", f"Allowed: 1 to {compare_page.MOST}.")
-    lineup = open_lineup(candidates, data, split=split, limit=limit, size=size, device=device, method=method)
+    lineup = open_lineup(
+        candidates, data, split=split, limit=limit, size=size, device=device, method=method, steps=steps
+    )
     chosen = metric_choice.choose(metrics, features, lineup.data.spec.scale)
     chosen = tuple(metric for metric in chosen if metric_choice.has_best(metric))
     sets = compare_sets.start(lineup, chosen, features, seed)
@@ -78,7 +81,7 @@ def compare(
 
     result: dict[str, Any] = {"split": lineup.split, "count": lineup.count, "size": lineup.size}
     result["layout"] = lineup.data.layout
-    result["candidates"] = {c.name: {"from": c.given, "model": c.is_model} for c in lineup.candidates}
+    result["candidates"] = {c.name: c.facts() for c in lineup.candidates}
     result["scores"] = {name: {} for name in lineup.names}
     result["intervals"] = {name: {} for name in lineup.names}
     for name, values in scores.values.items():

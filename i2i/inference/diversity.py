@@ -38,21 +38,25 @@ def score(
 ) -> dict[str, Any]:
     """The diversity of the answers for the first `count` inputs, at most 100, by the published protocol.
 
+    The answers have the domains and the steps that the translator has chosen.
+
     Returns {"value", "interval", "inputs", "answers", "pairs", "network"}; the interval is that over inputs. Empty if
     the images are too small for LPIPS, or neither gray nor in color. progress(inputs done, inputs in all)."""
     metric = feature_weights.lpips("alex", translator.device)
     inputs = min(count, diversity.INPUTS)
-    chosen = [translator.with_choice(Choice(seed=seed, answer=k)) for k in range(diversity.ANSWERS)]
+    to, steps = translator.choice.to, translator.choice.steps
+    answers = [Choice(to, seed, answer=k, steps=steps) for k in range(diversity.ANSWERS)]
+    chosen = [translator.with_choice(answer) for answer in answers]
     rows: list[Tensor] = []
     for start in range(0, inputs, BATCH):
         numbers = range(start, min(start + BATCH, inputs))
         sources = [data.item(i).x[0] for i in numbers]
         made = [one(sources, batch=BATCH) for one in chosen]
-        for number, answers in zip(numbers, zip(*made, strict=True), strict=True):
-            if answers[0].shape[0] not in (1, 3) or min(answers[0].shape[1:]) < metric.trunk.least:
+        for number, outputs in zip(numbers, zip(*made, strict=True), strict=True):
+            if outputs[0].shape[0] not in (1, 3) or min(outputs[0].shape[1:]) < metric.trunk.least:
                 return {}
-            pairs = diversity.random_pairs(len(answers), diversity.PAIRS, seed, number)
-            images = torch.stack([a.expand(3, -1, -1) for a in answers]).to(translator.device)
+            pairs = diversity.random_pairs(len(outputs), diversity.PAIRS, seed, number)
+            images = torch.stack([a.expand(3, -1, -1) for a in outputs]).to(translator.device)
             with torch.inference_mode():
                 rows.append(diversity.distances(images, pairs, metric).mean().float().cpu())
         if progress is not None:

@@ -26,7 +26,7 @@ from i2i.inference.evaluate_generated import as_generator, check_generator, chec
 from i2i.inference.evaluate_unpaired import evaluate_unpaired
 from i2i.inference.pair_scores import PairMetrics, Values, summary
 from i2i.media import grids, images
-from i2i.models.answers import names_of
+from i2i.models.answers import AnswerSettings, names_of
 from i2i.models.generator import LoadedGenerator
 from i2i.models.load import load
 from i2i.models.translator import Translator
@@ -51,6 +51,7 @@ def evaluate(
     size: int | None = None,
     seed: int = 0,
     to: str | Sequence[str] = (),
+    steps: int | None = None,
     samples: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def evaluate(
     defines the network; **its code is run**. metrics: names (see i2i.inference.metric_choice); None: all that fit and
     need no download. features: the network by which sets of images are compared (see i2i.models.feature_weights). seed:
     of intervals, of MIND's directions, of KID's subsets and of answers. to: the domain or the attributes that a model
-    with many translates into; empty: the first. progress(images done, images in all).
+    with many translates into; empty: the first. steps: of a model that answers in several; None: its own number.
+    progress(images done, images in all).
 
     Returns {"split", "count", "size", "model", "mean image", "input copied" (or "bicubic", for a model that enlarges;
     "gray" and "mean color", for one that colors, and the colorfulness of the "true images"), "real images",
@@ -77,12 +79,12 @@ def evaluate(
     numbers of images, and "warnings". A row is left out if it does not exist for every pair: there is no training
     split, the images differ in size, or the input has other channels than the target. A metric is left out if an image,
     or a set, is too small for it. Of a model with several answers for one image, the row "model" has their "diversity",
-    and "diversity" of the result says how it was measured.
+    and "diversity" of the result says how it was measured. "steps" is the number that was asked for, if one was.
 
     Without pairs there is no truth to score by: the result has "note" and "unpaired" then, see
     `inference.evaluate_unpaired`. Of a model from noise, `samples` images are compared with real ones as a set, see
     `inference.evaluate_generated`. Raises I2IError if the data has no such split, only one kind of images, or a metric
-    or feature network is unknown.
+    or feature network is unknown, or the model has no choice of domains or steps.
     """
     generator = as_generator(model, device, method)
     if data is None and isinstance(model, str | Path):
@@ -91,6 +93,8 @@ def evaluate(
         check_generator(direction)
         if to:
             raise I2IError("A model from noise translates into no domain.", "Leave out --to.")
+        if steps is not None:
+            raise I2IError("A model from noise makes an image in one step.", "Leave out --steps.")
         return evaluate_generator(
             generator, data, split, metrics, features, samples=samples, limit=limit, size=size, seed=seed, save=save,
             progress=progress,
@@ -100,8 +104,9 @@ def evaluate(
         model if isinstance(model, Translator) else load(model, device, "fp32", direction=direction, method=method)
     )
     wanted = names_of(to, getattr(translator.saved_network, "domains", ()))
-    if to:
-        translator = translator.with_choice(Choice(to=wanted))
+    if to or steps is not None:
+        steps = AnswerSettings(steps=steps).steps  # which checks it
+        translator = translator.with_choice(Choice(to=wanted, steps=steps or 0))
     chosen = _metrics_of(translator, metrics, features, samples)
     sets = set_evaluation.start(chosen, features, seed, translator.device)
     note = ""
@@ -122,7 +127,7 @@ def evaluate(
         told = {"split": "" if isinstance(data, datasets.Data) else split, **({"note": note} if note else {})}
         scores = {**told, **scores}
     _add_diversity(scores, translator, opened, chosen, seed, progress)
-    return scores
+    return {**scores, **({"steps": steps} if steps is not None else {})}
 
 
 def _metrics_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -14,9 +15,11 @@ from i2i.data import layouts, source
 from i2i.inference import output_folders
 from i2i.inference.evaluate_data import Source, choose_split, data_of_run, open_split, settings_of
 from i2i.media import images
+from i2i.models.answers import AnswerSettings, who_understands
 from i2i.models.folders import holds_model
 from i2i.models.load import load
 from i2i.models.translator import Translator
+from i2i.nets.choice import Choice
 
 BATCH = 8  # images in one pass of a network
 
@@ -33,6 +36,11 @@ class Candidate:
     @property
     def is_model(self) -> bool:
         return self.translator is not None
+
+    def facts(self) -> dict[str, Any]:
+        """What it is: "from", as it was given, "model", and "steps" if a number was asked for."""
+        steps = self.translator.choice.steps if self.translator is not None else 0
+        return {"from": self.given, "model": self.is_model, **({"steps": steps} if steps else {})}
 
 
 @dataclass(frozen=True)
@@ -110,13 +118,15 @@ def open_lineup(
     size: int | None = None,
     device: str = "auto",
     method: str | Path | None = None,
+    steps: int | None = None,
 ) -> Lineup:
     """Brings models, run folders and folders of outputs together on the same inputs.
 
     data: where the inputs lie; None: the data that the models were trained on. size: None is the largest of the sizes
-    that the models were trained at, or for folders alone the shorter side of the first output.
+    that the models were trained at, or for folders alone the shorter side of the first output. steps: of all models
+    that answer in several; None: their own numbers.
     Raises I2IError if there are fewer than `least` candidates, a folder lacks outputs or has them in another size, the
-    models read the data in different ways, or there is no data."""
+    models read the data in different ways, there is no data, or no model makes that number of steps."""
     if len(given) < least:
         raise I2IError(
             f"{'One candidate was' if given else 'No candidate was'} given.",
@@ -126,6 +136,8 @@ def open_lineup(
         if list(map(str, given)).count(str(one)) > 1:
             raise I2IError(f"{one} was given twice.", "Give each model or folder once.")
     candidates = _candidates(given, device, method)
+    if steps is not None:
+        _choose_steps(candidates, steps)
     models = [candidate for candidate in candidates if candidate.translator is not None]
     header, notes = _common_header(models)
     sources = data if data is not None else _data_of(models)
@@ -165,6 +177,17 @@ def _candidates(given: Sequence[str | Path], device: str, method: str | Path | N
         if names.count(candidate.name) > 1:
             candidate.name = candidate.given
     return candidates
+
+
+def _choose_steps(candidates: Sequence[Candidate], steps: int) -> None:
+    """Gives the models that answer in several steps this number. Raises I2IError if there is none, or it cannot."""
+    choice = Choice(steps=AnswerSettings(steps=steps).steps or 0)
+    is_met = False
+    for candidate in candidates:
+        if candidate.translator is not None and "steps" in getattr(candidate.translator.saved_network, "choices", ()):
+            candidate.translator, is_met = candidate.translator.with_choice(choice), True
+    if not is_met:
+        raise I2IError(f"{steps} steps were asked for, and no candidate answers in steps.", who_understands("steps"))
 
 
 def _common_header(models: Sequence[Candidate]) -> tuple[dict[str, object], list[str]]:

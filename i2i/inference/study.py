@@ -63,12 +63,13 @@ def new_study(
     overwrite: bool = False,
     device: str = "auto",
     method: str | Path | None = None,
+    steps: int | None = None,
     progress: Progress | None = None,
 ) -> NewStudy:
     """Writes the pages of a human study and the key that says what they show.
 
-    candidates, data, split, limit, size, device, method: as of `compare`. kind: `real` or `ab`; None: `ab` for two or
-    more. A study `real` has a page for each candidate: output, or NAME-1.html, NAME-2.html, ...; the key is
+    candidates, data, split, limit, size, device, method, steps: as of `compare`. kind: `real` or `ab`; None: `ab` for
+    two or more. A study `real` has a page for each candidate: output, or NAME-1.html, NAME-2.html, ...; the key is
     NAME.key.json. trials, practice, vigilance: numbers of trials of a page; fewer if there are too few images.
     seconds: of exposure; None: 1 for `real`, 0 (until the answer) for `ab`. show_input: above the pair; None: for `ab`.
     The pages and the key are pure functions of images, arguments and seed; the pages hold no name.
@@ -79,7 +80,7 @@ def new_study(
     pages, key = _files(Path(output), len(candidates) if kind == "real" else 1, overwrite)
     least = 2 if kind == "ab" else 1
     lineup = open_lineup(
-        candidates, data, least=least, split=split, limit=limit, size=size, device=device, method=method
+        candidates, data, least=least, split=split, limit=limit, size=size, device=device, method=method, steps=steps
     )
     if kind == "real" and len(lineup.data.sides) != 2:
         raise I2IError(

@@ -121,6 +121,8 @@ def test_the_seeds_are_saved_by_their_numbers(data, tmp_path):
 def test_what_does_not_fit_is_one_sentence(data, tmp_path):
     with pytest.raises(I2IError, match="images from noise have none"):
         evaluate(generator(), data, metrics="l1,lpips")
+    with pytest.raises(I2IError, match="makes an image in one step"):
+        evaluate(generator(), data, steps=2)
     with pytest.raises(I2IError, match="from 2 images on, and there is 1 of the real images"):
         evaluate(generator(), data, features="alex", metrics="kid", limit=1, samples=4)
     with pytest.raises(I2IError, match="from 2 images on, and there is 1 of the samples"):
