@@ -58,7 +58,7 @@ class ACGANGenerator(Network):
             )
         self.classes, self.side = classes, size // 8
         self.dense = nn.Sequential(nn.Linear(z + classes, width * self.side**2), nn.ReLU())
-        a, b = width // 2, width // 4
+        a, b = max(1, width // 2), max(1, width // 4)
         self.main = nn.Sequential(
             *[nn.ConvTranspose2d(width, a, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU()],
             *[nn.ConvTranspose2d(a, b, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()],
@@ -117,7 +117,7 @@ class ACGANSmallGenerator(Network):
         self.side = size // 4
         self.embedding = nn.Embedding(classes, z)
         self.dense = nn.Linear(z, width * self.side**2)
-        half = width // 2
+        half = max(1, width // 2)
         self.main = nn.Sequential(
             *[nn.BatchNorm2d(width), nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, 1, 1)],
             *[nn.BatchNorm2d(width), nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2)],

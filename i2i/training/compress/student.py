@@ -89,14 +89,25 @@ def detail_of(teacher: nn.Module, width: int) -> int:
 
 
 def _widest(build: Callable[[int], nn.Module], most: int, fits: Callable[[nn.Module], bool], words: str) -> nn.Module:
-    """The widest network that fits, by bisection: work and time grow with the width."""
-    low, high = 0, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(build(middle)) else (low, middle)
+    """The widest network that fits, by bisection: work and time grow with the width.
+
+    Widths that a network cannot have, such as those that its heads do not divide, are passed over."""
+    low, high, least = 0, most, most
+    while (found := _near_the_middle(build, low, high)) is not None:
+        width, network = found
+        least = min(least, width)
+        low, high = (width, high) if fits(network) else (low, width)
     if low == 0:
-        raise I2IError(f"No student fits {words}, even of width 1.", "Give a larger budget.")
+        raise I2IError(f"No student fits {words}, even of width {least}.", "Give a larger budget.")
     return build(low)
+
+
+def _near_the_middle(build: Callable[[int], nn.Module], low: int, high: int) -> tuple[int, nn.Module] | None:
+    """The width nearest to the middle between two that a network can have, and this network; None if there is none."""
+    for width in sorted(range(low + 1, high), key=lambda width: abs(2 * width - low - high)):
+        with contextlib.suppress(I2IError):
+            return width, build(width)
+    return None
 
 
 def start_from(student: nn.Module, path: str, role: str) -> None:

@@ -229,6 +229,23 @@ def test_a_student_of_a_u_net_saves_most_at_the_full_size() -> None:
         student_of(ResNet(3, 3, 1, 8), (torch.zeros(1, 3, 16, 16),), Budget(detail=2))
 
 
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("network", ["paper", "small"])
+def test_a_student_of_few_channels_keeps_one_in_each_layer(network: str, width: int) -> None:
+    """The later layers of AC-GAN have a half and a quarter of the width."""
+    teacher = made("acgan", network=network).get_submodule("G")
+    inputs = (torch.zeros(1, 8), torch.zeros(1, dtype=torch.int64))
+    assert student_of(teacher, inputs, Budget(width=width)).eval()(*inputs).shape == teacher.eval()(*inputs).shape
+
+
+def test_widths_that_a_network_cannot_have_are_passed_over() -> None:
+    """TransGAN's width is a multiple of the heads, times what its pixel shuffle needs: here of 8."""
+    teacher, z = made("transgan").get_submodule("G"), (torch.zeros(1, 8),)
+    assert student_of(teacher, z, Budget(times=1.5)).arguments["width"] == 24
+    with pytest.raises(I2IError, match="No student fits 1e\\+06x fewer multiply-accumulates, even of width 8"):
+        student_of(teacher, z, Budget(times=1e6))
+
+
 def test_impossible_students_and_shares_are_refused_in_a_sentence() -> None:
     net, x = ResNet(3, 3, 1, 8), (torch.zeros(1, 3, 16, 16),)
     with pytest.raises(I2IError, match="as large as its teacher of width 8, or larger"):
