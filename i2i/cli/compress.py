@@ -79,6 +79,14 @@ Real = Annotated[
         metavar="NAME",
     ),
 ]
+Perceptual = Annotated[
+    float,
+    typer.Option(
+        help="distill, without pairs: weight of the distance to what the model makes in the maps of AlexNet; 0: none.",
+        metavar="WEIGHT",
+        min=0,
+    ),
+]
 InitFrom = Annotated[
     str | None, typer.Option(help="distill: begin with the weights of this earlier student.", metavar="MODEL")
 ]
@@ -128,7 +136,7 @@ CurveOption = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
-OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "real", "init_from", "precision")
+OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "real", "perceptual", "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
 OF_TRAINING = ("epochs", "images", "batch", "seed", "load", "augment", "device")
 NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *OF_TRAINING, "table", "rows", "seeds")
@@ -155,6 +163,7 @@ def compress(
     schedule: Masks = "gradual",
     discriminator: Discriminator = "trained",
     real: Real = "data",
+    perceptual: Perceptual = 0.0,
     init_from: InitFrom = None,
     direction: option.Direction = "AtoB",
     dtype: Dtype = "fp16",
@@ -201,7 +210,7 @@ def compress(
     from i2i.training.compress.student import Budget
 
     plan = Plan(sparsity=sparsity, granularity=granularity, masks=masks)
-    request = Request(by, plan, Budget(*budget), form, discriminator, real, init_from or "", dtype, training)
+    request = Request(by, plan, Budget(*budget), form, discriminator, real, perceptual, init_from or "", dtype, training)
     with progress_bar(model, as_json or quiet) as progress:
         if not Path(model).exists():
             find(model, progress)

@@ -10,6 +10,11 @@ which keeps colors.
 
 What is unusual: both generators share one optimizer and one backward pass. The discriminators then see the fakes from
 before that update, half of them replaced by older ones from a pool of 50. Their objectives are halved.
+
+`cycle_noise` is the defense of Bashkirova, Usman and Saenko (2019, arXiv 1908.01517): where a translation has less to
+show than its source, as a night has of a day, the generators hide the source in patterns too faint for the
+discriminator (Chu, Zhmoginov, Sandler 2017, arXiv 1712.02950). Noise of standard deviation `cycle_noise`, in values of
+[-1, 1], on what is translated back makes such patterns useless.
 """
 
 from __future__ import annotations
@@ -22,11 +27,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i.core.config import Natural, NonNegative, UnderOne
-from i2i.core.random import hashed_uniform
+from i2i.core.random import counter_normal, hashed_uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.methods import Batch, Now, Shape, Terms, TwoWay, adam, schedule
+from i2i.methods import Batch, Now, Shape, Terms, TwoWay, adam, sample_ids, schedule
 from i2i.nets import ImagePool, factory
 
 
@@ -38,6 +43,7 @@ class CycleGANSettings(factory.TranslationNets):
     cycle_x: NonNegative = 10.0  # weight of |F(G(x)) - x|
     cycle_y: NonNegative = 10.0  # weight of |G(F(y)) - y|
     identity: NonNegative = 0.5  # weight of |G(y) - y| and |F(x) - x|, times the cycle weight of that side
+    cycle_noise: NonNegative = 0.0  # deviation of the noise on G(x) and F(y) before the way back; 0 as in the paper
     pool: Natural = 50  # size of each discriminator's pool of earlier fakes; 0: no pool
     gp: NonNegative = 10.0  # weight of the gradient penalty; it is used by the loss wasserstein only
     lr: NonNegative = 2e-4  # learning rate of both Adams
@@ -98,12 +104,12 @@ class CycleGAN(TwoWay):
         if self.identity > 0 and self.joint and x.shape == y.shape:
             fake_y, same_y = self.G(torch.cat([x, y])).chunk(2)
             fake_x, same_x = self.F(torch.cat([y, x])).chunk(2)
-            back_x, back_y = self.F(fake_y), self.G(fake_x)
+            back_x, back_y = self.F(self._noisy(fake_y, batch, now, "y")), self.G(self._noisy(fake_x, batch, now, "x"))
         else:
             fake_y = self.G(x)
-            back_x = self.F(fake_y)
+            back_x = self.F(self._noisy(fake_y, batch, now, "y"))
             fake_x = self.F(y)
-            back_y = self.G(fake_x)
+            back_y = self.G(self._noisy(fake_x, batch, now, "x"))
             if self.identity > 0:
                 same_y, same_x = self.G(y), self.F(x)
         terms = {
@@ -125,6 +131,13 @@ class CycleGAN(TwoWay):
             self._judge(self.D_y, y, shown_y, ids, now.seed, "y")
             | self._judge(self.D_x, x, shown_x, ids, now.seed, "x"),
         )
+
+    def _noisy(self, fake: Tensor, batch: Batch, now: Now, side: str) -> Tensor:
+        """`fake` with the noise that hides what is too faint to be seen, if `cycle_noise` asks for it."""
+        if not self.config.cycle_noise:
+            return fake
+        noise = counter_normal(sample_ids(batch, now), fake.shape[1:], now.seed, f"cyclegan/noise/{side}")
+        return fake + self.config.cycle_noise * noise.to(fake)
 
     def _judge(self, D: nn.Module, real: Tensor, fake: Tensor, ids: Tensor, seed: int, side: str) -> Terms:
         """The terms of one discriminator, all halved."""

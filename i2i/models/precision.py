@@ -6,8 +6,9 @@ measured once, on images that the model was not trained on, and kept in the mode
     "bf16": {"AtoB": {"form": 1, "within": 0.9998, "images": 16}}
 
 within: share of the 8-bit values that are at most one level from those of fp32. A model of which this is not known is
-translated in fp32, and so are images of more than 8 bits, which a level of 255 would coarsen. gains: false for networks
-of 32 channels or fewer with norms of the image; bf16 took up to 1.3 times as long for `cyclegan_daynight_small`.
+translated in fp32, and so are images of more than 8 bits, which a level of 255 would coarsen. gains: false for narrow
+networks with norms of the image: bf16 took up to 1.3 times as long for `cyclegan_daynight_small`, and a whole
+translation by `pix2pix_earth_small` 1.17 times.
 """
 
 from __future__ import annotations
@@ -18,18 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i.core.device import cpu_has_bf16
 from i2i.core.reading import has_form
 from i2i.models.flat import per_image_norms
-from i2i.models.runner import is_narrow
-
 if TYPE_CHECKING:
     from i2i.models.translator import Translator
 
 KEY = "bf16"  # of the header
 FORM = 1  # of the way in which i2i.models.bf16 rounds; a measurement of another form counts for nothing
+NARROW = 32.0  # mean width (see `mean_width`); the shipped models that gain have 39 and more, those that do not 16 and 28
 ENOUGH = 0.999  # share of values within one level
 IMAGES = 16  # most images that are measured
 MIXED = "mixed"  # the precision that auto takes: bf16 for images of 8 bits, fp32 for others
@@ -74,5 +74,24 @@ def measure(translator: Translator, images: Sequence[Tensor]) -> dict[str, Any]:
         within += int((np.abs(exact - rough) <= 1).sum())
         values += exact.size
     facts = {"form": FORM, "within": math.floor(1e4 * within / values) / 1e4, "images": len(images)}
-    network = translator.network
-    return {**facts, "gains": False} if is_narrow(network) and per_image_norms(network) else facts
+    narrow = bool(per_image_norms(translator.network)) and mean_width(translator, images[0]) <= NARROW
+    return {**facts, "gains": False} if narrow else facts
+
+
+def mean_width(translator: Translator, image: Tensor) -> float:
+    """The channels of a translator's convolutions (the fewer of those read and made), weighted by their work on `image`,
+    float32 [C, H, W] in [-1, 1]."""
+    work: list[tuple[int, int]] = []
+
+    def note(module: nn.Module, inputs: object, output: Tensor) -> None:
+        weight = module.get_parameter("weight")
+        work.append((weight.numel() * output[0, 0].numel(), min(weight.shape[:2])))
+
+    convs = [m for m in translator.network.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+    handles = [module.register_forward_hook(note) for module in convs]
+    try:
+        translator(image.add(1).mul(127.5).round().clamp(0, 255).byte())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(macs * width for macs, width in work) / max(1, sum(macs for macs, _ in work))

@@ -80,6 +80,16 @@ def test_a_model_that_is_not_known_to_keep_its_values_stays_in_fp32(facts, why, 
     assert why in result.why
 
 
+@pytest.mark.parametrize(("width", "norm", "gains"), [(8, "instance", False), (48, "instance", True), (8, "none", True)])
+def test_narrow_networks_with_norms_of_the_image_are_said_to_gain_nothing(width, norm, gains, tmp_path):
+    network = build("unet", depth=3, width=width, norm=norm)
+    path = model_file.save(tmp_path / "m.safetensors", {"G": network}, {"method": "pix2pix"})
+    translator = load(path, "cpu", "fp32")
+    image = torch.rand(3, 32, 32) * 2 - 1
+    assert precision.measure(translator, [image]).get("gains", True) is gains
+    assert width <= precision.mean_width(translator, image) <= 4 * width
+
+
 def test_other_statistics_and_parts_of_a_job_stay_in_fp32(model, inputs, tmp_path, has_hardware):
     for options in ({"statistics": "image"}, {"shard": (1, 2)}, {"compile": True}):
         assert translate(inputs, tmp_path / "out", model, device="cpu", dry_run=True, **options).precision == "fp32"

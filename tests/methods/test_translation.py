@@ -58,6 +58,15 @@ def test_identity_can_be_turned_off() -> None:
     assert method.notes() == []
 
 
+@pytest.mark.parametrize("identity", [0.0, 0.5])
+def test_noise_before_the_way_back_touches_the_cycle_alone(identity: float) -> None:
+    plain = once(made("cyclegan", identity=identity), batch_of("cyclegan"))
+    noisy = [once(made("cyclegan", identity=identity, cycle_noise=0.1), batch_of("cyclegan")) for _ in range(2)]
+    differ = {k for k, v in plain.items() if not torch.allclose(v, noisy[0][k], rtol=1e-4)}
+    assert differ == {"G/cycle_x", "G/cycle_y"}
+    assert all(torch.equal(v, noisy[1][k]) for k, v in noisy[0].items()), "the noise is that of the sample's number"
+
+
 def test_a_shallow_unet_is_said() -> None:
     assert any("only 4 levels" in note for note in made("pix2pix", size=16).notes())
     assert made("pix2pix", size=32).notes() == []

@@ -22,6 +22,7 @@ from i2i.models import format as model_file
 from i2i.nets import narrow
 from i2i.nets.blocks import init_weights
 from i2i.nets.patches import PatchHeads
+from i2i.nets.trunks import ALEX_LEAST
 from i2i.training.compress import masks
 from i2i.training.compress.distilled import Distilled, Weights
 from i2i.training.compress.measures import Size
@@ -53,6 +54,7 @@ class Request:
     form: str = "narrow"  # of the student: narrow, mobile
     discriminator: str = "trained"  # trained, new, none
     real: str = "data"  # what the discriminator of a student learns to be real: data, teacher
+    perceptual: float = 0.0  # without pairs: weight of the student's distance to the teacher's image in AlexNet
     init_from: str = ""  # the model file of an earlier student, with whose weights this one starts
     dtype: str = "fp16"  # of the weights in the file: fp16, fp32
     training: dict[str, Any] = field(default_factory=dict)  # of the run: images, epochs, batch, seed, device, load, ...
@@ -66,8 +68,10 @@ class Request:
         if self.plan.granularity not in GRANULARITIES:
             raise I2IError(f"--granularity is {self.plan.granularity!r}.", among(self.plan.granularity, GRANULARITIES))
         self.plan.check()
-        if self.method == "prune" and (self.real != "data" or self.init_from):
-            raise I2IError("--real and --init-from are for students.", "Leave them out, or give --method distill.")
+        if self.method == "prune" and (self.real != "data" or self.init_from or self.perceptual):
+            raise I2IError(
+                "--real, --perceptual and --init-from are for students.", "Leave them out, or give --method distill."
+            )
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,18 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     if request.init_from:
         start_from(student, request.init_from, original.network)
     own = bool(original.header.get("train_mode_norm"))
-    weights = Weights.of(inner.needs)
+    weights = dataclasses.replace(Weights.of(inner.needs), perceptual=request.perceptual)
+    if request.perceptual and inner.needs == "paired":
+        raise I2IError(
+            f"{original.name} was trained on pairs. --perceptual is for models without pairs.",
+            "Leave it out: the student learns by the terms that the model was trained by.",
+        )
+    if request.perceptual and inner.shape.size < ALEX_LEAST:
+        raise I2IError(
+            f"--perceptual compares images in AlexNet, which needs {ALEX_LEAST} pixels a side. The model's images have "
+            f"{inner.shape.size}.",
+            "Leave it out.",
+        )
     adversarial = request.discriminator != "none"
     if request.real == "teacher" and len(inner.averaged) < 2:
         raise I2IError(

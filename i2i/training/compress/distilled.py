@@ -10,6 +10,9 @@ from before its update.
 For pairs there is more: a method that has trained the teacher with other terms besides the adversarial ones and L1,
 such as feature matching and a perceptual loss, says all of them with its own weights, and they take the place of the
 reconstruction.
+
+Without pairs, a distance in the maps of a trained network between the student's image and the teacher's may be added, as
+in Online Multi-Granularity Distillation (Ren et al. 2021, arXiv 2108.06908): pixels alone leave texture out.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from torch.optim import Optimizer
 
 from i2i.data.batch import Batch
 from i2i.methods._bases import eval_forward
+from i2i.methods._content import Content
 from i2i.methods._method import Method, Now, Terms
 from i2i.training.compress import features
 from i2i.training.compress.pruned import is_generators, is_judges, judging_networks
@@ -44,6 +48,7 @@ class Weights:
     gan: float = 1.0
     recon: float = 10.0
     distill: float = 0.01
+    perceptual: float = 0.0  # without pairs: of the distance to the teacher's image in AlexNet
 
     @classmethod
     def of(cls, needs: str) -> Weights:
@@ -108,6 +113,7 @@ class Distilled(Method):
         setattr(self, name, student.requires_grad_(True))
         self.translates = inner.needs in ("paired", "unpaired")
         self.pair, self.real = len(inner.averaged) == 2, real
+        self.content = Content("alex" if weights.perceptual else "none", inner.shape.size)
         self.back = self.pair and name == inner.averaged[1]
         both = inner.shape.channels_in, inner.shape.channels_out
         self.channels = both[::-1] if self.back else both  # of what is translated, and of what is made
@@ -197,6 +203,8 @@ class Distilled(Method):
             terms |= more
         else:
             terms["recon"] = self.weights.recon * self.distance(images, target.to(images.dtype))
+            if self.content:
+                terms["perceptual"] = self.weights.perceptual * self.content(images, target)
         if self.maps:
             terms["distill"] = self.weights.distill * sum_of(features.distances(self.maps, own, others))
         yield generators or "G", terms

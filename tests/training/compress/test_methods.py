@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from i2i.core.errors import I2IError
 from i2i.data.batch import Batch
 from i2i.methods import load_method, method_names
+from i2i.methods._content import Content
 from i2i.methods._method import Now
 from i2i.nets import ResNet, UNet
 from i2i.nets.narrow import narrow, of_width
@@ -129,6 +130,21 @@ def test_a_student_for_pairs_learns_by_all_terms_of_its_method(adversarial: bool
         expected = weight * float((method.student(batch.x) - truth).abs().mean())
     assert float(turns["G"][name]) == pytest.approx(expected, rel=1e-4)
     assert ("D" in turns) == adversarial
+
+
+def test_without_pairs_a_student_may_be_compared_with_its_teacher_in_a_trained_network() -> None:
+    inner = made("cyclegan", size=32)
+    weights = replace(Weights.of(inner.needs), perceptual=3.0)
+    batch = batch_of("cyclegan", size=32)
+    turns = dict(Distilled(inner, "G", copy.deepcopy(inner.get_submodule("G")), weights).train().step(batch, LAST))
+    assert float(turns["G"]["perceptual"].detach()) < 1e-3, "an equal student makes the same"
+    method = Distilled(inner, "G", of_width(inner.get_submodule("G"), 2), weights).train()
+    term = dict(method.step(batch, LAST))["G"]["perceptual"]
+    with torch.no_grad():
+        expected = 3 * float(Content("alex", 32)(method.student(batch.x), method.teacher(batch.x)))
+    assert float(term.detach()) == pytest.approx(expected, rel=1e-3)
+    assert expected > 0.1
+    assert term.requires_grad
 
 
 @pytest.mark.parametrize("row", ROWS)
