@@ -75,7 +75,8 @@ Discriminator = Annotated[
 Real = Annotated[
     str,
     typer.Option(
-        help="distill, CycleGAN: what the discriminator learns to be real: data, or teacher (what the model makes).",
+        help="distill, pairs and CycleGAN: what the discriminator learns to be real, and for pairs the truth: data, or "
+        "teacher (what the model makes).",
         metavar="NAME",
     ),
 ]
@@ -210,7 +211,9 @@ def compress(
     from i2i.training.compress.student import Budget
 
     plan = Plan(sparsity=sparsity, granularity=granularity, masks=masks)
-    request = Request(by, plan, Budget(*budget), form, discriminator, real, perceptual, init_from or "", dtype, training)
+    request = Request(
+        by, plan, Budget(*budget), form, discriminator, real, perceptual, init_from or "", dtype, training
+    )
     with progress_bar(model, as_json or quiet) as progress:
         if not Path(model).exists():
             find(model, progress)

@@ -24,12 +24,15 @@ from torch import Tensor, nn
 from i2i.core.device import cpu_has_bf16
 from i2i.core.reading import has_form
 from i2i.models.flat import per_image_norms
+
 if TYPE_CHECKING:
     from i2i.models.translator import Translator
 
 KEY = "bf16"  # of the header
 FORM = 1  # of the way in which i2i.models.bf16 rounds; a measurement of another form counts for nothing
-NARROW = 32.0  # mean width (see `mean_width`); the shipped models that gain have 39 and more, those that do not 16 and 28
+NARROW = (
+    32.0  # mean width (see `mean_width`); the shipped models that gain have 39 and more, those that do not 16 and 28
+)
 ENOUGH = 0.999  # share of values within one level
 IMAGES = 16  # most images that are measured
 MIXED = "mixed"  # the precision that auto takes: bf16 for images of 8 bits, fp32 for others
@@ -79,8 +82,9 @@ def measure(translator: Translator, images: Sequence[Tensor]) -> dict[str, Any]:
 
 
 def mean_width(translator: Translator, image: Tensor) -> float:
-    """The channels of a translator's convolutions (the fewer of those read and made), weighted by their work on `image`,
-    float32 [C, H, W] in [-1, 1]."""
+    """The channels of a translator's convolutions (the fewer of those read and made), weighted by their work.
+
+    image: float32 [C, H, W] in [-1, 1], on which they work."""
     work: list[tuple[int, int]] = []
 
     def note(module: nn.Module, inputs: object, output: Tensor) -> None:

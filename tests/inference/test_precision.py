@@ -80,7 +80,9 @@ def test_a_model_that_is_not_known_to_keep_its_values_stays_in_fp32(facts, why, 
     assert why in result.why
 
 
-@pytest.mark.parametrize(("width", "norm", "gains"), [(8, "instance", False), (48, "instance", True), (8, "none", True)])
+@pytest.mark.parametrize(
+    ("width", "norm", "gains"), [(8, "instance", False), (48, "instance", True), (8, "none", True)]
+)
 def test_narrow_networks_with_norms_of_the_image_are_said_to_gain_nothing(width, norm, gains, tmp_path):
     network = build("unet", depth=3, width=width, norm=norm)
     path = model_file.save(tmp_path / "m.safetensors", {"G": network}, {"method": "pix2pix"})

@@ -53,7 +53,7 @@ class Request:
     budget: Budget = field(default_factory=Budget)  # of the student
     form: str = "narrow"  # of the student: narrow, mobile
     discriminator: str = "trained"  # trained, new, none
-    real: str = "data"  # what the discriminator of a student learns to be real: data, teacher
+    real: str = "data"  # what the discriminator of a student learns to be real, and for pairs its truth: data, teacher
     perceptual: float = 0.0  # without pairs: weight of the student's distance to the teacher's image in AlexNet
     init_from: str = ""  # the model file of an earlier student, with whose weights this one starts
     dtype: str = "fp16"  # of the weights in the file: fp16, fp32
@@ -201,23 +201,7 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
         start_from(student, request.init_from, original.network)
     own = bool(original.header.get("train_mode_norm"))
     weights = dataclasses.replace(Weights.of(inner.needs), perceptual=request.perceptual)
-    if request.perceptual and inner.needs == "paired":
-        raise I2IError(
-            f"{original.name} was trained on pairs. --perceptual is for models without pairs.",
-            "Leave it out: the student learns by the terms that the model was trained by.",
-        )
-    if request.perceptual and inner.shape.size < ALEX_LEAST:
-        raise I2IError(
-            f"--perceptual compares images in AlexNet, which needs {ALEX_LEAST} pixels a side. The model's images have "
-            f"{inner.shape.size}.",
-            "Leave it out.",
-        )
     adversarial = request.discriminator != "none"
-    if request.real == "teacher" and len(inner.averaged) < 2:
-        raise I2IError(
-            f"{original.name} was trained by {original.run.method.__name__}. --real teacher is for CycleGAN.",
-            "Leave it out: the discriminator learns the real images.",
-        )
     return Distilled(
         inner, original.network, student, weights, own=own, adversarial=adversarial, real=request.real
     ), notes
@@ -236,6 +220,22 @@ def check_method(inner: Method, original: Original, request: Request) -> None:
             f"{original.name} was trained by {kind}, whose loss reads the layers of its generator at their width. A "
             "student has other widths.",
             "Give --method prune.",
+        )
+    paired, size = inner.needs == "paired", inner.shape.size
+    if request.real == "teacher" and not paired and len(inner.averaged) < 2:
+        raise I2IError(
+            f"{original.name} was trained by {kind}. --real teacher is for methods of pairs and for CycleGAN.",
+            "Leave it out: the discriminator learns the real images.",
+        )
+    if request.perceptual and paired:
+        raise I2IError(
+            f"{original.name} was trained on pairs. --perceptual is for models without pairs.",
+            "Leave it out: the student learns by the terms that the model was trained by.",
+        )
+    if request.perceptual and size < ALEX_LEAST:
+        raise I2IError(
+            f"--perceptual compares in AlexNet, which needs {ALEX_LEAST} pixels a side. The model has {size}.",
+            "Leave it out.",
         )
 
 

@@ -9,10 +9,11 @@ from before its update.
 
 For pairs there is more: a method that has trained the teacher with other terms besides the adversarial ones and L1,
 such as feature matching and a perceptual loss, says all of them with its own weights, and they take the place of the
-reconstruction.
+reconstruction. What the teacher makes may be the truth, too (`real`): unlike the real images it is a function of the
+input, so the student learns less by heart.
 
-Without pairs, a distance in the maps of a trained network between the student's image and the teacher's may be added, as
-in Online Multi-Granularity Distillation (Ren et al. 2021, arXiv 2108.06908): pixels alone leave texture out.
+Without pairs, a distance in the maps of a trained network between both images, the student's and the teacher's, may be
+added, as in Online Multi-Granularity Distillation (Ren et al. 2021, arXiv 2108.06908): pixels alone leave texture out.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Distilled(Method):
 
     inner: the method with the teacher as its generator, and with discriminators. own: batch norm of the teacher uses
     each image's own statistics. reconstruction: of RECONSTRUCTION. adversarial: False if there is no discriminator.
-    real: what the discriminator learns to be real: data, or teacher, the images that the teacher of a pair makes."""
+    real: what the discriminator learns to be real: data, or teacher, the images that the teacher makes. For pairs they
+    take the place of the truth in all terms."""
 
     def __init__(
         self,
@@ -174,7 +176,7 @@ class Distilled(Method):
             generator = OneSource(generator, source, self.channels[1])
         lesson, judged = None, batch
         if self.real == "teacher":
-            lesson = self._teach((source,))
+            lesson = self._teach((source,)) if self.pair else self._infer(batch)
             judged = dataclasses.replace(batch, **{"x" if self.back else "y": lesson[0].to(source.dtype)})
         handle = self.student.register_forward_hook(keep)
         try:
@@ -191,7 +193,7 @@ class Distilled(Method):
             with features.captured(self.student, self.places[0] if self.maps else []) as own:
                 images = self.student(*inputs)
         taught, others = lesson or self._teach(inputs)
-        target = batch.y if self.needs == "paired" and batch.y is not None else taught
+        target = judged.y if self.needs == "paired" and judged.y is not None else taught
 
         generators = next((o for o, terms in yielded.items() if is_generators(terms)), None)
         said = {k: v for k, v in yielded[generators].items() if self._concerns(k)} if generators else {}
@@ -225,6 +227,12 @@ class Distilled(Method):
             if len(inputs) == 1:
                 return eval_forward(self.teacher, inputs[0], self.own, False), maps
             return self.teacher.eval()(*inputs), maps
+
+    @torch.no_grad()
+    def _infer(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """The teacher's translation of a batch, as the method makes it, and its feature maps on the way."""
+        with features.captured(self.teacher, self.places[1] if self.maps else []) as maps:
+            return self.inner.infer(batch), maps
 
     def _source(self, batch: Batch) -> Tensor:
         """What is translated: x, and y by the way back."""

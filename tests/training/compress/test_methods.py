@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -18,7 +20,9 @@ from i2i.methods._method import Now
 from i2i.nets import ResNet, UNet
 from i2i.nets.narrow import narrow, of_width
 from i2i.training.compress import masks, student
+from i2i.training.compress.compress import Request, check_method
 from i2i.training.compress.distilled import Distilled, Weights
+from i2i.training.compress.original import Original
 from i2i.training.compress.plan import ROWS, Plan
 from i2i.training.compress.pruned import Pruned, is_generators, judging_networks
 from i2i.training.compress.student import Budget, student_of, work
@@ -130,6 +134,35 @@ def test_a_student_for_pairs_learns_by_all_terms_of_its_method(adversarial: bool
         expected = weight * float((method.student(batch.x) - truth).abs().mean())
     assert float(turns["G"][name]) == pytest.approx(expected, rel=1e-4)
     assert ("D" in turns) == adversarial
+
+
+@pytest.mark.parametrize("features", [0.0, 10.0])
+def test_what_the_teacher_makes_may_be_the_truth_of_pairs(features: float) -> None:
+    inner = made("pix2pix", features=features)
+    twin = copy.deepcopy(inner.get_submodule("G"))
+    method = Distilled(inner, "G", twin, Weights.of("paired"), real="teacher").train()
+    turns = dict(method.step(batch_of("pix2pix"), LAST))
+    assert float(turns["G"]["l1" if features else "recon"].detach()) < 1e-4, "an equal student makes the truth"
+    data = dict(
+        Distilled(inner, "G", copy.deepcopy(twin), Weights.of("paired")).train().step(batch_of("pix2pix"), LAST)
+    )
+    assert float(data["G"]["l1" if features else "recon"].detach()) > 1
+    assert not torch.allclose(turns["D"]["real"], data["D"]["real"])
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "sentence"),
+    [
+        ("dcgan", {"real": "teacher"}, "--real teacher is for methods of pairs and for CycleGAN."),
+        ("pix2pix", {"perceptual": 1.0}, "--perceptual is for models without pairs."),
+        ("cyclegan", {"perceptual": 1.0}, "which needs 31 pixels a side. The model has 16."),
+    ],
+)
+def test_what_does_not_suit_a_method_is_refused_in_a_sentence(name: str, asked: dict[str, Any], sentence: str) -> None:
+    inner = made(name)
+    original = SimpleNamespace(name="runs/mine", run=SimpleNamespace(method=type(inner)), network=inner.averaged[0])
+    with pytest.raises(I2IError, match=sentence):
+        check_method(inner, cast(Original, original), Request(**asked))
 
 
 def test_without_pairs_a_student_may_be_compared_with_its_teacher_in_a_trained_network() -> None:

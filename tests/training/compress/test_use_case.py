@@ -141,7 +141,6 @@ def test_without_whole_filters_the_network_is_smaller(run: Path, tmp_path: Path)
         (["--real", "photos"], "--real is 'photos'."),
         (["--load", "8"], "--load is 8, and the model's images have "),
         (["--augment", "turns"], "The augmentation 'turns' is unknown."),
-        (["--real", "teacher"], "--real teacher is for CycleGAN."),
         (["--method", "prune", "--real", "teacher"], "--real, --perceptual and --init-from are for students."),
         (["--perceptual", "1"], "--perceptual is for models without pairs."),
     ],
