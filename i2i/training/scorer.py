@@ -98,11 +98,10 @@ class Scorer:
         return self._lpips(method, count) if self.metric == "lpips" else self._kid(method, count)
 
     def _lpips(self, method: Method, count: int) -> float:
-        assert self.run.held_out is not None
         weight = next(method.parameters())
         self.lpips = self.lpips or feature_weights.lpips("alex", weight.device)
         if self.fixed is None:
-            self.fixed = self.run.held_out.fixed(scored_images(self.run))
+            self.fixed = self.pairs(method)
         assert self.fixed.y is not None
         total, count = 0.0, min(count, len(self.fixed))
         for i in range(0, count, BATCH):
@@ -111,6 +110,11 @@ class Scorer:
             pair = [_colors(side.to(weight.device).float(), self.lpips.trunk.least) for side in (fake, y)]
             total += float(self.lpips(*pair).sum())
         return total / count
+
+    def pairs(self, method: Method) -> Batch:
+        """Inputs and the truth that their translations are compared with by LPIPS."""
+        assert self.run.held_out is not None
+        return self.run.held_out.fixed(scored_images(self.run))
 
     def _kid(self, method: Method, count: int) -> float:
         weight = next(method.parameters())

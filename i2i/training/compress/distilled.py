@@ -228,6 +228,10 @@ class Distilled(Method):
                 return eval_forward(self.teacher, inputs[0], self.own, False), maps
             return self.teacher.eval()(*inputs), maps
 
+    def taught(self, batch: Batch) -> Tensor:
+        """What the teacher makes of a batch, [B, C, H, W] in [-1, 1]."""
+        return (self._teach((self._source(batch),)) if self.pair else self._infer(batch))[0]
+
     @torch.no_grad()
     def _infer(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """The teacher's translation of a batch, as the method makes it, and its feature maps on the way."""

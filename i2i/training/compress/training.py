@@ -7,9 +7,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from i2i.core import fast_conv
+from i2i.data.batch import Batch
 from i2i.methods._method import Method
 from i2i.models import format as model_file
 from i2i.training.compress.distilled import Distilled
@@ -19,11 +21,29 @@ from i2i.training.loop import Loop
 from i2i.training.precision import settle
 from i2i.training.report import Observer, Report
 from i2i.training.report.observer import ProgressObserver, TrainProgress
-from i2i.training.scorer import Scorer
+from i2i.training.run import Run
+from i2i.training.scorer import BATCH, PAIRS, Scorer
 from i2i.training.signals import Interrupted
 
 BEST = "best.safetensors"  # in the state's folder: the student with the best score so far
 EMA = 500.0  # half-life in images of the average of a student's weights, where the original was trained without one
+
+
+class TeacherScorer(Scorer):
+    """Scores a student without pairs: the mean LPIPS between what it and its teacher make of held-out images.
+
+    A student is to look like its teacher, and KID of so few images would be uncertain."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.metric = "lpips"
+
+    def pairs(self, method: Method) -> Batch:
+        """Held-out images (training images, if there are none) and what the teacher makes of them."""
+        assert isinstance(method, Distilled)
+        weight, x = next(method.parameters()), (self.run.held_out or self.run.data).fixed(PAIRS).x
+        made = [method.taught(Batch(part.to(weight.device, weight.dtype))) for part in x.split(BATCH)]
+        return Batch(x, torch.cat([part.float().cpu() for part in made]))
 
 
 def train(
@@ -39,8 +59,8 @@ def train(
     Returns the compressed generator with averaged weights, and a note for the user. A student is that of the best score
     on held-out images; that of a way back and a pruned generator, whose weights go as it is trained, of the end."""
     run, best = original.run, folder / BEST
-    scorer = Scorer(run)
     is_scored = isinstance(method, Distilled) and not method.back  # scores are those of the way from x to y
+    scorer = TeacherScorer(run) if is_scored and run.method.needs == "unpaired" else Scorer(run)
 
     def save_best(averaged: Method, images: int) -> None:
         model_file.save(best, {original.network: averaged.get_submodule(original.network)}, {"images": images})

@@ -27,7 +27,9 @@ from i2i.training.compress.plan import ROWS, Plan
 from i2i.training.compress.pruned import Pruned, is_generators, judging_networks
 from i2i.training.compress.student import Budget, student_of, work
 from i2i.training.compress.terms import own_terms, sum_of
-from tests.methods.tiny import batch_of, made, picture
+from i2i.training.compress.training import TeacherScorer
+from i2i.training.run import Run
+from tests.methods.tiny import Memory, batch_of, made, picture, settings
 
 # Methods whose generator a discriminator judges. Bridge is trained without one, and the others grow.
 JUDGED = [n for n in method_names() if not load_method(n).grows and n != "bridge"]
@@ -178,6 +180,22 @@ def test_without_pairs_a_student_may_be_compared_with_its_teacher_in_a_trained_n
     assert float(term.detach()) == pytest.approx(expected, rel=1e-3)
     assert expected > 0.1
     assert term.requires_grad
+
+
+def test_a_student_without_pairs_is_scored_by_its_distance_to_its_teacher() -> None:
+    inner = made("cyclegan", size=32)
+    data = Memory("unpaired", settings(type(inner), size=32)[1])
+    run = SimpleNamespace(method=type(inner), held_out=None, data=data, training=SimpleNamespace(device="cpu"))
+    equal, other = copy.deepcopy(inner.get_submodule("G")), of_width(inner.get_submodule("G"), 2)
+    scores = []
+    for network in (equal, other):
+        scorer = TeacherScorer(cast(Run, run))
+        scores.append(scorer(Distilled(inner, "G", network, Weights.of("unpaired")).eval()))
+        inner = copy.deepcopy(inner)
+    assert scorer.metric == "lpips"
+    assert scores[0] is not None
+    assert scores[1] is not None
+    assert abs(scores[0]) < 1e-5 < 0.01 < scores[1]
 
 
 @pytest.mark.parametrize("row", ROWS)
