@@ -32,14 +32,18 @@ def facts_of(path: Path) -> dict[str, Any]:
 def _facts_of_pth(path: Path) -> dict[str, Any]:
     from i2i import nets
     from i2i.models import pth
+    from i2i.models.pth_ways import ways
 
-    network = pth.load_pth(path)
+    state = pth.read(path)
+    both = ways(state)
+    network = pth.network_of(both.get("AtoB", state), path)
     back = path
     with contextlib.suppress(I2IError):  # the file of the other direction, if there is one
         back = file_for(path, "BtoA")
     return {
         "file": str(path),
         "format of the file": "state dict of PyTorch",
+        **({"way back": "in the same file (--direction BtoA)"} if both else {}),
         **({"way back": f"{back.name} (--direction BtoA)"} if back != path else {}),
         "network": nets.network_name(network),
         **nets.network_arguments(network),

@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 from i2i.core.errors import I2IError, NoDirection
-from i2i.models import content
+from i2i.models import content, pth_ways
 
 GENERATOR = re.compile(r"(latest|\d+)_net_G(?:_([AB]))?(\..+)", re.DOTALL)  # epoch, side, suffix
 MOST_LISTED = 5
@@ -56,16 +56,14 @@ def holds_model(folder: Path) -> bool:
 def file_for(path: Path, direction: str) -> Path:
     """The authors' file for a direction, AtoB or BtoA: `path` itself, or the file beside it of the other side.
 
-    `path` itself serves any direction that is not denied by a name like latest_net_G_A.pth. Raises I2IError if there
-    is no such file."""
+    `path` itself serves any direction that is not denied by a name like latest_net_G_A.pth or netG_A2B.pth. Raises
+    I2IError if there is no such file."""
     if direction == "AtoB":
         return path
     match = GENERATOR.fullmatch(path.name)
-    if match is not None and match[2] == "B":
-        return path
-    if match is None or match[2] is None:
+    other = path.with_name(f"{match[1]}_net_G_B{match[3]}") if match and match[2] else pth_ways.file_back(path)
+    if other is None:
         raise NoDirection(f"{path} holds one network, for one direction.", "Leave out --direction.")
-    other = path.with_name(f"{match[1]}_net_G_B{match[3]}")
     if not other.is_file():
         raise NoDirection(f"{path} translates A to B, and {other.name} is not beside it.", "Leave out --direction.")
     return other

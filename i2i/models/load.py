@@ -75,6 +75,7 @@ def load(
         - a .safetensors file, or the folder of a run that has saved a model;
         - a .pth file by the authors of pix2pix, CycleGAN, CUT, StarGAN, ESRGAN or Real-ESRGAN, whatever its suffix
           (.pth.tar, .pt, .ckpt, .bin, or .safetensors with the same names);
+        - such a file with both generators of a CycleGAN, by names such as G_A2B and G_B2A;
         - a folder of theirs with latest_net_G.pth, or with latest_net_G_A.pth and latest_net_G_B.pth (BtoA);
         - an .onnx file that `i2i export` wrote (onnxruntime runs it, on the CPU);
         - a name that `i2i models` lists (downloaded on first use);
@@ -248,9 +249,14 @@ def _read(path: Path, direction: str) -> tuple[dict[str, Any], dict[str, nn.Modu
         return header, model_file.load(path, [network]).networks
 
     from i2i.models import pth
+    from i2i.models.pth_ways import ways
 
-    path = file_for(path, direction)
-    net = pth.load_pth(path)
+    state = pth.read(path)
+    if both := ways(state):
+        state = both[direction]
+    elif (other := file_for(path, direction)) != path:
+        path, state = other, pth.read(other)
+    net = pth.network_of(state, path)
     if nets.network_name(net) not in GENERATORS:
         raise I2IError(f"{path} holds a {type(net).__name__}, which makes no images.", "Give the file of a generator.")
     # The authors of pix2pix and CycleGAN test with each image's own statistics; these others have no batch norm.

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from i2i.core.config import shorten
 from i2i.core.errors import I2IError
 from i2i.core.files import open_regular
-from i2i.models import content, pth_sr, pth_stargan
+from i2i.models import content, pth_sr, pth_stargan, pth_ways
 from i2i.nets import build
 
 State = dict[str, Tensor]
@@ -52,10 +52,18 @@ _AGAIN = "Download or copy the file again."
 
 
 def load_pth(path: str | Path) -> nn.Module:
-    """The network of a `.pth` file, or of a .safetensors file of another program, in eval mode on the CPU.
+    """The network of a `.pth` file, or of a .safetensors file of another program, in eval mode on the CPU; of a file
+    with two generators that from A to B.
 
     Raises I2IError naming the file if it is missing, damaged, holds more than tensors, or is not recognized."""
     state = read(path)
+    return network_of(pth_ways.ways(state).get("AtoB", state), path)
+
+
+def network_of(state: Any, path: str | Path) -> nn.Module:
+    """The network of what `read` returned for the file `path`, in eval mode on the CPU.
+
+    Raises I2IError naming the file if it is not recognized."""
     try:
         name, arguments = recognize(state)
         weights = repair(state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from i2i.core.files import kind_of
 from i2i.core.progress import Progress
 from i2i.core.reading import read_yaml
 from i2i.methods._method import Method
-from i2i.models import content, load, pth
+from i2i.models import content, load, pth, pth_ways
 from i2i.models import format as model_file
 from i2i.models.weights import State, digest_of
 from i2i.training import checkpoint as checkpoints
@@ -164,11 +165,7 @@ def _role_in_name(path: Path) -> str:
 def _of_authors(files: dict[str, Path], name: str) -> Start:
     states: dict[str, State] = {}
     arguments: dict[str, dict[str, Any]] = {}
-    for named, path in files.items():
-        try:
-            state = pth.repair(pth.read(path))
-        except I2IError as error:
-            raise I2IError(f"{path}: {error.what}" if str(path) not in error.what else error.what, error.hint) from None
+    for named, path, state in _networks_of_authors(files):
         content.require_numbers(path, state)
         role = named
         known: dict[str, Any] = {}
@@ -183,6 +180,19 @@ def _of_authors(files: dict[str, Path], name: str) -> Start:
         states[role] = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
         arguments[role] = known
     return Start(name, states, arguments)
+
+
+def _networks_of_authors(files: dict[str, Path]) -> Iterator[tuple[str, Path, State]]:
+    """(role, or empty if it is not known; file; weights) of each network. Raises I2IError naming the file."""
+    for named, path in files.items():
+        try:
+            content_of_file = pth.read(path)
+            both = pth_ways.ways(content_of_file)
+            parts = {load.NETWORK_OF[way]: part for way, part in both.items()} or {named: content_of_file}
+            for role, part in parts.items():
+                yield role, path, pth.repair(part)
+        except I2IError as error:
+            raise I2IError(f"{path}: {error.what}" if str(path) not in error.what else error.what, error.hint) from None
 
 
 # ---- words ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Model files that are not what their names say, and networks whose numbers are none."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,58 @@ def test_the_authors_way_back_is_reached_by_the_direction(tmp_path):
     (experiment / "latest_net_G_A.pth").rename(tmp_path / "latest_net_G.pth")
     with pytest.raises(I2IError, match="holds one network, for one direction"):
         i2i.load(tmp_path, direction="BtoA")
+
+
+class OtherBlock(nn.Module):
+    """x + two convolutions, as a CycleGAN of another program has it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), nn.InstanceNorm2d(width)]
+        self.conv_block = nn.Sequential(*half, nn.ReLU(), *map(copy.deepcopy, half))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv_block(x)
+
+
+class OtherGenerator(nn.Module):
+    """Another program's generator with the authors' layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ends = [nn.ReflectionPad2d(3), nn.Conv2d(3, 4, 7)], [nn.ReflectionPad2d(3), nn.Conv2d(4, 3, 7), nn.Tanh()]
+        down = [nn.Conv2d(4, 8, 3, 2, 1), nn.Conv2d(8, 16, 3, 2, 1)]
+        up = [nn.ConvTranspose2d(16, 8, 3, 2, 1, 1), nn.ConvTranspose2d(8, 4, 3, 2, 1, 1)]
+        wrapped = [[layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU()] for layer in (*down, *up)]
+        first = [*ends[0], nn.InstanceNorm2d(4), nn.ReLU(), *wrapped[0], *wrapped[1]]
+        self.model = nn.Sequential(*first, OtherBlock(16), *wrapped[2], *wrapped[3], *ends[1])
+
+
+def test_both_generators_of_another_cyclegan_are_read(tmp_path):
+    """In one file, or each in a file that its direction names."""
+    torch.manual_seed(0)
+    ways = {"AtoB": OtherGenerator().eval(), "BtoA": OtherGenerator().eval()}
+    image = torch.rand(3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        expected = {way: net.model(image[None])[0] for way, net in ways.items()}
+    one, another = (ways[way].state_dict() for way in ("AtoB", "BtoA"))
+    torch.save({"epoch": 3, "G_A2B": one, "G_B2A": another, "D_A": {"x": torch.zeros(1)}}, tmp_path / "all.ckpt")
+    torch.save({"gen_BA": another, "gen_AB": one}, tmp_path / "gen.pth")
+    for name, state in (("A2B", one), ("B2A", another)):
+        torch.save(state, tmp_path / f"netG_{name}.pth")
+    for name in ("all.ckpt", "gen.pth", "netG_A2B.pth"):
+        for way, wanted in expected.items():
+            loaded = i2i.load(tmp_path / name, direction=way)
+            assert torch.allclose(loaded(image), wanted, atol=1e-5), (name, way)
+            assert digest(tmp_path / name, direction=way) == loaded.digest
+    assert facts_of(tmp_path / "all.ckpt")["way back"] == "in the same file (--direction BtoA)"
+    assert facts_of(tmp_path / "netG_A2B.pth")["way back"] == "netG_B2A.pth (--direction BtoA)"
+    (tmp_path / "netG_B2A.pth").unlink()
+    with pytest.raises(I2IError, match=r"netG_B2A\.pth is not beside it"):
+        i2i.load(tmp_path / "netG_A2B.pth", direction="BtoA")
+    torch.save({"G_A2B": one}, tmp_path / "half.pth")
+    with pytest.raises(I2IError, match="This is not the state dict of one network: 'G_A2B' is a"):
+        i2i.load(tmp_path / "half.pth")
 
 
 def test_a_folder_of_other_files_says_what_it_holds(tmp_path):

@@ -144,6 +144,15 @@ def test_a_folder_of_the_authors_gives_each_network_its_role(tmp_path):
     said = f"G starts from the weights of {plain}. F, D_y and D_x start with new weights, because they are not in it."
     assert one.start_notes == [said]
 
+    both = {
+        name: torch.load(tmp_path / f"latest_net_{file}.pth") for name, file in (("G_A2B", "G_A"), ("G_B2A", "G_B"))
+    }
+    torch.save(both, tmp_path / "both.pth")  # as another program has them
+    one = resolve_run("cyclegan", sides, tmp_path / "run", {**values, "init_from": str(tmp_path / "both.pth")})
+    method = one.build()
+    for role, state in (("G", both["G_A2B"]), ("F", both["G_B2A"])):
+        assert all(torch.equal(state[k], v) for k, v in getattr(method, role).state_dict().items()), role
+
 
 @pytest.mark.parametrize(
     ("content", "said"),
