@@ -52,7 +52,6 @@ def describe(run: Run) -> dict[str, Any]:
         "precision": estimated.precision,
         "networks": networks,
         "parameters": parameters,
-        # weights, gradients and two moments of Adam, 4 bytes each, and the activations of the forward passes
         "memory_mib": math.ceil(memory / 2**20),
         "seconds": estimated.seconds,
         "seconds_source": estimated.source,

@@ -83,7 +83,7 @@ def warnings(estimated: Estimate, lighter_form: Lighter | None) -> list[str]:
         lines.append(line)
     if estimated.memory is not None and estimated.memory_free is not None:
         lines.append(
-            f"A step takes about {format_bytes(estimated.memory)} of memory, and only "
+            f"The run takes about {format_bytes(estimated.memory)} of memory, and only "
             f"{format_bytes(estimated.memory_free)} are free: the run may become very slow, or be ended by the system. "
             "Its time was not measured. Close other programs, or give a smaller --size or --batch."
         )

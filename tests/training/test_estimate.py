@@ -15,11 +15,12 @@ from i2i.methods import load_method, method_names
 from i2i.nets.domains import Domains
 from i2i.nets.macs import no_computing
 from i2i.training import cost as costs
+from i2i.training import estimate as estimates
 from i2i.training import head, lighter, precision, timing
-from i2i.training.estimate import estimate
+from i2i.training.estimate import PROCESS, estimate
 from i2i.training.settings import TrainSettings
 from i2i.training.train import resolve_run, train
-from tests.cli.program import TINY, i2i, make_pairs
+from tests.cli.program import TINY, i2i, make_pairs, picture
 from tests.methods.tiny import BATCH, Memory, made, parameters, settings
 
 SMALL = {"size": 32, "width": 4, "d_width": 4, "depth": 3, "layers": 1, "workers": 0, "device": "cpu"}
@@ -194,6 +195,29 @@ def test_a_step_that_does_not_fit_into_the_memory_is_not_measured(pairs, monkeyp
     assert told.memory > 1e5
     assert (told.step_seconds, told.source) == (None, "")
     assert "98 KiB are free" in " ".join(head.warnings(told, None))
+
+
+def test_the_memory_on_a_cpu_is_that_of_the_process(pairs):
+    """On a GPU it is that of the tensors."""
+    told = estimate(run_of(pairs), 0)
+    tensors = 16 * told.cost.parameter_count + told.cost.activations
+    assert told.memory == PROCESS + tensors + told.cost.activations
+    assert estimates._memory(told.cost, torch.device("cuda")) == tensors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_run_takes_about_the_memory_that_was_told(tmp_path):
+    """TransGAN has attention, and a loss that is differentiated twice."""
+    for i in range(16):
+        picture(tmp_path / f"pile/{i}.png", i, 32, 32)
+    run = resolve_run("transgan_small", [str(tmp_path / "pile")], None, {"device": "cpu", "precision": "fp32"})
+    words = f"images=64, device='cpu', precision='fp32', workers=0, out={str(tmp_path / 'run')!r}, quiet=True"
+    code = f"import i2i; i2i.train('transgan_small', {str(tmp_path / 'pile')!r}, {words})"
+    code += "; print(open('/proc/self/status').read())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    held = 1024 * int(done.stdout.partition("VmHWM:")[2].split()[0])
+    assert 0.6 < held / estimate(run, 0).memory < 1.6
 
 
 def test_the_lighter_command_works_as_printed(pairs, monkeypatch):
