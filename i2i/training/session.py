@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import os
 import platform
@@ -164,7 +165,10 @@ class Session:
         split = next((s for s in ("test", "val") if s in run.data.splits), None)
         if not self.is_main or split is None or not run.method.needs == run.data.layout == "paired":
             return
-        held_out = data.open(run.sources, run.data_settings, split, cropped=True)
+        held_out = run.held_out
+        if held_out is None or {"test", "val"} <= set(run.data.splits):  # then the run has seen `val`
+            settings = dataclasses.replace(run.data_settings, palette=run.shape.palette)
+            held_out = data.open(run.sources, settings, split, cropped=True)
         with self.loop.ema.applied(self.method) as averaged:
             # a copy in float32, as the saved model is: the translator changes the network that it gets
             network = copy.deepcopy(averaged.generator).float().to(memory_format=torch.contiguous_format)

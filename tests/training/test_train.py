@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import i2i
+from i2i import data
 from i2i.core.errors import I2IError
 from i2i.models.format import read_header
 from i2i.training import loop
@@ -237,6 +238,18 @@ def test_the_model_in_memory_is_judged_as_the_saved_one_is(pairs, tmp_path, ema)
     for row in ("model", "mean image"):  # training scores by fewer metrics
         assert set(scores[row]) == {"l1", "psnr", "ssim"}
         assert scores[row] == {metric: again[row][metric] for metric in scores[row]}
+
+
+@pytest.mark.parametrize("splits", [("test",), ("val",), ("val", "test")])
+def test_a_split_is_listed_once(pairs, tmp_path, monkeypatch, splits):
+    """With one held-out split the run is judged on the images that it has opened already."""
+    for split in splits:
+        fill(pairs / split, 2, 32)
+    opened, plain = [], data.open
+    monkeypatch.setattr(data, "open", lambda *args, **more: opened.append(args[2]) or plain(*args, **more))
+    folder = i2i.train("pix2pix", pairs, tmp_path / "run", **{**PIX2PIX, "images": 2})
+    assert sorted(opened) == sorted(["train", *splits])
+    assert json.loads((folder / "metrics.json").read_text())["split"] == splits[-1]
 
 
 def test_what_changed_is_named(pairs, tmp_path, monkeypatch):
