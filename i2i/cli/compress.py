@@ -63,7 +63,7 @@ DetailOption = Annotated[
     int | None,
     typer.Option(
         "--detail",
-        help="distill: channels of a U-Net's convolutions at the full size. [default: by the square of the width]",
+        help="distill: channels of a U-Net's convolutions at the full size. [default: by the width]",
         metavar="N",
         min=1,
     ),

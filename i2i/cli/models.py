@@ -109,14 +109,18 @@ def pack(
     from i2i.core.errors import I2IError
     from i2i.inference.domain_facts import facts_from, held_out_inputs
     from i2i.models import format as model_file
+    from i2i.models.header import with_networks
     from i2i.models.load import find
     from i2i.models.measured import measure_file
 
     if output.exists() and not overwrite:
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
     path = find(model).path
-    added = facts_from(model_file.read_header(path), inputs) if inputs else {}
-    held_out = held_out_inputs(model_file.read_header(path), measure) if measure else {}
+    header = model_file.read_header(path)
+    if only in header["networks"]:  # another name is refused below
+        header = with_networks(header, [only])
+    added = facts_from(header, inputs) if inputs else {}
+    held_out = held_out_inputs(header, measure) if measure else {}
     model_file.pack(path, output, only, torch.float32 if full else torch.float16, added)
     if held_out:
         measure_file(output, held_out)

@@ -14,7 +14,7 @@ from i2i.data import folder_names, source
 from i2i.inference.evaluate_data import Source, open_split, settings_of
 from i2i.media import luma
 from i2i.metrics.domain import CHANNELS, FEWEST, IMAGES, facts_of
-from i2i.models.load import NETWORK_OF
+from i2i.models.header import NETWORK_OF
 from i2i.models.precision import IMAGES as MEASURED
 
 

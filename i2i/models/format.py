@@ -28,7 +28,7 @@ from i2i.core.reading import parse_json
 from i2i.models import content
 from i2i.models import sparse as sparse_weights
 from i2i.models.content import KEY, MAX_HEADER
-from i2i.models.header import check_header
+from i2i.models.header import check_header, with_networks
 from i2i.models.method_file import method_file as method_file
 from i2i.models.method_file import unknown_network
 from i2i.models.weights import State, digest_of, tensors_of
@@ -102,7 +102,7 @@ def pack(
     copy's header, in place of those of the same names. The networks are not built. Raises I2IError as `load` does, and
     if the copy cannot be written."""
     header, states = read(path, None if network is None else [network])
-    header["networks"] = {name: header["networks"][name] for name in states}
+    header = with_networks(header, states)
     header.pop(OTHERS, None)
     if "data" in header:  # names of data sets and folders stay, their paths do not
         header["data"] = [Path(str(source)).name for source in header["data"]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from i2i.core.config import MAX_SIDE, Channels, Range, Side, Width, require
 from i2i.core.errors import I2IError
 
+NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file
+BY_DIRECTION = ("domain", "bf16")  # entries that say something of each direction
 TYPES: dict[str, Any] = {
     "channels_in": Channels,
     "channels_out": Channels,
@@ -74,3 +76,13 @@ def _check_latent(parts: Any) -> None:
     for kind, width in parts:
         require("the kind of noise in latent", kind, str)
         require("the width of noise in latent", width, Width)
+
+
+def with_networks(header: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The header of a model that keeps the networks `names` alone: what it says of other directions is left out."""
+    result = {**header, "networks": {name: entry for name, entry in header["networks"].items() if name in names}}
+    for key in BY_DIRECTION:
+        if isinstance(facts := header.get(key), Mapping):
+            gone = [way for way, name in NETWORK_OF.items() if name in header["networks"] and name not in names]
+            result[key] = {way: fact for way, fact in facts.items() if way not in gone}
+    return result

@@ -26,6 +26,7 @@ from i2i.models import content, hub, zoo
 from i2i.models import format as model_file
 from i2i.models.coloring import ColorTranslator
 from i2i.models.folders import file_for, model_inside
+from i2i.models.header import NETWORK_OF
 from i2i.models.precision import DTYPES, MIXED, choose
 from i2i.models.tiling import TileSettings
 from i2i.models.translator import Translator
@@ -33,7 +34,6 @@ from i2i.models.use import use_command
 from i2i.models.weights import weights_digest
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", MIXED)
-NETWORK_OF = {"AtoB": "G", "BtoA": "F"}  # direction -> network in the file
 USES_IMAGE_STATISTICS = {"image": True, "picture": True, "stored": False}  # `picture`: the name until version 0.1
 STATISTICS = ("auto", "image", "stored")
 GENERATORS = ("unet", "resnet", "rrdbnet", "stargan")  # networks of a .pth file that translate images

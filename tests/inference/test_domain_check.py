@@ -115,6 +115,11 @@ def test_a_model_that_exists_is_told_its_training_inputs_by_packing_it(lab, tmp_
     assert len(note(lab / "newB", "-o", tmp_path / "b", *model)) == 1
     i2i(*words, lab / "data" / "trainA", "--overwrite")  # the inputs alone
     assert set(read_header(tmp_path / "new.safetensors")["domain"]) == {"AtoB"}
+    one = tmp_path / "one.safetensors"
+    i2i("models", "pack", lab / "run", "--only", "G", "-o", one, "--measure", lab / "data")
+    header = read_header(one)
+    assert set(header["networks"]) == {"G"}
+    assert set(header["domain"]) == set(header["bf16"]) == {"AtoB"}
 
 
 def test_models_without_facts_of_their_inputs_refuse_them(lab, tmp_path):

@@ -1,8 +1,9 @@
 """Which student: its form, and how wide it may be for a budget of work or of time.
 
 The width is the same share in all layers: no supernet is trained to search a width for each layer, which takes several
-times the training of one student. But the convolutions of a U-Net at the full size (`detail`) cost most for what they
-do, and become narrower by the square of that share.
+times the training of one student. Only the convolutions of a U-Net at the full size (`detail`) have another share: they
+keep more of their channels, by the power DETAIL of it. (Of three students of pix2pix_earth with as many MACs, LPIPS was
+best so; docs/compress.md.)
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from i2i.training.start import read_start
 
 MOBILE = {"resnet": "mobile_resnet", "unet": "mobile_unet"}  # networks with a separable form
 FORMS = ("narrow", "mobile")
+DETAIL = 0.75
 PASSES = 15  # of which the fastest is the time of a network
 SECONDS = 2.0  # that undisturbed passes are waited for
 DISTURBED = 0.05  # share of a pass that its threads may wait for a processor
@@ -82,10 +84,10 @@ def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, f
 
 
 def detail_of(teacher: nn.Module, width: int) -> int:
-    """`detail` of a student: the teacher's times the square of the width's share, at least 1; 0 for other networks."""
+    """`detail` of a student: the teacher's times the width's share to the power DETAIL; 0 for other networks."""
     arguments = network_arguments(teacher)
     own = int(arguments.get("detail") or 0)
-    return max(1, own * width**2 // int(arguments["width"]) ** 2) if own else 0
+    return max(1, round(own * (width / int(arguments["width"])) ** DETAIL)) if own else 0
 
 
 def _widest(build: Callable[[int], nn.Module], most: int, fits: Callable[[nn.Module], bool], words: str) -> nn.Module:

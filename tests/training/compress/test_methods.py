@@ -285,10 +285,10 @@ def test_a_network_narrowed_to_its_own_width_makes_the_same_images() -> None:
         assert torch.allclose(net.eval()(x), narrow(net, net.arguments["width"]).eval()(x), atol=1e-5)
 
 
-def test_a_student_of_a_u_net_saves_most_at_the_full_size() -> None:
+def test_a_student_of_a_u_net_saves_least_at_the_full_size() -> None:
     net, x = UNet(3, 3, 3, 16, "instance", detail=8), (torch.zeros(1, 3, 32, 32),)
-    assert student_of(net, x, Budget(width=8)).arguments["detail"] == 2  # 8 / 2**2
-    assert student_of(net, x, Budget(width=8, detail=5)).arguments["detail"] == 5
+    assert student_of(net, x, Budget(width=8)).arguments["detail"] == 5  # 8 / 2**0.75
+    assert student_of(net, x, Budget(width=8, detail=3)).arguments["detail"] == 3
     assert student_of(UNet(3, 3, 3, 16, "instance"), x, Budget(width=8)).arguments["detail"] == 0
     with pytest.raises(I2IError, match="--detail is 9, and the teacher has detail 8"):
         student_of(net, x, Budget(width=8, detail=9))
