@@ -194,6 +194,9 @@ def test_a_remedy_that_is_in_use_already_is_not_named():
 def test_a_checkerboard_of_a_generator_that_blurs_or_resizes_already_has_a_setting_too():
     assert remedy("checkerboard", {"antialias": False, "lr": 2e-4}).endswith("--set antialias=yes")
     assert remedy("checkerboard", {"antialias": True, "lr": 2e-4}).endswith("already: --set lr=0.0001")
+    cyclegan = {"upsample": "blur", "generator": "resnet", "cycle_noise": 0.0, "lr": 2e-4}
+    assert remedy("checkerboard", cyclegan).endswith("--set cycle_noise=0.1")
+    assert remedy("checkerboard", {**cyclegan, "cycle_noise": 0.1}).endswith("--set lr=0.0001")
     assert remedy("checkerboard", {"upsample": "transposed", "e_blocks": 0}).endswith("--set upsample=bilinear")
     settings = {"upsample": "resize", "generator": "unet", "perceptual": 10.0, "lr": 4e-4}
     assert remedy("checkerboard", settings).endswith("--set perceptual=5")
