@@ -117,7 +117,7 @@ def pack(
         raise I2IError(f"{output} exists.", "Give --overwrite to replace it.")
     path = find(model).path
     header = model_file.read_header(path)
-    if only in header["networks"]:  # another name is refused below
+    if only and only in header["networks"]:  # another name is refused below
         header = with_networks(header, [only])
     added = facts_from(header, inputs) if inputs else {}
     held_out = held_out_inputs(header, measure) if measure else {}

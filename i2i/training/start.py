@@ -22,6 +22,7 @@ from i2i.core.reading import read_yaml
 from i2i.methods._method import Method
 from i2i.models import content, load, pth, pth_ways
 from i2i.models import format as model_file
+from i2i.models.header import NETWORK_OF
 from i2i.models.weights import State, digest_of
 from i2i.training import checkpoint as checkpoints
 
@@ -188,7 +189,7 @@ def _networks_of_authors(files: dict[str, Path]) -> Iterator[tuple[str, Path, St
         try:
             content_of_file = pth.read(path)
             both = pth_ways.ways(content_of_file)
-            parts = {load.NETWORK_OF[way]: part for way, part in both.items()} or {named: content_of_file}
+            parts = {NETWORK_OF[way]: part for way, part in both.items()} or {named: content_of_file}
             for role, part in parts.items():
                 yield role, path, pth.repair(part)
         except I2IError as error:
