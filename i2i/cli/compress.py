@@ -75,9 +75,10 @@ Discriminator = Annotated[
 Real = Annotated[
     str,
     typer.Option(
-        help="distill, pairs and CycleGAN: what the discriminator learns to be real, and for pairs the truth: data, or "
-        "teacher (what the model makes).",
+        help="distill: what the discriminator learns to be real, and for pairs the truth: data, or teacher (what the "
+        "model makes; for pairs and CycleGAN). [default: teacher for given pairs, else data]",
         metavar="NAME",
+        show_default=False,
     ),
 ]
 Perceptual = Annotated[
@@ -163,7 +164,7 @@ def compress(
     granularity: Granularity = "elements",
     schedule: Masks = "gradual",
     discriminator: Discriminator = "trained",
-    real: Real = "data",
+    real: Real = "auto",
     perceptual: Perceptual = 0.0,
     init_from: InitFrom = None,
     direction: option.Direction = "AtoB",

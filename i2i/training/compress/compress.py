@@ -37,7 +37,7 @@ from i2i.training.report.observer import TrainProgress
 METHODS = ("distill", "prune")
 GRANULARITIES = (*masks.GRANULARITIES, "filters")
 DISCRIMINATORS = ("trained", "new", "none")
-REAL = ("data", "teacher")
+REAL = ("auto", "data", "teacher")
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 RESULT = "result.json"  # in the state's folder, once the compression is over
 SHARE = 0.1  # of the images that the original was trained on: the length of a compression by default
@@ -53,7 +53,7 @@ class Request:
     budget: Budget = field(default_factory=Budget)  # of the student
     form: str = "narrow"  # of the student: narrow, mobile
     discriminator: str = "trained"  # trained, new, none
-    real: str = "data"  # what the discriminator of a student learns to be real, and for pairs its truth: data, teacher
+    real: str = "auto"  # what a student's discriminator learns to be real, and for pairs the truth: data, teacher, auto
     perceptual: float = 0.0  # without pairs: weight of the student's distance to the teacher's image in AlexNet
     init_from: str = ""  # the model file of an earlier student, with whose weights this one starts
     dtype: str = "fp16"  # of the weights in the file: fp16, fp32
@@ -68,7 +68,7 @@ class Request:
         if self.plan.granularity not in GRANULARITIES:
             raise I2IError(f"--granularity is {self.plan.granularity!r}.", among(self.plan.granularity, GRANULARITIES))
         self.plan.check()
-        if self.method == "prune" and (self.real != "data" or self.init_from or self.perceptual):
+        if self.method == "prune" and (self.real != "auto" or self.init_from or self.perceptual):
             raise I2IError(
                 "--real, --perceptual and --init-from are for students.", "Leave them out, or give --method distill."
             )
@@ -202,9 +202,12 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     own = bool(original.header.get("train_mode_norm"))
     weights = dataclasses.replace(Weights.of(inner.needs), perceptual=request.perceptual)
     adversarial = request.discriminator != "none"
-    return Distilled(
-        inner, original.network, student, weights, own=own, adversarial=adversarial, real=request.real
-    ), notes
+    real = request.real
+    if real == "auto":  # real images hold what no input tells: a student would learn few pairs by heart
+        settings, shape = original.run.data_settings, inner.shape
+        made = settings.make or settings.degrade or shape.size != shape.size_in
+        real = "teacher" if inner.needs == "paired" and not made else "data"
+    return Distilled(inner, original.network, student, weights, own=own, adversarial=adversarial, real=real), notes
 
 
 def check_method(inner: Method, original: Original, request: Request) -> None:

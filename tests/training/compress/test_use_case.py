@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def test_a_student_goes_on_from_an_earlier_one(run: Path, tmp_path: Path) -> Non
     assert all(torch.equal(saved[k], v) for k, v in method.student.state_dict().items())
     with pytest.raises(I2IError, match="is not a student of this width"):
         build(original, Request(budget=Budget(width=2), init_from=str(first)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "make", "real"),
+    [("auto", "", "teacher"), ("data", "", "data"), ("auto", "grey", "data"), ("teacher", "grey", "teacher")],
+)
+def test_the_truth_of_given_pairs_is_what_the_model_makes(run: Path, asked: str, make: str, real: str) -> None:
+    original = open_original(run)
+    original.run.data_settings = replace(original.run.data_settings, make=make)
+    method, _ = build(original, Request(budget=Budget(width=3), real=asked))
+    assert isinstance(method, Distilled)
+    assert method.real == real
 
 
 def test_overwriting_goes_on_after_an_interruption(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
