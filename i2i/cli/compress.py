@@ -84,7 +84,7 @@ Real = Annotated[
 Perceptual = Annotated[
     float,
     typer.Option(
-        help="distill, without pairs: weight of the distance to what the model makes in the maps of AlexNet; 0: none.",
+        help="distill, without pairs: weight of the distance to what the model makes, in AlexNet; 0: none.",
         metavar="WEIGHT",
         min=0,
     ),

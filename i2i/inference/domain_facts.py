@@ -24,7 +24,8 @@ def facts_from(header: Mapping[str, Any], data: Source) -> dict[str, Any]:
     data: pairs, two sides without pairs, or the inputs alone; of divided data the split train. Raises I2IError for a
     model that keeps no such facts: one from noise, one that enlarges, one that reads maps of labels; and for fewer than
     FEWEST images."""
-    if header.get("kind") == "generate" or header.get("generator", NETWORK_OF["AtoB"]) not in header["networks"]:
+    ways = _ways(header)
+    if not ways:
         raise I2IError("The model reads no images.", "Leave out --inputs.")
     if int(header.get("scale") or 1) > 1:
         raise I2IError("The model enlarges images of any kind: it keeps nothing of its inputs.", "Leave out --inputs.")
@@ -34,7 +35,8 @@ def facts_from(header: Mapping[str, Any], data: Source) -> dict[str, Any]:
     # the sides in the model's direction: inputs, and what they become
     batch = opened.fixed(IMAGES)
     x = luma.gray(batch.x) if header.get("colorizes") else batch.x
-    facts = facts_of({"AtoB": x, "BtoA": batch.y if NETWORK_OF["BtoA"] in header["networks"] else None})
+    sides = {"AtoB": x, "BtoA": batch.y}
+    facts = facts_of({way: side if way in ways else None for way, side in sides.items()})
     if not facts:
         raise I2IError(
             f"The images say too little about the model's inputs (found: {len(batch.x)}, channels: {x.shape[1]}).",
@@ -47,8 +49,11 @@ def held_out_inputs(header: Mapping[str, Any], data: Source) -> dict[str, Tensor
     """Images that the model was not trained on, [B, C, H, W] in [-1, 1], by the directions that it translates.
 
     data: as of `i2i evaluate`, which chooses the split test, val, or all images. Raises I2IError as `open_split`."""
-    batch = open_split(dict(header), data, None, None)[0].fixed(MEASURED)
-    images = {"AtoB": batch.x}
-    if NETWORK_OF["BtoA"] in header["networks"] and batch.y is not None:
-        images["BtoA"] = batch.y
-    return images
+    sides, ways = open_split(dict(header), data, None, None)[0].fixed(MEASURED), _ways(header)
+    return {way: side for way, side in (("AtoB", sides.x), ("BtoA", sides.y)) if way in ways and side is not None}
+
+
+def _ways(header: Mapping[str, Any]) -> list[str]:
+    """The directions in which a model translates; none for one from noise."""
+    networks = {**NETWORK_OF, "AtoB": header.get("generator", NETWORK_OF["AtoB"])}
+    return [] if header.get("kind") == "generate" else [w for w, name in networks.items() if name in header["networks"]]

@@ -65,14 +65,14 @@ class ContentLoss(nn.Module):
         self.eval().requires_grad_(False)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The maps of images [B, 1, 3 or 4, H, W] in [-1, 1]."""
+        """The maps of images [B, 1 to 4, H, W] in [-1, 1]; 2 channels are gray and alpha."""
         if min(x.shape[-2:]) < self.least:
             raise I2IError(
                 f"The content loss of {self.name} needs images of at least {self.least} pixels a side, but they have "
                 f"{x.shape[-1]}x{x.shape[-2]}.",
                 "Choose a larger size, or content=none.",
             )
-        x = x[:, :3].expand(-1, 3, -1, -1)
+        x = (x[:, :3] if x.shape[1] >= 3 else x[:, :1]).expand(-1, 3, -1, -1)
         x = (x - self.get_buffer("mean")) / self.get_buffer("deviation")
         return self.net.maps(x) if isinstance(self.net, EfficientNetLite0) else self.net(x)
 

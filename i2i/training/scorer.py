@@ -60,10 +60,12 @@ class Scorer:
     """Computes the scores of a run: called with a method that has its averaged weights, in eval mode.
 
     Images and networks are loaded at the first score, and kept. metric: its name; "" if the run has no score. metrics:
-    the last score as the header of a model holds it, {"val_lpips": 0.3}; empty if the last model was not scored."""
+    the last score as the header of a model holds it, {"val_lpips": 0.3}; empty if the last model was not scored. count:
+    images that the generator makes for a score."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.metric, self.clock = run, metric_of(run), clock_of(run.training.device)
+        self.count = scored_images(run)
         self.fixed: Batch | None = None
         self.lpips: LPIPS | None = None
         self.network: FeatureNetwork | None = None
@@ -79,7 +81,7 @@ class Scorer:
             start = self.clock()
             self._value(method, BATCH)
             taken, sets = self.clock() - start, 1 if self.metric == "lpips" else 2
-            self.predicted = max(self.predicted, taken * scored_images(self.run) / BATCH * sets / 2)
+            self.predicted = max(self.predicted, taken * self.count / BATCH * sets / 2)
         return self.predicted
 
     def __call__(self, method: Method) -> float | None:
@@ -89,7 +91,7 @@ class Scorer:
         if not self.metric:
             return None
         start = self.clock()
-        score = self._value(method, scored_images(self.run))
+        score = self._value(method, self.count)
         self.predicted, self.is_measured = self.clock() - start, True
         self.metrics = {f"val_{self.metric}": score}
         return score
@@ -114,7 +116,7 @@ class Scorer:
     def pairs(self, method: Method) -> Batch:
         """Inputs and the truth that their translations are compared with by LPIPS."""
         assert self.run.held_out is not None
-        return self.run.held_out.fixed(scored_images(self.run))
+        return self.run.held_out.fixed(self.count)
 
     def _kid(self, method: Method, count: int) -> float:
         weight = next(method.parameters())

@@ -115,11 +115,12 @@ def test_a_model_that_exists_is_told_its_training_inputs_by_packing_it(lab, tmp_
     assert len(note(lab / "newB", "-o", tmp_path / "b", *model)) == 1
     i2i(*words, lab / "data" / "trainA", "--overwrite")  # the inputs alone
     assert set(read_header(tmp_path / "new.safetensors")["domain"]) == {"AtoB"}
-    one = tmp_path / "one.safetensors"
-    i2i("models", "pack", lab / "run", "--only", "G", "-o", one, "--measure", lab / "data")
-    header = read_header(one)
-    assert set(header["networks"]) == {"G"}
-    assert set(header["domain"]) == set(header["bf16"]) == {"AtoB"}
+    for only, way in (("G", "AtoB"), ("F", "BtoA")):
+        one, data = tmp_path / f"{only}.safetensors", lab / "data"
+        i2i("models", "pack", lab / "run", "--only", only, "-o", one, "--measure", data, "--inputs", data)
+        header = read_header(one)
+        assert set(header["networks"]) == {only}
+        assert set(header["domain"]) == set(header["bf16"]) == {way}
 
 
 def test_models_without_facts_of_their_inputs_refuse_them(lab, tmp_path):

@@ -21,6 +21,7 @@ from i2i.methods._method import Method
 from i2i.models import format as model_file
 from i2i.nets import narrow
 from i2i.nets.blocks import init_weights
+from i2i.nets.choice import Choosing
 from i2i.nets.patches import PatchHeads
 from i2i.nets.trunks import ALEX_LEAST
 from i2i.training.compress import masks
@@ -206,7 +207,8 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     if real == "auto":  # real images hold what no input tells: a student would learn few pairs by heart
         settings, shape = original.run.data_settings, inner.shape
         made = settings.make or settings.degrade or shape.size != shape.size_in
-        real = "teacher" if inner.needs == "paired" and not made else "data"
+        one_answer = "answers" not in choices_of(inner, original.network)
+        real = "teacher" if inner.needs == "paired" and one_answer and not made else "data"
     return Distilled(inner, original.network, student, weights, own=own, adversarial=adversarial, real=real), notes
 
 
@@ -224,7 +226,17 @@ def check_method(inner: Method, original: Original, request: Request) -> None:
             "student has other widths.",
             "Give --method prune.",
         )
-    paired, size = inner.needs == "paired", inner.shape.size
+    paired, size, choices = inner.needs == "paired", inner.shape.size, choices_of(inner, original.network)
+    if request.method == "distill" and "steps" in choices:
+        raise I2IError(
+            f"{original.name} was trained by {kind}, which answers in steps. A student learns from one step.",
+            f"Give the model fewer steps: i2i translate photo.jpg --model {shlex.quote(original.name)} --steps 2",
+        )
+    if request.real == "teacher" and "answers" in choices:
+        raise I2IError(
+            f"{original.name} has several answers for an image, and --real teacher knows one.",
+            "Give --real data.",
+        )
     if request.real == "teacher" and not paired and len(inner.averaged) < 2:
         raise I2IError(
             f"{original.name} was trained by {kind}. --real teacher is for methods of pairs and for CycleGAN.",
@@ -247,6 +259,12 @@ def renew(inner: Method, original: Original, every: bool = False) -> None:
     fresh = original.fresh()
     for name in judging_networks(inner, original.network) if every else original.missing(inner):
         setattr(inner, name, fresh.get_submodule(name))
+
+
+def choices_of(inner: Method, name: str) -> tuple[str, ...]:
+    """What the user may choose of the answers of a method's generator: keys of `i2i.nets.choice.PARTS`."""
+    network = inner.get_submodule(name)
+    return network.choices if isinstance(network, Choosing) else ()
 
 
 def width_of(network: nn.Module) -> int:

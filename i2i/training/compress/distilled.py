@@ -206,7 +206,7 @@ class Distilled(Method):
         else:
             terms["recon"] = self.weights.recon * self.distance(images, target.to(images.dtype))
             if self.content:
-                terms["perceptual"] = self.weights.perceptual * self.content(images, target)
+                terms["perceptual"] = self.weights.perceptual * self.content(images, target.float())
         if self.maps:
             terms["distill"] = self.weights.distill * sum_of(features.distances(self.maps, own, others))
         yield generators or "G", terms
@@ -235,6 +235,7 @@ class Distilled(Method):
     @torch.no_grad()
     def _infer(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """The teacher's translation of a batch, as the method makes it, and its feature maps on the way."""
+        self.teacher.eval()
         with features.captured(self.teacher, self.places[1] if self.maps else []) as maps:
             return self.inner.infer(batch), maps
 

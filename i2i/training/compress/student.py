@@ -28,7 +28,7 @@ from i2i.training.start import read_start
 
 MOBILE = {"resnet": "mobile_resnet", "unet": "mobile_unet"}  # networks with a separable form
 FORMS = ("narrow", "mobile")
-DETAIL = 0.75
+DETAIL = 0.75  # power of the share of the width that is the share of `detail`
 PASSES = 15  # of which the fastest is the time of a network
 SECONDS = 2.0  # that undisturbed passes are waited for
 DISTURBED = 0.05  # share of a pass that its threads may wait for a processor

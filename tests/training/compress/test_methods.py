@@ -33,6 +33,7 @@ from tests.methods.tiny import Memory, batch_of, made, picture, settings
 
 # Methods whose generator a discriminator judges. Bridge is trained without one, and the others grow.
 JUDGED = [n for n in method_names() if not load_method(n).grows and n != "bridge"]
+PAIRED = [n for n in JUDGED if load_method(n).needs == "paired" and n != "bicyclegan"]
 LAST = Now(images=4 * 59, total=4 * 100, batch=4)  # the last of 2, 3, 4, 5 and 6 steps: G's turn everywhere
 
 
@@ -152,9 +153,24 @@ def test_what_the_teacher_makes_may_be_the_truth_of_pairs(features: float) -> No
     assert not torch.allclose(turns["D"]["real"], data["D"]["real"])
 
 
+@pytest.mark.parametrize("name", PAIRED)
+def test_a_teacher_that_makes_the_truth_stays_as_it_is(name: str) -> None:
+    inner = made(name)
+    teacher = inner.get_submodule(inner.averaged[0])
+    method = Distilled(inner, inner.averaged[0], copy.deepcopy(teacher), Weights.of("paired"), real="teacher").train()
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    expected = method.eval().taught(batch_of(name))
+    made_in_training = method.train().taught(batch_of(name))
+    assert torch.equal(made_in_training, expected), "the truth is what the model makes, not what it makes in training"
+    run(method, name)
+    assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("name", "asked", "sentence"),
     [
+        ("bridge", {}, "which answers in steps. A student learns from one step."),
+        ("bicyclegan", {"real": "teacher"}, "has several answers for an image, and --real teacher knows one."),
         ("dcgan", {"real": "teacher"}, "--real teacher is for methods of pairs and for CycleGAN."),
         ("pix2pix", {"perceptual": 1.0}, "--perceptual is for models without pairs."),
         ("cyclegan", {"perceptual": 1.0}, "which needs 31 pixels a side. The model has 16."),
@@ -196,6 +212,10 @@ def test_a_student_without_pairs_is_scored_by_its_distance_to_its_teacher() -> N
     assert scores[0] is not None
     assert scores[1] is not None
     assert abs(scores[0]) < 1e-5 < 0.01 < scores[1]
+    ticks = iter(range(100))
+    scorer = TeacherScorer(cast(Run, run))
+    scorer.clock = lambda: float(next(ticks))  # each call of a clock is a second later: one pass takes 1 s
+    assert scorer.seconds(Distilled(inner, "G", other, Weights.of("unpaired")).eval(), 100) == scorer.count / 8 / 2
 
 
 @pytest.mark.parametrize("row", ROWS)
