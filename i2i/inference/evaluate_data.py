@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from i2i import data as datasets
+from i2i.core import files
 from i2i.core.errors import I2IError
 from i2i.core.reading import has_form, read_yaml
-from i2i.data import folder_names, layouts, source
+from i2i.data import cards, folder_names, layouts, source
 
 Source = str | Path | Sequence[str | Path]  # where images lie: a folder, several folders, or the name of a data set
 
@@ -89,10 +90,13 @@ def settings_of(header: Mapping[str, Any], layout: str, size: int | None = None)
 
 
 def sources_of(header: dict[str, Any], data: Source | None, split: str | None) -> tuple[list[str | Path], str, str]:
-    """Where the images lie, the split to score, and a note. Raises I2IError if there is no such split."""
+    """Where the images lie, the split to score, and a note. Raises I2IError if the data or the split is not there."""
     sources = [data] if isinstance(data, str | Path) else list(data or header.get("data") or [])
     if not sources:
         raise I2IError("The model does not say which data it was trained on.", "Give the data with --data.")
+    if not data and any(files.kind_of(one) != "folder" and str(one) not in cards.names() for one in sources):
+        listed = ", ".join(Path(str(one)).name for one in sources)
+        raise I2IError(f"The data that the model was trained on ({listed}) is not here.", "Name it: --data DIR")
     return sources, *choose_split(sources, split)
 
 

@@ -261,6 +261,13 @@ def test_a_direction_that_the_model_does_not_have_is_one_sentence(two_ways):
         evaluate(alone, pairs, direction="BtoA")
 
 
+def test_a_model_whose_data_is_not_here_says_so():
+    with pytest.raises(I2IError, match=r"trained on \(emoji\) is not here\. Name it: --data DIR"):
+        evaluate("pix2pix_emoji", device="cpu")
+    with pytest.raises(I2IError, match="no data set 'emojis'"):
+        evaluate("pix2pix_emoji", "emojis", device="cpu")
+
+
 def test_the_shipped_unpaired_model_is_scored_on_its_paired_test_split():
     found = evaluate("cyclegan_daynight", limit=4, device="cpu")
     assert (found["split"], found["count"]) == ("test", 4)
