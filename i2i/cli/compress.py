@@ -81,6 +81,9 @@ Real = Annotated[
         show_default=False,
     ),
 ]
+Adversarial = Annotated[
+    float, typer.Option(help="distill: weight of the adversarial terms of the student.", metavar="WEIGHT", min=0)
+]
 Perceptual = Annotated[
     float,
     typer.Option(
@@ -138,7 +141,18 @@ CurveOption = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
-OF_STUDENTS = ("macs", "latency", "width", "detail", "form", "real", "perceptual", "init_from", "precision")
+OF_STUDENTS = (
+    "macs",
+    "latency",
+    "width",
+    "detail",
+    "form",
+    "real",
+    "adversarial",
+    "perceptual",
+    "init_from",
+    "precision",
+)
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
 OF_TRAINING = ("epochs", "images", "batch", "seed", "load", "augment", "device")
 NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *OF_TRAINING, "table", "rows", "seeds")
@@ -165,6 +179,7 @@ def compress(
     schedule: Masks = "gradual",
     discriminator: Discriminator = "trained",
     real: Real = "auto",
+    adversarial: Adversarial = 1.0,
     perceptual: Perceptual = 0.0,
     init_from: InitFrom = None,
     direction: option.Direction = "AtoB",
@@ -212,9 +227,8 @@ def compress(
     from i2i.training.compress.student import Budget
 
     plan = Plan(sparsity=sparsity, granularity=granularity, masks=masks)
-    request = Request(
-        by, plan, Budget(*budget), form, discriminator, real, perceptual, init_from or "", dtype, training
-    )
+    start, parts = init_from or "", (adversarial, perceptual)
+    request = Request(by, plan, Budget(*budget), form, discriminator, real, *parts, start, dtype, training)
     with progress_bar(model, as_json or quiet) as progress:
         if not Path(model).exists():
             find(model, progress)

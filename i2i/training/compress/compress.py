@@ -55,6 +55,7 @@ class Request:
     form: str = "narrow"  # of the student: narrow, mobile
     discriminator: str = "trained"  # trained, new, none
     real: str = "auto"  # what a student's discriminator learns to be real, and for pairs the truth: data, teacher, auto
+    adversarial: float = 1.0  # weight of the adversarial terms of a student
     perceptual: float = 0.0  # without pairs: weight of the student's distance to the teacher's image in AlexNet
     init_from: str = ""  # the model file of an earlier student, with whose weights this one starts
     dtype: str = "fp16"  # of the weights in the file: fp16, fp32
@@ -69,9 +70,11 @@ class Request:
         if self.plan.granularity not in GRANULARITIES:
             raise I2IError(f"--granularity is {self.plan.granularity!r}.", among(self.plan.granularity, GRANULARITIES))
         self.plan.check()
-        if self.method == "prune" and (self.real != "auto" or self.init_from or self.perceptual):
+        of_students = self.real != "auto" or self.init_from or self.perceptual or self.adversarial != 1
+        if self.method == "prune" and of_students:
             raise I2IError(
-                "--real, --perceptual and --init-from are for students.", "Leave them out, or give --method distill."
+                "--real, --adversarial, --perceptual and --init-from are for students.",
+                "Leave them out, or give --method distill.",
             )
 
 
@@ -201,7 +204,7 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     if request.init_from:
         start_from(student, request.init_from, original.network)
     own = bool(original.header.get("train_mode_norm"))
-    weights = dataclasses.replace(Weights.of(inner.needs), perceptual=request.perceptual)
+    weights = dataclasses.replace(Weights.of(inner.needs), gan=request.adversarial, perceptual=request.perceptual)
     adversarial = request.discriminator != "none"
     real = request.real
     if real == "auto":  # real images hold what no input tells: a student would learn few pairs by heart
