@@ -141,18 +141,8 @@ CurveOption = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
-OF_STUDENTS = (
-    "macs",
-    "latency",
-    "width",
-    "detail",
-    "form",
-    "real",
-    "adversarial",
-    "perceptual",
-    "init_from",
-    "precision",
-)
+OF_LOSS = ("real", "adversarial", "perceptual")
+OF_STUDENTS = ("macs", "latency", "width", "detail", "form", *OF_LOSS, "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
 OF_TRAINING = ("epochs", "images", "batch", "seed", "load", "augment", "device")
 NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *OF_TRAINING, "table", "rows", "seeds")

@@ -48,8 +48,12 @@ def facts_from(header: Mapping[str, Any], data: Source) -> dict[str, Any]:
 def held_out_inputs(header: Mapping[str, Any], data: Source) -> dict[str, Tensor]:
     """Images that the model was not trained on, [B, C, H, W] in [-1, 1], by the directions that it translates.
 
-    data: as of `i2i evaluate`, which chooses the split test, val, or all images. Raises I2IError as `open_split`."""
-    sides, ways = open_split(dict(header), data, None, None)[0].fixed(MEASURED), _ways(header)
+    data: as of `i2i evaluate`, which chooses the split test, val, or all images. Raises I2IError as `open_split`, and
+    for a model from noise."""
+    ways = _ways(header)
+    if not ways:
+        raise I2IError("The model reads no images.", "Leave out --measure.")
+    sides = open_split(dict(header), data, None, None)[0].fixed(MEASURED)
     return {way: side for way, side in (("AtoB", sides.x), ("BtoA", sides.y)) if way in ways and side is not None}
 
 

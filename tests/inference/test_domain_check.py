@@ -127,6 +127,8 @@ def test_models_without_facts_of_their_inputs_refuse_them(lab, tmp_path):
     words = ["-o", tmp_path / "new.safetensors", "--inputs", lab / "data"]
     for model, why in (("dcgan_digits", "reads no images"), ("sr_x4_small", "enlarges images")):
         assert why in i2i("models", "pack", model, *words, code=1)[1]
+    asked = ["-o", tmp_path / "new.safetensors", "--measure", lab / "data"]
+    assert "reads no images. Leave out --measure." in i2i("models", "pack", "dcgan_digits", *asked, code=1)[1]
     (tmp_path / "few").mkdir()
     image(tmp_path / "few" / "0.png", 0, 0, 90)
     _, err = i2i("models", "pack", lab / "run", *words[:-1], tmp_path / "few", code=1)

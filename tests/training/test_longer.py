@@ -78,13 +78,17 @@ def test_a_resume_that_is_refused_leaves_config_yaml_as_it_was(pairs, tmp_path):
         assert (run / "config.yaml").read_bytes() == before
 
 
-def test_a_stopped_run_can_be_made_longer_too(pile, tmp_path):
-    short = i2i.train("dcgan", pile, tmp_path / "short", **{**DCGAN, "epochs": 1})
-    whole = i2i.train("dcgan", pile, tmp_path / "whole", **{**DCGAN, "epochs": 2})
-    for checkpoint in sorted((short / "checkpoints").glob("0*"))[1:]:
+@pytest.mark.parametrize(
+    ("planned", "other", "overrides"), [(1, 2, {"epochs": 2}), (2, 1, {"images": 8})], ids=["longer", "shorter"]
+)
+def test_a_stopped_run_of_another_length_equals_one_that_was_planned_so(pile, tmp_path, planned, other, overrides):
+    """dcgan's rate is constant."""
+    run = i2i.train("dcgan", pile, tmp_path / "run", **{**DCGAN, "epochs": planned})
+    whole = i2i.train("dcgan", pile, tmp_path / "whole", **{**DCGAN, "epochs": other})
+    for checkpoint in sorted((run / "checkpoints").glob("0*"))[1:]:
         shutil.rmtree(checkpoint)
-    resume(short, overrides={"epochs": 2})
-    assert same(newest_state(short), newest_state(whole))
+    resume(run, overrides=overrides)
+    assert same(newest_state(run), newest_state(whole))
 
 
 def test_a_length_that_is_over_already_is_refused(pile, tmp_path):
@@ -93,16 +97,6 @@ def test_a_length_that_is_over_already_is_refused(pile, tmp_path):
         I2IError, match=r"The run has seen 8 images already, and was asked to end at 4\. To end here, use its "
     ):
         resolve_resume(run, {"images": 4})
-
-
-def test_a_shorter_run_equals_one_that_was_planned_shorter(pile, tmp_path):
-    """dcgan's rate is constant."""
-    long = i2i.train("dcgan", pile, tmp_path / "long", **{**DCGAN, "epochs": 2})
-    whole = i2i.train("dcgan", pile, tmp_path / "whole", **{**DCGAN, "epochs": 1})
-    for checkpoint in sorted((long / "checkpoints").glob("0*"))[1:]:
-        shutil.rmtree(checkpoint)
-    resume(long, overrides={"images": 8})
-    assert same(newest_state(long), newest_state(whole))
 
 
 def test_a_run_whose_rate_falls_cannot_end_sooner_and_says_what_can(pairs, tmp_path):

@@ -18,6 +18,7 @@ from i2i.methods import method_names
 from i2i.methods._method import Method
 from i2i.models import content
 from i2i.models import format as model_file
+from i2i.models.header import NETWORK_OF
 from i2i.models.load import ModelFile, find
 from i2i.training import recipes
 from i2i.training.compress.pruned import judging_networks
@@ -26,7 +27,6 @@ from i2i.training.run import Run
 from i2i.training.start import Start, read_start
 from i2i.training.tricks import TrickSettings
 
-NETWORKS = {"AtoB": "G", "BtoA": "F"}
 SMALLEST_FOR_LAYERS = 24  # pixels of a side that a PatchGAN of three layers needs
 OF_DATA = ("load", "augment")  # settings of the data that a compression may change
 # Entries of a header that say how its data was prepared.
@@ -59,7 +59,7 @@ class Original:
     def example(self, method: Method) -> tuple[Tensor, ...]:
         """Inputs of the generator that is compressed, for one image. The way back reads what the other way makes."""
         inputs, shape = method.example(self.run.shape), self.run.shape
-        if self.network != NETWORKS["BtoA"] or self.network not in method.averaged:
+        if self.network != NETWORK_OF["BtoA"] or self.network not in method.averaged:
             return inputs
         return (inputs[0].new_zeros(1, shape.channels_out, *inputs[0].shape[2:]),)
 
@@ -175,9 +175,9 @@ def _generator(run: Run, header: dict[str, Any], direction: str, name: str) -> s
     first = str(header.get("generator") or run.method.averaged[0])
     if direction == "AtoB":
         return first
-    if direction not in NETWORKS or NETWORKS[direction] not in run.method.averaged:
+    if direction not in NETWORK_OF or NETWORK_OF[direction] not in run.method.averaged:
         raise I2IError(f"{name} cannot translate {direction}.", "It can translate AtoB.")
-    return NETWORKS[direction]
+    return NETWORK_OF[direction]
 
 
 def is_path(model: str) -> bool:

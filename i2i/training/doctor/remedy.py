@@ -97,7 +97,7 @@ ADVICE: dict[str, list[Advice]] = {
         Advice("upsample", _not_transposed("resize"), "a generator that resizes instead of transposed convolutions"),
         Advice("antialias", _on, "a generator without transposed convolutions"),
         Advice(
-            "cycle_noise", _at_least(0.1), "noise on what is translated back, so that no pattern hides it", fits=_smooth
+            "cycle_noise", _at_least(0.1), "noise on the way back, which makes hidden patterns useless", fits=_smooth
         ),
         Advice("perceptual", _half, "a lower weight of the perceptual loss, whose network steps over 2 or 4 pixels"),
         Advice("lr", _half, "a lower learning rate, for the generator resizes or blurs already", fits=_smooth),
