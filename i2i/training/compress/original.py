@@ -128,7 +128,11 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
 
     allowed = {f.name for f in dataclasses.fields(load_method(method).Config)}
     known = {k: header[k] for k in PREPARED if k in header}
-    known |= {"load": known["size"]} if base == method and "size" in known else {}
+    recipe = recipes.recipe(base)
+    if base == method and "size" in known:
+        known["load"] = known["size"]
+    elif "size" in known and recipe.get("load") and recipe.get("size"):  # as many times larger as in the recipe
+        known["load"] = round(known["size"] * recipe["load"] / recipe["size"])
     described = header["networks"].get(header.get("generator") or "G") or next(iter(header["networks"].values()))
     if "generator" in described.get("arguments", {}):  # a network around another one: colors in CIE Lab
         inner = described["arguments"]

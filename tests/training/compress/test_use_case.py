@@ -99,6 +99,11 @@ def test_the_truth_of_given_pairs_is_what_the_model_makes(run: Path, asked: str,
     assert method.real == real
 
 
+@pytest.mark.parametrize(("model", "load"), [("cyclegan_daynight", 72), ("cyclegan_daynight_128", 144)])
+def test_images_exceed_their_crops_as_in_the_recipe_of_another_size(model: str, load: int) -> None:
+    assert open_original(model, ["daynight"]).run.data_settings.load == load
+
+
 def test_overwriting_goes_on_after_an_interruption(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, request = tmp_path / "small.safetensors", Request(training={**TRAINING, "images": 2})
     compress(run, small, request=request)
