@@ -96,6 +96,10 @@ InitFrom = Annotated[
     str | None, typer.Option(help="distill: begin with the weights of this earlier student.", metavar="MODEL")
 ]
 Dtype = Annotated[str, typer.Option(help="Numbers in the file: fp16 or fp32.", metavar="NAME")]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Side of training images, in pixels. [default: the model's]", metavar="PIXELS", min=4),
+]
 Load = Annotated[
     int | None,
     typer.Option(
@@ -144,7 +148,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 OF_LOSS = ("real", "adversarial", "perceptual")
 OF_STUDENTS = ("macs", "latency", "width", "detail", "form", *OF_LOSS, "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
-OF_TRAINING = ("epochs", "images", "batch", "seed", "load", "augment", "device")
+OF_TRAINING = ("epochs", "images", "batch", "seed", "size", "load", "augment", "device")
 NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *OF_TRAINING, "table", "rows", "seeds")
 
 
@@ -178,6 +182,7 @@ def compress(
     images: Images = None,
     batch: Batch = None,
     seed: Seed = None,
+    size: Size = None,
     load: Load = None,
     augment: Augment = None,
     precision: Precision = None,
@@ -206,7 +211,7 @@ def compress(
     if precision and by != "distill":
         raise I2IError("--precision is an option of a student.", "Leave it out: pruning computes in float32.")
     training = {"epochs": epochs, "images": images, "batch": batch, "seed": seed, "device": device}
-    training |= {"precision": precision, "load": load, "augment": augment}
+    training |= {"precision": precision, "size": size, "load": load, "augment": augment}
     if epochs and images is None:
         training["images"] = 0
 

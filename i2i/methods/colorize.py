@@ -36,6 +36,7 @@ from i2i.methods import Batch, Content, Now, Shape, Terms, Translate, adamw, eva
 from i2i.models import encoder_weights
 from i2i.nets import DeOldifyDiscriminator, DeOldifyUNet
 from i2i.nets.deoldify import DEVIATION, MEAN
+from i2i.nets.factory import check_size
 
 # Weights of the last three maps of F. Those of VGG16 are the authors'; the others give terms of the same size.
 MAP_WEIGHTS = {"vgg16": (20.0, 70.0, 10.0), "alex": (25.0, 37.0, 4.9), "effnet": (2.9, 4.6, 0.31)}
@@ -94,6 +95,7 @@ class Colorize(Translate):
             raise I2IError(
                 f"alone is {config.alone:g} and d_alone {config.d_alone:g}.", "Together they may be 1 at most."
             )
+        check_size(shape.size, 2)
         form = (config.form, config.encoder, config.width, config.depth)
         self.G = DeOldifyUNet(*form, channels_in=shape.channels_in)
         self.D = DeOldifyDiscriminator(config.d_width, config.d_blocks, config.d_dropout)

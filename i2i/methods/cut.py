@@ -30,6 +30,7 @@ from i2i.losses.adversarial import adversarial
 from i2i.losses.contrastive import patch_nce
 from i2i.methods import Batch, Now, Shape, Terms, Translate, adam_pair, linear
 from i2i.nets import PatchGAN, ResNet, init_weights
+from i2i.nets.factory import check_size
 from i2i.nets.patches import PatchHeads
 
 
@@ -97,6 +98,7 @@ class CUT(Translate):
         G = ResNet(
             channels, channels, config.blocks, config.width, config.norm, config.dropout, upsample, config.antialias
         )
+        check_size(shape.size, G.multiple)
         with torch.no_grad():  # channels do not depend on the size
             tapped = G.eval()(torch.zeros(1, channels, 16, 16), self.config.taps)
         H = PatchHeads([f.shape[1] for f in tapped], config.dim)

@@ -35,6 +35,7 @@ from i2i.losses import attributes, category, gradient_penalty, l1, wasserstein
 from i2i.methods import WASSERSTEIN, Batch, Method, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import StarGANDiscriminator, StarGANGenerator
 from i2i.nets.blocks import check
+from i2i.nets.factory import check_size
 
 ITERATIONS, DECAY, EVERY = 200_000, 100_000, 1000  # steps of D in the paper: all, with a falling rate, between changes
 DECAYS = ("paper", "released", "constant")
@@ -105,6 +106,7 @@ class StarGAN(Method):
                 f"StarGAN translates between domains, and the data has {len(domains.names)}.",
                 "Give a folder that holds one folder for each class, or --labels attributes.csv.",
             )
+        check_size(shape.size, StarGANGenerator.multiple)
         self.domains = domains
         self.G = StarGANGenerator(
             list(domains.bits),

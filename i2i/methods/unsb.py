@@ -32,6 +32,7 @@ from i2i.losses.adversarial import at_least_float32, lsgan
 from i2i.losses.contrastive import patch_nce
 from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, linear, sample_ids
 from i2i.nets import init_weights
+from i2i.nets.factory import check_size
 from i2i.nets.patches import PatchHeads
 from i2i.nets.unsb import StyleBlock, TimePatchGAN, Timesteps, UNSBGenerator
 
@@ -91,6 +92,7 @@ class UNSB(Translate):
         if not c.taps or max(c.taps) > 11 + c.blocks:
             raise I2IError(f"taps is {list(c.taps)}.", f"Give layers of G by position: 0 to {11 + c.blocks}.")
         G = UNSBGenerator(channels, channels, c.blocks, c.width, c.style_layers, c.timed, c.timesteps, c.tau)
+        check_size(shape.size, G.multiple)
         with torch.no_grad():  # channels do not depend on the size
             z = torch.zeros(1, G.net.z)
             tapped = G.net.eval().features(torch.zeros(1, channels, 16, 16), c.taps, z)

@@ -51,6 +51,7 @@ def generator(settings: TranslationNets, channels_in: int, channels_out: int, si
         blocks = resnet_blocks(s.blocks, size)
         antialias = s.upsample == "blur"
         net = ResNet(channels_in, channels_out, blocks, s.width, s.norm, s.dropout, s.upsample, antialias)
+        check_size(size, net.multiple)
     else:
         raise I2IError(f"generator is {s.generator!r}.", among(s.generator, ("unet", "resnet")))
     return init_weights(net, s.init, s.gain)
@@ -73,6 +74,13 @@ def discriminator(settings: TranslationNets, channels: int, size: int) -> nn.Mod
     else:
         raise I2IError(f"discriminator is {s.discriminator!r}.", among(s.discriminator, ("patchgan", "pixel")))
     return init_weights(net, s.init, s.gain)
+
+
+def check_size(size: int, multiple: int) -> None:
+    """Raises I2IError for training images whose sides are not a multiple of what a generator needs."""
+    if size % multiple:
+        near = max(1, size // multiple) * multiple
+        raise I2IError(f"size is {size}, and this generator needs a multiple of {multiple}.", f"Give --size {near}.")
 
 
 def resnet_blocks(blocks: int, size: int) -> int:

@@ -73,6 +73,19 @@ def owners(method: Method, optimizers: dict[str, Any]) -> dict[str, str]:
     return owner
 
 
+@every_method
+def test_a_size_is_trained_on_or_refused(name: str) -> None:
+    """30 pixels cannot be halved twice: a method that needs it says so before it trains."""
+    try:
+        method = made(name, size=30).train()
+    except I2IError:
+        return
+    batch = batch_of(name, 2, size=30)
+    for _, terms in method.step(batch, moment(0)):
+        torch.stack(list(terms.values())).sum().backward()
+    assert method.eval().infer(batch).shape[-2:] == (30, 30)
+
+
 def weights(method: Method) -> dict[str, list[Tensor]]:
     return {n: [p.detach().clone() for p in net.parameters()] for n, net in method.networks().items()}
 

@@ -22,13 +22,14 @@ from i2i.models.header import NETWORK_OF
 from i2i.models.load import ModelFile, find
 from i2i.training import recipes
 from i2i.training.compress.pruned import judging_networks
+from i2i.training.domain import domain_facts
 from i2i.training.resolve import resolve_resume, resolve_run
 from i2i.training.run import Run
 from i2i.training.start import Start, read_start
 from i2i.training.tricks import TrickSettings
 
 SMALLEST_FOR_LAYERS = 24  # pixels of a side that a PatchGAN of three layers needs
-OF_DATA = ("load", "augment")  # settings of the data that a compression may change
+OF_DATA = ("size", "load", "augment")  # settings of the data that a compression may change
 # Entries of a header that say how its data was prepared.
 PREPARED = ("size", "preprocess", "direction", "channels_in", "channels_out", "scale")
 
@@ -79,7 +80,8 @@ def open_original(
 
     model: the folder of a run, or a model file or name. data: default: the data that it was trained on. direction:
     which of two generators is compressed. training: settings of the compression run (images, batch, seed, ...), and
-    `load` and `augment` of its data. Raises I2IError for a model that cannot be trained on, and if there is no data."""
+    `size`, `load` and `augment` of its data. Raises I2IError for a model that cannot be trained on, and if there is no
+    data."""
     settings = dict(training or {})
     of_data = {name: settings.pop(name) for name in OF_DATA if name in settings}
     name = model.name if isinstance(model, ModelFile) else str(model)
@@ -109,6 +111,10 @@ def open_original(
         _set_data(run, of_data)
     _set_training(run, settings)
     network = _generator(run, header, direction, name)
+    if data:
+        header = {**header, "data": run.header(0, {})["data"]}
+    if "size" in of_data:
+        header = {**header, "size": run.shape.size, **domain_facts(run)}
     return Original(name, run, network, header, start, path)
 
 
@@ -128,11 +134,11 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
 
     allowed = {f.name for f in dataclasses.fields(load_method(method).Config)}
     known = {k: header[k] for k in PREPARED if k in header}
-    recipe = recipes.recipe(base)
+    values = recipes.recipe(base)
     if base == method and "size" in known:
         known["load"] = known["size"]
-    elif "size" in known and recipe.get("load") and recipe.get("size"):  # as many times larger as in the recipe
-        known["load"] = round(known["size"] * recipe["load"] / recipe["size"])
+    elif "size" in known and values.get("load") and values.get("size"):  # as many times larger as in the recipe
+        known["load"] = round(known["size"] * values["load"] / values["size"])
     described = header["networks"].get(header.get("generator") or "G") or next(iter(header["networks"].values()))
     if "generator" in described.get("arguments", {}):  # a network around another one: colors in CIE Lab
         inner = described["arguments"]
@@ -156,13 +162,19 @@ def _refuse(run: Run, name: str) -> None:
 
 
 def _set_data(run: Run, values: dict[str, Any]) -> None:
-    """Changes how the run's training images are prepared."""
-    if values.get("load", run.shape.size) < run.shape.size:
-        raise I2IError(
-            f"--load is {values['load']}, and the model's images have {run.shape.size} pixels.", "Give no less."
-        )
-    run.data_settings = dataclasses.replace(run.data_settings, **values)
+    """Changes how the run's images are prepared. With another size, they stay as much larger before their crops."""
+    own, size = run.shape.size, int(values.get("size", run.shape.size))
+    if values.get("load", size) < size:
+        raise I2IError(f"--load is {values['load']}, and the training images have {size} pixels.", "Give no less.")
+    load = run.data_settings.load
+    scaled = {"load": round(load * size / own)} if load else {}
+    run.data_settings = dataclasses.replace(run.data_settings, **{**scaled, **values})
     run.data = open_data(run.sources, run.data_settings, "train", cropped=True)
+    if size != own:
+        run.shape = dataclasses.replace(run.shape, size=size)
+        split = next((s for s in ("val", "test") if s in run.data.splits), None)
+        settings = dataclasses.replace(run.data_settings, palette=run.shape.palette)
+        run.held_out = open_data(run.sources, settings, split, cropped=True) if split else None
 
 
 def _set_training(run: Run, values: dict[str, Any]) -> None:

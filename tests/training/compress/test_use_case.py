@@ -101,7 +101,24 @@ def test_the_truth_of_given_pairs_is_what_the_model_makes(run: Path, asked: str,
 
 @pytest.mark.parametrize(("model", "load"), [("cyclegan_daynight", 72), ("cyclegan_daynight_128", 144)])
 def test_images_exceed_their_crops_as_in_the_recipe_of_another_size(model: str, load: int) -> None:
-    assert open_original(model, ["daynight"]).run.data_settings.load == load
+    original = open_original(model, ["daynight"])
+    assert original.run.data_settings.load == load
+    assert original.header["data"] == ["daynight"]
+
+
+def test_a_student_of_another_size_says_so(run: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.safetensors"
+    compress(run, small, request=Request(discriminator="new", training={**TRAINING, "size": 24}))
+    before, after = load(run / "model.safetensors", "cpu").header, load(small, "cpu").header
+    assert (before["size"], after["size"]) == (16, 24)
+    larger = open_original("cyclegan_daynight", ["daynight"], training={"size": 128}).run
+    assert larger.held_out is not None
+    assert {data.fixed(1).x.shape[-1] for data in (larger.data, larger.held_out)} == {128}
+    assert (larger.shape.size, larger.data_settings.load) == (128, 144)
+    with pytest.raises(I2IError, match=r"a multiple of 8"):
+        compress(run, tmp_path / "b.safetensors", request=Request(training={**TRAINING, "size": 20}))
+    with pytest.raises(I2IError, match="--load is 16, and the training images have 24 pixels"):
+        compress(run, tmp_path / "b.safetensors", request=Request(training={**TRAINING, "size": 24, "load": 16}))
 
 
 def test_overwriting_goes_on_after_an_interruption(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +174,7 @@ def test_without_whole_filters_the_network_is_smaller(run: Path, tmp_path: Path)
         (["--direction", "BtoA"], "cannot translate BtoA"),
         (["--table", "--rows", "z"], "There is no row 'z'."),
         (["--real", "photos"], "--real is 'photos'."),
-        (["--load", "8"], "--load is 8, and the model's images have "),
+        (["--load", "8"], "--load is 8, and the training images have "),
         (["--augment", "turns"], "The augmentation 'turns' is unknown."),
         (
             ["--method", "prune", "--real", "teacher"],
