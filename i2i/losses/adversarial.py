@@ -23,6 +23,7 @@ class Adversarial(NamedTuple):
     real: Callable[[Tensor], Tensor]
     fake: Callable[[Tensor], Tensor]
     adv: Callable[[Tensor], Tensor]
+    middle: float = 0.0  # a score above it says "real", one below it "fake"
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -77,6 +78,7 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Adversarial
         real=lambda s: 0.5 * (at_least_float32(s) - b).square().mean(),
         fake=lambda s: 0.5 * (at_least_float32(s) - a).square().mean(),
         adv=lambda s: 0.5 * (at_least_float32(s) - c).square().mean(),
+        middle=(a + b) / 2,
     )
 
 
@@ -85,6 +87,7 @@ lsgan = Adversarial(
     real=lambda s: (at_least_float32(s) - 1).square().mean(),
     fake=lambda s: at_least_float32(s).square().mean(),
     adv=lambda s: (at_least_float32(s) - 1).square().mean(),
+    middle=0.5,
 )
 
 # Arjovsky et al. 2017 (arXiv 1701.07875). The critic must be Lipschitz: see penalties, or clip its weights.

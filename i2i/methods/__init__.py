@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from i2i.methods._bases import eval_forward as eval_forward
     from i2i.methods._bases import sample_ids as sample_ids
     from i2i.methods._content import Content as Content
+    from i2i.methods._method import Judge as Judge
     from i2i.methods._method import Method as Method
     from i2i.methods._method import Now as Now
     from i2i.methods._method import Terms as Terms
@@ -44,7 +45,7 @@ _NAMES = {
     "i2i.data.batch": ("Batch", "Shape"),
     "i2i.methods._bases": ("Enlarge", "Generate", "Translate", "TwoWay", "eval_forward", "sample_ids"),
     "i2i.methods._content": ("Content",),
-    "i2i.methods._method": ("Method", "Now", "Terms"),
+    "i2i.methods._method": ("Judge", "Method", "Now", "Terms"),
     "i2i.methods._optim": (
         *("adam", "adam_pair", "adamw", "one_cycle", "sgd_or_adam_pair"),
         *("constant", "cosine", "linear", "schedule", "steps"),

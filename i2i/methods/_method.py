@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from i2i.data.batch import Batch, Shape
 from i2i.losses import Adversarial
 
 Terms = dict[str, Tensor]
+Judge = tuple[Callable[[Tensor], Tensor], Tensor]  # (scores [B] of images [B, C, H, W], real images)
 
 # Members of Method that had another name before. A class that defines the old name is understood, with a warning.
 RENAMED = {
@@ -153,8 +154,15 @@ class Method(nn.Module):
         raise NotImplementedError("A method defines infer(self, batch).")
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The discriminator's raw scores [B] of images x [B, C, H, W] of the classes c [B]; the tricks call it."""
+        """The discriminator's raw scores [B] of images x [B, C, H, W] of the classes c [B]; `judging` calls it."""
         raise NotImplementedError("A method that takes r1 or ada defines score(self, x, c).")
+
+    def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
+        """The discriminators as the tricks r1 and ada see them: {suffix of their terms: (scores, real images)}.
+
+        scores gives a number [B] for images [B, C, H, W], above 0 for images that are taken to be real."""
+        middle = self.loss.middle if self.loss else 0.0
+        return {"": (lambda x: self.score(x, batch.c) - middle, batch.x)}
 
     @classmethod
     def facts(cls, config: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from i2i.core.distributed import gather_rows
 from i2i.core.errors import I2IError
 from i2i.losses import Adversarial, l1, map_distances, vanilla
 from i2i.media import luma
-from i2i.methods import Batch, Content, Now, Shape, Terms, Translate, adamw, eval_forward, one_cycle
+from i2i.methods import Batch, Content, Judge, Now, Shape, Terms, Translate, adamw, eval_forward, one_cycle
 from i2i.models import encoder_weights
 from i2i.nets import DeOldifyDiscriminator, DeOldifyUNet
 from i2i.nets.deoldify import DEVIATION, MEAN
@@ -197,6 +197,11 @@ class Colorize(Translate):
     def output(self, x: Tensor) -> Tensor:
         """G(x), with the brightness of x if the settings say so."""
         return luma.colored(x, self.G(x)) if self.config.merged else self.G(x)
+
+    def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
+        """D's mean score of each color image."""
+        assert batch.y is not None
+        return {"": (lambda y: self.D(normalized(y)).flatten(1).mean(1), batch.y)}
 
     def detached_output(self, x: Tensor) -> Tensor:
         """The output at rest and without gradient."""

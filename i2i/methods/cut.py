@@ -28,7 +28,7 @@ from i2i.core.errors import I2IError
 from i2i.core.random import seed_of
 from i2i.losses.adversarial import adversarial
 from i2i.losses.contrastive import patch_nce
-from i2i.methods import Batch, Now, Shape, Terms, Translate, adam_pair, linear
+from i2i.methods import Batch, Judge, Now, Shape, Terms, Translate, adam_pair, linear
 from i2i.nets import PatchGAN, ResNet, init_weights
 from i2i.nets.factory import check_size
 from i2i.nets.patches import PatchHeads
@@ -68,6 +68,7 @@ class CUT(Translate):
     Config = CUTSettings
     config: CUTSettings
     needs = "unpaired"
+    discriminators = ("D",)
     term_notes = {
         "nce": "Contrast of patches: whether a patch of the output finds its own place in the input. Lower is better; "
         "a high value means that the content is lost.",
@@ -147,6 +148,11 @@ class CUT(Translate):
         if self.config.identity:
             terms["nce_identity"] = half * self.config.nce * self.contrast(y, translated[len(x) :], mirrored, now, "y")
         yield "G", terms
+
+    def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
+        """D's mean score of each image of the side that G makes."""
+        assert batch.y is not None
+        return {"": (lambda y: self.D(y).flatten(1).mean(1) - self.adversarial.middle, batch.y)}
 
     def contrast(self, source: Tensor, translated: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
         """L_PatchNCE (equation 4) of images [B, C, H, W] and their translations: the mean over the layers in `taps`."""

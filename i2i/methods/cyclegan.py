@@ -31,7 +31,7 @@ from i2i.core.random import counter_normal, hashed_uniform
 from i2i.losses.adversarial import adversarial
 from i2i.losses.penalties import gradient_penalty
 from i2i.losses.reconstruction import l1
-from i2i.methods import Batch, Now, Shape, Terms, TwoWay, adam, sample_ids, schedule
+from i2i.methods import Batch, Judge, Now, Shape, Terms, TwoWay, adam, sample_ids, schedule
 from i2i.nets import ImagePool, factory
 
 
@@ -56,6 +56,7 @@ class CycleGAN(TwoWay):
 
     Config = CycleGANSettings
     config: CycleGANSettings
+    discriminators = ("D_y", "D_x")
     tiny = {"width": 4, "d_width": 4, "layers": 1, "blocks": 1, "pool": 2, "size": 16}
 
     def __init__(self, config: CycleGANSettings, shape: Shape) -> None:
@@ -138,6 +139,15 @@ class CycleGAN(TwoWay):
             return fake
         noise = counter_normal(sample_ids(batch, now), fake.shape[1:], now.seed, f"cyclegan/noise/{side}")
         return fake + self.config.cycle_noise * noise.to(fake)
+
+    def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
+        """The mean scores of both discriminators, each for the images of its side."""
+        assert batch.y is not None
+        middle = self.adversarial.middle
+        return {
+            "_y": (lambda y: self.D_y(y).flatten(1).mean(1) - middle, batch.y),
+            "_x": (lambda x: self.D_x(x).flatten(1).mean(1) - middle, batch.x),
+        }
 
     def _judge(self, D: nn.Module, real: Tensor, fake: Tensor, ids: Tensor, seed: int, side: str) -> Terms:
         """The terms of one discriminator, all halved."""

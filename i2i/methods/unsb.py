@@ -30,7 +30,7 @@ from i2i.core.errors import I2IError
 from i2i.core.random import counter_normal, seed_of
 from i2i.losses.adversarial import at_least_float32, lsgan
 from i2i.losses.contrastive import patch_nce
-from i2i.methods import Batch, Now, Shape, Terms, Translate, adam, linear, sample_ids
+from i2i.methods import Batch, Judge, Now, Shape, Terms, Translate, adam, linear, sample_ids
 from i2i.nets import init_weights
 from i2i.nets.factory import check_size
 from i2i.nets.patches import PatchHeads
@@ -70,6 +70,7 @@ class UNSB(Translate):
     config: UNSBSettings
     G: UNSBGenerator
     needs = "unpaired"
+    discriminators = ("D",)
     per_process_note = "the second pairs of the energy network are those of each process's own images"
     term_notes = {
         "energy": "How badly E tells equal pairs (image, translation) from different ones. It estimates an entropy and "
@@ -150,6 +151,12 @@ class UNSB(Translate):
             "nce_identity": 0.5 * c.nce * self.contrast(y, fake_y, batch, now, "y"),
         }
         yield "G", terms
+
+    def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
+        """D's mean score, at the step of this moment, of each image of the side that G makes."""
+        assert batch.y is not None
+        t = self.time(now)
+        return {"": (lambda y: self.D(y, t).flatten(1).mean(1) - lsgan.middle, batch.y)}
 
     @torch.no_grad()
     def walked(self, x: Tensor, t: int, batch: Batch, now: Now) -> Tensor:

@@ -55,6 +55,13 @@ def apply(method: Method, settings: TrickSettings) -> None:
         raise I2IError(
             f"{type(method).__name__} cannot use {used[0]}: it names no discriminators.", f"Leave out {used[0]}."
         )
+    looked_at = [name for name in ("r1", "ada") if getattr(settings, name)]
+    kind = type(method)
+    if looked_at and kind.score is Method.score and kind.judging is Method.judging:
+        raise I2IError(
+            f"{kind.__name__} cannot use {looked_at[0]}: it does not say what its discriminator sees.",
+            f"Leave out {looked_at[0]}.",
+        )
     steps = TrickedSteps(method, settings)
     method.step = steps.step  # type: ignore[method-assign]
     if settings.r1:
@@ -111,15 +118,14 @@ class TrickedSteps:
 
     def _terms_of_d(self, terms: Terms, batch: Batch, now: Now) -> Terms:
         settings = self.settings
-
-        def score(x: Tensor) -> Tensor:
-            return self.method.score(x, batch.c)
-
+        judges = self.method.judging(batch, now) if settings.r1 or settings.ada else {}
         if settings.r1 and now.every(settings.r1_every):
-            terms = {**terms, "r1": settings.r1 * settings.r1_every * r1(score, batch.x)}
+            weight = settings.r1 * settings.r1_every
+            terms = {**terms, **{f"r1{suffix}": weight * r1(*seen) for suffix, seen in judges.items()}}
         if settings.ada and now.every(ADA_EVERY):
             with torch.no_grad():
-                steer_ada(self.method, score(batch.x), now.batch, settings)
+                scores = torch.cat([score(real) for score, real in judges.values()])
+                steer_ada(self.method, scores, now.batch, settings)
         return terms
 
     def ids(self, n: int, device: torch.device) -> Tensor:
@@ -166,7 +172,8 @@ def adaptive_augmentation(method: Method) -> ChangeImages:
 def steer_ada(method: Method, scores: Tensor, images: int, settings: TrickSettings) -> None:
     """Updates ADA's probability (Karras et al. 2020, arXiv 2006.06676, section 3.1).
 
-    It rises where D's scores [B] of real images have a mean sign above the target, and falls elsewhere. images: in a
+    It rises where D's scores of real images, above 0 for "real", have a mean sign above the target, and falls
+    elsewhere. images: in a
     step, by all processes together."""
     overfit = gather_rows(scores.float().sign()).mean() - settings.ada
     change = ADA_EVERY * images / max(1, settings.ada_length)
@@ -214,4 +221,4 @@ def with_flipped_labels(loss: Adversarial, probability: float, steps: TrickedSte
 
         return mixed
 
-    return Adversarial(flipped(loss.real, loss.fake), flipped(loss.fake, loss.real), loss.adv)
+    return loss._replace(real=flipped(loss.real, loss.fake), fake=flipped(loss.fake, loss.real))

@@ -103,6 +103,44 @@ def test_lazy_r1_joins_the_turn_of_D_with_its_whole_weight(name):
     assert float(torch.autograd.grad(total, [critic])[0].abs().max()) > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [("cyclegan", {"_y": "D_y", "_x": "D_x"}), ("cut", {"": "D"}), ("unsb", {"": "D"}), ("colorize", {"": "D"})],
+)
+def test_the_discriminators_of_translators_take_the_tricks(name, sides):
+    now, batch, plain, method = Now(images=90, total=100, batch=4), batch_of(name), made(name).eval(), made(name).eval()
+    tricks.apply(method, TrickSettings(r1=2.0, r1_every=1, ada=0.6, ada_length=8))
+    terms = next(t for optimizer, t in method.step(batch, now) if optimizer == "D")
+    for suffix, network in sides.items():
+        score, real = plain.judging(batch, now)[suffix]
+        assert real is (batch.x if suffix == "_x" else batch.y)
+        assert score(real).shape == (4,)
+        expected = 2.0 * r1(lambda x, score=score: score(x), real)
+        torch.testing.assert_close(terms[f"r1{suffix}"], expected, rtol=1e-4, atol=1e-9)
+        gradients = torch.autograd.grad(
+            terms[f"r1{suffix}"], [*method.networks()[network].parameters()], allow_unused=True
+        )
+        assert any(g is not None and float(g.abs().max()) > 0 for g in gradients)
+
+    changed = made(name).eval()
+    tricks.apply(changed, TrickSettings(diffaugment="cutout"))
+    for clean, cut in zip(seen_by(plain, batch, now), seen_by(changed, batch, now), strict=True):
+        assert 0.05 < float((clean != cut).float().mean()) < 0.6
+
+
+def test_adaptive_augmentation_knows_the_middle_of_the_targets():
+    """Least squares has targets 0 and 1: scores of 0.4 say "fake", and no more augmentation is needed."""
+    method = made("cyclegan")
+    for parameter in [*method.D_y.parameters(), *method.D_x.parameters()]:
+        torch.nn.init.zeros_(parameter)
+    tricks.apply(method, TrickSettings(ada=0.6, ada_length=8))
+    for bias, expected in ((0.6, 1.0), (0.4, 0.0)):
+        for network in (method.D_y, method.D_x):
+            torch.nn.init.constant_([p for p in network.parameters() if p.dim() == 1][-1], bias)
+        list(method.step(batch_of("cyclegan"), Now(batch=4)))
+        assert float(method.get_buffer("ada_p")) == expected
+
+
 def test_smooth_labels_are_the_softer_target():
     s = torch.randn(9)
     soft = tricks.with_smooth_targets(vanilla, 0.1)
@@ -162,6 +200,14 @@ def test_the_best_D_on_flipped_labels_is_never_sure():
 def test_what_does_not_fit_is_refused(name, values, text):
     with pytest.raises(I2IError, match=text):
         tricks.apply(made(name), TrickSettings(**values))
+
+
+def test_a_method_that_does_not_say_what_D_sees_is_refused(monkeypatch):
+    method = made("cut")
+    monkeypatch.setattr(type(method), "judging", Method.judging)
+    with pytest.raises(I2IError, match="CUT cannot use r1: it does not say what its discriminator sees"):
+        tricks.apply(method, TrickSettings(r1=1.0))
+    tricks.apply(method, TrickSettings(diffaugment="color"))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
