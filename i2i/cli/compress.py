@@ -98,7 +98,11 @@ InitFrom = Annotated[
 Dtype = Annotated[str, typer.Option(help="Numbers in the file: fp16 or fp32.", metavar="NAME")]
 Size = Annotated[
     int | None,
-    typer.Option(help="Side of training images, in pixels. [default: the model's]", metavar="PIXELS", min=4),
+    typer.Option(
+        help="Side of training images, in pixels; with --curve, of the compared ones. [default: the model's]",
+        metavar="PIXELS",
+        min=4,
+    ),
 ]
 Load = Annotated[
     int | None,
@@ -149,7 +153,7 @@ OF_LOSS = ("real", "adversarial", "perceptual")
 OF_STUDENTS = ("macs", "latency", "width", "detail", "form", *OF_LOSS, "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
 OF_TRAINING = ("epochs", "images", "batch", "seed", "size", "load", "augment", "device")
-NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *OF_TRAINING, "table", "rows", "seeds")
+NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *(n for n in OF_TRAINING if n != "size"), "table", "rows", "seeds")
 
 
 def register(app: typer.Typer) -> None:
@@ -201,7 +205,7 @@ def compress(
     if curve:
         from i2i.training.compress.curve import run_curve
 
-        _print_table(run_curve([model, *curve], output, data, direction=direction, tell=tell), as_json)
+        _print_table(run_curve([model, *curve], output, data, size=size, direction=direction, tell=tell), as_json)
         return
     _check_budget({"--macs": macs, "--latency": latency, "--width": width})
     budget = (width or 0, _seconds(latency) if latency else 0.0, _times(macs) if macs else 4.0, detail or 0)

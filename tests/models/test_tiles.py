@@ -234,11 +234,11 @@ def test_a_trained_model_in_tiles_with_reduced_statistics(trained):
     model, image, whole = trained
     cut = model.with_tiling(TileSettings(160, memory=1.0))
     made = cut(image)
-    # This model darkens by reduced statistics: 24.9 dB, and 23.2 by own ones of each tile. The seams tell them apart.
-    assert psnr(made, whole) >= 22
+    # 30.3 dB by reduced statistics, and 20.1 by own ones of each tile.
+    assert psnr(made, whole) >= 28
     assert seams(made, whole, cut.tiling.grid().spans(384, 160, model.multiple)) <= 1.1
     own = np.concatenate([model.with_tiling(TileSettings(0))(image[:, x : x + 128]) for x in range(0, 384, 128)], 1)
-    assert psnr(own, whole) < psnr(made, whole) - 0.5  # each tile by its own statistics
+    assert psnr(own, whole) < psnr(made, whole) - 5  # each tile by its own statistics
     cuts = np.array([128, 256]) - 1
     steps, plain = (np.abs(np.diff(p.astype(float), axis=1)).mean((0, 2))[cuts].mean() for p in (own, whole))
     assert steps > 1.2 * plain

@@ -13,7 +13,7 @@ from torch import Tensor
 from i2i import data as datasets
 from i2i.core.errors import I2IError
 from i2i.core.files import atomic_path
-from i2i.inference.evaluate_data import choose_split, data_of_run, settings_of
+from i2i.inference.evaluate_data import data_of_run, settings_of, sources_of
 from i2i.models import format as model_file
 from i2i.models.load import display_name, find
 from i2i.training.compress import measures
@@ -22,7 +22,7 @@ from i2i.training.compress.table import TableResult
 
 TEXT = (
     "The same held-out images through all models. Lower is better in all scores. MACs are multiply-accumulates for one "
-    "image of the training size; images/s are those of the network alone, one image at a time, on this machine."
+    "image of that size; images/s are those of the network alone, one image at a time, on this machine."
 )
 AXES = {"macs": "M MACs", "parameters": "parameters", "bytes": "file, MB", "images/s": "images/s"}
 UNITS = {"macs": 1e6, "bytes": 1e6}
@@ -34,34 +34,36 @@ def run_curve(
     data: list[str] | None = None,
     *,
     direction: str = "AtoB",
+    size: int | None = None,
     limit: int | None = 200,
     tell: Callable[[str], None] | None = None,
 ) -> TableResult:
     """Scores and measures `models`, of which the first is the original, into `folder`.
 
-    data: default: that of the first model's run. limit: images that are scored. Raises I2IError for a model that cannot
-    be loaded, models that make images from noise, and without data."""
+    data: default: that of the first model's run. size: side in pixels of the images, for all models; default: that of
+    the first one. limit: images that are scored. Raises I2IError for a model that cannot be loaded, models that make
+    images from noise, and without data."""
     tell = tell or (lambda sentence: None)
-    sources = data or data_of_run(Path(models[0])) or model_file.read_header(find(models[0]).path).get("data")
-    if not sources:
-        raise I2IError(f"{models[0]} does not say what it was trained on.", "Name images with --data.")
+    first = model_file.read_header(find(models[0]).path)
+    sources, split, _ = sources_of(first, data or data_of_run(Path(models[0])), None)
+    side = size or int(first.get("size") or 256)
     values: dict[str, Any] = {}
     images: dict[str, Tensor] = {}
     for model in models:
-        tell(f"Scoring {model}.")
         path, name = find(model).path, display_name(model)
         saved = model_file.load(path)
         network_name, network = next(iter(saved.networks.items()))
-        header = saved.header
+        own = int(saved.header.get("size") or 256)
+        elsewhere = "" if own == side or size else f" It is for images of {own}: --size {own} compares all there."
+        tell(f"Scoring {model} on images of {side} pixels.{elsewhere}")
+        header = {**saved.header, "size": side}
         if header.get("kind") == "generate":
             raise I2IError(f"{model} makes images from noise.", "The curve is for models that translate images.")
-        side = int(header.get("size") or 256)
         inputs = (torch.zeros(1, header["channels_in"], side, side),)
-        scores = measures.quality(network, network_name, header, list(sources), direction, limit)
+        scores = measures.quality(network, network_name, header, [str(s) for s in sources], direction, limit)
         values[name] = {"title": "", **scores, **measures.Size.of(network, inputs, path).row()}
         if not images:
-            split, _ = choose_split(list(sources), None)
-            held_out = datasets.open(list(sources), settings_of(header, "paired"), split=split)
+            held_out = datasets.open(sources, settings_of(header, "paired"), split=split)
             images |= measures.inputs_of(header, held_out)
         images[name] = measures.images_of(network, header, held_out)
     return _write(folder, values, images)

@@ -16,6 +16,7 @@ from i2i.models import format as model_file
 from i2i.models.load import load
 from i2i.training.compress import measures, table
 from i2i.training.compress.compress import Request, build, compress
+from i2i.training.compress.curve import run_curve
 from i2i.training.compress.distilled import Distilled
 from i2i.training.compress.original import Original, open_original
 from i2i.training.compress.plan import Plan
@@ -201,6 +202,19 @@ def test_bad_requests_get_a_sentence(run: Path, tmp_path: Path, words: list[str]
 def test_options_that_would_not_be_used_are_refused(words: list[str], sentence: str) -> None:
     _, err = i2i("compress", "--model", "pix2pix_earth", "-o", "s", *words, code=2)
     assert sentence in " ".join(err.replace("│", " ").split())
+
+
+def test_a_curve_compares_all_models_at_one_size(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, said, sizes = tmp_path / "small.safetensors", [], []
+    compress(run, small, request=Request(discriminator="new", training={**TRAINING, "size": 24}))
+    monkeypatch.setattr(measures, "quality", lambda *given: sizes.append(given[2]["size"]) or {})
+    models = [str(run), str(small)]
+    values = run_curve(models, tmp_path / "curve", tell=said.append).values
+    assert "on images of 16 pixels. It is for images of 24: --size 24 compares all there." in said[1]
+    larger = run_curve(models, tmp_path / "larger", size=24, tell=said.append).values
+    assert "--size" not in said[3]
+    assert sizes == [16, 16, 24, 24]
+    assert all(larger[name]["macs"] == 2.25 * values[name]["macs"] for name in values)
 
 
 def test_a_model_without_data_and_an_onnx_file_are_refused(run: Path, tmp_path: Path) -> None:
