@@ -153,7 +153,15 @@ OF_LOSS = ("real", "adversarial", "perceptual")
 OF_STUDENTS = ("macs", "latency", "width", "detail", "form", *OF_LOSS, "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
 OF_TRAINING = ("epochs", "images", "batch", "seed", "size", "load", "augment", "device")
-NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", *(n for n in OF_TRAINING if n != "size"), "table", "rows", "seeds")
+NOT_OF_CURVE = (
+    *NOT_OF_TABLE,
+    "sparsity",
+    "direction",
+    *(n for n in OF_TRAINING if n != "size"),
+    "table",
+    "rows",
+    "seeds",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -205,7 +213,7 @@ def compress(
     if curve:
         from i2i.training.compress.curve import run_curve
 
-        _print_table(run_curve([model, *curve], output, data, size=size, direction=direction, tell=tell), as_json)
+        _print_table(run_curve([model, *curve], output, data, size=size, tell=tell), as_json)
         return
     _check_budget({"--macs": macs, "--latency": latency, "--width": width})
     budget = (width or 0, _seconds(latency) if latency else 0.0, _times(macs) if macs else 4.0, detail or 0)
@@ -220,7 +228,7 @@ def compress(
         training["images"] = 0
 
     from i2i.models.load import find
-    from i2i.training.compress.compress import Request
+    from i2i.training.compress.compress import Request, command
     from i2i.training.compress.compress import compress as run
     from i2i.training.compress.plan import Plan
     from i2i.training.compress.student import Budget
@@ -241,7 +249,8 @@ def compress(
         return
     hush = quiet or as_json
     result = run(model, output, data, request, direction=direction, overwrite=overwrite, quiet=hush, tell=tell)
-    _print(result, model, as_json)
+    compared = command(model, str(result.path), data, size) if direction == "AtoB" else ""
+    _print(result, compared, as_json)
 
 
 def _check_options(context: typer.Context, mode: str) -> None:
@@ -272,11 +281,9 @@ def _print_table(result: TableResult, as_json: bool) -> None:
     echo(f"The images and the table are in {result.page}.")
 
 
-def _print(result: Compressed, model: str, as_json: bool) -> None:
-    """Prints what the model costs before and after."""
+def _print(result: Compressed, compared: str, as_json: bool) -> None:
+    """Prints what the model costs before and after, and the command that compares both."""
     import dataclasses
-
-    from i2i.training.compress.compress import command
 
     if as_json:
         sizes = {"before": dataclasses.asdict(result.before), "after": dataclasses.asdict(result.after)}
@@ -301,7 +308,8 @@ def _print(result: Compressed, model: str, as_json: bool) -> None:
     ]
     print_table(rows, ["", "before", "after", "less"])
     echo(f"{result.path} was trained on {result.images:,} images.")
-    echo(f"Compare both:  {command(model, str(result.path))}")
+    if compared:
+        echo(f"Compare both:  {compared}")
 
 
 def _times(text: str) -> float:

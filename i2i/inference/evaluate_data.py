@@ -19,6 +19,8 @@ Source = str | Path | Sequence[str | Path]  # where images lie: a folder, severa
 
 def data_of_run(model: Path) -> list[str] | None:
     """The absolute paths of the training data, from the config.yaml of a run's folder; None for any other model."""
+    if not model.exists():  # the name of a model
+        return None
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return None

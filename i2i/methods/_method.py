@@ -161,7 +161,7 @@ class Method(nn.Module):
         """The discriminators as the tricks r1 and ada see them: {suffix of their terms: (scores, real images)}.
 
         scores gives a number [B] for images [B, C, H, W], above 0 for images that are taken to be real."""
-        middle = self.loss.middle if self.loss else 0.0
+        middle = self.loss.middle if isinstance(self.loss, Adversarial) else 0.0
         return {"": (lambda x: self.score(x, batch.c) - middle, batch.x)}
 
     @classmethod

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.core.config import Count, NonNegative, Range, Share
-from i2i.core.distributed import gather_rows
+from i2i.core.distributed import gather_rows, processes
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform, hashed_normal
 from i2i.data.batch import Batch
@@ -98,6 +98,7 @@ class TrickedSteps:
         self.batch: Batch | None = None  # the batch of the step that runs now; None outside of steps
         self.now = Now()
         self.draws = 0  # draws made in this step
+        self.scores: list[Tensor] = []  # of real images, from the micro-batches of a turn of D
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """Yields what the method's own step yields, with R1 among the terms of D; steers ADA."""
@@ -124,8 +125,10 @@ class TrickedSteps:
             terms = {**terms, **{f"r1{suffix}": weight * r1(*seen) for suffix, seen in judges.items()}}
         if settings.ada and now.every(ADA_EVERY):
             with torch.no_grad():
-                scores = torch.cat([score(real) for score, real in judges.values()])
-                steer_ada(self.method, scores, now.batch, settings)
+                self.scores += [score(real) for score, real in judges.values()]
+            if sum(map(len, self.scores)) >= now.batch // processes() * len(judges):  # the last micro-batch
+                steer_ada(self.method, torch.cat(self.scores), now.batch, settings)
+                self.scores = []
         return terms
 
     def ids(self, n: int, device: torch.device) -> Tensor:
@@ -173,8 +176,7 @@ def steer_ada(method: Method, scores: Tensor, images: int, settings: TrickSettin
     """Updates ADA's probability (Karras et al. 2020, arXiv 2006.06676, section 3.1).
 
     It rises where D's scores of real images, above 0 for "real", have a mean sign above the target, and falls
-    elsewhere. images: in a
-    step, by all processes together."""
+    elsewhere. images: in a step, by all processes together."""
     overfit = gather_rows(scores.float().sign()).mean() - settings.ada
     change = ADA_EVERY * images / max(1, settings.ada_length)
     method.get_buffer("ada_p").add_(overfit.sign() * change).clamp_(0, 1)

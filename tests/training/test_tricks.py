@@ -19,7 +19,7 @@ from i2i.methods._method import Method, Now
 from i2i.training import tricks
 from i2i.training.train import resolve_run
 from i2i.training.tricks import TrickSettings
-from tests.methods.tiny import batch_of, loop, made, state
+from tests.methods.tiny import batch_of, loop, made, part_of_run, state
 
 FAMILY = ("gan", "dcgan", "lsgan", "wgan", "wgan_gp", "sngan", "cgan", "acgan", "infogan")
 
@@ -188,6 +188,25 @@ def test_the_best_D_on_flipped_labels_is_never_sure():
 
         optimizer.step(closure)
         assert float(s.detach().sigmoid()) == pytest.approx(1 - f, abs=1e-4)
+
+
+def test_micro_batches_steer_the_augmentation_once(tmp_path):
+    found = []
+    for parts in (1, 2):
+        run = loop("cyclegan", tmp_path / str(parts), accumulate=parts)
+        tricks.apply(run.method, TrickSettings(ada=0.01, ada_length=1000))
+        for network in (run.method.D_x, run.method.D_y):
+            torch.nn.init.constant_([p for p in network.parameters() if p.dim() == 1][-1], 9.0)  # surely real
+        part_of_run(run, 1)
+        found.append(float(run.method.get_buffer("ada_p")))
+    assert found[0] == found[1] == pytest.approx(4 * 4 / 1000)
+
+
+def test_a_method_may_have_a_loss_of_another_kind():
+    method = made("dcgan")
+    method.loss = torch.nn.functional.mse_loss
+    scores, real = method.judging(batch_of("dcgan"), Now())[""]
+    assert scores(real).shape == (4,)
 
 
 @pytest.mark.parametrize(

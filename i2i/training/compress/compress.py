@@ -252,7 +252,7 @@ def check_method(inner: Method, original: Original, request: Request) -> None:
         )
     if request.perceptual and size < ALEX_LEAST:
         raise I2IError(
-            f"--perceptual compares in AlexNet, which needs {ALEX_LEAST} pixels a side. The model has {size}.",
+            f"--perceptual compares in AlexNet, which needs {ALEX_LEAST} pixels a side. These images have {size}.",
             "Leave it out.",
         )
 
@@ -315,6 +315,8 @@ def _write_result(folder: Path, result: Compressed) -> None:
         temporary.write_text(json.dumps({"model": str(result.path), **values}, indent=1), encoding="utf-8")
 
 
-def command(original: str, output: str) -> str:
-    """A command that compares both models."""
-    return f"i2i compare {shlex.quote(original)} {shlex.quote(output)}"
+def command(original: str, output: str, data: list[str] | None = None, size: int | None = None) -> str:
+    """A command that compares both models on the same images."""
+    named = [f"--data {shlex.quote(one)}" for one in data or []]
+    named += [f"--size {size}"] if size else []
+    return " ".join(["i2i compare", shlex.quote(original), shlex.quote(output), *named])

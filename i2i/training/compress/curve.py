@@ -33,7 +33,6 @@ def run_curve(
     folder: Path,
     data: list[str] | None = None,
     *,
-    direction: str = "AtoB",
     size: int | None = None,
     limit: int | None = 200,
     tell: Callable[[str], None] | None = None,
@@ -59,8 +58,9 @@ def run_curve(
         header = {**saved.header, "size": side}
         if header.get("kind") == "generate":
             raise I2IError(f"{model} makes images from noise.", "The curve is for models that translate images.")
-        inputs = (torch.zeros(1, header["channels_in"], side, side),)
-        scores = measures.quality(network, network_name, header, [str(s) for s in sources], direction, limit)
+        read = side // int(header.get("scale") or 1)
+        inputs = (torch.zeros(1, header["channels_in"], read, read),)
+        scores = measures.quality(network, network_name, header, [str(s) for s in sources], "AtoB", limit)
         values[name] = {"title": "", **scores, **measures.Size.of(network, inputs, path).row()}
         if not images:
             held_out = datasets.open(sources, settings_of(header, "paired"), split=split)

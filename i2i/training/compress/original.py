@@ -20,6 +20,7 @@ from i2i.models import content
 from i2i.models import format as model_file
 from i2i.models.header import NETWORK_OF
 from i2i.models.load import ModelFile, find
+from i2i.nets.registry import network_arguments
 from i2i.training import recipes
 from i2i.training.compress.pruned import judging_networks
 from i2i.training.domain import domain_facts
@@ -29,6 +30,8 @@ from i2i.training.start import Start, read_start
 from i2i.training.tricks import TrickSettings
 
 SMALLEST_FOR_LAYERS = 24  # pixels of a side that a PatchGAN of three layers needs
+FITTED = ("depth", "blocks")  # forms of a generator that may follow from the size
+LABELS = "labels"  # the network around a generator that reads label maps
 OF_DATA = ("size", "load", "augment")  # settings of the data that a compression may change
 # Entries of a header that say how its data was prepared.
 PREPARED = ("size", "preprocess", "direction", "channels_in", "channels_out", "scale")
@@ -103,7 +106,7 @@ def open_original(
                 f"{name} does not say which method trained it.", "Give a run's folder, or a model that i2i saved."
             )
         header = model_file.read_header(path)
-        run = _run_of(name, header, data)
+        run = _run_of(name, {**header, **{k: v for k, v in of_data.items() if k == "size"}}, data)
         start = read_start(str(path))
     _refuse(run, name)
     run.tricks = TrickSettings()
@@ -112,7 +115,8 @@ def open_original(
     _set_training(run, settings)
     network = _generator(run, header, direction, name)
     if data:
-        header = {**header, "data": run.header(0, {})["data"]}
+        licences = dict.fromkeys(x for x in (header.get("licence"), run.data.licence) if x)
+        header = {**header, "data": run.header(0, {})["data"], "licence": "; ".join(licences)}
     if "size" in of_data:
         header = {**header, "size": run.shape.size, **domain_facts(run)}
     return Original(name, run, network, header, start, path)
@@ -124,10 +128,12 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
     if method not in method_names():
         raise I2IError(f"{name} was trained by {method or 'a method that it does not name'}.", "Give its run's folder.")
     base = recipe if recipe in recipes.recipes() and recipes.recipe(recipe)["method"] == method else method
-    sources = data or [d for d in header.get("data", []) if d in cards.names()]
-    if not sources:
+    named = list(header.get("data") or [])
+    sources = data or [d for d in named if d in cards.names()]
+    if not data and len(sources) < max(1, len(named)):
+        listed = f"The data that {name} was trained on ({', '.join(named)}) is not here."
         raise I2IError(
-            f"{name} does not say on which images it was trained.",
+            listed if named else f"{name} does not say on which images it was trained.",
             f"Name it: i2i compress --model {shlex.quote(name)} --data DIR -o small.safetensors",
         )
     from i2i.methods import load_method
@@ -144,6 +150,11 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
         inner = described["arguments"]
         described = {"type": inner["generator"], "arguments": inner["arguments"]}
         known |= {"space": "lab"} if "space" in allowed else {}
+    if described["type"] == LABELS:
+        raise I2IError(
+            f"{name} reads label maps, and models of label maps cannot be compressed yet.",
+            f"Halve its file: i2i models pack {shlex.quote(name)} -o half.safetensors",
+        )
     forms = {k: v for k, v in described.get("arguments", {}).items() if k in allowed and v is not None}
     if "generator" in allowed:
         forms["generator"] = described["type"].removeprefix("mobile_")
@@ -164,17 +175,29 @@ def _refuse(run: Run, name: str) -> None:
 def _set_data(run: Run, values: dict[str, Any]) -> None:
     """Changes how the run's images are prepared. With another size, they stay as much larger before their crops."""
     own, size = run.shape.size, int(values.get("size", run.shape.size))
+    if size != own:  # depth and blocks that were fitted to the size stay
+        _fix_forms(run)
     if values.get("load", size) < size:
         raise I2IError(f"--load is {values['load']}, and the training images have {size} pixels.", "Give no less.")
     load = run.data_settings.load
     scaled = {"load": round(load * size / own)} if load else {}
     run.data_settings = dataclasses.replace(run.data_settings, **{**scaled, **values})
+    run.settings = {**run.settings, "size": size, "load": run.data_settings.load, "augment": run.data_settings.augment}
     run.data = open_data(run.sources, run.data_settings, "train", cropped=True)
     if size != own:
         run.shape = dataclasses.replace(run.shape, size=size)
         split = next((s for s in ("val", "test") if s in run.data.splits), None)
         settings = dataclasses.replace(run.data_settings, palette=run.shape.palette)
         run.held_out = open_data(run.sources, settings, split, cropped=True) if split else None
+
+
+def _fix_forms(run: Run) -> None:
+    """Gives the method's settings the depth or blocks of the generator that it builds for its own size."""
+    arguments = network_arguments(run.method(run.config, run.shape).get_submodule(run.method.averaged[0]))
+    arguments = arguments.get("arguments", arguments)  # a network around another one: colors in CIE Lab
+    run.config = dataclasses.replace(
+        run.config, **{name: arguments[name] for name in FITTED if name in arguments and hasattr(run.config, name)}
+    )
 
 
 def _set_training(run: Run, values: dict[str, Any]) -> None:

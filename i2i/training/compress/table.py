@@ -21,7 +21,7 @@ from i2i.nets import narrow
 from i2i.nets.blocks import init_weights
 from i2i.training.compress import compress as use_case
 from i2i.training.compress import measures
-from i2i.training.compress.original import Original, open_original
+from i2i.training.compress.original import OF_DATA, Original, open_original
 from i2i.training.compress.page import Curve, write_page
 from i2i.training.compress.plan import ROWS, Plan
 from i2i.training.compress.pruned import Pruned
@@ -127,6 +127,7 @@ class Scored:
         """The scores of `network`, from STEM.json if that was written for the same facts."""
         path, own = self.folder / f"{stem}.json", self.original
         facts = {**facts, "model": own.start.digest, "scored on": [*own.run.sources], "limit": self.limit}
+        facts["size"] = own.run.shape.size
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads(path.read_text(encoding="utf-8"))
             if known["facts"] == facts:
@@ -140,6 +141,9 @@ class Scored:
 def facts_of(original: Original, plan: Plan) -> dict[str, Any]:
     """What must be the same for a row that is there to be taken as it is."""
     facts = {"plan": dataclasses.asdict(plan), "model": original.start.digest, "length": original.run.total}
+    settings = original.run.data_settings
+    facts |= {"data": original.run.sources, "batch": original.run.training.batch}
+    facts |= {name: getattr(settings, name) for name in OF_DATA}
     return {**json.loads(json.dumps(facts)), "seed": original.run.training.seed}
 
 

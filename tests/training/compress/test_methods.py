@@ -173,7 +173,7 @@ def test_a_teacher_that_makes_the_truth_stays_as_it_is(name: str) -> None:
         ("bicyclegan", {"real": "teacher"}, "has several answers for an image, and --real teacher knows one."),
         ("dcgan", {"real": "teacher"}, "--real teacher is for methods of pairs and for CycleGAN."),
         ("pix2pix", {"perceptual": 1.0}, "--perceptual is for models without pairs."),
-        ("cyclegan", {"perceptual": 1.0}, "which needs 31 pixels a side. The model has 16."),
+        ("cyclegan", {"perceptual": 1.0}, "which needs 31 pixels a side. These images have 16."),
     ],
 )
 def test_what_does_not_suit_a_method_is_refused_in_a_sentence(name: str, asked: dict[str, Any], sentence: str) -> None:

@@ -204,6 +204,21 @@ def test_options_that_would_not_be_used_are_refused(words: list[str], sentence: 
     assert sentence in " ".join(err.replace("│", " ").split())
 
 
+def test_a_depth_that_was_fitted_to_the_size_stays(run: Path, tmp_path: Path) -> None:
+    """The generator of a run of 16 pixels has four levels, and one of 32 pixels would have five."""
+    words = [w for setting in SETTINGS if setting != "depth=3" for w in ("--set", setting)]
+    i2i("train", "pix2pix", "--data", run.parent / "pairs", "--out", tmp_path / "run", *TINY, *words)
+    small = tmp_path / "small.safetensors"
+    out, _ = i2i("compress", "--model", tmp_path / "run", "-o", small, "--size", 32, "--images", 2)
+    assert load(small, "cpu").header["networks"]["G"]["arguments"]["depth"] == 4
+    assert f"i2i compare {tmp_path / 'run'} {small} --size 32" in out
+
+
+def test_rows_of_a_table_of_another_size_are_trained_again(run: Path) -> None:
+    facts = [table.facts_of(open_original(run, training={**TRAINING, **t}), Plan()) for t in ({}, {}, {"size": 24})]
+    assert facts[0] == facts[1] != facts[2]
+
+
 def test_a_curve_compares_all_models_at_one_size(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, said, sizes = tmp_path / "small.safetensors", [], []
     compress(run, small, request=Request(discriminator="new", training={**TRAINING, "size": 24}))
@@ -219,7 +234,7 @@ def test_a_curve_compares_all_models_at_one_size(run: Path, tmp_path: Path, monk
 
 def test_a_model_without_data_and_an_onnx_file_are_refused(run: Path, tmp_path: Path) -> None:
     _, err = i2i("compress", "--model", run / "model.safetensors", "-o", tmp_path / "s.safetensors", code=1)
-    assert "does not say on which images it was trained" in " ".join(err.split())
+    assert "was trained on (pairs) is not here. Name it: i2i compress --model" in " ".join(err.split())
     (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
     with pytest.raises(I2IError, match="is an ONNX file"):
         compress(tmp_path / "m.onnx", tmp_path / "s.safetensors")
