@@ -32,7 +32,7 @@ from i2i.core.distributed import gather_rows, local_rows
 from i2i.core.errors import I2IError
 from i2i.core.random import counter_uniform
 from i2i.losses import attributes, category, gradient_penalty, l1, wasserstein
-from i2i.methods import WASSERSTEIN, Batch, Method, Now, Shape, Terms, adam_pair, sample_ids
+from i2i.methods import WASSERSTEIN, Batch, Judge, Method, Now, Shape, Terms, adam_pair, sample_ids
 from i2i.nets import StarGANDiscriminator, StarGANGenerator
 from i2i.nets.blocks import check
 from i2i.nets.factory import check_size
@@ -202,6 +202,10 @@ class StarGAN(Method):
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """D's mean score [B] of each image."""
         return self.D(x)[0].flatten(1).mean(1)
+
+    def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
+        """D's mean score of each image, of both data sets if there are two."""
+        return {"": (self.score, torch.cat([known.x for known in self.sets(batch)]))}
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """A sheet of all domains: the image, then each attribute changed (or set, in a group), then each class."""

@@ -83,7 +83,7 @@ def apply(method: Method, settings: TrickSettings) -> None:
     if settings.smooth_labels or settings.flip_labels:
         if not isinstance(method.loss, Adversarial):
             raise I2IError(
-                f"{type(method).__name__} has no labels to smooth or flip.", "Leave out smooth_labels and flip_labels."
+                f"{type(method).__name__} has no labels that smooth_labels and flip_labels reach.", "Leave them out."
             )
         smooth = with_smooth_targets(method.loss, settings.smooth_labels)
         method.loss = with_flipped_labels(smooth, settings.flip_labels, steps)
@@ -99,6 +99,7 @@ class TrickedSteps:
         self.now = Now()
         self.draws = 0  # draws made in this step
         self.scores: list[Tensor] = []  # of real images, from the micro-batches of a turn of D
+        self.scored = 0  # samples of the step that they are for
 
     def step(self, batch: Batch, now: Now) -> Iterator[tuple[str, Terms]]:
         """Yields what the method's own step yields, with R1 among the terms of D; steers ADA."""
@@ -126,9 +127,10 @@ class TrickedSteps:
         if settings.ada and now.every(ADA_EVERY):
             with torch.no_grad():
                 self.scores += [score(real) for score, real in judges.values()]
-            if sum(map(len, self.scores)) >= now.batch // processes() * len(judges):  # the last micro-batch
+            self.scored += len(batch)
+            if self.scored >= now.batch // processes():  # the last micro-batch
                 steer_ada(self.method, torch.cat(self.scores), now.batch, settings)
-                self.scores = []
+                self.scores, self.scored = [], 0
         return terms
 
     def ids(self, n: int, device: torch.device) -> Tensor:

@@ -93,6 +93,13 @@ def test_two_data_sets_make_a_step_each():
     assert torch.equal(second.answers, torch.tensor([0, 1, 0, 1]))
 
 
+def test_the_tricks_look_at_both_data_sets():
+    batch = Memory("attributes", Shape(size=16, domains=BOTH)).fixed(4)
+    scores, real = method(BOTH).judging(batch, Now())[""]
+    assert torch.equal(real, torch.cat([batch.x, batch.y]))
+    assert scores(real).shape == (8,)
+
+
 def test_targets_are_the_batchs_own_labels_in_another_order():
     own = method(FACES)
     ids = torch.arange(8)
