@@ -1,10 +1,15 @@
 """Imported before all tests: i2i lets idle threads sleep, which only works before torch is loaded."""
 
+import os
 import random
 import signal
 from collections.abc import Generator
 
 import pytest
+
+# The processes of pytest-xdist share the cores: with as many threads each as there are cores, tests take far longer.
+if count := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(count))))
 
 import i2i  # noqa: F401  # isort: skip
 import numpy as np
