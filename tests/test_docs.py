@@ -59,7 +59,7 @@ def sandbox(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 # pages of 5 s or more
 LONG = (
     "start", "unpaired", "evaluation", "troubleshooting", "fine-tuning", "your-own-method", "many-domains",
-    "one-folder", "planning", "noise", "label-maps", "many-answers", "compare", "doctor", "archives",
+    "one-folder", "planning", "noise", "label-maps",
 )  # fmt: skip
 QUICK_PAGES = [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else (), id=title(p)) for p in WITH_BLOCKS]
 

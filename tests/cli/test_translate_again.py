@@ -102,7 +102,7 @@ def test_outputs_of_another_model_are_not_taken_for_ones_own(here):
     ("number", "processes", "to_all"),
     [
         (signal.SIGINT, 1, True),
-        pytest.param(signal.SIGINT, 2, True, marks=pytest.mark.slow),
+        (signal.SIGINT, 2, True),
         pytest.param(signal.SIGINT, 2, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 2, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 2, False, marks=pytest.mark.slow),

@@ -96,7 +96,6 @@ def test_the_program_tells_the_note(tmp_path):
     assert json.loads(out.splitlines()[0])["note"] == NOTE
 
 
-@pytest.mark.slow
 def test_several_processes_tell_it_too(tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "b.jpg"):

@@ -397,7 +397,6 @@ def test_accumulated_steps_tell_their_fault_too(tmp_path: Path) -> None:
         run.step(pair_batch(2), Now(batch=2))
 
 
-@pytest.mark.slow
 def test_warnings_of_i2i_are_one_sentence_on_the_command_line(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,7 +143,6 @@ def test_the_web_page_enlarges():
     assert np.abs(np.asarray(result.after) - bicubic(photo(), 136, 84)).mean() < 12
 
 
-@pytest.mark.slow
 def test_onnx_enlarges_the_same(tmp_path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

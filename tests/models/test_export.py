@@ -292,7 +292,6 @@ def test_export_says_what_it_does_and_how_the_file_is_used(made, images, tmp_pat
     assert "state dict of PyTorch" in i2i("models", "show", "net_G.pth.tar")[0]
 
 
-@pytest.mark.slow
 def test_an_export_in_8_bits_is_smaller_and_near_the_model(made, images, tmp_path, monkeypatch):
     torch.manual_seed(0)
     net = nets.build("unet", width=16, depth=4)

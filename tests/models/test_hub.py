@@ -133,9 +133,9 @@ def test_a_model_is_fetched_with_its_card_and_nothing_else(pulled, model, tmp_pa
     ("address", "said"),
     [
         ("hf:user/none", "There is no hf:user/none on the Hub."),
-        pytest.param("hf:user/secret", "refused access to hf:user/secret", marks=pytest.mark.slow),
-        pytest.param("hf:user/good@v9", "no such revision", marks=pytest.mark.slow),
-        pytest.param("hf:user/empty", "hf:user/empty has no model.safetensors", marks=pytest.mark.slow),
+        ("hf:user/secret", "refused access to hf:user/secret"),
+        ("hf:user/good@v9", "no such revision"),
+        ("hf:user/empty", "hf:user/empty has no model.safetensors"),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(pulled, address, said):

@@ -105,7 +105,6 @@ def test_a_run_of_before_keeps_fp32(pairs, tmp_path, tiny_gains):
     assert resolved(run, torch.device("cpu"))["precision"] == "fp32"
 
 
-@pytest.mark.slow
 def test_bf16_and_fp32_reach_similar_losses(tmp_path):
     inverted = tmp_path / "inverted"
     (inverted / "train").mkdir(parents=True)
