@@ -152,16 +152,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")
 OF_LOSS = ("real", "adversarial", "perceptual")
 OF_STUDENTS = ("macs", "latency", "width", "detail", "form", *OF_LOSS, "init_from", "precision")
 NOT_OF_TABLE = (*OF_STUDENTS, "by", "granularity", "schedule", "discriminator", "dtype", "overwrite")
-OF_TRAINING = ("epochs", "images", "batch", "seed", "size", "load", "augment", "device")
-NOT_OF_CURVE = (
-    *NOT_OF_TABLE,
-    "sparsity",
-    "direction",
-    *(n for n in OF_TRAINING if n != "size"),
-    "table",
-    "rows",
-    "seeds",
-)
+OF_TRAINING = ("epochs", "images", "batch", "seed", "load", "augment", "device")
+NOT_OF_CURVE = (*NOT_OF_TABLE, "sparsity", "direction", *OF_TRAINING, "table", "rows", "seeds")
 
 
 def register(app: typer.Typer) -> None:

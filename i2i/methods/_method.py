@@ -23,7 +23,7 @@ from i2i.data.batch import Batch, Shape
 from i2i.losses import Adversarial
 
 Terms = dict[str, Tensor]
-Judge = tuple[Callable[[Tensor], Tensor], Tensor]  # (scores [B] of images [B, C, H, W], real images)
+Judge = tuple[Callable[[Tensor], Tensor], Tensor]  # (scores [B] or [B, ...] of images [B, C, H, W], real images)
 
 # Members of Method that had another name before. A class that defines the old name is understood, with a warning.
 RENAMED = {
@@ -160,7 +160,7 @@ class Method(nn.Module):
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
         """The discriminators as the tricks r1 and ada see them: {suffix of their terms: (scores, real images)}.
 
-        scores gives a number [B] for images [B, C, H, W], above 0 for images that are taken to be real."""
+        scores gives a number, or a map of patches, for each image: above 0 for what is taken to be real."""
         middle = self.loss.middle if isinstance(self.loss, Adversarial) else 0.0
         return {"": (lambda x: self.score(x, batch.c) - middle, batch.x)}
 

@@ -199,9 +199,9 @@ class Colorize(Translate):
         return luma.colored(x, self.G(x)) if self.config.merged else self.G(x)
 
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
-        """D's mean score of each color image."""
+        """D with the color images."""
         assert batch.y is not None
-        return {"": (lambda y: self.D(normalized(y)).flatten(1).mean(1), batch.y)}
+        return {"": (lambda y: self.D(normalized(y)), batch.y)}
 
     def detached_output(self, x: Tensor) -> Tensor:
         """The output at rest and without gradient."""

@@ -150,9 +150,9 @@ class CUT(Translate):
         yield "G", terms
 
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
-        """D's mean score of each image of the side that G makes."""
+        """D with the images of the side that G makes."""
         assert batch.y is not None
-        return {"": (lambda y: self.D(y).flatten(1).mean(1) - self.adversarial.middle, batch.y)}
+        return {"": (lambda y: self.D(y) - self.adversarial.middle, batch.y)}
 
     def contrast(self, source: Tensor, translated: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
         """L_PatchNCE (equation 4) of images [B, C, H, W] and their translations: the mean over the layers in `taps`."""

@@ -141,12 +141,12 @@ class CycleGAN(TwoWay):
         return fake + self.config.cycle_noise * noise.to(fake)
 
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
-        """The mean scores of both discriminators, each for the images of its side."""
+        """Both discriminators, each with the images of its side."""
         assert batch.y is not None
         middle = self.adversarial.middle
         return {
-            "_y": (lambda y: self.D_y(y).flatten(1).mean(1) - middle, batch.y),
-            "_x": (lambda x: self.D_x(x).flatten(1).mean(1) - middle, batch.x),
+            "_y": (lambda y: self.D_y(y) - middle, batch.y),
+            "_x": (lambda x: self.D_x(x) - middle, batch.x),
         }
 
     def _judge(self, D: nn.Module, real: Tensor, fake: Tensor, ids: Tensor, seed: int, side: str) -> Terms:

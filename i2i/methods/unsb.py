@@ -153,10 +153,10 @@ class UNSB(Translate):
         yield "G", terms
 
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
-        """D's mean score, at the step of this moment, of each image of the side that G makes."""
+        """D at the step of this moment, with the images of the side that G makes."""
         assert batch.y is not None
         t = self.time(now)
-        return {"": (lambda y: self.D(y, t).flatten(1).mean(1) - lsgan.middle, batch.y)}
+        return {"": (lambda y: self.D(y, t) - lsgan.middle, batch.y)}
 
     @torch.no_grad()
     def walked(self, x: Tensor, t: int, batch: Batch, now: Now) -> Tensor:

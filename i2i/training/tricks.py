@@ -120,13 +120,15 @@ class TrickedSteps:
 
     def _terms_of_d(self, terms: Terms, batch: Batch, now: Now) -> Terms:
         settings = self.settings
-        judges = self.method.judging(batch, now) if settings.r1 or settings.ada else {}
-        if settings.r1 and now.every(settings.r1_every):
+        penalizes = bool(settings.r1) and now.every(settings.r1_every)
+        steers = bool(settings.ada) and now.every(ADA_EVERY)
+        judges = self.method.judging(batch, now) if penalizes or steers else {}
+        if penalizes:
             weight = settings.r1 * settings.r1_every
-            terms = {**terms, **{f"r1{suffix}": weight * r1(*seen) for suffix, seen in judges.items()}}
-        if settings.ada and now.every(ADA_EVERY):
+            terms = {**terms, **{f"r1{n}": weight * r1(per_image(score), real) for n, (score, real) in judges.items()}}
+        if steers:
             with torch.no_grad():
-                self.scores += [score(real) for score, real in judges.values()]
+                self.scores += [per_image(score)(real) for score, real in judges.values()]
             self.scored += len(batch)
             if self.scored >= now.batch // processes():  # the last micro-batch
                 steer_ada(self.method, torch.cat(self.scores), now.batch, settings)
@@ -150,6 +152,11 @@ class TrickedSteps:
         if self.batch is None:
             return x
         return change(x, self.ids(len(x), x.device), self.now, self.next_salt())
+
+
+def per_image(score: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`score` with one number for each image [B]: the mean of a map of patches."""
+    return lambda x: score(x).reshape(len(x), -1).mean(1)
 
 
 def _change_inputs(discriminator: nn.Module, steps: TrickedSteps, change: ChangeImages) -> None:

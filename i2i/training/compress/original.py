@@ -106,7 +106,7 @@ def open_original(
                 f"{name} does not say which method trained it.", "Give a run's folder, or a model that i2i saved."
             )
         header = model_file.read_header(path)
-        run = _run_of(name, {**header, **{k: v for k, v in of_data.items() if k == "size"}}, data)
+        run = _run_of(name, header, data)
         start = read_start(str(path))
     _refuse(run, name)
     run.tricks = TrickSettings()
