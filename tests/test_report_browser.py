@@ -8,6 +8,10 @@ from tests.test_report import whole_run
 
 pytestmark = pytest.mark.slow
 GRIDS = 7
+WATCH = """e => {
+    window.seen = [];
+    new MutationObserver(() => window.seen.push(e.textContent)).observe(e, {childList: true});
+}"""
 
 
 @pytest.fixture
@@ -43,9 +47,10 @@ def test_samples_curves_and_commands_react(window, tmp_path):
     slider.fill("2")
     assert (visible.count(), visible.text_content(), caption.text_content()) == (1, "20 images", "20 images")
     slider.fill(str(GRIDS - 1))
+    caption.evaluate(WATCH)
     page.locator(".scrub button").click()
-    page.locator(".scrub output", has_text="20 images").wait_for()
-    page.locator(".scrub output", has_text="60 images").wait_for()
+    browser.until(page.locator(".scrub button")).to_have_text("\u25b6")  # it has ended
+    assert page.evaluate("window.seen") == [f"{n} images" for n in range(0, 61, 10)]
 
     # The logarithmic scale replaces the linear one where there is one.
     chart = page.locator("figure.chart", has_text="G: l1")

@@ -1,5 +1,7 @@
 """compare.html in a real browser."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,7 +50,7 @@ def test_zoom_moves_all_images_of_a_row_and_no_other(page):
     box = view.bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + 50)
     page.mouse.wheel(0, -300)
-    page.wait_for_function("document.querySelector('article img').style.transform.includes('scale(2.7')")
+    browser.until(row.locator("img").first).to_have_attribute("style", re.compile(r"scale\(2\.7"))
     moved = {row.locator("img").nth(i).evaluate("e => e.style.transform") for i in range(4)}
     assert len(moved) == 1
     page.mouse.down()
@@ -63,13 +65,13 @@ def test_zoom_moves_all_images_of_a_row_and_no_other(page):
 def test_difference_maps_are_drawn_of_all_but_the_reference_and_the_input(page):
     page.select_option("#against", "1")  # the real image
     canvases = page.locator("article").first.locator("canvas")
-    page.wait_for_function("[...document.querySelectorAll('canvas')].filter((c) => !c.hidden).length === 6")
+    browser.until(page.locator("canvas:visible")).to_have_count(6)
     assert [canvases.nth(i).is_visible() for i in range(4)] == [False, False, True, True]
     brightness = """e => e.getContext('2d').getImageData(0, 0, 16, 16).data.reduce((a, b) => a + b) """
     near, far = canvases.nth(2).evaluate(brightness), canvases.nth(3).evaluate(brightness)
     assert near < far  # b misses the truth by 40 levels, a by 10
     page.select_option("#against", "-1")
-    page.wait_for_function("[...document.querySelectorAll('canvas')].every((c) => c.hidden)")
+    browser.until(page.locator("canvas:visible")).to_have_count(0)
 
 
 def test_rows_are_sorted_as_asked(page):
