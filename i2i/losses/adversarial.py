@@ -23,7 +23,7 @@ class Adversarial(NamedTuple):
     real: Callable[[Tensor], Tensor]
     fake: Callable[[Tensor], Tensor]
     adv: Callable[[Tensor], Tensor]
-    middle: float = 0.0  # a score above it says "real", one below it "fake"
+    middle: float | None = 0.0  # a score above it says "real", one below it "fake"; None: only differences do
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -95,6 +95,7 @@ wasserstein = Adversarial(
     real=lambda s: -at_least_float32(s).mean(),
     fake=lambda s: at_least_float32(s).mean(),
     adv=lambda s: -at_least_float32(s).mean(),
+    middle=None,
 )
 
 # Lim and Ye 2017 (arXiv 1705.02894).

@@ -157,12 +157,16 @@ class Method(nn.Module):
         """The discriminator's raw scores [B] of images x [B, C, H, W] of the classes c [B]; `judging` calls it."""
         raise NotImplementedError("A method that takes r1 or ada defines score(self, x, c).")
 
+    @property
+    def middle(self) -> float | None:
+        """The score between "real" and "fake", for ada; None: only differences of scores say something."""
+        return self.loss.middle if isinstance(self.loss, Adversarial) else 0.0
+
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
         """The discriminators as the tricks r1 and ada see them: {suffix of their terms: (scores, real images)}.
 
-        scores gives a number, or a map of patches, for each image: above 0 for what is taken to be real."""
-        middle = self.loss.middle if isinstance(self.loss, Adversarial) else 0.0
-        return {"": (lambda x: self.score(x, batch.c) - middle, batch.x)}
+        scores gives a number, or a map of patches, for each image: above `middle` for what is taken to be real."""
+        return {"": (lambda x: self.score(x, batch.c), batch.x)}
 
     @classmethod
     def facts(cls, config: Any) -> dict[str, Any]:

@@ -149,10 +149,15 @@ class CUT(Translate):
             terms["nce_identity"] = half * self.config.nce * self.contrast(y, translated[len(x) :], mirrored, now, "y")
         yield "G", terms
 
+    @property
+    def middle(self) -> float | None:
+        """The score between "real" and "fake"."""
+        return self.adversarial.middle
+
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
         """D with the images of the side that G makes."""
         assert batch.y is not None
-        return {"": (lambda y: self.D(y) - self.adversarial.middle, batch.y)}
+        return {"": (self.D, batch.y)}
 
     def contrast(self, source: Tensor, translated: Tensor, mirrored: bool, now: Now, side: str) -> Tensor:
         """L_PatchNCE (equation 4) of images [B, C, H, W] and their translations: the mean over the layers in `taps`."""

@@ -140,14 +140,15 @@ class CycleGAN(TwoWay):
         noise = counter_normal(sample_ids(batch, now), fake.shape[1:], now.seed, f"cyclegan/noise/{side}")
         return fake + self.config.cycle_noise * noise.to(fake)
 
+    @property
+    def middle(self) -> float | None:
+        """The score between "real" and "fake"."""
+        return self.adversarial.middle
+
     def judging(self, batch: Batch, now: Now) -> dict[str, Judge]:
         """Both discriminators, each with the images of its side."""
         assert batch.y is not None
-        middle = self.adversarial.middle
-        return {
-            "_y": (lambda y: self.D_y(y) - middle, batch.y),
-            "_x": (lambda x: self.D_x(x) - middle, batch.x),
-        }
+        return {"_y": (self.D_y, batch.y), "_x": (self.D_x, batch.x)}
 
     def _judge(self, D: nn.Module, real: Tensor, fake: Tensor, ids: Tensor, seed: int, side: str) -> Terms:
         """The terms of one discriminator, all halved."""

@@ -62,6 +62,7 @@ class Progressive(Generate):
     config: ProgressiveSettings
     per_process_note = "the deviation over groups of images"
     term_notes = WASSERSTEIN
+    middle = wasserstein.middle
     tiny = {"z": 8, "base": 64, "most": 8, "train": 4, "fade": 8, "size": 16}
     double_backward = True
     grows = True

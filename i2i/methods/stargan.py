@@ -80,6 +80,7 @@ class StarGAN(Method):
     config: StarGANSettings
     needs = "attributes"
     discriminators = ("D",)
+    middle = wasserstein.middle
     term_notes = {
         **WASSERSTEIN,
         "D/cls": "How well the discriminator tells the domains of real images, times its weight. Lower is better; "

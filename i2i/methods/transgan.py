@@ -218,6 +218,7 @@ class TransGAN(Generate):
     Config = TransGANSettings
     config: TransGANSettings
     term_notes = WASSERSTEIN
+    middle = wasserstein.middle
     tiny = {"z": 8, "width": 32, "depths": (1, 1), "d_width": 16, "d_depth": 1, "heads": 2}
     tiny |= {"largest": 4, "critic_steps": 2, "size": 16}
     double_backward = True

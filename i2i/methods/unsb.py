@@ -71,6 +71,7 @@ class UNSB(Translate):
     G: UNSBGenerator
     needs = "unpaired"
     discriminators = ("D",)
+    middle = lsgan.middle
     per_process_note = "the second pairs of the energy network are those of each process's own images"
     term_notes = {
         "energy": "How badly E tells equal pairs (image, translation) from different ones. It estimates an entropy and "
@@ -156,7 +157,7 @@ class UNSB(Translate):
         """D at the step of this moment, with the images of the side that G makes."""
         assert batch.y is not None
         t = self.time(now)
-        return {"": (lambda y: self.D(y, t) - lsgan.middle, batch.y)}
+        return {"": (lambda y: self.D(y, t), batch.y)}
 
     @torch.no_grad()
     def walked(self, x: Tensor, t: int, batch: Batch, now: Now) -> Tensor:

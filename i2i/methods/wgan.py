@@ -48,6 +48,7 @@ class WGAN(Generate):
     Config = WGANSettings
     config: WGANSettings
     term_notes = WASSERSTEIN
+    middle = wasserstein.middle
     tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2, "first": 0}
 
     def __init__(self, config: WGANSettings, shape: Shape) -> None:

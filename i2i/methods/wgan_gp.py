@@ -50,6 +50,7 @@ class WGANGP(Generate):
     Config = WGANGPSettings
     config: WGANGPSettings
     term_notes = WASSERSTEIN
+    middle = wasserstein.middle
     tiny = {"z": 8, "width": 4, "d_width": 4, "size": 16, "critic_steps": 2}
     double_backward = True
 

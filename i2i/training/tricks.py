@@ -62,6 +62,11 @@ def apply(method: Method, settings: TrickSettings) -> None:
             f"{kind.__name__} cannot use {looked_at[0]}: it does not say what its discriminator sees.",
             f"Leave out {looked_at[0]}.",
         )
+    if settings.ada and method.middle is None:
+        raise I2IError(
+            f"{kind.__name__} cannot use ada: its loss compares scores, and no score says real or fake by itself.",
+            "Leave out ada; diffaugment=color,translation,cutout varies all that D sees.",
+        )
     steps = TrickedSteps(method, settings)
     method.step = steps.step  # type: ignore[method-assign]
     if settings.r1:
@@ -128,7 +133,8 @@ class TrickedSteps:
             terms = {**terms, **{f"r1{n}": weight * r1(per_image(score), real) for n, (score, real) in judges.items()}}
         if steers:
             with torch.no_grad():
-                self.scores += [per_image(score)(real) for score, real in judges.values()]
+                middle = self.method.middle or 0.0
+                self.scores += [per_image(score)(real) - middle for score, real in judges.values()]
             self.scored += len(batch)
             if self.scored >= now.batch // processes():  # the last micro-batch
                 steer_ada(self.method, torch.cat(self.scores), now.batch, settings)

@@ -141,6 +141,24 @@ def test_adaptive_augmentation_knows_the_middle_of_the_targets():
         assert float(method.get_buffer("ada_p")) == expected
 
 
+@pytest.mark.parametrize("name", ["wgan", "wgan_gp", "progressive", "transgan", "stargan"])
+def test_adaptive_augmentation_is_refused_where_no_score_means_real(name):
+    method = made(name)
+    with pytest.raises(I2IError, match="ada: its loss compares scores"):
+        tricks.apply(method, TrickSettings(ada=0.6))
+    tricks.apply(method, TrickSettings(diffaugment="color"))
+
+
+def test_adaptive_augmentation_of_cyclegan_depends_on_its_loss():
+    for loss in ("lsgan", "vanilla", "hinge", "wasserstein"):
+        method = made("cyclegan", loss=loss)
+        if loss == "wasserstein":
+            with pytest.raises(I2IError, match="ada: its loss compares scores"):
+                tricks.apply(method, TrickSettings(ada=0.6))
+        else:
+            tricks.apply(method, TrickSettings(ada=0.6))
+
+
 def test_smooth_labels_are_the_softer_target():
     s = torch.randn(9)
     soft = tricks.with_smooth_targets(vanilla, 0.1)
