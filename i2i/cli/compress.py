@@ -220,7 +220,7 @@ def compress(
         training["images"] = 0
 
     from i2i.models.load import find
-    from i2i.training.compress.compress import Request, command
+    from i2i.training.compress.compress import Request
     from i2i.training.compress.compress import compress as run
     from i2i.training.compress.plan import Plan
     from i2i.training.compress.student import Budget
@@ -241,8 +241,7 @@ def compress(
         return
     hush = quiet or as_json
     result = run(model, output, data, request, direction=direction, overwrite=overwrite, quiet=hush, tell=tell)
-    compared = command(model, str(result.path), data, size) if direction == "AtoB" else ""
-    _print(result, compared, as_json)
+    _print(result, as_json)
 
 
 def _check_options(context: typer.Context, mode: str) -> None:
@@ -273,8 +272,8 @@ def _print_table(result: TableResult, as_json: bool) -> None:
     echo(f"The images and the table are in {result.page}.")
 
 
-def _print(result: Compressed, compared: str, as_json: bool) -> None:
-    """Prints what the model costs before and after, and the command that compares both."""
+def _print(result: Compressed, as_json: bool) -> None:
+    """Prints what the model costs before and after, and the commands that compare both."""
     import dataclasses
 
     if as_json:
@@ -300,8 +299,8 @@ def _print(result: Compressed, compared: str, as_json: bool) -> None:
     ]
     print_table(rows, ["", "before", "after", "less"])
     echo(f"{result.path} was trained on {result.images:,} images.")
-    if compared:
-        echo(f"Compare both:  {compared}")
+    for number, command in enumerate(result.comparisons):
+        echo(f"{'' if number else 'Compare both:':15}{command}")
 
 
 def _times(text: str) -> float:

@@ -5,10 +5,12 @@ L is the lightness, 0 to 100; a runs from green to red and b from blue to yellow
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+XYZ_TO_RGB = tuple(tuple(row) for row in np.linalg.inv(np.array(RGB_TO_XYZ)).tolist())
 WHITE = (0.95047, 1.0, 1.08883)
 L_HALF, AB_MAX = 50.0, 110.0  # what networks see: L / 50 - 1 and ab / 110
 
@@ -28,8 +30,7 @@ def lab_to_rgb(x: Tensor) -> Tensor:
     fy = (lightness + 16) / 116
     f = torch.stack([a / 500 + fy, fy, (fy - b / 200).clamp(min=0)], 1)
     xyz = torch.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787) * x.new_tensor(WHITE)[:, None, None]
-    inverse = torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64))
-    linear = _mixed(xyz, x.new_tensor(inverse.tolist()))
+    linear = _mixed(xyz, x.new_tensor(XYZ_TO_RGB))
     rgb = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
     return rgb.clamp(0, 1)
 

@@ -262,8 +262,8 @@ def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn
     """Draws new weights of convolutions and linear layers, in place; returns `net`.
 
     kind: normal (N(0, gain)), xavier and orthogonal (scaled by gain), or kaiming (without gain). Biases become 0;
-    weights of batch norms become N(1, gain), and their biases 0. Nothing is drawn for a network on the meta device,
-    whose weights have no values. Raises I2IError for another kind.
+    weights of batch norms become N(1, gain), and their biases 0, if they have any. Nothing is drawn for a network on
+    the meta device, whose weights have no values. Raises I2IError for another kind.
     """
     check("init", kind, INITS)
     if all(p.is_meta for p in net.parameters()):
@@ -280,7 +280,7 @@ def init_weights(net: nn.Module, kind: str = "normal", gain: float = 0.02) -> nn
                 nn.init.orthogonal_(module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:  # one without weights is that of a conditional norm
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(cast(Tensor, module.bias))
     return net

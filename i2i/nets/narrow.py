@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from i2i.core.errors import I2IError
 from i2i.nets.blocks import SeparableConv, SeparableUp
 from i2i.nets.dcgan import DCGANGenerator
+from i2i.nets.lab import LabColorizer
 from i2i.nets.registry import build, network_arguments, network_name
 from i2i.nets.resnet import ResidualBlock, ResNet
 from i2i.nets.unet import UNet, UNetLevel
@@ -23,11 +24,23 @@ SCALED = ("max_width", "detail")  # arguments that shrink with `width`
 Conv = nn.Conv2d | nn.ConvTranspose2d
 
 
+def inner(network: nn.Module) -> nn.Module:
+    """The network that has a width: the one inside of a generator in CIE Lab, or `network` itself."""
+    return network.generator if isinstance(network, LabColorizer) else network
+
+
+def width_of(network: nn.Module) -> int:
+    """The width that a network was built with; 1 for a network without one."""
+    return int(network_arguments(inner(network)).get("width", 1))
+
+
 def of_width(network: nn.Module, width: int, kind: str | None = None, detail: int = 0) -> nn.Module:
     """A new network like `network`, but of `width`, with random weights. kind: another registered name. detail: of a
     U-Net that has it; 0: the same share as of the width.
 
     Raises I2IError if `network` has no width."""
+    if isinstance(network, LabColorizer):
+        return LabColorizer.around(of_width(network.generator, width, kind, detail), network.arguments["channels_in"])
     arguments = network_arguments(network)
     if "width" not in arguments:
         raise I2IError(
@@ -45,12 +58,12 @@ def narrow(network: nn.Module, width: int) -> nn.Module:
     """A network of the same kind of `width`, with the most important channels of `network`; on its device.
 
     Raises I2IError for other networks than those of KINDS, and for a width larger than the network's."""
-    if not isinstance(network, KINDS):
+    if not isinstance(inner(network), KINDS):
         raise I2IError(
-            f"{type(network).__name__} has no narrower form that keeps its weights.",
+            f"{type(inner(network)).__name__} has no narrower form that keeps its weights.",
             "Whole filters can be removed from ResNet, U-Net and DCGAN generators. Give --granularity elements.",
         )
-    own = network_arguments(network)["width"]
+    own = width_of(network)
     if not 0 < width <= own:
         raise I2IError(f"The narrower network would have width {width}.", f"Allowed: 1 to {own}, that of the original.")
     student = of_width(network, width).to(next(network.parameters()))
@@ -60,7 +73,12 @@ def narrow(network: nn.Module, width: int) -> nn.Module:
 
 @torch.no_grad()
 def copy_channels(old: nn.Module, new: nn.Module) -> None:
-    """Copies the most important channels of `old` into `new`, a narrower or equally wide network of the same kind."""
+    """Copies the most important channels of `old` into `new`, a narrower or equally wide network of the same kind.
+
+    Nothing is copied between networks of two kinds, and of other kinds than KINDS."""
+    old, new = inner(old), inner(new)
+    if type(old) is not type(new):
+        return
     if isinstance(old, UNet) and isinstance(new, UNet):
         _unet(old, new)
     elif isinstance(old, ResNet) and isinstance(new, ResNet):

@@ -77,13 +77,16 @@ def is_config(values: dict[str, Any]) -> bool:
 
 
 def resolve_resume(
-    folder: str | Path, overrides: dict[str, Any] | None = None, sources: list[str] | None = None
+    folder: str | Path,
+    overrides: dict[str, Any] | None = None,
+    sources: list[str] | None = None,
+    moved: str = "i2i train --resume {run} --data {data}",
 ) -> Run:
     """Resolves the run in `folder` as its config.yaml says.
 
     overrides: settings to change; only those that do not change what is computed (workers, device, save_every, ...),
     and the length of a run whose steps do not depend on it. sources: where the images lie now, if they have moved.
-    Raises I2IError if `folder` holds no run."""
+    moved: the command that says so, for a hint. Raises I2IError if `folder` holds no run, or images are not there."""
     folder = Path(folder)
     path = folder / "config.yaml"
     if not path.is_file():
@@ -98,7 +101,7 @@ def resolve_resume(
         places = " ".join(["DIR"] * len(values["data"]))
         raise I2IError(
             f"The images of this run lay in {missing[0]}, which does not exist.",
-            f"If they have moved, say where they are: i2i train --resume {shlex.quote(str(folder))} --data {places}",
+            "If they have moved, say where they are: " + moved.format(run=shlex.quote(str(folder)), data=places),
         )
     begun = bool(checkpoints.listed(folder / "checkpoints"))
     run = _resolve_config(folder, values, sources, folder, overrides or {}, begun=begun)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from i2i.core.errors import I2IError, among
 from i2i.core.files import atomic_path
@@ -88,6 +87,7 @@ class Compressed:
     after: Size
     images: int  # training images seen
     notes: list[str]
+    comparisons: list[str]  # commands that compare it with the original
 
 
 def compress(
@@ -137,7 +137,8 @@ def compress(
     before = Size.of(teacher, inputs, original.file)
     after = Size.of(network, inputs, path)
     notes += time_notes(before, after, request)
-    result = Compressed(path, original.run.shape.size, before, after, original.run.total, notes)
+    compared = original.comparisons(str(path), data, request.training.get("size"))
+    result = Compressed(path, original.run.shape.size, before, after, original.run.total, notes, compared)
     _write_result(folder, result)
     return result
 
@@ -191,7 +192,7 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
     if request.method == "prune":
         plan, network = request.plan, copy.deepcopy(teacher)
         if plan.granularity == "filters":
-            network = narrow.narrow(teacher, max(1, round((1 - plan.sparsity) * width_of(teacher))))
+            network = narrow.narrow(teacher, max(1, round((1 - plan.sparsity) * narrow.width_of(teacher))))
             plan = dataclasses.replace(plan, masks="none", granularity="elements")
             notes.append("Whole filters are removed: the network is smaller, and loses more than by single weights.")
         plan = dataclasses.replace(plan, init_d=request.discriminator)
@@ -199,8 +200,7 @@ def build(original: Original, request: Request) -> tuple[Pruned | Distilled, lis
             plan = dataclasses.replace(plan, objective="match")
         return Pruned(inner, original.network, network, plan), notes
     student = init_weights(student_of(teacher, original.example(inner), request.budget, request.form))
-    if type(student) is type(teacher):
-        narrow.copy_channels(teacher, student)
+    narrow.copy_channels(teacher, student)
     if request.init_from:
         start_from(student, request.init_from, original.network)
     own = bool(original.header.get("train_mode_norm"))
@@ -270,11 +270,6 @@ def choices_of(inner: Method, name: str) -> tuple[str, ...]:
     return network.choices if isinstance(network, Choosing) else ()
 
 
-def width_of(network: nn.Module) -> int:
-    """The width that a network was built with; 1 for a network without one."""
-    return int(getattr(network, "arguments", {}).get("width", 1))
-
-
 def settings_of(request: Request) -> dict[str, Any]:
     """The settings of the run that the user has given."""
     return {k: v for k, v in request.training.items() if v is not None}
@@ -313,10 +308,3 @@ def _write_result(folder: Path, result: Compressed) -> None:
     values = {"before": dataclasses.asdict(result.before), "after": dataclasses.asdict(result.after)}
     with atomic_path(folder / RESULT) as temporary:
         temporary.write_text(json.dumps({"model": str(result.path), **values}, indent=1), encoding="utf-8")
-
-
-def command(original: str, output: str, data: list[str] | None = None, size: int | None = None) -> str:
-    """A command that compares both models on the same images."""
-    named = [f"--data {shlex.quote(one)}" for one in data or []]
-    named += [f"--size {size}"] if size else []
-    return " ".join(["i2i compare", shlex.quote(original), shlex.quote(output), *named])

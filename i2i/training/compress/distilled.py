@@ -186,10 +186,14 @@ class Distilled(Method):
                 )
         finally:
             handle.remove()
-        inputs, images = calls[0]
+        inputs: tuple[Tensor, ...] = (source,)
+        images: Tensor | None = None  # stays None for a method that calls a part of its generator: colors in CIE Lab
+        if calls:
+            inputs, images = calls[0]
         if self.translates:  # a method may translate more images than those of x in one pass
-            inputs, images, own = (source,), images[: len(source)], [o[: len(source)] for o in own]
-        if not images.requires_grad:  # D had its turn alone
+            inputs, own = (source,), [o[: len(source)] for o in own]
+            images = None if images is None else images[: len(source)]
+        if images is not None and not images.requires_grad:  # D had its turn alone
             with features.captured(self.student, self.places[0] if self.maps else []) as own:
                 images = self.student(*inputs)
         taught, others = lesson or self._teach(inputs)
@@ -201,7 +205,7 @@ class Distilled(Method):
         if generators and self.adversarial:
             terms["adv"] = self.weights.gan * sum_of([v for k, v in said.items() if k.startswith("adv")])
         more = {k: v for k, v in said.items() if not self._needs_judge(k)}
-        if self.needs == "paired" and more.keys() - {"l1"}:
+        if images is None or (self.needs == "paired" and more.keys() - {"l1"}):
             terms |= more
         else:
             terms["recon"] = self.weights.recon * self.distance(images, target.to(images.dtype))

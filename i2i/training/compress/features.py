@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from i2i.nets.lab import LabColorizer
 from i2i.nets.resnet import ResidualBlock, ResNet
 from i2i.nets.unet import UNet, UNetLevel
 
@@ -19,7 +20,9 @@ def places_of(network: nn.Module) -> list[str]:
     """Names of the sub-modules whose outputs [B, C, H, W] are compared, the same number for networks of equal depth.
 
     ResNet: in front of the first residual block, and after each third of them. U-Net: what the levels give back. Other
-    networks: none."""
+    networks: none. A generator in CIE Lab: the places of the network inside of it."""
+    if isinstance(network, LabColorizer):
+        return [f"generator.{name}" for name in places_of(network.generator)]
     if isinstance(network, ResNet):
         blocks = [i for i, layer in enumerate(network.model) if isinstance(layer, ResidualBlock)]
         if not blocks:

@@ -15,6 +15,7 @@ from i2i.core.errors import I2IError
 from i2i.data import cards
 from i2i.data import open as open_data
 from i2i.methods import method_names
+from i2i.methods._bases import Generate
 from i2i.methods._method import Method
 from i2i.models import content
 from i2i.models import format as model_file
@@ -31,6 +32,7 @@ from i2i.training.tricks import TrickSettings
 
 SMALLEST_FOR_LAYERS = 24  # pixels of a side that a PatchGAN of three layers needs
 FITTED = ("depth", "blocks")  # forms of a generator that may follow from the size
+MOVED = "i2i compress --model {run} --data {data} -o small.safetensors"
 LABELS = "labels"  # the network around a generator that reads label maps
 OF_DATA = ("size", "load", "augment")  # settings of the data that a compression may change
 # Entries of a header that say how its data was prepared.
@@ -63,9 +65,27 @@ class Original:
     def example(self, method: Method) -> tuple[Tensor, ...]:
         """Inputs of the generator that is compressed, for one image. The way back reads what the other way makes."""
         inputs, shape = method.example(self.run.shape), self.run.shape
-        if self.network != NETWORK_OF["BtoA"] or self.network not in method.averaged:
+        if not self.is_back:
             return inputs
         return (inputs[0].new_zeros(1, shape.channels_out, *inputs[0].shape[2:]),)
+
+    @property
+    def is_back(self) -> bool:
+        """True if the generator that is compressed is the way back, B to A."""
+        return self.network == NETWORK_OF["BtoA"] and self.network in self.run.method.averaged
+
+    def comparisons(self, output: str, data: list[str] | None, size: int | None) -> list[str]:
+        """Commands that compare the model with `output`, what became of it; none for the way back of two.
+
+        data, size: as the user named them."""
+        if self.is_back and self.header.get("generator") != self.network:
+            return []
+        if issubclass(self.run.method, Generate):
+            places = [f"--data {shlex.quote(one)}" for one in data or self.run.sources]
+            return [" ".join(["i2i evaluate --model", shlex.quote(m), *places]) for m in (self.name, output)]
+        places = [f"--data {shlex.quote(one)}" for one in data or []]
+        places += [f"--size {size}"] if size else []
+        return [" ".join(["i2i compare", shlex.quote(self.name), shlex.quote(output), *places])]
 
     def missing(self, method: Method) -> list[str]:
         """Names of the discriminators that the model does not hold."""
@@ -90,7 +110,7 @@ def open_original(
     name = model.name if isinstance(model, ModelFile) else str(model)
     if not isinstance(model, ModelFile) and (Path(model) / "config.yaml").is_file():
         folder = Path(model)
-        run = resolve_resume(folder, sources=data)
+        run = resolve_resume(folder, sources=data, moved=MOVED)
         path: Path | None = folder / "model.safetensors"
         path = path if path is not None and path.is_file() else None
         start = read_start(str(folder))
@@ -111,7 +131,7 @@ def open_original(
     _refuse(run, name)
     run.tricks = TrickSettings()
     if of_data:
-        _set_data(run, of_data)
+        _set_data(run, of_data, name)
     _set_training(run, settings)
     network = _generator(run, header, direction, name)
     if data:
@@ -172,9 +192,11 @@ def _refuse(run: Run, name: str) -> None:
         )
 
 
-def _set_data(run: Run, values: dict[str, Any]) -> None:
+def _set_data(run: Run, values: dict[str, Any], name: str) -> None:
     """Changes how the run's images are prepared. With another size, they stay as much larger before their crops."""
     own, size = run.shape.size, int(values.get("size", run.shape.size))
+    if size != own and issubclass(run.method, Generate):
+        raise I2IError(f"{name} makes images of {own} pixels from noise; its student does, too.", "Leave out --size.")
     if size != own:  # depth and blocks that were fitted to the size stay
         _fix_forms(run)
     if values.get("load", size) < size:

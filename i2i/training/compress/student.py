@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from i2i.core import fast_conv
 from i2i.core.errors import I2IError
 from i2i.nets.macs import Macs, count_macs
-from i2i.nets.narrow import of_width
+from i2i.nets.narrow import inner, of_width
 from i2i.nets.registry import network_arguments, network_name
 from i2i.training.start import read_start
 
@@ -49,7 +49,7 @@ def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, f
 
     inputs: of the teacher, for one image. form: narrow, the teacher's layers with fewer channels; mobile, with
     separable convolutions. Raises I2IError if there is none, or if it would be larger than its teacher."""
-    arguments = network_arguments(teacher)
+    arguments = network_arguments(inner(teacher))
     own = arguments.get("width")
     kind = kind_of(teacher, form)
     device = next(teacher.parameters()).device
@@ -85,7 +85,7 @@ def student_of(teacher: nn.Module, inputs: tuple[Tensor, ...], budget: Budget, f
 
 def detail_of(teacher: nn.Module, width: int) -> int:
     """`detail` of a student: the teacher's times the width's share to the power DETAIL; 0 for other networks."""
-    arguments = network_arguments(teacher)
+    arguments = network_arguments(inner(teacher))
     own = int(arguments.get("detail") or 0)
     return max(1, round(own * (width / int(arguments["width"])) ** DETAIL)) if own else 0
 
@@ -127,13 +127,13 @@ def start_from(student: nn.Module, path: str, role: str) -> None:
 
 def kind_of(teacher: nn.Module, form: str) -> str:
     """The registered name of the student's class. Raises I2IError for a form that the teacher does not have."""
-    kind = network_name(teacher)
+    kind = network_name(inner(teacher))
     if form not in FORMS:
         raise I2IError(f"The form is {form!r}.", f"Allowed: {', '.join(FORMS)}.")
     if form == "narrow" or kind.startswith("mobile"):
         return kind
     if kind not in MOBILE:
-        raise I2IError(f"There is no mobile form of {type(teacher).__name__}.", "Give --form narrow.")
+        raise I2IError(f"There is no mobile form of {type(inner(teacher)).__name__}.", "Give --form narrow.")
     return MOBILE[kind]
 
 

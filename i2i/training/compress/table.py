@@ -169,7 +169,7 @@ def row_method(original: Original, plan: Plan) -> Pruned:
     source = inner if plan.init_g == "dense" else fresh
     network = copy.deepcopy(source.get_submodule(original.network))
     if plan.form == "narrow":  # as many weights as stay: they grow with the square of the width
-        own = use_case.width_of(network)
+        own = narrow.width_of(network)
         width = max(1, round(own * math.sqrt(1 - plan.sparsity)))
         network = narrow.narrow(network, width)
         if plan.init_g == "random":

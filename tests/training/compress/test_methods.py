@@ -16,8 +16,8 @@ from i2i.core.errors import I2IError
 from i2i.data.batch import Batch
 from i2i.methods import load_method, method_names
 from i2i.methods._content import Content
-from i2i.methods._method import Now
-from i2i.nets import ResNet, UNet
+from i2i.methods._method import Method, Now
+from i2i.nets import ResNet, UNet, init_weights
 from i2i.nets.narrow import narrow, of_width
 from i2i.training.compress import masks, student
 from i2i.training.compress.compress import Request, check_method
@@ -34,6 +34,8 @@ from tests.methods.tiny import Memory, batch_of, made, picture, settings
 # Methods whose generator a discriminator judges. Bridge is trained without one, and the others grow.
 JUDGED = [n for n in method_names() if not load_method(n).grows and n != "bridge"]
 PAIRED = [n for n in JUDGED if load_method(n).needs == "paired" and n != "bicyclegan"]
+NARROW_AS_THEY_ARE = {"gan", "cgan", "infogan", "colorize"}  # generators without a width, or that need most of it
+READ_BY_LAYER = {"cut", "unsb"}  # their losses read the layers of a generator of their own width
 LAST = Now(images=4 * 59, total=4 * 100, batch=4)  # the last of 2, 3, 4, 5 and 6 steps: G's turn everywhere
 
 
@@ -74,14 +76,16 @@ def test_every_method_is_pruned_under_its_own_terms_and_the_pruned_weights_stay_
     assert all(b >= a for a, b in zip(counts, after, strict=True)), "momentum has revived pruned weights"
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "dcgan"])
+@pytest.mark.parametrize("name", [n for n in JUDGED if n not in NARROW_AS_THEY_ARE | READ_BY_LAYER])
 def test_a_student_learns_from_its_teacher_and_the_teacher_stays(name: str) -> None:
     inner = made(name)
     G = inner.averaged[0]
     teacher = inner.get_submodule(G)
-    method = Distilled(inner, G, of_width(teacher, 2), Weights.of(inner.needs))
+    example = inner.example(settings(load_method(name))[1])
+    student = init_weights(student_of(teacher, example, Budget(times=2), "narrow"))
+    method = Distilled(inner, G, student, Weights.of(inner.needs))
     before, taught = values(method.student), values(teacher)
-    assert run(method, name) == {"G", "D"}
+    assert run(method, name) >= {"G", "D"}
     assert any(not torch.equal(a, b) for a, b in zip(before, values(method.student), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(taught, values(teacher), strict=True))
     assert (
@@ -344,3 +348,38 @@ def test_impossible_students_and_shares_are_refused_in_a_sentence() -> None:
             Plan(sparsity=share).check()
     with pytest.raises(I2IError, match="2:4 removes one half"):
         Plan(granularity="2:4", sparsity=0.7).check()
+
+
+# ---- generators in CIE Lab -------------------------------------------------------------------------------------------
+
+
+def in_lab() -> tuple[Method, Batch, tuple[Tensor, ...]]:
+    """A method whose generator colors in CIE Lab, a batch of it, and an input."""
+    inner = made("pix2pix", space="lab", width=8)
+    return inner, batch_of("pix2pix"), inner.example(settings(load_method("pix2pix"))[1])
+
+
+@pytest.mark.parametrize("real", ["data", "teacher"])
+@pytest.mark.parametrize("form", ["narrow", "mobile"])
+def test_a_student_of_a_generator_in_lab_learns_colors(form: str, real: str) -> None:
+    inner, batch, x = in_lab()
+    student = student_of(inner.get_submodule("G"), x, Budget(times=2), form)
+    method = Distilled(inner, "G", init_weights(student), Weights.of(inner.needs), real=real).train()
+    assert len(method.maps), "feature maps are compared inside of it, too"
+    before = values(student)
+    turns = dict(method.step(batch, LAST))
+    assert set(turns) == {"G", "D"}
+    assert set(turns["G"]) == {"adv", "l1", "distill"}, "it learns by the terms of its method: distances of ab"
+    assert run(method, "pix2pix") == {"G", "D"}
+    assert any(not torch.equal(a, b) for a, b in zip(before, values(student), strict=True))
+    assert work(student, x) <= work(inner.get_submodule("G"), x) / 2
+
+
+def test_filters_of_a_generator_in_lab_are_those_of_the_network_inside() -> None:
+    inner, _, x = in_lab()
+    G = inner.get_submodule("G").eval()
+    small = narrow(G, 4)
+    expected = narrow(G.generator, 4).state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in small.generator.state_dict().items())
+    same = narrow(G, 8)
+    torch.testing.assert_close(same(x[0]), G(x[0]))

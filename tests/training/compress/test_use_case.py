@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +122,49 @@ def test_a_student_of_another_size_says_so(run: Path, tmp_path: Path) -> None:
         compress(run, tmp_path / "b.safetensors", request=Request(training={**TRAINING, "size": 20}))
     with pytest.raises(I2IError, match="--load is 16, and the training images have 24 pixels"):
         compress(run, tmp_path / "b.safetensors", request=Request(training={**TRAINING, "size": 24, "load": 16}))
+
+
+@pytest.mark.parametrize("method", ["distill", "prune"])
+def test_a_model_that_colors_in_lab_is_compressed(method: str, run: Path, tmp_path: Path) -> None:
+    small, data = tmp_path / "small.safetensors", [str(run.parent / "pairs")]
+    result = compress("colorize_earth", small, data, Request(method, discriminator="new", training=TRAINING))
+    assert result.before.macs > (1.9 if method == "distill" else 0.9) * result.after.macs > 0
+    assert result.comparisons == [f"i2i compare colorize_earth {small} --data {data[0]}"]
+    model, gray = load(small, "cpu"), torch.rand(1, 16, 16).expand(3, 16, 16) * 2 - 1
+    assert model.header["compressed"]["by"] == method
+    torch.testing.assert_close(model(gray).mean(0), gray[0], atol=0.2, rtol=0)
+
+
+def test_a_model_from_noise_keeps_its_size(run: Path) -> None:
+    model, data = "dcgan_digits", [str(run.parent / "pairs")]
+    size = open_original(model, data).run.shape.size
+    with pytest.raises(I2IError, match=f"makes images of {size} pixels from noise") as caught:
+        open_original(model, data, training={"size": 2 * size})
+    assert caught.value.hint == "Leave out --size."
+    assert open_original(model, data, training={"size": size}).run.shape.size == size
+
+
+def test_the_commands_that_compare_a_model_from_noise_work(run: Path, tmp_path: Path) -> None:
+    small, data = tmp_path / "small one.safetensors", str(run.parent / "pairs")
+    result = compress("dcgan_digits", small, [data], Request(discriminator="new", training=TRAINING))
+    assert len(result.comparisons) == 2
+    for command in result.comparisons:
+        program, *words = shlex.split(command)
+        assert program == "i2i"
+        assert "from noise beside" in i2i(*words, "--metrics", "kid", "--samples", 8)[0]
+
+
+def test_images_that_have_moved_are_asked_for_with_the_command_that_takes_them(run: Path, tmp_path: Path) -> None:
+    folder, pairs = tmp_path / "a run", tmp_path / "pairs"
+    shutil.copytree(run, folder)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace(str(run.parent / "pairs"), str(pairs)))
+    with pytest.raises(I2IError, match="The images of this run lay in") as caught:
+        open_original(folder)
+    command = f"i2i compress --model '{folder}' --data DIR -o small.safetensors"
+    assert caught.value.hint == f"If they have moved, say where they are: {command}"
+    shutil.copytree(run.parent / "pairs", pairs)
+    assert open_original(folder).run.data.count
 
 
 def test_overwriting_goes_on_after_an_interruption(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
