@@ -100,10 +100,12 @@ class Studio:
     def examples(self, name: str) -> list[tuple[str, bytes]]:
         """(file name, bytes) of up to six images like the inputs of a model's training.
 
-        They are test images of the data sets that come with i2i; none if the model was trained on others."""
+        They are test images of the data sets that come with i2i: of the one that its card names, or of its training."""
         from_b = self.translator(name).header.get("direction") == "BtoA"
         examples: list[tuple[str, bytes]] = []
-        for source in self._trained_on(name):
+        model = self.models.get(name, "")
+        card_examples = zoo.card(model).examples if model in zoo.names() else ""
+        for source in [card_examples] if card_examples else self._trained_on(name):
             folder = resources.shipped("datasets") / source
             if source not in cards.names() or not folder.is_dir():
                 continue

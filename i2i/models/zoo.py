@@ -51,6 +51,7 @@ class ModelCard:
     largest: int = 0  # bytes that a download may have at most
     size: int = 256  # pixels, side of the training crops
     figures: str = ""  # scores on test images
+    examples: str = ""  # data set that comes with i2i and shows what it reads (side A), if its own data is another one
     kind: str = "translate"  # translate, or generate: images from noise
     base: str = BASE  # the authors' host; empty for a shipped model
     scale: int = 1  # sides of an output divided by those of its input

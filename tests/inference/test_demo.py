@@ -120,7 +120,8 @@ def test_examples_are_the_side_that_the_model_reads(studio):
         picture = Image.open(io.BytesIO(data))
         assert name.endswith(".png")
         assert picture.size == (128, 128)  # one half of a pair
-    assert len(demo.Studio([DAYNIGHT], "cpu").examples(DAYNIGHT)) == demo.EXAMPLES
+    for model in (DAYNIGHT, "colorize_earth"):  # it colors the halves of the pairs that its card names
+        assert len(demo.Studio([model], "cpu").examples(model)) == demo.EXAMPLES
 
 
 def test_what_the_command_refuses(tmp_path, monkeypatch):

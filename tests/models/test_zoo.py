@@ -11,7 +11,7 @@ from PIL import Image
 
 from i2i import nets
 from i2i.core.errors import I2IError, I2IWarning
-from i2i.data import download
+from i2i.data import cards, download
 from i2i.inference.generate import generate
 from i2i.models import format as model_file
 from i2i.models import zoo
@@ -175,6 +175,9 @@ def test_a_shipped_model_is_small_and_complete(name):
     assert (card.method, card.size) == (header["method"], header["size"])
     assert card.scale == header.get("scale", 1)
     assert not any("/" in str(source) for source in header["data"])
+    for source in set(header["data"]) & set(cards.names()):  # what `i2i evaluate --model NAME` takes by itself
+        assert cards.card(source).layout == header["layout"]
+        assert "degrade" not in header, "inputs that i2i makes of single images are not those of these pairs"
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if zoo.card(name).kind == "translate"])

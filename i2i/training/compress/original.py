@@ -161,6 +161,8 @@ def _run_of(name: str, header: dict[str, Any], data: list[str] | None) -> Run:
     allowed = {f.name for f in dataclasses.fields(load_method(method).Config)}
     known = {k: header[k] for k in PREPARED if k in header}
     values = recipes.recipe(base)
+    if base == method and header.get("degrade"):  # inputs that i2i made of the images
+        known["degrade"] = header["degrade"]
     if base == method and "size" in known:
         known["load"] = known["size"]
     elif "size" in known and values.get("load") and values.get("size"):  # as many times larger as in the recipe

@@ -26,7 +26,7 @@ from i2i.training.compress.student import Budget
 from i2i.training.compress.training import set_for_student
 from i2i.training.scorer import Scorer
 from i2i.training.signals import Interrupted
-from tests.cli.program import i2i, make_pairs
+from tests.cli.program import i2i, make_pairs, picture
 
 TINY = ["--size", 16, "--images", 4, "--batch", 2, "--workers", 0, "--device", "cpu"]
 SETTINGS = ["width=8", "d_width=4", "layers=1", "norm=instance", "load=0", "depth=3"]
@@ -342,6 +342,21 @@ def test_a_run_of_each_kind_is_pruned_or_refused_in_a_sentence(run: Path, tmp_pa
 def test_a_model_in_lab_is_opened_with_the_network_inside(run: Path) -> None:
     original = open_original("colorize_earth", [str(run.parent / "pairs")], training=TRAINING)
     assert type(original.build().get_submodule("G")).__name__ == "LabColorizer"
+
+
+def test_a_model_file_whose_inputs_i2i_made_makes_them_again(tmp_path: Path) -> None:
+    singles = tmp_path / "photos"
+    for i in range(4):
+        picture(singles / f"{i}.png", i)
+    words = [w for setting in [*SETTINGS, "degrade=grey"] for w in ("--set", setting)]
+    i2i("train", "pix2pix", "--data", singles, "--out", tmp_path / "run", *TINY, *words)
+    file = tmp_path / "model.safetensors"
+    shutil.copy(tmp_path / "run" / "model.safetensors", file)
+    data = open_original(str(file), [str(singles)], training=TRAINING).run.data
+    assert data.spec.makes == ("grey",)
+    batch = data.fixed(2)
+    assert torch.equal(batch.x[:, :1], batch.x[:, 2:])
+    assert not torch.equal(batch.y[:, :1], batch.y[:, 2:])
 
 
 @pytest.mark.parametrize("changes", [{"load": 24}, {"augment": "noise"}])
